@@ -1,0 +1,205 @@
+"""The whole configuration of a run: the flow's parameter, the YAML file and the form in the Prefect UI.
+
+No secret is ever part of it: keys are read from environment variables that are named here.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rageval.records import SearchMethod
+
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
+FileName = Annotated[str, Field(max_length=100, pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$")]
+VariableName = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+LOCAL = "local"
+
+
+class Settings(BaseModel):
+    """Base of all groups of settings: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class DataConfig(Settings):
+    """Which documents and which questions."""
+
+    documents: Name = "examples/faq/documents.json"
+    """Path or URL of the FAQ: JSON list, JSONL, CSV or Parquet with id, course, section, question, text."""
+    ground_truth: Name = "examples/faq/ground-truth.csv"
+    """Path or URL of the questions: CSV, JSONL or Parquet with question, course, document."""
+    course: str = ""
+    """Ask only the questions of this course; empty for all. The index always holds every document."""
+    sample: int | None = Field(default=None, ge=1, le=10_000_000)
+    """Ask only this many questions, drawn at random with the seed; empty for all."""
+    seed: int = Field(default=42, ge=0, le=2**32 - 1)
+    """Seed of the sample: the same seed draws the same questions."""
+
+
+class IndexConfig(Settings):
+    """How documents are embedded and where they are indexed."""
+
+    backend: Literal["auto", "lancedb", "elasticsearch"] = "auto"
+    """`auto` uses Elasticsearch where ELASTICSEARCH_URL is set, else LanceDB in the output folder."""
+    name: FileName = ""
+    """Name of the index (in Elasticsearch: of the alias); empty derives it from the documents' path."""
+    embedding_model: Name = "all-MiniLM-L6-v2"
+    """A sentence-transformers model name or folder; the default comes with the installation."""
+    index_options: Literal["flat", "hnsw", "int8_hnsw", "bbq_hnsw"] = "flat"
+    """Elasticsearch's vector index: `flat` is exact, the others trade recall for speed. LanceDB searches exactly."""
+    batch_size: int = Field(default=16, ge=1, le=4096)
+    """Texts embedded at once."""
+
+
+class RetrievalConfig(Settings):
+    """Which search methods are compared, and how deep."""
+
+    methods: tuple[SearchMethod, ...] = Field(default=("vector", "text", "hybrid"), min_length=1)
+    """Every one of these is evaluated; the first one also supplies the contexts of the answers."""
+    top_k: int = Field(default=5, ge=1, le=100)
+    """Documents retrieved for a question; hit rate and MRR count down to this rank."""
+    question_boost: float = Field(default=3.0, ge=0.0, le=100.0)
+    """How much more a match in a document's question counts than one in its text or section (text search)."""
+    candidates: int = Field(default=50, ge=1, le=1000)
+    """Hits of text and vector search that hybrid search fuses."""
+    accept_alternates: bool = False
+    """Count every document that the ground truth names for the same question as right, not just the row's own."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "RetrievalConfig":
+        if len(set(self.methods)) != len(self.methods):
+            raise ValueError(f"methods names one search method twice: {', '.join(self.methods)}; name each once")
+        return self
+
+
+class ModelConfig(Settings):
+    """One model behind an OpenAI-compatible endpoint, with its limits and request parameters."""
+
+    name: Name
+    """Label in every table, and the model's name at the endpoint unless `model` says otherwise. `local` starts
+    the embedded model."""
+    model: str = ""
+    """The model's name at the endpoint, if it is not `name`."""
+    base_url: str = ""
+    """The endpoint; empty for OPENAI_BASE_URL or else OpenAI's."""
+    api_key_env: VariableName = "OPENAI_API_KEY"
+    """Name of the environment variable that holds the key. Never the key itself."""
+    rpm: int | None = Field(default=None, ge=1, le=10_000_000)
+    """Requests a minute; empty learns the limit from the server."""
+    tpm: int | None = Field(default=None, ge=1, le=10_000_000_000)
+    """Tokens a minute; empty learns the limit from the server."""
+    max_concurrency: int = Field(default=64, ge=1, le=4096)
+    """The most requests in flight at once."""
+    timeout_s: float = Field(default=60.0, gt=0, le=3600)
+    """Seconds after which one attempt is cancelled."""
+    deadline_s: float = Field(default=900.0, gt=0, le=86_400)
+    """Seconds after which a request is given up, all its attempts and waits for limits included."""
+    max_attempts: int = Field(default=6, ge=1, le=100)
+    """Attempts of one request; being told to wait (429) does not count as one."""
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    """Sent only if set; reasoning models refuse it."""
+    max_completion_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    """Sent only if set."""
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    """More request parameters, sent as they are, such as {"seed": 1}."""
+    input_usd_per_mtok: float | None = Field(default=None, ge=0, le=100_000)
+    """Dollars for a million prompt tokens; empty looks the model up in the price table."""
+    output_usd_per_mtok: float | None = Field(default=None, ge=0, le=100_000)
+    """Dollars for a million completion tokens; empty looks the model up in the price table."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check(self) -> "ModelConfig":
+        if (self.input_usd_per_mtok is None) != (self.output_usd_per_mtok is None):
+            raise ValueError("give both input_usd_per_mtok and output_usd_per_mtok, or neither")
+        return self
+
+    @property
+    def served_name(self) -> str:
+        """The model's name in requests."""
+        return self.model or self.name
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this is the embedded model, which the run itself starts."""
+        return self.served_name == LOCAL
+
+
+class AnswersConfig(Settings):
+    """Which models answer, from which contexts."""
+
+    models: tuple[ModelConfig, ...] = Field(default=(ModelConfig(name=LOCAL),), min_length=1)
+    """The models that are compared."""
+    search: tuple[SearchMethod, ...] = ()
+    """Search methods whose contexts are answered from; empty for the first one evaluated."""
+    chunk_size: int = Field(default=25, ge=1, le=1000)
+    """Questions in one Prefect task run."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "AnswersConfig":
+        names = [model.name for model in self.models]
+        if len(set(names)) != len(names):
+            raise ValueError(f"two models have the same name: {', '.join(names)}; give each its own `name`")
+        return self
+
+
+class JudgeConfig(Settings):
+    """The LLM that grades the answers."""
+
+    enabled: bool = True
+    """Whether answers are judged at all; cosine needs no judge."""
+    model: ModelConfig | None = None
+    """The judge; empty takes the first answering model."""
+    with_reference: bool = True
+    """Judge against the original answer of the FAQ."""
+    without_reference: bool = True
+    """Judge from question and answer alone."""
+
+
+class RunOptions(Settings):
+    """Where results go and when a run counts as failed."""
+
+    output: Name = "runs"
+    """Folder that holds one folder per run."""
+    run_id: FileName = ""
+    """Name of the run; the id of an earlier run resumes it. Empty makes a new one from the time."""
+    max_failed_share: float = Field(default=0.05, ge=0, le=1)
+    """Share of answers or of judge verdicts that may fail before the run counts as incomplete."""
+
+
+class EvaluationConfig(Settings):
+    """Everything that an evaluation run can be told. The defaults run offline on the sample corpus."""
+
+    data: DataConfig = Field(default_factory=DataConfig)
+    index: IndexConfig = Field(default_factory=IndexConfig)
+    retrieval: RetrievalConfig = Field(default_factory=RetrievalConfig)
+    answers: AnswersConfig = Field(default_factory=AnswersConfig)
+    judge: JudgeConfig = Field(default_factory=JudgeConfig)
+    run: RunOptions = Field(default_factory=RunOptions)
+
+    @model_validator(mode="after")
+    def _check(self) -> "EvaluationConfig":
+        missing = set(self.answers.search) - set(self.retrieval.methods)
+        if missing:
+            raise ValueError(
+                f"answers.search names {', '.join(sorted(missing))}, which retrieval.methods does not evaluate; "
+                "add it there"
+            )
+        return self
+
+    @property
+    def answer_search(self) -> tuple[SearchMethod, ...]:
+        """The search methods whose contexts are answered from."""
+        return self.answers.search or self.retrieval.methods[:1]
+
+    @property
+    def judge_model(self) -> ModelConfig | None:
+        """The judge, or None if nothing is judged."""
+        judge = self.judge
+        if not judge.enabled or not (judge.with_reference or judge.without_reference):
+            return None
+        return judge.model or self.answers.models[0]

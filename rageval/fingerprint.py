@@ -1,0 +1,45 @@
+"""Hashes that tell whether two things are the same thing: documents, questions, requests, indexes."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from rageval.records import Document
+
+
+def digest(*parts: str) -> str:
+    """Return 32 hex digits that depend on each part and on where one ends and the next begins."""
+    hasher = hashlib.sha256()
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass")
+        hasher.update(len(data).to_bytes(8, "big"))
+        hasher.update(data)
+    return hasher.hexdigest()[:32]
+
+
+def question_id(course: str, question: str, document_id: str) -> str:
+    """Return the id of a ground-truth row: the same row has the same id in every run."""
+    return digest(course, question, document_id)[:16]
+
+
+def request_fingerprint(
+    messages: Sequence[Mapping[str, str]], model: str, parameters: Mapping[str, Any]
+) -> str:
+    """Return the identity of a request: the rendered messages, the model and its parameters.
+
+    The endpoint and the key are left out: the same model answers behind either.
+    """
+    body = {"messages": list(messages), "model": model, "parameters": dict(parameters)}
+    return digest(orjson.dumps(body, option=orjson.OPT_SORT_KEYS).decode())
+
+
+def documents_fingerprint(documents: Iterable[Document]) -> str:
+    """Return the identity of a set of documents, whatever their order."""
+    return digest(*sorted(f"{d.document_id}:{d.content_hash}" for d in documents))
+
+
+def index_fingerprint(documents: str, embedding: str, options: Mapping[str, Any]) -> str:
+    """Return the identity of an index: its documents, the embedding model's identity, its options."""
+    return digest(documents, embedding, orjson.dumps(dict(options), option=orjson.OPT_SORT_KEYS).decode())

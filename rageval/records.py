@@ -1,0 +1,120 @@
+"""The records that travel between the stages; each is one row of a table in `rageval.tables`."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+SearchMethod = Literal["text", "vector", "hybrid"]
+AnswerStatus = Literal["ok", "failed"]
+ScoreStatus = Literal["ok", "unscored", "failed", "skipped"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """One entry of the FAQ."""
+
+    document_id: str
+    course: str
+    section: str
+    question: str
+    text: str
+    content_hash: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One row of the ground truth: a question and the document it was made from (its reference)."""
+
+    question_id: str
+    question: str
+    course: str
+    document_id: str
+    alternate_ids: tuple[str, ...] = ()
+    """Other documents that the ground truth names for the same question and course."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hit:
+    """One document found by a search; `score` is comparable only within one result list."""
+
+    document_id: str
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrieval:
+    """What one search method found for one question, best first."""
+
+    question_id: str
+    search_method: SearchMethod
+    document_ids: tuple[str, ...]
+    scores: tuple[float, ...]
+    first_relevant_rank: int | None
+    """Rank (from 1) of the first right document, or None if none was found."""
+    latency_s: float
+    """Seconds in the search engine; for methods searched in batches, the batch's time divided by its size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """Tokens that the server reported for the reply; None where it did not say."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One model's answer to one question, or the reason why there is none."""
+
+    question_id: str
+    model: str
+    search_method: SearchMethod
+    status: AnswerStatus
+    answer: str | None
+    error: str | None
+    attempts: int
+    finish_reason: str | None
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: float | None = None
+    """None where the price or the token count is unknown; never 0 for unknown."""
+    latency_s: float | None = None
+    """Seconds of the attempt that succeeded, without waiting for limits."""
+    request_fingerprint: str
+    started_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One metric of one answer, or the reason why it has no value."""
+
+    question_id: str
+    model: str
+    search_method: SearchMethod
+    metric: str
+    status: ScoreStatus
+    value: float | None
+    label: str | None = None
+    reason: str | None = None
+    error: str | None = None
+    raw_reply: str | None = None
+    """The judge's words, kept only when no verdict could be read from them."""
+    metric_version: str
+    judge_model: str | None = None
+    attempts: int = 0
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: float | None = None
+    latency_s: float | None = None
+    request_fingerprint: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """A slice of the run's questions, answered by one model from the contexts of one search method."""
+
+    number: int
+    start: int
+    stop: int
+    search_method: SearchMethod

@@ -1,0 +1,1 @@
+"""Report: from the tables of a run to figures and a page."""

@@ -1,0 +1,1 @@
+"""Prefect tasks: how Prefect runs a step; thin wrappers around `rageval`."""
