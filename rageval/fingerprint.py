@@ -24,9 +24,7 @@ def question_id(course: str, question: str, document_id: str) -> str:
     return digest(course, question, document_id)[:16]
 
 
-def request_fingerprint(
-    messages: Sequence[Mapping[str, str]], model: str, parameters: Mapping[str, Any]
-) -> str:
+def request_fingerprint(messages: Sequence[Mapping[str, str]], model: str, parameters: Mapping[str, Any]) -> str:
     """Return the identity of a request: the rendered messages, the model and its parameters.
 
     The endpoint and the key are left out: the same model answers behind either.

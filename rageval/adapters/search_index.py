@@ -1,15 +1,22 @@
 """The search index behind one small Protocol, and the choice of its implementation."""
 
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rageval.config import IndexConfig
+from rageval.errors import ConfigError, IndexMismatchError
+from rageval.fingerprint import digest
 from rageval.records import Document, Hit
 
 Matrix: TypeAlias = NDArray[np.float32]
+URL_VARIABLE = "ELASTICSEARCH_URL"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +40,18 @@ class Found:
 class SearchIndex(Protocol):
     """One named index of documents with a text and a vector search, filtered by course."""
 
+    @property
+    def backend(self) -> str:
+        """Which search engine this is, as in `index.backend`."""
+
+    @property
+    def name(self) -> str:
+        """Name of the index."""
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """What decides the built index beside documents and vectors; part of its fingerprint."""
+
     def identity(self) -> IndexIdentity | None:
         """Return what the index was built from, or None if there is no index of this name yet."""
 
@@ -40,10 +59,121 @@ class SearchIndex(Protocol):
         """Replace the index as a whole: searches see the old one or the new one, never a part of it."""
 
     def search_text(self, queries: Sequence[str], courses: Sequence[str], k: int) -> list[Found]:
-        """Return the best `k` documents by BM25 for each query, within the course of the same position."""
+        """Return the best `k` documents by BM25 for each query, within the course of the same position.
+
+        A query is plain text, never syntax; one without any word to look for finds nothing.
+        """
 
     def search_vector(self, vectors: Matrix, courses: Sequence[str], k: int) -> list[Found]:
-        """Return the best `k` documents by cosine for each row, within the course of the same position."""
+        """Return the best `k` documents by cosine for each row, within the course of the same position.
+
+        Scores are cosines, in [-1, 1].
+        """
 
     def close(self) -> None:
         """Give back connections."""
+
+
+def open_index(config: IndexConfig, question_boost: float, folder: Path, documents_path: str) -> SearchIndex:
+    """Return the index that the configuration names; nothing is built yet.
+
+    Args:
+        config: `auto` means Elasticsearch where ELASTICSEARCH_URL is set, else LanceDB.
+        question_boost: How much more a match in a document's question counts in text search.
+        folder: Where LanceDB keeps its indexes.
+        documents_path: Path or URL of the documents; an index without a name is named after it.
+
+    Raises:
+        ConfigError: If Elasticsearch is wanted, but ELASTICSEARCH_URL is not set or is no URL.
+        ServiceError: If Elasticsearch cannot be reached or has another major version than its client.
+        CredentialsError: If Elasticsearch refuses the credentials.
+    """
+    name = index_name(config, documents_path)
+    url = os.environ.get(URL_VARIABLE, "").strip()
+    if config.backend == "lancedb" or (config.backend == "auto" and not url):
+        from rageval.adapters.lancedb_index import LanceDBIndex  # noqa: PLC0415 - slow import, not always needed
+
+        return LanceDBIndex(folder, name, question_boost)
+    if not url:
+        raise ConfigError(
+            f"index.backend is elasticsearch, but {URL_VARIABLE} is not set; set it to the server's URL, such as "
+            "http://localhost:9200, or set index.backend to lancedb"
+        )
+    from rageval.adapters.elasticsearch_index import ElasticsearchIndex  # noqa: PLC0415 - same
+
+    return ElasticsearchIndex(url, name, question_boost, config.index_options)
+
+
+def index_name(config: IndexConfig, documents_path: str) -> str:
+    """Return the name of the index, valid for every backend: lower case, at most 100 characters.
+
+    Without a configured name it is derived from the documents' path as it is written, so that two files have two
+    indexes whatever they are called.
+    """
+    if config.name:
+        return config.name.lower()
+    stem = PurePosixPath(documents_path.replace("\\", "/").split("?")[0]).stem.lower()
+    slug = re.sub(r"[^a-z0-9]+", "-", stem).strip("-")[:40]
+    return "-".join(part for part in ("rageval", slug, digest(documents_path)[:8]) if part)
+
+
+def best_first(hits: Iterable[Hit], k: int) -> tuple[Hit, ...]:
+    """Return the best `k` hits; equal scores are ordered by id, so that every run sees the same order."""
+    return tuple(sorted(hits, key=lambda hit: (-hit.score, hit.document_id))[:k])
+
+
+def plain_text(query: str) -> str:
+    """Return the query without lone surrogates, which cannot be sent to a search engine as UTF-8."""
+    return query.encode("utf-8", "replace").decode("utf-8")
+
+
+def check_build(documents: Sequence[Document], vectors: Matrix, identity: IndexIdentity) -> None:
+    """Check that documents, vectors and identity belong together, before anything is written.
+
+    Raises:
+        ValueError: If there are no documents, an id stands twice, a shape differs, or a vector is not finite
+            or all zeros.
+    """
+    expected = (identity.documents, identity.dimensions)
+    if not documents or len(documents) != identity.documents or vectors.shape != expected:
+        raise ValueError(
+            f"an index of {identity.documents} documents needs vectors of shape {expected} and at least one document, "
+            f"found {len(documents)} documents and shape {vectors.shape}"
+        )
+    if len({document.document_id for document in documents}) != len(documents):
+        raise ValueError("two documents have the same document_id; remove the duplicates before indexing")
+    norms = np.linalg.norm(vectors, axis=1)
+    for bad in np.flatnonzero(~np.isfinite(norms) | (norms == 0)).tolist():
+        raise ValueError(f"the vector of document {documents[bad].document_id} is not finite or all zeros")
+
+
+def check_search(queries: Collection[str] | Matrix, courses: Sequence[str], k: int) -> None:
+    """Check the arguments of a search.
+
+    Raises:
+        ValueError: If there is not one course for each query, or `k` is below 1.
+    """
+    if len(queries) != len(courses):
+        raise ValueError(f"expected one course for each query, found {len(courses)} for {len(queries)} queries")
+    if k < 1:
+        raise ValueError(f"k must be 1 or more, found {k}")
+
+
+def not_built(index: SearchIndex) -> IndexMismatchError:
+    """Return the error of a search in an index that is not there."""
+    return IndexMismatchError(
+        f"there is no {index.backend} index named {index.name}; build it with `rageval index` first"
+    )
+
+
+def check_dimensions(index: SearchIndex, identity: IndexIdentity, vectors: Matrix) -> None:
+    """Check that query vectors can be compared with the vectors of an index.
+
+    Raises:
+        IndexMismatchError: If they differ in length: another model made them.
+    """
+    if vectors.shape[1] != identity.dimensions:
+        raise IndexMismatchError(
+            f"index {index.name} holds vectors of {identity.dimensions} dimensions ({identity.embedding_model}), the "
+            f"queries have {vectors.shape[1]}; embed them with the same model, or choose another index.name"
+        )

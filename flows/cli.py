@@ -1,0 +1,262 @@
+"""The command line: `rageval evaluate`, `index`, `report`, `inspect`.
+
+Exit status: 0 done, 2 bad usage or bad input, 3 run incomplete but saved.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rageval.errors import InputError, RagevalError, RunStoppedError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Evaluate a RAG system: documents, index, retrieval, answers, scores, report.\n\n"
+    "Start with [bold]rageval evaluate examples/configs/demo.yaml[/bold], which needs no key and no server.",
+    epilog="Exit status: 0 done, 2 bad usage or bad input, 3 run incomplete but saved.",
+)
+
+ConfigFile = Annotated[
+    Path | None, typer.Argument(help="YAML file of settings; see examples/configs.", metavar="[CONFIG.yaml]")
+]
+RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, such as runs/demo.", metavar="RUN")]
+Output = Annotated[
+    str | None,
+    typer.Option(help="Folder that holds one folder per run.  (default: runs)", metavar="DIR", rich_help_panel="Run"),
+]
+Sets = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        help="Any other setting, such as --set retrieval.top_k=10.",
+        metavar="KEY.PATH=VALUE",
+        rich_help_panel="Run",
+    ),
+]
+Documents = Annotated[
+    str | None,
+    typer.Option(
+        help="FAQ: JSON, JSONL, CSV or Parquet with id, course, section, question, text.",
+        metavar="PATH|URL",
+        rich_help_panel="Data",
+    ),
+]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Show Prefect's logs, and the traceback of an error.", rich_help_panel="Run")
+]
+DATA, MODELS, RUN = "Data", "Models", "Run"
+
+
+@app.command()
+def evaluate(
+    config: ConfigFile = None,
+    documents: Documents = None,
+    ground_truth: Annotated[
+        str | None,
+        typer.Option(
+            help="Questions: CSV, JSONL or Parquet with question, course, document.",
+            metavar="PATH|URL",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    course: Annotated[
+        str | None, typer.Option(help="Ask only the questions of this course.", rich_help_panel=DATA)
+    ] = None,
+    sample: Annotated[int | None, typer.Option(help="Ask only so many questions.", rich_help_panel=DATA)] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the sample.  (default: 42)", rich_help_panel=DATA)] = None,
+    search: Annotated[
+        list[str],
+        typer.Option(
+            help="text, vector or hybrid; repeat it to compare. The first one supplies the contexts of the answers.",
+            metavar="METHOD",
+            rich_help_panel=MODELS,
+        ),
+    ] = [],  # noqa: B006
+    model: Annotated[
+        list[str],
+        typer.Option(
+            help="Answering model; repeat it to compare. `local` is the embedded one.",
+            metavar="NAME",
+            rich_help_panel=MODELS,
+        ),
+    ] = [],  # noqa: B006
+    judge: Annotated[
+        str | None,
+        typer.Option(help="Judge.  (default: the first answering model)", metavar="NAME", rich_help_panel=MODELS),
+    ] = None,
+    no_judge: Annotated[
+        bool, typer.Option("--no-judge", help="Do not judge; cosine only.", rich_help_panel=MODELS)
+    ] = False,
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            help="OpenAI-compatible endpoint of all models but `local`.  (default: OPENAI_BASE_URL, else OpenAI)",
+            metavar="URL",
+            rich_help_panel=MODELS,
+        ),
+    ] = None,
+    api_key_env: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the variable that holds the key.  (default: OPENAI_API_KEY)",
+            metavar="VAR",
+            rich_help_panel=MODELS,
+        ),
+    ] = None,
+    rpm: Annotated[
+        int | None,
+        typer.Option(
+            help="Requests a minute of each model.  (default: learnt from the server)", rich_help_panel=MODELS
+        ),
+    ] = None,
+    tpm: Annotated[
+        int | None,
+        typer.Option(help="Tokens a minute of each model.  (default: learnt from the server)", rich_help_panel=MODELS),
+    ] = None,
+    max_concurrency: Annotated[
+        int | None, typer.Option(help="Most requests in flight.  (default: 64)", rich_help_panel=MODELS)
+    ] = None,
+    output: Output = None,
+    run_id: Annotated[
+        str | None, typer.Option(help="Name of the run; the name of an earlier run resumes it.", rich_help_panel=RUN)
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Say how many calls, tokens, dollars and minutes it would take, and send nothing.",
+            rich_help_panel=RUN,
+        ),
+    ] = False,
+    set_: Sets = [],  # noqa: B006
+    debug: Debug = False,
+) -> None:
+    """Run the whole evaluation and write Parquet tables and a report.
+
+    Options override the file. With neither, the sample corpus is evaluated with the embedded model.
+    A run is resumed by giving its --run-id again; it then asks only for what is missing or failed.
+    """  # fmt: skip
+    from rageval.config import EvaluationConfig  # noqa: PLC0415 - help must not wait for imports
+    from rageval.overrides import choose_judge, choose_models, set_for_remote_models, validate  # noqa: PLC0415
+
+    settings = _settings(
+        config,
+        {
+            "data.documents": documents, "data.ground_truth": ground_truth, "data.course": course,
+            "data.sample": sample, "data.seed": seed, "retrieval.methods": search or None,
+            "run.output": output, "run.run_id": run_id,
+        },
+        set_,
+    )  # fmt: skip
+    choose_models(settings, model)
+    choose_judge(settings, judge, disabled=no_judge)
+    set_for_remote_models(
+        settings,
+        {"base_url": base_url, "api_key_env": api_key_env, "rpm": rpm, "tpm": tpm, "max_concurrency": max_concurrency},
+    )
+    configuration = validate(EvaluationConfig, settings)
+    from flows import console  # noqa: PLC0415
+
+    if dry_run:
+        console.show_estimate(configuration)
+    else:
+        console.run_evaluation(configuration, debug=debug)
+
+
+@app.command()
+def index(
+    config: ConfigFile = None,
+    documents: Documents = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Replace the index, also one of another embedding model.")
+    ] = False,
+    output: Output = None,
+    set_: Sets = [],  # noqa: B006
+    debug: Debug = False,
+) -> None:
+    """Embed and index the documents, and nothing else.
+
+    Only documents that changed are embedded again. `evaluate` does the same by itself.
+    """
+    from rageval.config import EvaluationConfig  # noqa: PLC0415
+    from rageval.overrides import validate  # noqa: PLC0415
+
+    settings = _settings(config, {"data.documents": documents, "run.output": output}, set_)
+    configuration = validate(EvaluationConfig, settings)
+    from flows import console  # noqa: PLC0415
+
+    console.run_indexing(configuration, rebuild=rebuild, debug=debug)
+
+
+@app.command()
+def report(run: RunFolder) -> None:
+    """Compute summary and report page of a run anew from its Parquet tables."""
+    from flows import console  # noqa: PLC0415
+
+    console.rebuild_report(run)
+
+
+@app.command()
+def inspect(
+    run: RunFolder,
+    question: Annotated[
+        str | None,
+        typer.Option(
+            help="Id, or part of the text, of the question to show end to end.  (default: the worst answered one)",
+            metavar="ID|TEXT",
+        ),
+    ] = None,
+) -> None:
+    """Print a run's summary, its failures, and one question end to end."""
+    from flows import inspection  # noqa: PLC0415
+
+    inspection.inspect_run(run, question)
+
+
+def main() -> None:
+    """Run the command line; every expected error is one sentence and an exit status."""
+    sys.exit(_guarded(app))
+
+
+def run_evaluate() -> None:
+    """Run `rageval evaluate` with this process's arguments."""
+    sys.exit(_guarded(lambda: app(["evaluate", *sys.argv[1:]])))
+
+
+def _guarded(command: Callable[[], Any]) -> int:
+    try:
+        command()
+    except RagevalError as error:
+        if "--debug" in sys.argv:
+            raise
+        typer.secho(f"Error: {error}", fg="red", err=True)
+        return _status(error)
+    return 0
+
+
+def _status(error: RagevalError) -> int:
+    if isinstance(error, RunStoppedError):
+        return 3
+    return 2 if isinstance(error, InputError) else 1
+
+
+def _settings(config: Path | None, values: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
+    from rageval.adapters.config_file import read_settings  # noqa: PLC0415
+    from rageval.overrides import put, put_text  # noqa: PLC0415
+
+    settings = read_settings(config) if config else {}
+    for path, value in values.items():
+        if value is not None:
+            put(settings, path, value)
+    for assignment in assignments:
+        put_text(settings, assignment)
+    return settings
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""What the terminal shows: progress while a flow runs, tables at its end, and how to go on after a stop."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from rageval.adapters.run_store import RunStore
+from rageval.config import EvaluationConfig
+from rageval.errors import DataError, RunStoppedError
+from rageval.report.pivot import summary_rows
+from rageval.stages.runs import open_run
+
+_REFRESH_S = 0.25
+_PLAIN_EVERY_S = 10.0
+_OURS = {"tasks", "flows"}
+_PREFECT_DEFAULTS = {
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+}
+
+console = Console(stderr=False)
+
+
+def run_evaluation(config: EvaluationConfig, *, debug: bool) -> None:
+    """Run the evaluation flow in this process and show how it goes and what came out.
+
+    Raises:
+        RagevalError: Whatever ended the run; everything finished is saved.
+    """
+    run = open_run(config.run)
+    config = config.model_copy(update={"run": config.run.model_copy(update={"run_id": run.run_id})})
+    with _prefect(debug=debug), _stop_on_ctrl_c(run):
+        from flows.evaluate import evaluate  # noqa: PLC0415 - imports Prefect, which takes seconds
+
+        try:
+            evaluate(config)
+        finally:
+            show_run(run)
+
+
+def run_indexing(config: EvaluationConfig, *, rebuild: bool, debug: bool) -> None:
+    """Run the indexing flow in this process."""
+    with _prefect(debug=debug):
+        from flows.index_documents import index_documents  # noqa: PLC0415
+
+        report = index_documents(config, rebuild)
+    console.print(f"Index {report.name}: {report.documents} documents, {report.embedded} embedded now.")
+
+
+def rebuild_report(folder: Path) -> None:
+    """Write summary and page of a run again, and show the summary."""
+    from rageval.stages.report import write_report  # noqa: PLC0415
+
+    run = existing_run(folder)
+    write_report(run)
+    show_run(run)
+
+
+def existing_run(folder: Path) -> RunStore:
+    """Return the store of a run that is there.
+
+    Raises:
+        DataError: If the folder holds no run.
+    """
+    run = RunStore(str(folder))
+    if not run.read_json("run.json"):
+        raise DataError(f"{folder} holds no run (no run.json); give the folder of one, such as runs/demo")
+    return run
+
+
+def show_estimate(config: EvaluationConfig) -> None:
+    """Print calls, tokens, dollars and minutes of a run; nothing is sent."""
+    from rageval.stages.estimate import estimate_run  # noqa: PLC0415
+
+    table = Table(title="Dry run: nothing was sent", title_justify="left")
+    table.add_column("model")
+    table.add_column("role")
+    for heading in ("calls", "prompt tokens", "completion tokens", "US dollars", "minutes"):
+        table.add_column(heading, justify="right")
+    for row in estimate_run(config):
+        dollars = "unknown" if row.cost_usd is None else f"{row.cost_usd:.4f}"
+        table.add_row(
+            row.model, row.role, f"{row.calls:,}", f"{row.prompt_tokens:,}", f"{row.completion_tokens:,}",
+            dollars, f"{row.minutes:.1f}",
+        )  # fmt: skip
+    console.print(table)
+    console.print("Estimated from text lengths, 200 tokens an answer, 80 a verdict, 2 s a call; retries come on top.")
+
+
+def show_run(run: RunStore) -> None:
+    """Print the summary of a run, if it has one, and where its files lie."""
+    manifest = run.read_json("run.json")
+    if not manifest or not run.has("summary"):
+        return
+    console.print(summary_table(run, manifest))
+    console.print(f"Tables   {run.folder}/*.parquet")
+    console.print(f"Report   {run.folder}/report.html")
+
+
+def summary_table(run: RunStore, manifest: Mapping[str, Any]) -> Table:
+    """Return the run's summary as a table of model x metric with counts."""
+    rows = summary_rows(run.read("summary"))
+    table = Table(title=f"Run {escape(run.run_id)} ({manifest['status']}): mean [95 % interval] scored/asked")
+    for heading in dict.fromkeys(key for row in rows for key in row):
+        table.add_column(heading, overflow="fold")
+    headings = [str(column.header) for column in table.columns]
+    for row in rows:
+        table.add_row(*(escape(row.get(heading, "")) for heading in headings))
+    return table
+
+
+@contextmanager
+def _stop_on_ctrl_c(run: RunStore) -> Iterator[None]:
+    """Let the first Ctrl-C end the run with everything saved, and the second one end it at once."""
+    from rageval.adapters.chat import chat_engine  # noqa: PLC0415
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        console.print("\nStopping; what is finished is being saved. Press Ctrl-C again to end at once.")
+        chat_engine().stop(RunStoppedError("it was interrupted"))
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise RunStoppedError(
+            f"the run was interrupted. Everything finished is saved; go on with --run-id {run.run_id}"
+        ) from None
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _prefect(*, debug: bool) -> Iterator[None]:
+    """Run a flow from here: Prefect's defaults for one process, and a display of what our own tasks say."""
+    for name, value in _PREFECT_DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    if debug:
+        yield
+        return
+    with console.status("Starting Prefect ..."):
+        import prefect  # noqa: F401, PLC0415
+    with _display() as say:
+        handler = _OwnMessages(say)
+        quiet = [logging.getLogger(name) for name in ("prefect", "prefect.flow_runs", "prefect.task_runs")]
+        removed = [(log, old) for log in quiet for old in log.handlers if _is_console(old)]
+        for log, old in removed:
+            log.removeHandler(old)
+        for log in quiet[1:]:
+            log.addHandler(handler)
+        try:
+            yield
+        finally:
+            for log in quiet[1:]:
+                log.removeHandler(handler)
+            for log, old in removed:
+                log.addHandler(old)
+
+
+def _is_console(handler: logging.Handler) -> bool:
+    return isinstance(handler, logging.StreamHandler)
+
+
+class _OwnMessages(logging.Handler):
+    """Passes on what our tasks and flows log, and nothing of Prefect's own."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__(logging.INFO)
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if Path(record.pathname).parent.name in _OURS:
+            self._say(record.getMessage())
+
+
+@contextmanager
+def _display() -> Iterator[Callable[[str], None]]:
+    """Show bars in a terminal, plain lines elsewhere, until the block ends."""
+    progress = Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[detail]}"), TimeRemainingColumn(), console=console, disable=not console.is_terminal,
+    )  # fmt: skip
+    ended = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(progress, ended), daemon=True)
+    with progress:
+        watcher.start()
+        try:
+            yield lambda text: console.print(f"  {escape(text)}", highlight=False)
+        finally:
+            ended.set()
+            watcher.join()
+
+
+def _watch(progress: Progress, ended: threading.Event) -> None:
+    from rageval.adapters.chat import chat_engine  # noqa: PLC0415
+
+    bars: dict[str, Any] = {}
+    wait_s = _REFRESH_S if console.is_terminal else _PLAIN_EVERY_S
+    shown = ""
+    while not ended.wait(wait_s):
+        for label, counts in list(chat_engine().counts.items()):
+            detail = f"{counts.in_flight} in flight, {counts.failed} failed, ${counts.cost_usd:.4f}"
+            if label not in bars:
+                bars[label] = progress.add_task(escape(label), total=None, detail="")
+            progress.update(bars[label], total=counts.expected, completed=counts.done, detail=detail)
+        lines = "; ".join(f"{label}: {c.done} of {c.expected} so far" for label, c in chat_engine().counts.items())
+        if not console.is_terminal and lines != shown:
+            shown = lines
+            console.print(f"  {escape(lines)}", highlight=False)

@@ -1,0 +1,204 @@
+"""Evaluate a RAG system: documents -> index -> retrieval -> answers -> scores -> report."""
+
+import queue
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.futures import PrefectFuture
+from prefect.runtime import flow_run
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from rageval.adapters.chat import chat_engine
+from rageval.adapters.run_store import RunStore
+from rageval.config import EvaluationConfig, ModelConfig
+from rageval.errors import RunStoppedError
+from rageval.records import Chunk
+from rageval.stages.answers import answers_label
+from rageval.stages.chunks import plan_chunks
+from rageval.stages.models import ServedModels
+from rageval.stages.runs import is_finished, open_run, raise_if_incomplete
+from rageval.stages.scores import judge_metrics, verdicts_label
+from tasks.answers import answer_chunk
+from tasks.documents import load_documents
+from tasks.index import index_run
+from tasks.report import Progress, write_report
+from tasks.retrieval import retrieve
+from tasks.runs import begin_run, check_models, serve_models
+from tasks.scores import score_chunk
+
+_THREADS = 64
+_CHUNKS_AHEAD = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationResult:
+    """Where the run's tables and its report lie, and how it ended."""
+
+    run_id: str
+    folder: str
+    status: str
+    manifest: dict[str, Any]
+
+
+def _run_name() -> str:
+    config: EvaluationConfig = flow_run.parameters["config"]
+    models = "+".join(model.name for model in config.answers.models)
+    questions = f"{config.data.sample} questions" if config.data.sample else "all questions"
+    return f"{models}, {config.data.course or 'all courses'}, {questions}"
+
+
+@flow(name="evaluate", flow_run_name=_run_name, task_runner=ThreadPoolTaskRunner(max_workers=_THREADS))
+def evaluate(config: EvaluationConfig = EvaluationConfig()) -> EvaluationResult:  # noqa: B008 - it is frozen
+    """Evaluate search methods and models on a FAQ and its ground truth.
+
+    With nothing set, the sample corpus is evaluated with the embedded model.
+
+    Args:
+        config: Everything that can be set; each group opens to its settings.
+    """
+    run = open_run(config.run)
+    clock = _Clock()
+    with run.lock():
+        chat_engine().start_run()
+        begin_run(run, config)
+        with clock.stage("documents"):
+            dataset = load_documents(run, config.data)
+        chunks = plan_chunks(dataset.questions, config.answers.chunk_size, config.answer_search)
+        stopped = None
+        if is_finished(run, config, dataset.questions):
+            get_run_logger().info("Every answer and every score of this run is stored; nothing is asked again")
+        else:
+            check_models(config)
+            _search(run, config, clock)
+            with clock.stage("answers_and_scores"):
+                stopped = _answer_and_score(run, config, chunks)
+        manifest = write_report(run, config, chunks, clock.seconds, str(stopped) if stopped else None)
+    if stopped and not isinstance(stopped, RunStoppedError):
+        raise stopped
+    raise_if_incomplete(run, manifest["reason"])
+    return EvaluationResult(run_id=run.run_id, folder=run.folder, status=manifest["status"], manifest=manifest)
+
+
+def _search(run: RunStore, config: EvaluationConfig, clock: "_Clock") -> None:
+    if run.has("retrieval"):
+        get_run_logger().info("Retrieval of this run is stored; the index is not asked again")
+        return
+    with clock.stage("index"):
+        index_run(run, config)
+    with clock.stage("retrieval"):
+        retrieve(run, config)
+
+
+def _answer_and_score(run: RunStore, config: EvaluationConfig, chunks: list[Chunk]) -> BaseException | None:
+    """Work through all chunks of all models; returns the error that ended the run early, or None."""
+    with serve_models(config) as models, Progress(total=len(chunks) * len(models.answering)) as progress:
+        work = _Work(run=run, config=config, models=models)
+        work.announce(chunks)
+        try:
+            for _ in work.through(chunks):
+                progress.advance()
+        except BaseException as error:
+            # A bad key, spent credit, Ctrl-C or a cancellation: whatever it is, what runs has to end first.
+            chat_engine().stop(error if isinstance(error, RunStoppedError) else RunStoppedError("the run was stopped"))
+            work.wait()
+            if isinstance(error, Exception):
+                return error
+            raise
+    return None
+
+
+@dataclass(kw_only=True)
+class _Work:
+    """Keeps a few chunks of every model under way, so that each model is limited by nothing but its own limits."""
+
+    run: RunStore
+    config: EvaluationConfig
+    models: ServedModels
+    _ended: "queue.SimpleQueue[_Pair]" = field(default_factory=queue.SimpleQueue)
+    _under_way: "dict[int, _Pair]" = field(default_factory=dict)
+
+    def announce(self, chunks: list[Chunk]) -> None:
+        """Tell progress displays how many answers and verdicts there will be."""
+        questions = sum(chunk.stop - chunk.start for chunk in chunks)
+        for model in self.models.answering:
+            chat_engine().expect(answers_label(model), questions)
+        if self.models.judge:
+            verdicts = questions * len(self.models.answering) * len(judge_metrics(self.config.judge))
+            chat_engine().expect(verdicts_label(self.models.judge), verdicts)
+
+    def through(self, chunks: list[Chunk]) -> Iterator[Chunk]:
+        """Yield each chunk of each model once it is answered and scored.
+
+        Raises:
+            Exception: The error of the first chunk that failed.
+        """
+        waiting = {model.name: deque(chunks) for model in self.models.answering}
+        for model in self.models.answering:
+            for _ in range(self._window(model)):
+                self._start_next(model, waiting[model.name])
+        while self._under_way:
+            pair = self._ended.get()
+            del self._under_way[id(pair)]
+            for future in pair.futures:
+                future.result()
+            self._start_next(pair.model, waiting[pair.model.name])
+            yield pair.chunk
+
+    def wait(self) -> None:
+        """Wait until every chunk that was started has ended, well or not."""
+        for pair in self._under_way.values():
+            for future in pair.futures:
+                future.wait()
+
+    def _window(self, model: ModelConfig) -> int:
+        size = self.config.answers.chunk_size
+        widest = _THREADS // (2 * len(self.models.answering))
+        return max(1, min(widest, -(-model.max_concurrency // size) + _CHUNKS_AHEAD))
+
+    def _start_next(self, model: ModelConfig, waiting: deque[Chunk]) -> None:
+        if not waiting:
+            return
+        chunk = waiting.popleft()
+        answered = answer_chunk.submit(self.run, chunk, model)
+        scored = score_chunk.submit(
+            self.run, chunk, model, self.config.index, judge_metrics(self.config.judge), self.models.judge,
+            wait_for=[answered],
+        )  # fmt: skip
+        pair = _Pair(chunk=chunk, model=model, futures=(answered, scored))
+        self._under_way[id(pair)] = pair
+        scored.add_done_callback(lambda _: self._ended.put(pair))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pair:
+    """The two task runs of one chunk."""
+
+    chunk: Chunk
+    model: ModelConfig
+    futures: tuple[PrefectFuture[Any], ...]
+
+
+@dataclass
+class _Clock:
+    """Seconds of each stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = time.monotonic() - started
+
+
+if __name__ == "__main__":
+    from flows.cli import run_evaluate
+
+    run_evaluate()

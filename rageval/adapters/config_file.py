@@ -1,0 +1,33 @@
+"""A YAML file -> settings."""
+
+from pathlib import Path
+
+import yaml
+
+from rageval.errors import ConfigError
+from rageval.overrides import Settings
+
+_LARGEST_BYTES = 1_000_000
+
+
+def read_settings(path: Path) -> Settings:
+    """Return the file's settings, not validated yet.
+
+    Raises:
+        ConfigError: If the file is missing, unreadable, too large, not YAML, or not a mapping.
+    """
+    try:
+        if path.stat().st_size > _LARGEST_BYTES:
+            raise ConfigError(f"{path} is larger than {_LARGEST_BYTES} bytes: that is no configuration")
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"the configuration {path} does not exist; see examples/configs for some that do") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the configuration {path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"the configuration {path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if settings is None:
+        return {}
+    if not isinstance(settings, dict):
+        raise ConfigError(f"the configuration {path} holds a {type(settings).__name__}; expected groups of settings")
+    return settings

@@ -1,0 +1,139 @@
+"""Paths or URLs of documents and ground truth -> the corpus of a run, checked as a whole.
+
+A URL may carry a key (`https://user:key@host/` or `?sig=...`): messages show it without both.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+import fsspec
+
+from rageval.config import DataConfig
+from rageval.corpus_checks import (
+    DOCUMENT_COLUMNS,
+    QUESTION_COLUMNS,
+    check_documents,
+    check_questions,
+    raise_problems,
+    select_questions,
+)
+from rageval.errors import DataError
+from rageval.records import Document, Question
+from rageval.rows import format_of, parse_rows
+
+MAX_FILE_BYTES = 2 * 1024**3
+_BLOCK_BYTES = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """What a run works on."""
+
+    documents: tuple[Document, ...]
+    """All documents, whatever the course filter: the index always holds every one."""
+    questions: tuple[Question, ...]
+    """The questions of the course filter and the sample, in the file's order."""
+    available: int
+    """Questions in the ground truth before filter and sample."""
+    notes: tuple[str, ...]
+    """One sentence on everything that was merged or ignored."""
+
+
+def load_corpus(config: DataConfig) -> Corpus:
+    """Read, check, filter and sample what the configuration names.
+
+    Raises:
+        DataError: If a file cannot be read, a row is bad (all of them are listed together), or the course has
+            no questions.
+        ConfigError: If the course is unknown or the sample is larger than the set.
+    """
+    documents = check_documents(parse_rows(*_read(config.documents), DOCUMENT_COLUMNS))
+    truth = check_questions(parse_rows(*_read(config.ground_truth), QUESTION_COLUMNS), documents.known)
+    raise_problems([*documents.problems, *truth.problems])
+    questions = select_questions(
+        truth.questions,
+        (document.course for document in documents.documents),
+        course=config.course,
+        sample=config.sample,
+        seed=config.seed,
+    )
+    return Corpus(
+        documents=documents.documents,
+        questions=questions,
+        available=len(truth.questions),
+        notes=(*documents.notes, *truth.notes),
+    )
+
+
+def load_documents(path: str) -> tuple[tuple[Document, ...], tuple[str, ...]]:
+    """Read and check the documents alone, as the index needs them.
+
+    Args:
+        path: Path or URL of the documents.
+
+    Returns:
+        The documents, and one note on everything that was merged or ignored.
+
+    Raises:
+        DataError: If the file cannot be read or a row is bad (all of them are listed together).
+    """
+    checked = check_documents(parse_rows(*_read(path), DOCUMENT_COLUMNS))
+    raise_problems(checked.problems)
+    return checked.documents, checked.notes
+
+
+def display_name(path: str) -> str:
+    """Return a path as it is, and a URL without user, password, query and fragment."""
+    if "://" not in path:
+        return path
+    parts = urlsplit(path)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _read(path: str) -> tuple[bytes, str]:
+    """Return the bytes of a file and its name for messages.
+
+    Raises:
+        DataError: If its suffix is unknown, it cannot be read, or it is too large.
+    """
+    name = display_name(path)
+    format_of(name)
+    try:
+        return _fetch(path), name
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"{name}: {_not_found(path)}") from None
+    except ImportError as error:
+        raise DataError(f"{name}: this kind of URL needs one more package: {error}") from None
+    except aiohttp.ClientResponseError as error:
+        raise DataError(f"{name}: the server answered HTTP {error.status}; check the URL and who may read it") from None
+    except Exception as error:  # noqa: BLE001 - each storage library behind fsspec has errors of its own
+        # The text of a remote error may repeat the URL, and with it a key.
+        detail = type(error).__name__ if "://" in path else str(error)
+        raise DataError(f"{name}: cannot be read ({detail}); check the path and who may read it") from None
+
+
+def _fetch(path: str) -> bytes:
+    # Block size 0 streams the body; any other asks for ranges, which not every server answers.
+    options = {"block_size": 0} if path.startswith(("http://", "https://")) else {}
+    blocks: list[bytes] = []
+    total = 0
+    with fsspec.open(path, "rb", **options) as file:
+        while block := file.read(_BLOCK_BYTES):
+            blocks.append(block)
+            total += len(block)
+            if total > MAX_FILE_BYTES:
+                raise DataError(
+                    f"{display_name(path)}: the file is larger than {MAX_FILE_BYTES:,} bytes, the most that is read: "
+                    "split it"
+                )
+    return b"".join(blocks)
+
+
+def _not_found(path: str) -> str:
+    if "://" in path:  # fsspec tells a missing file and a missing server apart for no protocol.
+        return "there is no such file, or its server cannot be reached; check the URL"
+    return f"there is no such file; check the path (relative ones start at {Path.cwd()})"

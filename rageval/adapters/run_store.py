@@ -1,0 +1,288 @@
+"""The folder of one run: Parquet tables, parts of chunks, journals, `run.json`, the report, and the lock.
+
+    runs/<run_id>/
+        documents.parquet questions.parquet retrieval.parquet answers.parquet scores.parquet summary.parquet
+        run.json report.html
+        parts/<table>/<chunk>.parquet      finished chunks, until they are merged into the table
+        journal/<table>/<chunk>.jsonl      finished records of the chunk that is being worked on
+
+A record counts as stored once it stands in the journal: a later row of the same key replaces an earlier one,
+and journal beats part beats table. Every file but the journal is written under a temporary name and renamed.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import filelock
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from rageval.errors import ConfigError, DataError, RunLockedError
+from rageval.records import Answer, Chunk, Score
+from rageval.tables import SCHEMAS, to_row
+
+ChunkTable: TypeAlias = Literal["answers", "scores"]
+Row: TypeAlias = dict[str, Any]
+Key: TypeAlias = tuple[str, ...]
+_KEYS: Mapping[ChunkTable, tuple[str, ...]] = {"answers": ("question_id",), "scores": ("question_id", "metric")}
+
+
+class Journal:
+    """Appends finished records of one chunk, one JSON line each, so that a kill loses none of them."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab", buffering=0)
+
+    def append(self, record: Answer | Score) -> None:
+        """Write a record; it is safe from the death of this process when this returns."""
+        self._file.write(orjson.dumps(to_row(record)) + b"\n")
+
+    def close(self) -> None:
+        """Close the file; the records stay."""
+        self._file.close()
+
+
+@dataclass(frozen=True)
+class RunStore:
+    """One run's folder. Cheap to make and to pickle; holds no open files."""
+
+    folder: str
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return Path(self.folder)
+
+    @property
+    def run_id(self) -> str:
+        """The run's name."""
+        return self.path.name
+
+    @property
+    def cache(self) -> Path:
+        """Where all runs of the same output folder keep indexes and embeddings."""
+        return self.path.parent / ".cache"
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for this process, or fail at once; the lock dies with the process.
+
+        Raises:
+            ConfigError: If the folder cannot be written.
+            RunLockedError: If another process holds it.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(self.path / ".lock", blocking=False)
+            with lock:
+                yield
+        except filelock.Timeout:
+            raise RunLockedError(
+                f"the run {self.run_id!r} in {self.path.parent} is being worked on by another process; "
+                "wait for it, or give another --run-id"
+            ) from None
+        except (PermissionError, NotADirectoryError, FileExistsError) as error:
+            raise ConfigError(
+                f"the output folder {self.path.parent} cannot be written ({error.strerror}); "
+                "give a writable one with --output"
+            ) from error
+
+    def repair(self) -> list[str]:
+        """Set damaged files aside and remove what a kill left half-written; returns a sentence for each.
+
+        What stood in a damaged file counts as missing from then on, so it is computed or asked again.
+        """
+        notes = []
+        for leftover in self.path.rglob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
+            notes.append(f"removed the half-written file {leftover.relative_to(self.path)}")
+        for path in sorted(self.path.rglob("*.parquet")):
+            try:
+                pq.ParquetFile(path).close()
+            except (pa.ArrowInvalid, OSError) as error:
+                path.replace(path.with_name(path.name + ".damaged"))
+                notes.append(f"set the damaged file {path.relative_to(self.path)} aside as *.damaged: {error}")
+        return notes
+
+    def has(self, table: str) -> bool:
+        """Return whether the table has been written."""
+        return self._table_path(table).exists()
+
+    def has_unmerged(self, table: ChunkTable) -> bool:
+        """Return whether chunks are stored that the table does not hold yet."""
+        return any(any((self.path / kind / table).glob("*.*")) for kind in ("parts", "journal"))
+
+    def write(self, table: str, rows: pa.Table) -> None:
+        """Replace a table as a whole."""
+        _write_parquet(self._table_path(table), [rows], SCHEMAS[table])
+
+    def read(self, table: str) -> pa.Table:
+        """Return a table.
+
+        Raises:
+            DataError: If it is missing or damaged.
+        """
+        path = self._table_path(table)
+        try:
+            return pq.read_table(path)
+        except FileNotFoundError:
+            raise DataError(f"{path} does not exist; is {self.folder} the folder of a run that got this far?") from None
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(f"{path} cannot be read ({error}); move it away and start the run again") from error
+
+    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        """Replace a JSON file as a whole."""
+        self.write_text(name, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Return a JSON file's content, empty if there is none.
+
+        Raises:
+            DataError: If it is damaged.
+        """
+        try:
+            value: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise DataError(f"{self.path / name} is not valid JSON ({error}); move it away to start afresh") from error
+        return value
+
+    def write_text(self, name: str, text: str) -> None:
+        """Replace a text file as a whole."""
+        with _replacing(self.path / name) as temporary:
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+    def journal(self, table: ChunkTable, model: str, chunk: Chunk) -> Journal:
+        """Open the journal of a chunk for appending; a half-written last line is closed off first."""
+        path = self._journal_path(table, model, chunk)
+        if path.exists() and not path.read_bytes().endswith(b"\n"):
+            with path.open("ab") as file:
+                file.write(b"\n")
+        return Journal(path)
+
+    def stored(self, table: ChunkTable, model: str, chunk: Chunk) -> dict[Key, Row]:
+        """Return the rows that are there for a chunk, by question id (and metric), the latest of each."""
+        rows = dict(self._merged_rows(table, model, chunk))
+        for row in [*self._part_rows(table, model, chunk), *self._journal_rows(table, model, chunk)]:
+            rows[_key(table, row)] = row
+        return rows
+
+    def finish_chunk(self, table: ChunkTable, model: str, chunk: Chunk, order: Sequence[Key]) -> None:
+        """Turn everything stored for a chunk into its part, in this order, and end its journal."""
+        rows = self.stored(table, model, chunk)
+        part = pa.Table.from_pylist([rows[key] for key in order if key in rows], schema=SCHEMAS[table])
+        _write_parquet(self._part_path(table, model, chunk), [part], SCHEMAS[table])
+        self._journal_path(table, model, chunk).unlink(missing_ok=True)
+
+    def merge_chunks(self, table: ChunkTable, chunks: Iterable[tuple[str, Chunk]]) -> None:
+        """Write all chunks' rows into the one table, then remove parts and journals."""
+        chunks = list(chunks)
+        if not self.has_unmerged(table) and self.has(table):
+            return
+        parts = (
+            pa.Table.from_pylist(list(self.stored(table, model, chunk).values()), schema=SCHEMAS[table])
+            for model, chunk in chunks
+        )
+        _write_parquet(self._table_path(table), parts, SCHEMAS[table])
+        for model, chunk in chunks:
+            self._part_path(table, model, chunk).unlink(missing_ok=True)
+            self._journal_path(table, model, chunk).unlink(missing_ok=True)
+        for kind in ("parts", "journal"):
+            for folder in (self.path / kind / table, self.path / kind):
+                with contextlib.suppress(OSError):  # not empty, or not there
+                    folder.rmdir()
+
+    def _table_path(self, table: str) -> Path:
+        return self.path / f"{table}.parquet"
+
+    def _part_path(self, table: str, model: str, chunk: Chunk) -> Path:
+        return self.path / "parts" / table / f"{_chunk_name(model, chunk)}.parquet"
+
+    def _journal_path(self, table: str, model: str, chunk: Chunk) -> Path:
+        return self.path / "journal" / table / f"{_chunk_name(model, chunk)}.jsonl"
+
+    def _merged_rows(self, table: ChunkTable, model: str, chunk: Chunk) -> dict[Key, Row]:
+        path = self._table_path(table)
+        try:
+            changed = path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return {}
+        question_ids = self.read("questions")["question_id"].slice(chunk.start, chunk.stop - chunk.start)
+        merged = _merged(path, changed)
+        wanted = pc.and_(
+            pc.is_in(merged["question_id"], value_set=question_ids.combine_chunks()),
+            pc.and_(pc.equal(merged["model"], model), pc.equal(merged["search_method"], chunk.search_method)),
+        )
+        return {_key(table, row): row for row in merged.filter(wanted).to_pylist()}
+
+    def _part_rows(self, table: ChunkTable, model: str, chunk: Chunk) -> list[Row]:
+        path = self._part_path(table, model, chunk)
+        if not path.exists():
+            return []
+        rows: list[Row] = pq.read_table(path).to_pylist()
+        return rows
+
+    def _journal_rows(self, table: ChunkTable, model: str, chunk: Chunk) -> list[Row]:
+        path = self._journal_path(table, model, chunk)
+        rows = []
+        for line in path.read_bytes().splitlines() if path.exists() else ():
+            # The line that a kill cut short is the one thing in here that may be unreadable.
+            with contextlib.suppress(ValueError):
+                rows.append(_from_journal(orjson.loads(line)))
+        return rows
+
+
+def _from_journal(row: Row) -> Row:
+    if "started_at" in row:
+        row["started_at"] = datetime.fromisoformat(row["started_at"])
+    return row
+
+
+def _key(table: ChunkTable, row: Row) -> Key:
+    return tuple(row[column] for column in _KEYS[table])
+
+
+def _chunk_name(model: str, chunk: Chunk) -> str:
+    slug = re.sub(r"[^A-Za-z0-9.-]+", "-", model)[:60]
+    tag = hashlib.sha256(model.encode()).hexdigest()[:6]
+    return f"{slug}-{tag}-{chunk.search_method}-{chunk.number:06d}"
+
+
+@lru_cache(maxsize=2)
+def _merged(path: Path, changed: int) -> pa.Table:
+    """Read a merged table once, until it changes."""
+    del changed  # part of the cache's key
+    return pq.read_table(path)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path whose content replaces `path` at the end, or nothing does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write_parquet(path: Path, parts: Iterable[pa.Table], schema: pa.Schema) -> None:
+    with _replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for part in parts:
+            writer.write_table(part.cast(schema))

@@ -1,0 +1,299 @@
+"""Rows as they stand in the files -> documents and questions that fit together, and what was wrong or merged.
+
+Every bad row is found before anything is reported, so that a file is corrected once and not row by row.
+"""
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rageval.errors import ConfigError, DataError
+from rageval.fingerprint import digest, question_id
+from rageval.records import Document, Question
+from rageval.rows import Row, RowFile
+
+DOCUMENT_COLUMNS = ("id", "course", "section", "question", "text")
+QUESTION_COLUMNS = ("question", "course", "document")
+MAX_FIELD_CHARS = 1_000_000
+MAX_SHOWN = 20
+_MAY_BE_EMPTY = frozenset({"section"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedDocuments:
+    """The documents of a file, what was merged or ignored, and the rows that are no documents."""
+
+    documents: tuple[Document, ...]
+    notes: tuple[str, ...]
+    problems: tuple[str, ...]
+    known: Mapping[str, Document | None]
+    """Every id of the file; None where its row is bad, so that no question is blamed for that row."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedQuestions:
+    """The questions of a file, what was merged or ignored, and the rows that are no questions."""
+
+    questions: tuple[Question, ...]
+    notes: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def check_documents(file: RowFile) -> CheckedDocuments:
+    """Return the documents of a file; rows with the same id and the same content become one.
+
+    Two rows that differ only in that one text goes on for some lines where the other ends (the same entry with
+    and without a signature) become one as well, with the longer text. Any other difference is a problem.
+
+    Raises:
+        DataError: If the file has no rows, or no row has one of the columns.
+    """
+    ignored = check_columns(file, DOCUMENT_COLUMNS)
+    problems = list(file.problems)
+    known: dict[str, Document | None] = {}
+    places: dict[str, str] = {}
+    identical: Counter[str] = Counter()
+    continued: dict[str, str] = {}
+    for row in file.rows:
+        reasons = list(_value_problems(row.values, DOCUMENT_COLUMNS))
+        document = None if reasons else _document(row.values)
+        key = row.values.get("id")
+        if isinstance(key, str) and key not in known:
+            known[key], places[key] = document, row.place
+        elif document is not None and (earlier := known[document.document_id]) is not None:
+            longer = _longer(earlier, document)
+            if document == earlier:
+                identical[key] += 1
+            elif longer is not None:
+                known[key], continued[key] = longer, row.place
+            else:
+                reasons.append(f"id {key} also stands at {places[key]} with other content: give each its own id")
+        problems.extend(_located(file, row, reasons))
+    return CheckedDocuments(
+        documents=tuple(document for document in known.values() if document is not None),
+        notes=(
+            *ignored,
+            *_merged_documents(identical),
+            *(_continued_document(file, key, places[key], place) for key, place in continued.items()),
+        ),
+        problems=tuple(problems),
+        known=known,
+    )
+
+
+def check_questions(file: RowFile, known: Mapping[str, Document | None]) -> CheckedQuestions:
+    """Return the questions of a ground-truth file; identical rows become one.
+
+    A question that stands with several documents of its course stays one row for each of them, and each
+    row names the others' documents as alternates.
+
+    Args:
+        file: The ground truth.
+        known: Every document id there is, see `CheckedDocuments.known`.
+
+    Raises:
+        DataError: If the file has no rows, or no row has one of the columns.
+    """
+    ignored = check_columns(file, QUESTION_COLUMNS)
+    problems = list(file.problems)
+    questions: dict[str, Question] = {}
+    repeated: list[str] = []
+    for row in file.rows:
+        reasons = list(_value_problems(row.values, QUESTION_COLUMNS)) or list(_reference_problems(row.values, known))
+        if reasons:
+            problems.extend(_located(file, row, reasons))
+            continue
+        question = _question(row.values)
+        if question.question_id in questions:
+            repeated.append(row.place)
+        questions.setdefault(question.question_id, question)
+    linked, note = _with_alternates(questions.values())
+    return CheckedQuestions(
+        questions=linked, notes=(*ignored, *_repeated_rows(file, repeated), *note), problems=tuple(problems)
+    )
+
+
+def check_columns(file: RowFile, columns: Sequence[str]) -> tuple[str, ...]:
+    """Return a note about columns that nobody reads, if there are any.
+
+    Raises:
+        DataError: If a column is missing from every row, or there are no rows.
+    """
+    if not file.rows and file.problems:
+        raise_problems(file.problems)
+    missing = [column for column in columns if column not in file.columns]
+    if missing and file.columns:
+        hint = "; the separator of a CSV file is the comma" if len(file.columns) == 1 else ""
+        raise DataError(
+            f"{file.name}: missing columns: {', '.join(missing)}; found {', '.join(file.columns)}; "
+            f"expected {', '.join(columns)}: rename or add them{hint}"
+        )
+    if not file.rows:
+        raise DataError(f"{file.name}: the file holds no rows; expected rows with {', '.join(columns)}")
+    extra = [column for column in file.columns if column not in columns]
+    return (f"{file.name}: ignored columns: {_listed(extra)}",) if extra else ()
+
+
+def raise_problems(problems: Sequence[str]) -> None:
+    """Raise one error that shows the first problems and counts the others; do nothing if there are none.
+
+    Raises:
+        DataError: If there is a problem.
+    """
+    if not problems:
+        return
+    shown = list(problems[:MAX_SHOWN])
+    if len(problems) > MAX_SHOWN:
+        shown.append(f"and {len(problems) - MAX_SHOWN} more")
+    head = f"{_count(len(problems), 'problem')} in the input; correct or remove these rows and start again:"
+    raise DataError("\n  ".join([head, *shown]))
+
+
+def select_questions(
+    questions: Sequence[Question], courses: Iterable[str], *, course: str, sample: int | None, seed: int
+) -> tuple[Question, ...]:
+    """Return the questions of the course, or as many of them as the sample asks for, in their order.
+
+    A question is drawn by a hash of the seed and its id. So the same seed draws the same questions whatever
+    the order of the rows, and a file that grows changes the sample only where new questions displace old ones.
+
+    Args:
+        questions: All questions.
+        courses: The courses that the documents belong to.
+        course: The only course wanted; empty for all.
+        sample: How many questions are wanted; None for all.
+        seed: Decides which ones.
+
+    Raises:
+        ConfigError: If no document belongs to the course, or the sample is larger than the set.
+        DataError: If the course has no questions.
+    """
+    known = sorted(set(courses))
+    if course and course not in known:
+        raise ConfigError(
+            f'data.course is "{course}", to which no document belongs; known courses: {_listed(known)}; '
+            "name one of them, or leave it empty for all"
+        )
+    wanted = [question for question in questions if course in ("", question.course)]
+    if not wanted:
+        asked = sorted({question.course for question in questions})
+        raise DataError(
+            f'the ground truth has no question of data.course "{course}"; it has questions of: '
+            f"{_listed(asked)}; name one of these, or add questions"
+        )
+    if sample is None:
+        return tuple(wanted)
+    if sample > len(wanted):
+        raise ConfigError(
+            f"data.sample is {sample}, but there are only {_count(len(wanted), 'question')}"
+            f"{f' of course {course}' if course else ''}; name at most that many, or leave it empty for all"
+        )
+    drawn = heapq.nsmallest(sample, (digest(str(seed), question.question_id) for question in wanted))
+    return tuple(q for q in wanted if digest(str(seed), q.question_id) <= drawn[-1])
+
+
+def _value_problems(values: Mapping[str, Any], columns: Iterable[str]) -> Iterator[str]:
+    for column in columns:
+        value = values.get(column)
+        if column not in values:
+            yield f"`{column}` is missing"
+        elif value is None:
+            yield f"`{column}` is null, expected text"
+        elif not isinstance(value, str):
+            yield f"`{column}` is {type(value).__name__} {str(value)[:40]}, expected text: put it in quotes"
+        elif not value.strip() and column not in _MAY_BE_EMPTY:
+            yield f"`{column}` is empty"
+        elif len(value) > MAX_FIELD_CHARS:
+            yield f"`{column}` has {len(value):,} characters, at most {MAX_FIELD_CHARS:,} are allowed: split it"
+
+
+def _reference_problems(values: Mapping[str, Any], known: Mapping[str, Document | None]) -> Iterator[str]:
+    reference, course = values["document"], values["course"]
+    if reference not in known:
+        yield f"document {reference[:80]} is not an id in the documents"
+        return
+    document = known[reference]
+    if document is not None and document.course != course:
+        yield f"course is {course[:80]}, but document {reference} belongs to {document.course[:80]}"
+
+
+def _located(file: RowFile, row: Row, reasons: Iterable[str]) -> Iterator[str]:
+    return (f"{file.name}, {row.place}: {reason}" for reason in reasons)
+
+
+def _document(values: Mapping[str, Any]) -> Document:
+    content = {column: str(values[column]) for column in DOCUMENT_COLUMNS if column != "id"}
+    return Document(document_id=values["id"], **content, content_hash=digest(*content.values()))
+
+
+def _longer(first: Document, second: Document) -> Document | None:
+    """Return the one whose text is the other's and more lines, or None if that is not the only difference."""
+    shorter, longer = sorted((first, second), key=lambda document: len(document.text))
+    same_head = replace(longer, text=shorter.text, content_hash=shorter.content_hash) == shorter
+    return longer if same_head and longer.text.startswith(f"{shorter.text}\n") else None
+
+
+def _question(values: Mapping[str, Any]) -> Question:
+    text, course, reference = (str(values[column]) for column in QUESTION_COLUMNS)
+    return Question(
+        question_id=question_id(course, text, reference), question=text, course=course, document_id=reference
+    )
+
+
+def _with_alternates(questions: Iterable[Question]) -> tuple[tuple[Question, ...], tuple[str, ...]]:
+    """Return the questions with their alternates set, and a note if there are any."""
+    rows = tuple(questions)
+    references: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for row in rows:
+        references[row.course, row.question].append(row.document_id)
+    several = [ids for ids in references.values() if len(ids) > 1]
+    if not several:
+        return rows, ()
+    linked = tuple(
+        replace(row, alternate_ids=tuple(i for i in references[row.course, row.question] if i != row.document_id))
+        for row in rows
+    )
+    verb = "stands" if len(several) == 1 else "stand"
+    return linked, (
+        f"{_count(len(several), 'question')} {verb} with several documents ({sum(map(len, several))} rows); "
+        "each row keeps its own document as reference and names the others as alternates",
+    )
+
+
+def _merged_documents(merged: Mapping[str, int]) -> tuple[str, ...]:
+    if not merged:
+        return ()
+    times = "twice" if set(merged.values()) == {1} else "several times"
+    verbs = ("stands", "was") if len(merged) == 1 else ("stand", "were")
+    return (
+        f"{_count(len(merged), 'document')} {verbs[0]} {times} with the same content and {verbs[1]} merged: "
+        f"{_listed(list(merged))}",
+    )
+
+
+def _continued_document(file: RowFile, document_id: str, first: str, second: str) -> str:
+    return (
+        f"1 document stands twice and one of its texts has more lines at the end, which was kept: {document_id} "
+        f"({file.name}, {first} and {second})"
+    )
+
+
+def _repeated_rows(file: RowFile, places: Sequence[str]) -> tuple[str, ...]:
+    if not places:
+        return ()
+    verbs = ("repeats", "was") if len(places) == 1 else ("repeat", "were")
+    return (
+        f"{_count(len(places), 'ground-truth row')} {verbs[0]} an earlier row and {verbs[1]} merged with it: "
+        f"{file.name}, {_listed(places)}",
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_SHOWN} more" if len(names) > MAX_SHOWN else ""
+    return ", ".join(names[:MAX_SHOWN]) + more

@@ -1,0 +1,118 @@
+"""A file's settings + the command line's -> one validated configuration, or an error that names the key."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from rageval.config import LOCAL
+from rageval.errors import ConfigError
+
+Settings = dict[str, Any]
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def put(settings: Settings, path: str, value: Any) -> None:
+    """Set one value by its dotted path, making the groups on the way; numbers select from a list.
+
+    Raises:
+        ConfigError: If the path leads through a value that is no group, or out of a list.
+    """
+    *groups, last = path.split(".")
+    here: Any = settings
+    for group in groups:
+        here = here.setdefault(group, {}) if isinstance(here, dict) else _item(here, group, path)
+    if isinstance(here, dict):
+        here[last] = value
+    else:
+        _item(here, last, path)
+        here[int(last)] = value
+
+
+def put_text(settings: Settings, assignment: str) -> None:
+    """Set one value from `key.path=value`; the value is read as YAML.
+
+    Raises:
+        ConfigError: If it is no assignment, or the value is not valid YAML.
+    """
+    path, equals, text = assignment.partition("=")
+    if not equals or not path.strip():
+        raise ConfigError(f"--set {assignment!r}: expected key.path=value, such as retrieval.top_k=10")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {assignment!r}: the value is not valid YAML; quote it") from error
+    put(settings, path.strip(), value)
+
+
+def choose_models(settings: Settings, names: Sequence[str]) -> None:
+    """Let these models answer; a model that the file describes keeps its description."""
+    if names:
+        known = {model["name"]: model for model in _models(settings)}
+        settings.setdefault("answers", {})["models"] = [known.get(name, {"name": name}) for name in names]
+
+
+def choose_judge(settings: Settings, name: str | None, *, disabled: bool) -> None:
+    """Let this model judge, or none; a model that the file describes keeps its description."""
+    judge = settings.setdefault("judge", {})
+    if disabled:
+        judge["enabled"] = False
+    elif name:
+        described = [*_models(settings), _described(judge.get("model") or {})]
+        judge["model"] = next((model for model in described if model.get("name") == name), {"name": name})
+        judge["enabled"] = True
+
+
+def set_for_remote_models(settings: Settings, values: Mapping[str, Any]) -> None:
+    """Set endpoint, key variable and limits for every model of the run but the embedded one."""
+    given = {key: value for key, value in values.items() if value is not None}
+    if not given:
+        return
+    models = _models(settings)
+    if models:
+        settings["answers"]["models"] = [_with(model, given) for model in models]
+    judge = settings.get("judge") or {}
+    if judge.get("model"):
+        judge["model"] = _with(_described(judge["model"]), given)
+
+
+def validate(kind: type[_Model], settings: Settings) -> _Model:
+    """Return the settings as a configuration.
+
+    Raises:
+        ConfigError: If a key is unknown or a value does not fit; every problem is named in one line.
+    """
+    try:
+        return kind.model_validate(settings)
+    except ValidationError as error:
+        problems = "; ".join(_problem(detail) for detail in error.errors())
+        raise ConfigError(f"the configuration cannot be used: {problems}") from None
+
+
+def _problem(detail: Any) -> str:
+    path = ".".join(str(part) for part in detail["loc"]) or "the whole"
+    if detail["type"] == "extra_forbidden":
+        return f"{path} is not a known setting; check its spelling and group"
+    message = detail["msg"].removeprefix("Value error, ")
+    found = detail.get("input")
+    shown = f" (found {found!r:.80})" if isinstance(found, str | int | float | bool | None) else ""
+    return f"{path}: {message}{shown}"
+
+
+def _models(settings: Settings) -> list[Settings]:
+    return [_described(model) for model in (settings.get("answers") or {}).get("models") or []]
+
+
+def _described(model: Any) -> Settings:
+    return {"name": model} if isinstance(model, str) else dict(model)
+
+
+def _with(model: Settings, given: Settings) -> Settings:
+    return model if (model.get("model") or model.get("name")) == LOCAL else {**model, **given}
+
+
+def _item(here: Any, number: str, path: str) -> Any:
+    if not isinstance(here, list) or not number.isdigit() or int(number) >= len(here):
+        raise ConfigError(f"--set {path}: {number!r} leads nowhere; check the path against the configuration")
+    return here[int(number)]

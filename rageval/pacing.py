@@ -1,0 +1,91 @@
+"""When may the next request be sent: a pacer for one rate, and the reading of a server's limit headers."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+class Pacer:
+    """Spread an amount a minute evenly over time (generic cell rate algorithm, ITU-T I.371).
+
+    Nothing is saved up beyond `burst_s` seconds, so a server that enforces its limit second by second is
+    never asked for more than it gives. Times are seconds of any one clock.
+    """
+
+    def __init__(self, per_minute: float, burst_s: float = 0.2) -> None:
+        if not per_minute > 0:
+            raise ValueError(f"per_minute is {per_minute}; expected more than 0")
+        self.per_minute = per_minute
+        self._burst_s = burst_s
+        self._free_at = float("-inf")
+
+    def delay(self, now: float) -> float:
+        """Return the seconds from `now` until the next amount may be taken; 0 if it may be now."""
+        return max(0.0, self._free_at - self._burst_s - now)
+
+    def take(self, now: float, amount: float) -> None:
+        """Take the amount; a negative one gives back what had been taken too much."""
+        self._free_at = max(self._free_at, now) + amount * 60.0 / self.per_minute
+
+    def retune(self, per_minute: float, now: float) -> None:
+        """Change the rate; the debt that is still open is paid at the new one."""
+        debt = max(0.0, self._free_at - now)
+        self._free_at = now + debt * self.per_minute / per_minute
+        self.per_minute = per_minute
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerLimits:
+    """What a reply's headers say of the limits; None where they say nothing usable."""
+
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+
+
+def read_duration(text: str | None) -> float | None:
+    """Return the seconds of a duration as in `x-ratelimit-reset-*`: `20ms`, `1.5s`, `6m0s`; None if it is none."""
+    if not text:
+        return None
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text.strip():
+        return None
+    return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
+
+
+def read_limits(headers: Mapping[str, str]) -> ServerLimits:
+    """Return the limits a minute from `x-ratelimit-*` headers.
+
+    A limit whose bucket needs more than ten minutes to refill is one a day: no pace can be read from it.
+    """
+    return ServerLimits(
+        requests_per_minute=_per_minute(headers, "requests"), tokens_per_minute=_per_minute(headers, "tokens")
+    )
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds a refusal asks to wait, from `retry-after-ms` or `retry-after`; None if it does not."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers[name]) * unit
+        except (KeyError, ValueError):
+            continue
+        if 0 <= seconds < float("inf"):
+            return seconds
+    return None
+
+
+def _per_minute(headers: Mapping[str, str], kind: str) -> float | None:
+    try:
+        limit = float(headers[f"x-ratelimit-limit-{kind}"])
+        used = limit - float(headers.get(f"x-ratelimit-remaining-{kind}", limit))
+    except (KeyError, ValueError):
+        return None
+    if not 0 < limit < float("inf"):
+        return None
+    reset_s = read_duration(headers.get(f"x-ratelimit-reset-{kind}"))
+    if reset_s is not None and used > 0 and reset_s * limit / used > 600:
+        return None
+    return limit

@@ -1,0 +1,210 @@
+"""All tables and the manifest of a run -> one self-contained HTML page.
+
+Everything that comes from data is escaped by one seam: the environment escapes all output, and every text
+passes `printable` on its way. Only the figures of `plots`, which hold no data but numbers, are markup.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from pydantic import ValidationError
+
+from rageval.config import LOCAL, EvaluationConfig
+from rageval.metrics.judge import LABEL_VALUES
+from rageval.report import formats, plots
+from rageval.report.failures import failures
+from rageval.report.headline import headline
+from rageval.report.pivot import cell, configurations, cost_rows, quality_metrics
+from rageval.report.summary import label_counts
+from rageval.report.worst import worst_answers
+
+WORST_PER_MODEL = 10
+FAILURES_SHOWN = 25
+SEGMENTS: Mapping[str, str] = {
+    **dict(zip(LABEL_VALUES, (plots.GOOD, plots.MIDDLE, plots.BAD), strict=True)),
+    "unscored": plots.UNSCORED,
+    "failed": plots.FAILED,
+    "skipped": plots.SKIPPED,
+}
+"""Colour of each label, and of each status without a label."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportData:
+    """Everything that a run has written."""
+
+    documents: pa.Table
+    questions: pa.Table
+    retrieval: pa.Table
+    answers: pa.Table
+    scores: pa.Table
+    summary: pa.Table
+    manifest: Mapping[str, Any]
+    """The content of run.json. `run_id`, `status`, `started_at`, `finished_at`, `totals`, `notes` and `config`
+    have their places on the page; everything else is listed as it is. All are optional."""
+
+
+def render_page(run: ReportData) -> str:
+    """Return the report of a run: HTML that loads nothing, runs nothing and shows all data as text."""
+    page = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            manifest=run.manifest,
+            incomplete=run.manifest.get("status") != "complete",
+            local_model=LOCAL in _models(run),
+            sentences=headline(run.summary),
+            progress=list(_progress(run)),
+            totals=[(_heading(name), words) for name, words in _facts(run.manifest.get("totals") or {})],
+            found=[c for c in configurations(run.summary) if c.model is not None],
+            searches=[c for c in configurations(run.summary) if c.model is None],
+            quality_metrics=quality_metrics,
+            costs=cost_rows(run.summary),
+            judge_costs=_judge_costs(run.scores),
+            cosine_plots=_cosine_plots(run.scores),
+            labels=list(_labels(run.scores)),
+            rank_plots=_rank_plots(run.retrieval),
+            failures=failures(run.questions, run.answers, run.scores),
+            worst=worst_answers(
+                run.documents, run.questions, run.retrieval, run.answers, run.scores, limit=WORST_PER_MODEL
+            ),
+            config=yaml.safe_dump(run.manifest.get("config") or {}, sort_keys=False, allow_unicode=True),
+            provenance=_facts({k: v for k, v in run.manifest.items() if k not in ("config", "notes", "totals")}),
+        )
+    )
+    return page
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("rageval", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalize,
+    )
+    environment.filters |= {"cut": formats.cut, "number": formats.number, "count": formats.count}
+    environment.filters |= {"duration": formats.duration, "share": formats.share, "cell": cell}
+    environment.globals |= {"segments": SEGMENTS, "failures_shown": FAILURES_SHOWN, "colours": plots.COLOURS}
+    return environment
+
+
+def _finalize(value: Any) -> Any:
+    """Clean every text on its way out; the figures' markup stays as it is."""
+    if isinstance(value, Markup):
+        return value
+    return formats.UNKNOWN if value is None else formats.printable(str(value))
+
+
+def _config(run: ReportData) -> EvaluationConfig | None:
+    """Return the run's configuration, or None if this version cannot read it."""
+    try:
+        return EvaluationConfig.model_validate(run.manifest.get("config"))
+    except ValidationError:
+        return None
+
+
+def _models(run: ReportData) -> set[str]:
+    """Return the names of all models of the run, the judge's too, and `local` if any is the embedded one."""
+    names = {*run.answers["model"].unique().to_pylist(), *run.scores["judge_model"].unique().to_pylist()}
+    config = _config(run)
+    configured = [*config.answers.models, config.judge_model] if config else []
+    return names | {LOCAL for model in configured if model and model.is_local}
+
+
+def _progress(run: ReportData) -> Iterator[tuple[str, str]]:
+    """Yield what was measured, and how much of it is there."""
+    config = _config(run)
+    groups = run.answers.select(["model", "search_method"]).group_by(["model", "search_method"]).aggregate([])
+    pairs = len(config.answers.models) * len(config.answer_search) if config else len(groups)
+    planned = max(len(run.questions) * pairs, len(run.answers))
+    yield "answers", formats.share(pc.sum(pc.equal(run.answers["status"], "ok")).as_py() or 0, planned)
+    for metric in quality_metrics([c for c in configurations(run.summary) if c.model is not None]):
+        rows = run.summary.filter(pc.equal(run.summary["metric"], metric))
+        yield metric, formats.share(pc.sum(rows["n_scored"]).as_py() or 0, planned)
+
+
+def _facts(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested values as flat pairs of name and words."""
+    facts: list[tuple[str, str]] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            facts += _facts(value, f"{prefix}{name}.")
+        elif isinstance(value, list | tuple):
+            facts.append((f"{prefix}{name}", ", ".join(str(item) for item in value)))
+        else:
+            facts.append((f"{prefix}{name}", formats.fact(str(name), value)))
+    return facts
+
+
+def _heading(name: str) -> str:
+    """Return a total's name in words; its unit stands with the value."""
+    return name.removesuffix("_usd").removesuffix("_s").replace("_", " ")
+
+
+def _judge_costs(scores: pa.Table) -> list[dict[str, str]]:
+    """Return what each judge has used; unlike an answer's cost, it is part of no mean."""
+    judged = scores.filter(pc.is_valid(scores["judge_model"]))
+    names = ("prompt_tokens", "completion_tokens", "cost_usd")
+    sums = judged.group_by("judge_model", use_threads=False).aggregate(
+        [("attempts", "sum"), *((name, kind) for name in names for kind in ("sum", "count")), ([], "count_all")]
+    )
+    rows = []
+    for row in sums.to_pylist():
+        words = {name: formats.usd if name == "cost_usd" else formats.count for name in names}
+        used = {
+            name: words[name](row[f"{name}_sum"])
+            + ("" if row[f"{name}_count"] in (0, row["count_all"]) else f" ({row[f'{name}_count']} known)")
+            for name in names
+        }
+        used = {_heading(name): text for name, text in used.items()}
+        rows.append({"judge": row["judge_model"], "requests": formats.count(row["attempts_sum"]), **used})
+    return rows
+
+
+def _cosine_plots(scores: pa.Table) -> list[tuple[str, str, int, Markup]]:
+    """Return model, search method, number of values and histogram of cosine."""
+    known = pc.and_(pc.equal(scores["metric"], "cosine"), pc.equal(scores["status"], "ok"))
+    frame = scores.filter(known).select(["model", "search_method", "value"]).to_pandas()
+    groups = {key: g["value"].to_numpy() for key, g in frame.groupby(["model", "search_method"], sort=False)}
+    figures = plots.histograms(list(groups.values()))
+    return [(*key, len(groups[key]), figure) for key, figure in zip(groups, figures, strict=True)]
+
+
+def _labels(scores: pa.Table) -> Iterator[tuple[tuple[str, str, str], Mapping[str, int], Markup]]:
+    """Yield model, search method and metric, with the number of each label and status, and a bar of them."""
+    counted: dict[tuple[str, str, str], dict[str, int]] = {}
+    judged = scores.filter(pc.or_(pc.is_valid(scores["label"]), pc.starts_with(scores["metric"], "judge")))
+    for row in label_counts(judged).to_pylist():
+        key = (row["metric"], row["model"], row["search_method"])
+        parts = counted.setdefault(key, dict.fromkeys(SEGMENTS, 0))
+        name = row["label"] if row["status"] == "ok" else row["status"]
+        if name in parts:
+            parts[name] += row["n"]
+    for key, parts in sorted(counted.items(), key=lambda item: item[0][0]):
+        yield key, parts, plots.stacked_bar({SEGMENTS[name]: n for name, n in parts.items()})
+
+
+def _rank_plots(retrieval: pa.Table) -> list[tuple[str, Mapping[str, int], Markup]]:
+    """Return search method, questions by rank of the first right document, and a bar plot of them."""
+    frame = retrieval.select(["search_method", "first_relevant_rank"]).to_pandas()
+    depth = int(frame["first_relevant_rank"].max()) if frame["first_relevant_rank"].notna().any() else 0
+    depth = max(depth, int(pc.max(pc.list_value_length(retrieval["document_ids"])).as_py() or 0))
+    groups: dict[str, Mapping[str, int]] = {}
+    for method, group in frame.groupby("search_method", sort=False):
+        ranks = group["first_relevant_rank"].to_numpy(dtype=np.float64)
+        found = np.bincount(ranks[np.isfinite(ranks)].astype(np.int64), minlength=depth + 1)
+        by_rank = {str(rank): int(found[rank]) for rank in range(1, depth + 1)}
+        groups[method] = by_rank | {"none": int(np.isnan(ranks).sum())}
+    figures = plots.rank_bars(list(groups.values()))
+    return [(*pair, figure) for pair, figure in zip(groups.items(), figures, strict=True)]

@@ -1,0 +1,137 @@
+"""The tables of a run -> the answers with the lowest scores, with everything needed to see why."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rageval.report.summary import ordered_metrics
+
+KEYS = ["question_id", "model", "search_method"]
+ORDER = ("judge_with_reference", "cosine")
+"""The metrics to sort by, the first one first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """One document that the model was shown."""
+
+    rank: int
+    document_id: str
+    title: str
+    text: str
+    right: bool
+    """Whether the ground truth names it for the question."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """One metric of the answer; `value` is None where it could not be computed."""
+
+    metric: str
+    value: float | None
+    label: str | None
+    reason: str | None
+    error: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorstAnswer:
+    """One answer with low scores."""
+
+    model: str
+    search_method: str
+    question: str
+    reference: str
+    answer: str
+    scores: Sequence[Scored]
+    contexts: Sequence[Context]
+
+
+def worst_answers(
+    documents: pa.Table, questions: pa.Table, retrieval: pa.Table, answers: pa.Table, scores: pa.Table, *, limit: int
+) -> dict[str, list[WorstAnswer]]:
+    """Return each model's worst answers: lowest judge_with_reference first, then lowest cosine.
+
+    An answer without the one value comes after those that have it; answers without either, and failed ones,
+    are left out. Ties keep the order of the answers table.
+
+    Args:
+        documents: Table `tables.DOCUMENTS`.
+        questions: Table `tables.QUESTIONS`.
+        retrieval: Table `tables.RETRIEVAL`; gives the contexts.
+        answers: Table `tables.ANSWERS`.
+        scores: Table `tables.SCORES`.
+        limit: Answers per model.
+    """
+    chosen = _lowest(answers, scores, limit)
+    ids = pa.array(chosen["question_id"].unique().tolist(), pa.string())
+    asked = {row["question_id"]: row for row in _of(questions, "question_id", ids).to_pylist()}
+    found = {(r["question_id"], r["search_method"]): r for r in _of(retrieval, "question_id", ids).to_pylist()}
+    grades = _grades(_of(scores, "question_id", ids))
+    needed = {row["document_id"] for row in asked.values()}.union(*(row["document_ids"] for row in found.values()))
+    texts = {
+        row["document_id"]: row
+        for row in _of(documents, "document_id", pa.array(sorted(needed), pa.string())).to_pylist()
+    }
+    worst: dict[str, list[WorstAnswer]] = {model: [] for model in chosen["model"].unique()}
+    for row in chosen.to_dict("records"):
+        question = asked[row["question_id"]]
+        hits = found.get((row["question_id"], row["search_method"]), {"document_ids": []})["document_ids"]
+        worst[row["model"]].append(
+            WorstAnswer(
+                model=row["model"],
+                search_method=row["search_method"],
+                question=question["question"],
+                reference=texts.get(question["document_id"], {}).get("text", ""),
+                answer=row["answer"],
+                scores=grades.get(tuple(row[key] for key in KEYS), []),
+                contexts=_contexts(hits, question, texts),
+            )
+        )
+    return worst
+
+
+def _of(table: pa.Table, column: str, ids: pa.Array) -> pa.Table:
+    return table.filter(pc.is_in(table[column], ids))
+
+
+def _lowest(answers: pa.Table, scores: pa.Table, limit: int) -> pd.DataFrame:
+    frame = answers.filter(pc.equal(answers["status"], "ok")).select([*KEYS, "answer"]).to_pandas()
+    for metric in ORDER:
+        wanted = pc.and_(pc.equal(scores["metric"], metric), pc.equal(scores["status"], "ok"))
+        values = scores.filter(wanted).select([*KEYS, "value"]).to_pandas()
+        frame = frame.merge(values.rename(columns={"value": metric}), on=KEYS, how="left")
+    frame = frame.dropna(subset=list(ORDER), how="all")
+    ranked = frame.sort_values(list(ORDER), kind="stable", na_position="last")
+    worst = ranked.groupby("model", sort=False).head(limit)
+    places = {model: place for place, model in enumerate(frame["model"].unique())}
+    return worst.sort_values("model", key=lambda models: models.map(places), kind="stable")
+
+
+def _grades(scores: pa.Table) -> dict[tuple[str, ...], list[Scored]]:
+    grades: dict[tuple[str, ...], list[Scored]] = {}
+    order = ordered_metrics(scores["metric"].unique().to_pylist())
+    for row in sorted(scores.to_pylist(), key=lambda row: order.index(row["metric"])):
+        fields = {name: row[name] for name in ("metric", "value", "label", "reason", "error")}
+        grades.setdefault(tuple(row[key] for key in KEYS), []).append(Scored(**fields))
+    return grades
+
+
+def _contexts(
+    hits: Sequence[str], question: Mapping[str, Any], texts: Mapping[str, Mapping[str, Any]]
+) -> list[Context]:
+    right = {question["document_id"], *question["alternate_ids"]}
+    return [
+        Context(
+            rank=rank,
+            document_id=hit,
+            title=texts.get(hit, {}).get("question", ""),
+            text=texts.get(hit, {}).get("text", ""),
+            right=hit in right,
+        )
+        for rank, hit in enumerate(hits, start=1)
+    ]

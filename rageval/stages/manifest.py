@@ -1,0 +1,144 @@
+"""`run.json`: what a run was told, what it worked on, and how it went; the guard against mixing two runs in one."""
+
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+
+from rageval.adapters.run_store import RunStore
+from rageval.config import EvaluationConfig
+from rageval.errors import ConfigError
+from rageval.tables import SCHEMA_VERSION
+
+MANIFEST = "run.json"
+_PACKAGES = ("rageval", "prefect", "sentence-transformers", "lancedb", "elasticsearch", "openai", "pyarrow", "torch")
+_MAY_CHANGE = {
+    "answers.models": {
+        "base_url", "api_key_env", "rpm", "tpm", "max_concurrency", "timeout_s", "deadline_s", "max_attempts",
+        "input_usd_per_mtok", "output_usd_per_mtok",
+    },
+    "index": {"backend", "name", "batch_size"},
+    "data": {"documents", "ground_truth"},
+}  # fmt: skip
+
+
+def begin(run: RunStore, config: EvaluationConfig, notes: Sequence[str]) -> dict[str, Any]:
+    """Note that the run has been started, once more or for the first time, and return its manifest.
+
+    Raises:
+        ConfigError: If the run was started before with settings that would give other results.
+    """
+    manifest = run.read_json(MANIFEST)
+    if manifest:
+        _refuse_other_settings(run, manifest["config"], config)
+    manifest |= {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": run.run_id,
+        "status": "running",
+        "config": config.model_dump(mode="json"),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
+        "git_revision": git_revision(),
+    }
+    manifest.setdefault("started_at", _now())
+    manifest.setdefault("starts", []).append({"started_at": _now(), "notes": list(notes)})
+    run.write_json(MANIFEST, manifest)
+    return manifest
+
+
+def describe_data(run: RunStore, dataset: Mapping[str, Any]) -> None:
+    """Keep the identity of documents and questions.
+
+    Raises:
+        ConfigError: If the run was started before with other ones.
+    """
+    manifest = run.read_json(MANIFEST)
+    before = manifest.get("dataset")
+    for name in ("documents_fingerprint", "questions_fingerprint"):
+        if before and before[name] != dataset[name]:
+            raise ConfigError(
+                f"the {name.split('_')[0]} have changed since the run {run.run_id!r} was started; "
+                "restore them to resume it, or give another --run-id"
+            )
+    run.write_json(MANIFEST, manifest | {"dataset": dict(dataset)})
+
+
+def describe_index(run: RunStore, index: Mapping[str, Any]) -> None:
+    """Keep the identity of the index that was searched."""
+    run.write_json(MANIFEST, run.read_json(MANIFEST) | {"index": dict(index)})
+
+
+def finish(run: RunStore, *, status: str, reason: str | None, timings: Mapping[str, float]) -> dict[str, Any]:
+    """Note how the run ended, with its totals, and return its manifest."""
+    manifest = run.read_json(MANIFEST)
+    manifest["starts"][-1] |= {
+        "finished_at": _now(),
+        "seconds": {stage: round(seconds, 3) for stage, seconds in timings.items()},
+    }
+    notes = [*manifest["dataset"]["notes"], *(note for start in manifest["starts"] for note in start["notes"])]
+    manifest |= {"status": status, "reason": reason, "finished_at": _now(), "totals": totals(run), "notes": notes}
+    run.write_json(MANIFEST, manifest)
+    return manifest
+
+
+def totals(run: RunStore) -> dict[str, Any]:
+    """Return requests, tokens and dollars of the whole run; dollars are None if any price is unknown."""
+    result: dict[str, Any] = {"requests": 0, "prompt_tokens": 0, "completion_tokens": 0, "cost_usd": 0.0}
+    for table in ("answers", "scores"):
+        if not run.has(table):
+            continue
+        rows = run.read(table)
+        paid = rows.filter(pc.greater(rows["attempts"], 0))
+        result["requests"] += pc.sum(paid["attempts"]).as_py() or 0
+        for column in ("prompt_tokens", "completion_tokens"):
+            result[column] += pc.sum(paid[column]).as_py() or 0
+        unpriced = pc.sum(pc.and_(pc.is_valid(paid["prompt_tokens"]), pc.is_null(paid["cost_usd"]))).as_py() or 0
+        if unpriced or result["cost_usd"] is None:
+            result["cost_usd"] = None
+        else:
+            result["cost_usd"] += pc.sum(paid["cost_usd"]).as_py() or 0.0
+    return result
+
+
+def git_revision() -> str | None:
+    """Return the revision of the checkout this package runs from, or None outside of one."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"],  # noqa: S607 - whichever git the user has
+            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _refuse_other_settings(run: RunStore, before: Mapping[str, Any], config: EvaluationConfig) -> None:
+    now = config.model_dump(mode="json")
+    changed = [
+        f"{group}.{key}"
+        for group in ("data", "index", "retrieval", "answers", "judge")
+        for key in now[group]
+        if key not in _MAY_CHANGE.get(group, set()) and _essence(before[group].get(key)) != _essence(now[group][key])
+    ]
+    if changed:
+        raise ConfigError(
+            f"the run {run.run_id!r} was started with other settings ({', '.join(changed)} differ); "
+            "resume it with its own settings, or give another --run-id"
+        )
+
+
+def _essence(value: Any) -> Any:
+    """Return a setting without those parts of models that cannot change a result."""
+    if isinstance(value, list):
+        return [_essence(item) for item in value]
+    if isinstance(value, dict) and "api_key_env" in value:
+        return {key: item for key, item in value.items() if key not in _MAY_CHANGE["answers.models"]}
+    return value

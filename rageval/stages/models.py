@@ -1,0 +1,76 @@
+"""The models of a run, ready to be asked: endpoints checked, the embedded one started."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from rageval.adapters.chat import chat_engine
+from rageval.adapters.local_model import (
+    LOCAL_JUDGE_PARAMETERS,
+    LOCAL_PARAMETERS,
+    SLOTS,
+    model_file,
+    serve_local_model,
+)
+from rageval.config import EvaluationConfig, ModelConfig
+
+_LOCAL_TIMEOUT_S = 600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedModels:
+    """The answering models and the judge, each with an endpoint that serves it."""
+
+    answering: tuple[ModelConfig, ...]
+    judge: ModelConfig | None
+
+
+def check_models(config: EvaluationConfig) -> list[str]:
+    """Make sure that every model of the run can be asked, before anything is spent; returns what was found.
+
+    Raises:
+        CredentialsError: If a key is missing or refused.
+        ServiceError: If an endpoint cannot be reached.
+        ConfigError: If the embedded model is wanted and not installed.
+    """
+    found = []
+    for model in _all_models(config):
+        if model.is_local:
+            model_file()
+        else:
+            chat_engine().check(model)
+        found.append(model.name)
+    return found
+
+
+@contextmanager
+def serve_models(config: EvaluationConfig) -> Iterator[ServedModels]:
+    """Start the embedded model if the run uses it, and stop it at the end, whatever happens."""
+    answering, judge = config.answers.models, config.judge_model
+    if not any(model.is_local for model in _all_models(config)):
+        yield ServedModels(answering=answering, judge=judge)
+        return
+    with serve_local_model() as url:
+        yield ServedModels(
+            answering=tuple(_served(model, url, LOCAL_PARAMETERS) for model in answering),
+            judge=_served(judge, url, LOCAL_JUDGE_PARAMETERS) if judge else None,
+        )
+
+
+def _all_models(config: EvaluationConfig) -> list[ModelConfig]:
+    return [*config.answers.models, *([config.judge_model] if config.judge_model else [])]
+
+
+def _served(model: ModelConfig, url: str, parameters: Mapping[str, Any]) -> ModelConfig:
+    if not model.is_local:
+        return model
+    return model.model_copy(
+        update={
+            "base_url": url,
+            "max_concurrency": min(model.max_concurrency, SLOTS),
+            "timeout_s": max(model.timeout_s, _LOCAL_TIMEOUT_S),
+            "deadline_s": 86_400.0,
+            "extra_body": {**parameters, **model.extra_body},
+        }
+    )

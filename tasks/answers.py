@@ -1,0 +1,23 @@
+"""Questions + contexts -> answers: one task run per chunk of questions and model."""
+
+from prefect import task
+from prefect.states import Completed, Failed, State
+
+from rageval.adapters.run_store import RunStore
+from rageval.config import ModelConfig
+from rageval.errors import RagevalError
+from rageval.records import Chunk
+from rageval.stages import answers
+
+
+@task(task_run_name="answer-{model.name}-{chunk.search_method}-{chunk.number}")
+def answer_chunk(run: RunStore, chunk: Chunk, model: ModelConfig) -> State:
+    """Ask one model the chunk's questions; failed requests become rows, not exceptions.
+
+    Answers already stored for this run are not asked again, so a restart pays only for what is missing.
+    """
+    try:
+        outcome = answers.answer_chunk(run, chunk, model)
+    except RagevalError as error:
+        return Failed(message=str(error), data=error)
+    return Completed(message=f"{outcome.ok} answers, {outcome.failed} failed, {outcome.asked} asked now", data=outcome)

@@ -1,0 +1,18 @@
+"""Files -> documents and questions of the run."""
+
+from prefect import get_run_logger, task
+
+from rageval.adapters.run_store import RunStore
+from rageval.config import DataConfig
+from rageval.stages import documents
+
+
+@task
+def load_documents(run: RunStore, data: DataConfig) -> documents.Dataset:
+    """Read and check documents and ground truth; unusable rows end the run, all of them named."""
+    dataset = documents.load_documents(run, data)
+    logger = get_run_logger()
+    for note in dataset.notes:
+        logger.info("Data: %s", note)
+    logger.info("Loaded %d documents and %d questions", dataset.documents, dataset.questions)
+    return dataset

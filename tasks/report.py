@@ -1,0 +1,69 @@
+"""Tables of a run -> summary, report page and Prefect artifacts; the progress artifact while it runs."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from prefect import get_run_logger, task
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from rageval.adapters.run_store import RunStore
+from rageval.config import EvaluationConfig
+from rageval.records import Chunk
+from rageval.report.pivot import summary_rows
+from rageval.stages import manifest, report, runs
+
+_PROGRESS_EVERY_S = 2.0
+
+
+@task
+def write_report(
+    run: RunStore, config: EvaluationConfig, chunks: list[Chunk], timings: Mapping[str, float], stopped: str | None
+) -> dict[str, Any]:
+    """Merge what is stored into the tables, summarise it, and publish the summary; returns the manifest."""
+    runs.merge(run, config, chunks)
+    reason = stopped or runs.too_many_failures(run, config)
+    ended = manifest.finish(run, status="incomplete" if reason else "complete", reason=reason, timings=timings)
+    page = report.write_report(run)
+    create_markdown_artifact(key="rageval-summary", markdown=page.markdown, description=f"Summary of {run.run_id}")
+    rows = summary_rows(run.read("summary"))
+    create_table_artifact(key="rageval-table", table=rows, description=f"Summary of {run.run_id}")
+    get_run_logger().info("Run %s is %s; report: %s", run.run_id, ended["status"], page.page)
+    return ended
+
+
+@dataclass
+class Progress:
+    """A progress artifact that is updated every few seconds at the most."""
+
+    total: int
+    _done: int = 0
+    _artifact: UUID | None = None
+    _updated: float = field(default=0.0)
+
+    def __enter__(self) -> "Progress":
+        self._artifact = create_progress_artifact(
+            key="rageval-progress", progress=0.0, description="Chunks answered and scored"
+        )
+        return self
+
+    def advance(self) -> None:
+        """Count one more chunk as done."""
+        self._done += 1
+        if time.monotonic() - self._updated >= _PROGRESS_EVERY_S or self._done == self.total:
+            self._updated = time.monotonic()
+            self._show()
+
+    def __exit__(self, *_: object) -> None:
+        self._show()
+
+    def _show(self) -> None:
+        if self._artifact:
+            update_progress_artifact(self._artifact, progress=100.0 * self._done / max(1, self.total))

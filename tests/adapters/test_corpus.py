@@ -1,0 +1,243 @@
+import csv
+import io
+import json
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rageval.adapters import corpus
+from rageval.adapters.corpus import load_corpus, load_documents
+from rageval.config import DataConfig
+from rageval.errors import DataError
+from rageval.rows import parse_rows
+
+COLUMNS = ("id", "course", "section", "question", "text")
+DOCUMENTS = [
+    {"id": "d1", "course": "ml", "section": "", "question": "What?", "text": "NA"},
+    {"id": "d2", "course": "ml", "section": "s", "question": 'Why, "so"?', "text": "null\n\u2028née 😀, ok"},
+    {"id": "d3", "course": "de", "section": "s", "question": "None", "text": "Because."},
+]
+TRUTH = [
+    {"question": "q1", "course": "ml", "document": "d1"},
+    {"question": "q2", "course": "ml", "document": "d2"},
+    {"question": "q3", "course": "de", "document": "d3"},
+]
+Rows = list[dict[str, Any]]
+
+
+def as_csv(rows: Rows) -> bytes:
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue().encode()
+
+
+def as_parquet(rows: Rows) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(rows), sink)
+    return sink.getvalue().to_pybytes()
+
+
+WRITERS: dict[str, Callable[[Rows], bytes]] = {
+    "json": lambda rows: json.dumps(rows).encode(),
+    "jsonl": lambda rows: "\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode(),
+    "csv": as_csv,
+    "parquet": as_parquet,
+}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Callable[..., DataConfig]:
+    """Writes both files, each from rows or from raw bytes, and returns their configuration."""
+
+    def write(
+        documents: Rows | bytes = DOCUMENTS,
+        truth: Rows | bytes = TRUTH,
+        *,
+        formats: tuple[str, str] = ("json", "csv"),
+        **options: Any,
+    ) -> DataConfig:
+        paths = []
+        for stem, content, suffix in zip(("documents", "truth"), (documents, truth), formats, strict=True):
+            path = tmp_path / f"{stem}.{suffix}"
+            path.write_bytes(content if isinstance(content, bytes) else WRITERS[suffix](content))
+            paths.append(str(path))
+        return DataConfig(documents=paths[0], ground_truth=paths[1], **options)
+
+    return write
+
+
+@pytest.fixture
+def website(tmp_path: Path) -> Iterator[str]:
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    handler.log_message = lambda *_: None  # type: ignore[attr-defined]
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("truth_format", WRITERS)
+@pytest.mark.parametrize("documents_format", WRITERS)
+def test_every_pair_of_formats_gives_the_same_corpus(data, documents_format, truth_format):
+    loaded = load_corpus(data(formats=(documents_format, truth_format)))
+    assert [document.text for document in loaded.documents] == [row["text"] for row in DOCUMENTS]
+    assert [question.document_id for question in loaded.questions] == ["d1", "d2", "d3"]
+    assert loaded.available == 3
+    assert loaded.notes == ()
+
+
+# CSV cannot say "no field" apart from "empty field", and no format stores half of a surrogate pair.
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+
+
+@given(values=st.lists(st.lists(texts, min_size=5, max_size=5), min_size=1, max_size=5))
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+def test_all_formats_give_the_same_rows_whatever_the_text(values):
+    rows = [dict(zip(COLUMNS, value, strict=True)) for value in values]
+    for suffix, write in WRITERS.items():
+        parsed = parse_rows(write(rows), f"f.{suffix}", COLUMNS)
+        assert [row.values for row in parsed.rows] == rows, suffix
+        assert parsed.problems == []
+
+
+def test_filter_and_sample_come_from_the_configuration(data):
+    assert [q.document_id for q in load_corpus(data(course="de")).questions] == ["d3"]
+    loaded = load_corpus(data(sample=2))
+    assert len(loaded.questions) == 2
+    assert len(loaded.documents) == 3
+
+
+def test_the_problems_of_both_files_are_reported_together(data):
+    bad = [*DOCUMENTS, {**DOCUMENTS[0], "text": "other"}]
+    with pytest.raises(DataError) as caught:
+        load_corpus(data(bad, [*TRUTH, {**TRUTH[0], "document": "nope"}]))
+    message = str(caught.value)
+    assert message.startswith("2 problems in the input; correct or remove these rows")
+    assert "documents.json, index 3 (from 0): id d1 also stands at index 0 (from 0) with other content" in message
+    assert "truth.csv, line 5: document nope is not an id in the documents" in message
+
+
+def test_documents_alone_are_checked_and_noted_in_the_same_way(data):
+    documents, notes = load_documents(data([*DOCUMENTS, DOCUMENTS[0]]).documents)
+    assert len(documents) == 3
+    assert notes == ("1 document stands twice with the same content and was merged: d1",)
+    with pytest.raises(DataError, match=r"`text` is empty"):
+        load_documents(data([{**DOCUMENTS[0], "text": " "}]).documents)
+
+
+def test_the_lines_of_a_csv_with_a_byte_order_mark_and_quoted_line_breaks_are_those_of_an_editor(data):
+    # Line 1 is the header; the first record fills lines 2 and 3, line 4 is blank, so the bad ones are 5 and 6.
+    truth = b'\xef\xbb\xbfquestion,course,document\r\n"two\r\nlines",ml,d1\r\n\r\nq,ml\r\nq,ml,d1,x\r\n'
+    with pytest.raises(DataError) as caught:
+        load_corpus(data(truth=truth))
+    assert "truth.csv, line 5: has 2 fields where the header has 3; a field that holds a comma" in str(caught.value)
+    assert "truth.csv, line 6: has 4 fields where the header has 3" in str(caught.value)
+    assert "line 2:" not in str(caught.value)
+
+
+def test_a_csv_field_may_be_longer_than_the_csv_module_allows_by_default(data):
+    long = "x" * 200_000
+    loaded = load_corpus(data(truth=[{**TRUTH[0], "question": long}]))
+    assert loaded.questions[0].question == long
+
+
+@pytest.mark.parametrize(
+    ("documents", "suffix", "message"),
+    [
+        (b"", "json", "documents.json: the file is empty; expected rows with id, course"),
+        (b" \n", "csv", "documents.csv: the file is empty"),
+        (b"[]", "json", "documents.json: the file holds no rows"),
+        (b"id,course,section,question,text\n", "csv", "documents.csv: the file holds no rows"),
+        (b"id;course;section;question;text\n1;2;3;4;5\n", "csv", "the separator of a CSV file is the comma"),
+        (b"id,id\n1,2\n", "csv", "the header names id more than once; rename one"),
+        (b'{"id": 1}', "json", "expected a list of objects"),
+        (b'[\n{"id" 1}]', "json", "documents.json, line 2, column 7: not valid JSON"),
+        (b'[\n"\xff"]', "json", "documents.json, line 2: byte 0xff is not valid UTF-8; save the file as UTF-8"),
+        (b"PAR1 no, it is not", "parquet", "documents.parquet: cannot be read as Parquet"),
+        (b"x", "xlsx", r"suffix .xlsx names no known format; expected one of .json, .jsonl, .ndjson, .csv, .parquet"),
+        (b"x", "", r"suffix \(none\) names no known format"),
+    ],
+)
+def test_a_file_that_cannot_be_read_says_why_and_what_to_do(data, documents, suffix, message):
+    with pytest.raises(DataError, match=message):
+        load_corpus(data(documents, formats=(suffix, "csv")))
+
+
+def test_bad_lines_of_jsonl_are_collected(data):
+    good = json.dumps(DOCUMENTS[0])
+    with pytest.raises(DataError) as caught:
+        load_documents(data(f'{good}\n\n{{"id": }}\n[1]\n'.encode(), formats=("jsonl", "csv")).documents)
+    assert "documents.jsonl, line 3: not valid JSON at column 8" in str(caught.value)
+    assert "documents.jsonl, line 4: expected an object {...}, found list" in str(caught.value)
+
+
+def test_an_open_quote_in_a_csv_is_a_problem_of_the_line_where_it_opens(data):
+    with pytest.raises(DataError, match=r"truth.csv, line 3: not valid CSV: .*; the lines after it could not be read"):
+        load_corpus(data(truth=b'question,course,document\nq,ml,d1\n"q,ml,d1\nq,ml,d1\n'))
+
+
+def test_a_null_in_parquet_and_a_column_of_numbers_are_problems_of_their_rows(data):
+    rows = [{**DOCUMENTS[0], "id": 7}, {**DOCUMENTS[1], "id": 8, "section": None}]
+    with pytest.raises(DataError) as caught:
+        load_documents(data(rows, formats=("parquet", "csv")).documents)
+    assert "documents.parquet, index 0 (from 0): `id` is int 7, expected text" in str(caught.value)
+    assert "documents.parquet, index 1 (from 0): `section` is null" in str(caught.value)
+
+
+def test_columns_that_nobody_reads_are_noted(data):
+    loaded = load_corpus(data([{**row, "author": "a"} for row in DOCUMENTS], formats=("parquet", "csv")))
+    assert len(loaded.notes) == 1
+    assert loaded.notes[0].endswith("documents.parquet: ignored columns: author")
+
+
+def test_a_missing_file_names_the_folder_that_its_path_starts_from():
+    with pytest.raises(DataError, match=r"no/such.json: there is no such file; check the path .*start at /"):
+        load_documents("no/such.json")
+
+
+def test_a_folder_is_no_file(tmp_path):
+    (tmp_path / "folder.json").mkdir()
+    with pytest.raises(DataError, match=r"folder.json: cannot be read"):
+        load_documents(str(tmp_path / "folder.json"))
+
+
+def test_a_file_above_the_limit_is_refused(data, monkeypatch):
+    monkeypatch.setattr(corpus, "MAX_FILE_BYTES", 10)
+    with pytest.raises(DataError, match=r"larger than 10 bytes, the most that is read: split it"):
+        load_corpus(data())
+
+
+def test_a_url_is_read_like_a_file(data, website):
+    data()
+    config = DataConfig(documents=f"{website}/documents.json?version=1", ground_truth=f"{website}/truth.csv")
+    assert len(load_corpus(config).questions) == 3
+
+
+def test_a_url_that_does_not_exist_is_shown_without_its_key(website):
+    url = website.replace("http://", "http://user:secret@") + "/no.json?sig=secret"
+    with pytest.raises(DataError, match=r"/no.json: there is no such file") as caught:
+        load_documents(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_cannot_be_reached_is_an_error_of_the_data():
+    with pytest.raises(DataError, match=r"http://127.0.0.1:1/d.json: .* or its server cannot be reached"):
+        load_documents("http://127.0.0.1:1/d.json")
+
+
+def test_a_kind_of_url_that_nobody_knows_is_an_error_of_the_data():
+    with pytest.raises(DataError, match=r"nonsense://x/d.json: cannot be read"):
+        load_documents("nonsense://x/d.json")

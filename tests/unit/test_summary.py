@@ -1,0 +1,282 @@
+"""Every figure of the summary derived by hand, and again with plain Python over random tables."""
+
+import math
+import statistics
+import time
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rageval.report.pivot import cost_rows, retrieval_rows, summary_rows
+from rageval.report.summary import label_counts, summarize
+from rageval.statistics.intervals import mean_interval
+from rageval.tables import ANSWERS, QUESTIONS, RETRIEVAL, SCORES, SUMMARY
+
+
+def table(schema, rows):
+    """Fill in whatever a test does not care about."""
+    filler = {
+        "string": "",
+        "int64": 0,
+        "double": 0.0,
+        "list": [],
+        "timestamp[us, tz=UTC]": datetime(2025, 1, 1, tzinfo=UTC),
+    }
+    defaults = {f.name: None if f.nullable else filler[str(f.type).split("<", 1)[0]] for f in schema}
+    return pa.Table.from_pylist([defaults | row for row in rows], schema=schema)
+
+
+def questions(documents):
+    return table(QUESTIONS, [{"question_id": f"q{i}", "document_id": d} for i, d in enumerate(documents)])
+
+
+def retrieval(ranks, method="vector", latency=0.0):
+    rows = [
+        {"question_id": f"q{i}", "search_method": method, "first_relevant_rank": rank, "latency_s": latency}
+        for i, rank in enumerate(ranks)
+    ]
+    return table(RETRIEVAL, rows)
+
+
+def answers(n, model="m", method="vector", **columns):
+    rows = [
+        {"question_id": f"q{i}", "model": model, "search_method": method, "status": "ok"}
+        | {name: values[i] for name, values in columns.items()}
+        for i in range(n)
+    ]
+    return table(ANSWERS, rows)
+
+
+def scores(values, metric="cosine", model="m", method="vector", **columns):
+    rows = [
+        {"question_id": f"q{i}", "model": model, "search_method": method, "metric": metric, "value": value}
+        | {"status": "unscored" if value is None else "ok"}
+        | {name: items[i] for name, items in columns.items()}
+        for i, value in enumerate(values)
+    ]
+    return table(SCORES, rows)
+
+
+NO_RETRIEVAL, NO_ANSWERS, NO_SCORES = (schema.empty_table() for schema in (RETRIEVAL, ANSWERS, SCORES))
+
+
+def figures(summary, metric, model=None, method="vector"):
+    rows = [
+        row
+        for row in summary.to_pylist()
+        if (row["model"], row["search_method"], row["metric"]) == (model, method, metric)
+    ]
+    assert len(rows) == 1
+    return rows[0]
+
+
+def test_hit_rate_and_mrr_count_a_miss_as_0_down_to_the_asked_rank():
+    found = retrieval([1, 2, 4, None], latency=0.25)
+    summary = summarize(questions("abcd"), found, NO_ANSWERS, NO_SCORES, top_k=3)
+    hit, mrr = figures(summary, "hit_rate@3"), figures(summary, "mrr@3")
+    # Ranks 1 and 2 are hits, rank 4 is below the third, and nothing found is a miss: 2/4.
+    assert (hit["mean"], hit["n"], hit["n_scored"], hit["n_failed"], hit["total"]) == (0.5, 4, 4, 0, 2.0)
+    assert mrr["mean"] == (1 + 1 / 2 + 0 + 0) / 4
+    assert figures(summary, "search_latency_s")["median"] == 0.25
+
+
+def test_a_missing_score_lowers_n_scored_and_not_the_mean():
+    scored = scores([0.2, None, 0.6, None, 1.0])
+    row = figures(summarize(questions("aabbc"), NO_RETRIEVAL, answers(5), scored, top_k=5), "cosine", model="m")
+    assert (row["n"], row["n_scored"], row["n_failed"]) == (5, 3, 2)
+    assert row["mean"] == pytest.approx(0.6)  # (0.2 + 0.6 + 1.0) / 3
+    assert (row["median"], row["total"]) == (0.6, pytest.approx(1.8))
+    assert row["p95"] == pytest.approx(0.96)  # 0.95 * (3 - 1) = 1.9: 9/10 of the way from 0.6 to 1.0
+    # One value in each of three clusters: residuals -0.4, 0, 0.4; Var = 3/2 * 0.32 / 9; t(0.975, 2) = 4.30265.
+    margin = 4.302652729911275 * math.sqrt(1.5 * 0.32 / 9)
+    assert (row["ci_low"], row["ci_high"]) == (pytest.approx(0.6 - margin), pytest.approx(0.6 + margin))
+
+
+def test_intervals_are_clustered_by_the_questions_document():
+    values = [0.1, 0.2, 0.9, 0.8]
+    row = figures(summarize(questions("aabb"), NO_RETRIEVAL, answers(4), scores(values), top_k=5), "cosine", model="m")
+    interval = mean_interval(values, list("aabb"))
+    assert (row["ci_low"], row["ci_high"]) == (interval.low, interval.high)
+
+
+def test_a_group_without_values_has_null_figures_and_one_cluster_has_no_interval():
+    scored = pa.concat_tables([scores([None, None]), scores([0.5, 0.7], metric="judge_with_reference")])
+    summary = summarize(questions("aa"), NO_RETRIEVAL, answers(2), scored, top_k=5)
+    empty, single = figures(summary, "cosine", "m"), figures(summary, "judge_with_reference", "m")
+    assert (empty["n"], empty["n_scored"], empty["n_failed"]) == (2, 0, 2)
+    assert {empty[name] for name in ("mean", "median", "ci_low", "ci_high", "total", "p95")} == {None}
+    assert single["mean"] == pytest.approx(0.6)
+    assert (single["ci_low"], single["ci_high"]) == (None, None)
+
+
+def test_nan_and_values_of_failed_scores_are_not_values():
+    scored = scores([math.nan, 0.0, 0.4], status=["ok", "failed", "ok"])
+    row = figures(summarize(questions("abc"), NO_RETRIEVAL, answers(3), scored, top_k=5), "cosine", "m")
+    assert (row["mean"], row["n_scored"], row["n_failed"]) == (0.4, 1, 2)
+
+
+def test_a_score_that_was_never_written_counts_as_failed():
+    both = pa.concat_tables([answers(3, "a"), answers(3, "b")])
+    summary = summarize(questions("abc"), NO_RETRIEVAL, both, scores([0.5], model="a"), top_k=5)
+    assert [figures(summary, "cosine", model)["n_failed"] for model in "ab"] == [2, 3]
+
+
+def test_answers_bring_latency_tokens_and_cost_with_unknown_ones_left_out():
+    asked = answers(
+        3,
+        status=["ok", "ok", "failed"],
+        latency_s=[1.0, 3.0, None],
+        prompt_tokens=[100, 200, None],
+        completion_tokens=[10, None, None],
+        cost_usd=[0.25, 0.5, None],
+    )
+    summary = summarize(questions("abc"), NO_RETRIEVAL, asked, NO_SCORES, top_k=5)
+    got = {row["metric"]: (row["mean"], row["total"], row["n_scored"], row["n"]) for row in summary.to_pylist()}
+    assert got == {
+        "answer_latency_s": (2.0, 4.0, 2, 3),
+        "prompt_tokens": (150.0, 300.0, 2, 3),
+        "completion_tokens": (10.0, 10.0, 1, 3),
+        "cost_usd": (0.375, 0.75, 2, 3),
+    }
+
+
+def test_rows_come_in_a_stable_order():
+    searched = pa.concat_tables([retrieval([1], "text"), retrieval([1], "hybrid")])
+    asked = pa.concat_tables([answers(1, "z", "text"), answers(1, "a", "text"), answers(1, "z", "hybrid")])
+    scored = pa.concat_tables(
+        [scores([1.0], metric, "a", "text") for metric in ("brevity", "judge_with_reference", "cosine")]
+    )
+    summary = summarize(questions("a"), searched, asked, scored, top_k=5)
+    assert summary.schema.equals(SUMMARY, check_metadata=True)
+    groups = list(dict.fromkeys((row["model"], row["search_method"]) for row in summary.to_pylist()))
+    assert groups == [(None, "text"), (None, "hybrid"), ("z", "text"), ("z", "hybrid"), ("a", "text")]
+    assert [row["metric"] for row in summary.to_pylist() if row["model"] is None][:3] == [
+        "hit_rate@5",
+        "mrr@5",
+        "search_latency_s",
+    ]
+    assert [row["metric"] for row in summary.to_pylist() if row["model"] == "a"] == [
+        "cosine",
+        "judge_with_reference",
+        "brevity",
+        "answer_latency_s",
+        "prompt_tokens",
+        "completion_tokens",
+        "cost_usd",
+    ]
+
+
+def test_a_run_without_rows_has_a_summary_without_rows():
+    assert summarize(questions(""), NO_RETRIEVAL, NO_ANSWERS, NO_SCORES, top_k=5).equals(SUMMARY.empty_table())
+
+
+@pytest.mark.parametrize(
+    ("tables", "top_k", "message"),
+    [
+        ((questions("a"), retrieval([1, 1]), NO_ANSWERS, NO_SCORES), 5, "retrieval holds question_id 'q1'"),
+        ((questions("a"), NO_RETRIEVAL, answers(2), NO_SCORES), 5, "answers holds question_id 'q1'"),
+        ((questions("ab"), NO_RETRIEVAL, answers(1), scores([0.1, 0.2])), 5, "more scores of cosine than answers"),
+        ((questions("a"), NO_RETRIEVAL, NO_ANSWERS, scores([0.1])), 5, "belong to no answers"),
+        ((questions("a"), NO_RETRIEVAL, NO_ANSWERS, NO_SCORES), 0, "top_k of at least 1, got 0"),
+    ],
+)
+def test_tables_that_do_not_fit_together_are_refused(tables, top_k, message):
+    with pytest.raises(ValueError, match=message):
+        summarize(*tables, top_k)
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abc"),
+            st.none() | st.floats(-1, 1),
+            st.none() | st.integers(1, 8),
+            st.none() | st.floats(0, 1),
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_figures_agree_with_plain_python(rows):
+    documents, values, ranks, costs = zip(*rows, strict=True)
+    n = len(rows)
+    summary = summarize(questions(documents), retrieval(ranks), answers(n, cost_usd=costs), scores(values), top_k=5)
+    hits = [1 / rank if rank and rank <= 5 else 0 for rank in ranks]
+    assert figures(summary, "mrr@5")["mean"] == pytest.approx(statistics.mean(hits))
+    for metric, all_of in (("cosine", values), ("cost_usd", costs)):
+        known, row = [x for x in all_of if x is not None], figures(summary, metric, "m")
+        assert (row["n_scored"], row["n_failed"]) == (len(known), n - len(known))
+        assert row["mean"] == (pytest.approx(statistics.mean(known), abs=1e-12) if known else None)
+        assert row["median"] == (pytest.approx(statistics.median(known), abs=1e-12) if known else None)
+        assert row["total"] == (pytest.approx(math.fsum(known), abs=1e-12) if known else None)
+
+
+def test_label_counts_count_each_label_and_status():
+    labels = ["RELEVANT", "NON_RELEVANT", "RELEVANT", None, None]
+    statuses = ["ok", "ok", "ok", "unscored", "failed"]
+    judged = scores([1.0, 0.0, 1.0, None, None], "judge_with_reference", label=labels, status=statuses)
+    counted = label_counts(judged)
+    assert [(row["status"], row["label"], row["n"]) for row in counted.to_pylist()] == [
+        ("ok", "RELEVANT", 2),
+        ("ok", "NON_RELEVANT", 1),
+        ("unscored", None, 1),
+        ("failed", None, 1),
+    ]
+    assert label_counts(NO_SCORES).num_rows == 0
+
+
+def test_rows_in_words_show_interval_and_denominator_in_every_cell():
+    asked = pa.concat_tables([answers(3, "a", cost_usd=[0.5, 0.25, None]), answers(3, "b")])
+    scored = pa.concat_tables(
+        [scores([0.1, 0.2, None], model="a"), scores([1.0, None, None], "judge_with_reference", "a")]
+    )
+    summary = summarize(questions("abc"), retrieval([1, None, 2], latency=0.0123), asked, scored, top_k=5)
+    # Cosine of a: mean 0.15, residuals -0.05 and 0.05; Var = 2/1 * 0.005 / 4 = 0.0025; t(0.975, 1) = 12.7062.
+    assert summary_rows(summary) == [
+        {
+            "model": "a",
+            "search_method": "vector",
+            "cosine": "0.150 [-0.485, 0.785] 2/3",
+            "judge_with_reference": "1.000 [no interval] 1/3",
+        },
+        {
+            "model": "b",
+            "search_method": "vector",
+            "cosine": "no value 0/3",
+            "judge_with_reference": "no value 0/3",
+        },
+    ]
+    found = retrieval_rows(summary)[0]
+    assert (found["search_method"], found["median latency"]) == ("vector", "12.3 ms")
+    assert found["hit_rate@5"].startswith("0.667 [")
+    assert [row["cost"] for row in cost_rows(summary)] == ["$0.750 (2/3)", "unknown"]
+
+
+def test_100_000_questions_take_seconds():
+    n, random = 100_000, np.random.default_rng(0)
+    ids = pa.array([f"q{i}" for i in range(n)])
+
+    def big(schema, **columns):
+        filled = {f.name: columns.get(f.name, pa.nulls(n, f.type)) for f in schema}
+        return pa.table(filled).cast(pa.schema([f.with_nullable(True) for f in schema]))
+
+    def constant(text):
+        return pa.array([text] * n)
+
+    shared = {"question_id": ids, "model": constant("m"), "search_method": constant("vector")}
+    asked = big(QUESTIONS, question_id=ids, document_id=pa.array([f"d{i // 5}" for i in range(n)]))
+    found = big(RETRIEVAL, **shared, first_relevant_rank=pa.array(random.integers(1, 9, n)))
+    replied = big(ANSWERS, **shared, latency_s=pa.array(random.random(n)))
+    scored = pa.concat_tables(
+        big(SCORES, **shared, metric=constant(m), status=constant("ok"), value=pa.array(random.random(n)))
+        for m in ("cosine", "judge_with_reference", "judge_without_reference")
+    )
+    start = time.perf_counter()
+    summary = summarize(asked, found, replied, scored, top_k=5)
+    assert time.perf_counter() - start < 10
+    assert figures(summary, "cosine", "m")["n_scored"] == n
