@@ -30,7 +30,14 @@ _PREFECT_DEFAULTS = {
     "DO_NOT_TRACK": "1",
 }
 
-console = Console(stderr=False)
+console = Console()
+
+
+def plain(text: str) -> str:
+    """Return text that a terminal shows as it is: no markup, and no control characters that a model wrote."""
+    return escape(
+        "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
+    )
 
 
 def run_evaluation(config: EvaluationConfig, *, debug: bool) -> None:
@@ -151,26 +158,23 @@ def _prefect(*, debug: bool) -> Iterator[None]:
         yield
         return
     with console.status("Starting Prefect ..."):
-        import prefect  # noqa: F401, PLC0415
+        import prefect.main  # noqa: F401, PLC0415 - sets up its logging, which is then replaced
     with _display() as say:
         handler = _OwnMessages(say)
-        quiet = [logging.getLogger(name) for name in ("prefect", "prefect.flow_runs", "prefect.task_runs")]
-        removed = [(log, old) for log in quiet for old in log.handlers if _is_console(old)]
+        runs = [logging.getLogger(name) for name in ("prefect.flow_runs", "prefect.task_runs")]
+        loud = [logging.getLogger(), logging.getLogger("prefect"), *runs]
+        removed = [(log, old) for log in loud for old in log.handlers if isinstance(old, logging.StreamHandler)]
         for log, old in removed:
             log.removeHandler(old)
-        for log in quiet[1:]:
+        for log in runs:
             log.addHandler(handler)
         try:
             yield
         finally:
-            for log in quiet[1:]:
+            for log in runs:
                 log.removeHandler(handler)
             for log, old in removed:
                 log.addHandler(old)
-
-
-def _is_console(handler: logging.Handler) -> bool:
-    return isinstance(handler, logging.StreamHandler)
 
 
 class _OwnMessages(logging.Handler):

@@ -4,11 +4,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from flows.console import console, existing_run, show_run
+from flows.console import console, existing_run, plain, show_run
 from rageval.adapters.run_store import RunStore
 from rageval.errors import DataError
 from rageval.stages.inputs import read_documents
@@ -40,7 +39,7 @@ def _show_failures(answers: list[_Row], scores: list[_Row]) -> None:
     for heading in ("what", "model", "count", "reason"):
         table.add_column(heading, overflow="fold")
     for (what, model, reason), count in reasons.most_common(20):
-        table.add_row(what, escape(model), str(count), escape(reason or ""))
+        table.add_row(what, plain(model), str(count), plain(reason or ""))
     console.print(table)
 
 
@@ -58,16 +57,16 @@ def _choose(questions: list[_Row], scores: list[_Row], wanted: str | None) -> _R
 def _show_question(run: RunStore, question: _Row, answers: list[_Row], scores: list[_Row]) -> None:
     documents = read_documents(run)
     right = {question["document_id"], *question["alternate_ids"]}
-    console.print(Panel(escape(question["question"]), title=f"Question {question['question_id']}", title_align="left"))
+    console.print(Panel(plain(question["question"]), title=f"Question {question['question_id']}", title_align="left"))
     reference = documents[question["document_id"]].text
-    console.print(Panel(escape(reference), title=f"Reference {question['document_id']}", title_align="left"))
+    console.print(Panel(plain(reference), title=f"Reference {question['document_id']}", title_align="left"))
     for row in run.read("retrieval").to_pylist():
         if row["question_id"] == question["question_id"]:
             console.print(f"Found by {row['search_method']} (the right one is marked *):")
             for rank, (document_id, score) in enumerate(zip(row["document_ids"], row["scores"], strict=True), 1):
                 mark = "*" if document_id in right else " "
                 line = f" {mark} {rank}. {score:8.4f}  {document_id}  {documents[document_id].question}"
-                console.print(escape(line), highlight=False)
+                console.print(plain(line), highlight=False)
     for answer in answers:
         if answer["question_id"] == question["question_id"]:
             _show_answer(answer, scores)
@@ -76,11 +75,11 @@ def _show_question(run: RunStore, question: _Row, answers: list[_Row], scores: l
 def _show_answer(answer: _Row, scores: list[_Row]) -> None:
     title = f"{answer['model']} from {answer['search_method']}: {answer['status']}"
     console.print(
-        Panel(escape(answer["answer"] or f"(no answer: {answer['error']})"), title=escape(title), title_align="left")
+        Panel(plain(answer["answer"] or f"(no answer: {answer['error']})"), title=plain(title), title_align="left")
     )
     same = ("question_id", "model", "search_method")
     for score in scores:
         if all(score[column] == answer[column] for column in same):
             value = "no value" if score["value"] is None else f"{score['value']:.3f}"
             words = " ".join(filter(None, (score["label"], score["reason"], score["error"])))
-            console.print(escape(f"  {score['metric']:<24} {value}  {words}"), highlight=False)
+            console.print(plain(f"  {score['metric']:<24} {value}  {words}"), highlight=False)

@@ -45,6 +45,7 @@ LOCAL_JUDGE_PARAMETERS: Mapping[str, Any] = MappingProxyType(
 )
 """The same for a judgement, whose end the JSON grammar finds: a stop string would cut it."""
 
+_REASON_CHARS = 120
 _CHAT_TEMPLATE = (
     "{% for message in messages %}{{ message['content'] }}{% if not loop.last %}\n\n{% endif %}{% endfor %}\nAnswer:"
 )
@@ -81,6 +82,20 @@ def serve_local_model() -> Iterator[str]:
             yield f"{_address(process, log)}/v1"
         finally:
             process.kill()
+
+
+def judge_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a verdict's JSON schema with a bound on the length of its reason.
+
+    The server's grammar enforces the bound. Without it a small model rambles until its tokens are used up, and
+    the JSON stays open.
+
+    Args:
+        schema: A JSON schema of an object; only a string property `reason` is changed.
+    """
+    properties = dict(schema["properties"])
+    properties["reason"] = {**properties["reason"], "maxLength": _REASON_CHARS}
+    return {**schema, "properties": properties}
 
 
 def _server_command(model_file: Path) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_VARYING = re.compile(r"\b(?=[0-9a-f-]*\d)[0-9a-f-]{8,}\b|\d+(?:\.\d+)?")
+_VARYING = re.compile(r"\b(?=[0-9a-f-]*\d)[0-9a-f-]{4,}\b|\d+(?:\.\d+)?")
 
 
 @dataclass(frozen=True, kw_only=True)

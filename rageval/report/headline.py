@@ -46,7 +46,7 @@ def _sentence(found: Sequence[Configuration], metric: str) -> str | None:
             f"{'that of the other' if len(others) == 1 else 'those of all others'}."
         )
     return (
-        f"The highest mean {metric} is {value} ({name}), but its 95 % interval does not lie clear of "
+        f"The highest mean {metric} is {value} ({name}), but its 95 % interval does not lie clear of that of "
         f"{_enumerate(rivals)}: these figures do not show which is better. A paired comparison over the same "
         "questions may."
     )

@@ -48,13 +48,13 @@ class ReportData:
     scores: pa.Table
     summary: pa.Table
     manifest: Mapping[str, Any]
-    """The content of run.json. `run_id`, `status`, `started_at`, `finished_at`, `totals`, `notes` and `config`
-    have their places on the page; everything else is listed as it is. All are optional."""
+    """The content of run.json. `run_id`, `status`, `reason`, `started_at`, `finished_at`, `totals`, `starts`,
+    `notes` and `config` have their places on the page; everything else is listed. All are optional."""
 
 
 def render_page(run: ReportData) -> str:
     """Return the report of a run: HTML that loads nothing, runs nothing and shows all data as text."""
-    page = (
+    return (
         _environment()
         .get_template("report.html.j2")
         .render(
@@ -63,7 +63,7 @@ def render_page(run: ReportData) -> str:
             local_model=LOCAL in _models(run),
             sentences=headline(run.summary),
             progress=list(_progress(run)),
-            totals=[(_heading(name), words) for name, words in _facts(run.manifest.get("totals") or {})],
+            totals=[(_heading(name), words) for name, words in _facts(_totals(run.manifest))],
             found=[c for c in configurations(run.summary) if c.model is not None],
             searches=[c for c in configurations(run.summary) if c.model is None],
             quality_metrics=quality_metrics,
@@ -80,7 +80,6 @@ def render_page(run: ReportData) -> str:
             provenance=_facts({k: v for k, v in run.manifest.items() if k not in ("config", "notes", "totals")}),
         )
     )
-    return page
 
 
 @cache
@@ -134,12 +133,21 @@ def _progress(run: ReportData) -> Iterator[tuple[str, str]]:
         yield metric, formats.share(pc.sum(rows["n_scored"]).as_py() or 0, planned)
 
 
+def _totals(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the totals with the time of all starts of the run, as far as their stages were timed."""
+    totals = dict(manifest.get("totals") or {})
+    timed = [start["seconds"] for start in manifest.get("starts") or [] if start.get("seconds")]
+    return totals | {"working_time_s": sum(sum(stages.values()) for stages in timed)} if timed else totals
+
+
 def _facts(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Return nested values as flat pairs of name and words."""
     facts: list[tuple[str, str]] = []
     for name, value in values.items():
         if isinstance(value, Mapping):
             facts += _facts(value, f"{prefix}{name}.")
+        elif isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
+            facts += _facts({str(place): item for place, item in enumerate(value, start=1)}, f"{prefix}{name}.")
         elif isinstance(value, list | tuple):
             facts.append((f"{prefix}{name}", ", ".join(str(item) for item in value)))
         else:

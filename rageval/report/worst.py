@@ -1,6 +1,6 @@
 """The tables of a run -> the answers with the lowest scores, with everything needed to see why."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,11 +72,7 @@ def worst_answers(
     asked = {row["question_id"]: row for row in _of(questions, "question_id", ids).to_pylist()}
     found = {(r["question_id"], r["search_method"]): r for r in _of(retrieval, "question_id", ids).to_pylist()}
     grades = _grades(_of(scores, "question_id", ids))
-    needed = {row["document_id"] for row in asked.values()}.union(*(row["document_ids"] for row in found.values()))
-    texts = {
-        row["document_id"]: row
-        for row in _of(documents, "document_id", pa.array(sorted(needed), pa.string())).to_pylist()
-    }
+    texts = _texts(documents, asked.values(), found.values())
     worst: dict[str, list[WorstAnswer]] = {model: [] for model in chosen["model"].unique()}
     for row in chosen.to_dict("records"):
         question = asked[row["question_id"]]
@@ -93,6 +89,15 @@ def worst_answers(
             )
         )
     return worst
+
+
+def _texts(
+    documents: pa.Table, questions: Iterable[Mapping[str, Any]], retrieval: Iterable[Mapping[str, Any]]
+) -> dict[str, Mapping[str, Any]]:
+    """Return the right and the found documents by id."""
+    needed = {row["document_id"] for row in questions}.union(*(row["document_ids"] for row in retrieval))
+    rows = _of(documents, "document_id", pa.array(sorted(needed), pa.string())).to_pylist()
+    return {row["document_id"]: row for row in rows}
 
 
 def _of(table: pa.Table, column: str, ids: pa.Array) -> pa.Table:

@@ -54,9 +54,9 @@ def mean_interval(values: ArrayLike, clusters: ArrayLike, confidence: float = 0.
         ValueError: If the shapes differ, a value is not finite, or `confidence` is out of range.
 
     Source:
-        E. Miller (2024), Adding Error Bars to Evals, arXiv:2411.00640, section 2.2, with the small-sample
-        factor and the t quantile of Cameron & Miller (2015), A Practitioner's Guide to Cluster-Robust
-        Inference, Journal of Human Resources 50(2), sections II.B and VI.
+        E. Miller (2024), Adding Error Bars to Evals, arXiv:2411.00640, for clustering by document, with the
+        small-sample factor and t quantile of A. C. Cameron & D. L. Miller (2015), A Practitioner's Guide to
+        Cluster-Robust Inference, Journal of Human Resources 50(2).
     """
     x, labels = np.asarray(values, dtype=np.float64), np.asarray(clusters)
     _check(x, labels, confidence)

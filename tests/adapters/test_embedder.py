@@ -13,6 +13,7 @@ from rageval.adapters.embedder import Embedder, load_embedder
 from rageval.adapters.indexing import ensure_index
 from rageval.adapters.lancedb_index import LanceDBIndex
 from rageval.adapters.retriever import retrieve
+from rageval.adapters.vector_cache import VectorCache
 from rageval.config import RetrievalConfig
 from rageval.errors import ConfigError, IndexMismatchError
 from rageval.records import Document, Question
@@ -101,7 +102,7 @@ def test_a_later_process_embeds_only_documents_that_changed(new_embedder: Callab
     assert new_embedder("all-MiniLM-L6-v2@2").embed_documents(TEXTS).embedded == 3
 
 
-@pytest.mark.parametrize("damage", ["truncated", "garbage", "flipped", "other model", "empty"])
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "flipped", "empty"])
 def test_a_damaged_cache_is_embedded_again(
     new_embedder: Callable[..., Embedder], tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
@@ -113,7 +114,6 @@ def test_a_damaged_cache_is_embedded_again(
         "truncated": data[: len(data) // 2],
         "garbage": b"PAR1 not a table PAR1",
         "flipped": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :],
-        "other model": data.replace(b"all-MiniLM-L6-v2@1", b"all-MiniLM-L6-v2@7"),
         "empty": b"",
     }
     file.write_bytes(damaged[damage])
@@ -123,6 +123,12 @@ def test_a_damaged_cache_is_embedded_again(
     assert again.vectors == pytest.approx(first.vectors, abs=1e-6)
     assert str(file) in caplog.text
     assert new_embedder().embed_documents(TEXTS).embedded == 0
+
+
+def test_a_cache_of_another_model_is_not_used(tmp_path: Path) -> None:
+    VectorCache(tmp_path / "cache", "one@1").write({"hash": np.ones(3, np.float32)})
+    assert VectorCache(tmp_path / "cache", "one@1").read()["hash"].tolist() == [1, 1, 1]
+    assert VectorCache(tmp_path / "cache", "two@1").read() == {}
 
 
 @pytest.mark.parametrize("name", ["no-such-model", "someone/no-such-model", "./nowhere/model", "bad name!", "{folder}"])

