@@ -108,10 +108,9 @@ def show_estimate(config: EvaluationConfig) -> None:
 
 def show_run(run: RunStore) -> None:
     """Print the summary of a run, if it has one, and where its files lie."""
-    manifest = run.read_json("run.json")
-    if not manifest or not run.has("summary"):
+    if not run.has("summary"):
         return
-    console.print(summary_table(run, manifest))
+    console.print(summary_table(run, run.read_json("run.json")))
     console.print(f"Tables   {run.folder}/*.parquet")
     console.print(f"Report   {run.folder}/report.html")
 

@@ -63,13 +63,14 @@ def check_documents(file: RowFile) -> CheckedDocuments:
         if isinstance(key, str) and key not in known:
             known[key], places[key] = document, row.place
         elif document is not None and (earlier := known[document.document_id]) is not None:
+            name = document.document_id
             longer = _longer(earlier, document)
             if document == earlier:
-                identical[key] += 1
+                identical[name] += 1
             elif longer is not None:
-                known[key], continued[key] = longer, row.place
+                known[name], continued[name] = longer, row.place
             else:
-                reasons.append(f"id {key} also stands at {places[key]} with other content: give each its own id")
+                reasons.append(f"id {name} also stands at {places[name]} with other content: give each its own id")
         problems.extend(_located(file, row, reasons))
     return CheckedDocuments(
         documents=tuple(document for document in known.values() if document is not None),

@@ -22,7 +22,7 @@ def put(settings: Settings, path: str, value: Any) -> None:
     *groups, last = path.split(".")
     here: Any = settings
     for group in groups:
-        here = here.setdefault(group, {}) if isinstance(here, dict) else _item(here, group, path)
+        here = _group(here, group) if isinstance(here, dict) else _item(here, group, path)
     if isinstance(here, dict):
         here[last] = value
     else:
@@ -49,19 +49,19 @@ def put_text(settings: Settings, assignment: str) -> None:
 def choose_models(settings: Settings, names: Sequence[str]) -> None:
     """Let these models answer; a model that the file describes keeps its description."""
     if names:
-        known = {model["name"]: model for model in _models(settings)}
-        settings.setdefault("answers", {})["models"] = [known.get(name, {"name": name}) for name in names]
+        known = {model.get("name"): model for model in _models(settings)}
+        put(settings, "answers.models", [known.get(name, {"name": name}) for name in names])
 
 
 def choose_judge(settings: Settings, name: str | None, *, disabled: bool) -> None:
     """Let this model judge, or none; a model that the file describes keeps its description."""
-    judge = settings.setdefault("judge", {})
     if disabled:
-        judge["enabled"] = False
+        put(settings, "judge.enabled", False)
     elif name:
-        described = [*_models(settings), _described(judge.get("model") or {})]
-        judge["model"] = next((model for model in described if model.get("name") == name), {"name": name})
-        judge["enabled"] = True
+        described = [*_models(settings), *_judge(settings)]
+        model = next((model for model in described if model.get("name") == name), {"name": name})
+        put(settings, "judge.model", model)
+        put(settings, "judge.enabled", True)
 
 
 def set_for_remote_models(settings: Settings, values: Mapping[str, Any]) -> None:
@@ -72,9 +72,8 @@ def set_for_remote_models(settings: Settings, values: Mapping[str, Any]) -> None
     models = _models(settings)
     if models:
         settings["answers"]["models"] = [_with(model, given) for model in models]
-    judge = settings.get("judge") or {}
-    if judge.get("model"):
-        judge["model"] = _with(_described(judge["model"]), given)
+    for judge in _judge(settings):
+        settings["judge"]["model"] = _with(judge, given)
 
 
 def validate(kind: type[_Model], settings: Settings) -> _Model:
@@ -96,16 +95,33 @@ def _problem(detail: Any) -> str:
         return f"{path} is not a known setting; check its spelling and group"
     message = detail["msg"].removeprefix("Value error, ")
     found = detail.get("input")
-    shown = f" (found {found!r:.80})" if isinstance(found, str | int | float | bool | None) else ""
+    # Where the name of a variable is expected, people paste the key itself.
+    is_shown = isinstance(found, str | int | float | bool | None) and not path.endswith("api_key_env")
+    shown = f" (found {found!r:.80})" if is_shown else ""
     return f"{path}: {message}{shown}"
 
 
 def _models(settings: Settings) -> list[Settings]:
-    return [_described(model) for model in (settings.get("answers") or {}).get("models") or []]
+    answers = settings.get("answers")
+    return _described(answers.get("models")) if isinstance(answers, dict) else []
 
 
-def _described(model: Any) -> Settings:
-    return {"name": model} if isinstance(model, str) else dict(model)
+def _judge(settings: Settings) -> list[Settings]:
+    judge = settings.get("judge")
+    return _described([judge.get("model")]) if isinstance(judge, dict) else []
+
+
+def _described(models: Any) -> list[Settings]:
+    """Return the models as groups of settings, or none if any is no model: validation says so later."""
+    if not isinstance(models, list) or not all(isinstance(model, str | dict) for model in models):
+        return []
+    return [{"name": model} if isinstance(model, str) else model for model in models]
+
+
+def _group(here: Settings, name: str) -> Any:
+    if here.get(name) is None:  # also where the file names the group and leaves it empty
+        here[name] = {}
+    return here[name]
 
 
 def _with(model: Settings, given: Settings) -> Settings:
@@ -113,6 +129,6 @@ def _with(model: Settings, given: Settings) -> Settings:
 
 
 def _item(here: Any, number: str, path: str) -> Any:
-    if not isinstance(here, list) or not number.isdigit() or int(number) >= len(here):
+    if not isinstance(here, list) or not number.isdecimal() or int(number) >= len(here):
         raise ConfigError(f"--set {path}: {number!r} leads nowhere; check the path against the configuration")
     return here[int(number)]

@@ -29,6 +29,7 @@ from rageval.adapters.chat_errors import (
     empty_reply,
     translate,
 )
+from rageval.adapters.chat_replies import read_completion
 from rageval.adapters.prices import cost_usd
 from rageval.adapters.request_budget import RequestBudget
 from rageval.config import ModelConfig
@@ -50,6 +51,7 @@ NO_KEY = "none"
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _CHECK_TIMEOUT_S = 15.0
 _FAILURES_IN_A_ROW = 20
+_BAD_REQUEST = (openai.BadRequestError, openai.UnprocessableEntityError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +119,8 @@ class _Traffic:
 
 def request_parameters(model: ModelConfig) -> dict[str, Any]:
     """Return the parameters of a request that the configuration sets, and no others."""
-    parameters = dict(model.extra_body)
+    # As JSON has them: YAML also knows dates, and numbers for keys.
+    parameters: dict[str, Any] = model.model_dump(mode="json", include={"extra_body"})["extra_body"]
     if model.temperature is not None:
         parameters["temperature"] = model.temperature
     if model.max_completion_tokens is not None:
@@ -134,10 +137,14 @@ def api_key(model: ModelConfig) -> str:
     """Return the key of the model's endpoint; a server on this machine needs none.
 
     Raises:
-        CredentialsError: If the variable is not set.
+        CredentialsError: If the variable is not set, or holds what cannot be sent.
     """
     key = os.environ.get(model.api_key_env, "").strip()
     if key and not model.is_local:
+        if not key.isascii() or not key.isprintable():
+            raise CredentialsError(
+                f"the key in {model.api_key_env} holds characters that no key can hold; copy it again without them"
+            )
         return key
     if model.is_local or urlsplit(endpoint_url(model)).hostname in _LOOPBACK:
         return NO_KEY
@@ -158,7 +165,8 @@ class _Backoff(wait_base):
         error = retry_state.outcome.exception() if retry_state.outcome else None
         if isinstance(error, RateLimitedError):
             return random.uniform(0, 0.05)  # noqa: S311 - jitter, not a secret
-        longest = min(self._most_s, self._first_s * 2.0 ** (retry_state.attempt_number - 1))
+        doublings = min(retry_state.attempt_number - 1, 30)  # refusals count too: there may be thousands
+        longest = min(self._most_s, self._first_s * 2.0**doublings)
         return random.uniform(longest / 2, longest)  # noqa: S311 - jitter, not a secret
 
 
@@ -178,7 +186,8 @@ class ChatEngine:
         self._traffic: dict[tuple[str, str, str], _Traffic] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="rageval-chat", daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="rageval-chat", daemon=True)
+        self._thread.start()
 
     def start_run(self) -> None:
         """Forget stops, broken keys and counts of earlier runs in this process."""
@@ -230,12 +239,25 @@ class ChatEngine:
         self._stopped = error
         self._loop.call_soon_threadsafe(self._cancel_running)
 
+    def close(self) -> None:
+        """Cancel what is in flight and give back connections and thread; the engine cannot be used any more."""
+        self.stop(RunStoppedError("the request engine was closed"))
+        self._call(self._close_clients())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
     def _call(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def _cancel_running(self) -> None:
         for task in self._running:
             task.cancel()
+
+    async def _close_clients(self) -> None:
+        await asyncio.gather(*self._running, return_exceptions=True)
+        for endpoint in self._endpoints.values():
+            await endpoint.client.close()
 
     async def _forget(self) -> None:
         idle = [key for key, traffic in self._traffic.items() if traffic.budget.in_flight == 0]
@@ -247,8 +269,8 @@ class ChatEngine:
         try:
             async with asyncio.timeout(_CHECK_TIMEOUT_S):
                 await endpoint.client.models.list()
-        except openai.AuthenticationError as error:
-            raise _refused_key(model) from error
+        except (openai.AuthenticationError, openai.PermissionDeniedError):
+            raise _refused_key(model) from None  # the cause may repeat the key
         except (openai.APIConnectionError, TimeoutError) as error:
             raise ServiceError(
                 f"the endpoint {endpoint.url} of the model {model.name!r} cannot be reached; "
@@ -319,7 +341,7 @@ class ChatEngine:
     ) -> ChatReply:
         call = _Call(request=request, model=model, traffic=traffic, counts=counts)
         try:
-            async with asyncio.timeout(model.deadline_s):
+            async with call.deadline:
                 retrying = AsyncRetrying(
                     retry=retry_if_exception_type((TransientError, RateLimitedError)),
                     stop=call.is_exhausted,
@@ -329,25 +351,28 @@ class ChatEngine:
                 )
                 reply: ChatReply = await retrying(call.attempt)
         except TimeoutError:
-            return call.failed(f"no answer within the deadline of {model.deadline_s:g} s; last: {call.last_error}")
+            return self._given_up(
+                call, f"no answer within the deadline of {model.deadline_s:g} s; last: {call.last_error}"
+            )
         except (TransientError, RateLimitedError) as error:
-            self._count_failure(traffic, model, error)
-            return call.failed(f"{error} (attempt {call.attempts} of {model.max_attempts})")
+            return self._given_up(call, f"{error} (attempt {call.faults} of {model.max_attempts})")
         except RequestFailedError as error:
             return call.failed(str(error))
         traffic.failures_in_a_row = 0
         return reply
 
     @staticmethod
-    def _count_failure(traffic: _Traffic, model: ModelConfig, error: Exception) -> None:
+    def _given_up(call: "_Call", error: str) -> ChatReply:
+        traffic = call.traffic
         traffic.failures_in_a_row += 1
         if traffic.failures_in_a_row >= _FAILURES_IN_A_ROW:
             stopped = RunStoppedError(
-                f"the last {_FAILURES_IN_A_ROW} requests to {model.name!r} at {traffic.endpoint.url} all failed after "
-                f"{model.max_attempts} attempts each, the last one with: {error}"
+                f"the last {_FAILURES_IN_A_ROW} requests to {call.model.name!r} at {traffic.endpoint.url} all failed, "
+                f"the last one with: {error}"
             )
             traffic.budget.breaks(stopped)
             raise stopped
+        return call.failed(error)
 
 
 @dataclass(kw_only=True)
@@ -365,6 +390,7 @@ class _Call:
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     paid: ChatReply | None = None
     """A reply that came but could not be used: its tokens were spent all the same."""
+    deadline: asyncio.Timeout = field(default_factory=lambda: asyncio.timeout(None))
 
     def is_exhausted(self, _: RetryCallState) -> bool:
         return self.faults >= self.model.max_attempts
@@ -376,7 +402,7 @@ class _Call:
         paid = self.paid
         return ChatReply(
             text=None,
-            error=self.traffic.endpoint.redact(error),
+            error=error,
             attempts=self.attempts,
             finish_reason=paid.finish_reason if paid else None,
             usage=paid.usage if paid else Usage(),
@@ -388,7 +414,7 @@ class _Call:
         budget, model = self.traffic.budget, self.model
         characters = sum(len(message["content"]) for message in self.request.messages)
         reserved = budget.estimate(characters, model.max_completion_tokens)
-        async with budget.admit(reserved) as sent:
+        async with budget.admit(reserved, on_turn=self._stop_clock()) as sent:
             if self.attempts == 0:
                 self.started_at = datetime.now(UTC)
             self.attempts += 1
@@ -408,6 +434,18 @@ class _Call:
             self._learn_usage(reply.usage, characters, reserved)
         return reply
 
+    def _stop_clock(self) -> Callable[[], None]:
+        """Stop the time of the deadline, and return what starts it again.
+
+        A request does not answer for those before it in the queue: under a low limit, the last of a hundred
+        would be given up before its turn.
+        """
+        clock = asyncio.get_running_loop().time
+        ends_at = self.deadline.when()
+        left_s = self.model.deadline_s if ends_at is None else ends_at - clock()
+        self.deadline.reschedule(None)
+        return lambda: self.deadline.reschedule(clock() + left_s)
+
     def _learn_usage(self, usage: Usage, characters: int, reserved: float) -> None:
         if usage.prompt_tokens is not None:
             self.traffic.budget.used(
@@ -422,6 +460,13 @@ class _Call:
         if isinstance(error, RateLimitedError):
             self.counts.refusals += 1
             wait_s = retry_after_s(error.headers)
+            if wait_s is not None and wait_s > self.model.deadline_s:
+                stopped = RunStoppedError(
+                    f"{self.traffic.endpoint.url} asks to wait {wait_s:.0f} s before the model {self.model.name!r} is "
+                    f"asked again, longer than its deadline_s of {self.model.deadline_s:g}; start again after that"
+                )
+                self.traffic.budget.breaks(stopped)
+                raise stopped
             self.traffic.budget.refused(error.headers, started=sent, retry_after=wait_s)
         elif isinstance(error, FormatRefusedError):
             self.format_refused = True
@@ -437,12 +482,11 @@ class _Call:
             body["response_format"] = wanted
         try:
             reply, headers = await self._post(body)
-        except openai.BadRequestError as error:
-            if formatted and endpoint.structured is None:
-                raise FormatRefusedError(describe(error)) from error
-            raise translate(error, self.model, endpoint.url) from error
         except (openai.OpenAIError, ValueError, TimeoutError) as error:
-            raise translate(error, self.model, endpoint.url) from error
+            # Not only while nothing is known: another reply may have shown meanwhile that formats are refused.
+            if formatted and not endpoint.structured and isinstance(error, _BAD_REQUEST):
+                raise FormatRefusedError(describe(error, endpoint.redact)) from None
+            raise translate(error, self.model, endpoint.url, endpoint.redact) from None  # it may repeat the key
         if wanted is not None and endpoint.structured is None:
             endpoint.structured = formatted
         problem = empty_reply(reply.text, reply.finish_reason)
@@ -459,33 +503,19 @@ class _Call:
                 messages=list(self.request.messages),  # type: ignore[arg-type]  # plain dicts are what it sends
                 extra_body=dict(body),
             )
-            completion = raw.parse()
+            completion = read_completion(raw.parse())
         latency_s = time.monotonic() - started
-        choices = getattr(completion, "choices", None) or []
-        message = choices[0].message if choices else None
-        usage = _read_usage(getattr(completion, "usage", None))
         reply = ChatReply(
-            text=message.content if message else None,
+            text=completion.text,
             error=None,
             attempts=self.attempts,
-            finish_reason=(choices[0].finish_reason if choices else None),
-            usage=usage,
-            cost_usd=cost_usd(self.model, usage),
+            finish_reason=completion.finish_reason,
+            usage=completion.usage,
+            cost_usd=cost_usd(self.model, completion.usage),
             latency_s=latency_s,
             started_at=self.started_at,
         )
         return reply, raw.headers
-
-
-def _read_usage(usage: Any) -> Usage:
-    prompt = getattr(usage, "prompt_tokens_details", None)
-    completion = getattr(usage, "completion_tokens_details", None)
-    return Usage(
-        prompt_tokens=getattr(usage, "prompt_tokens", None),
-        completion_tokens=getattr(usage, "completion_tokens", None),
-        cached_tokens=getattr(prompt, "cached_tokens", None),
-        reasoning_tokens=getattr(completion, "reasoning_tokens", None),
-    )
 
 
 def _refused_key(model: ModelConfig) -> CredentialsError:

@@ -1,7 +1,7 @@
 """What went wrong with a request -> what it means: try again, a row with a reason, or the end of the run."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import openai
 
@@ -11,6 +11,8 @@ from rageval.errors import ConfigError, CredentialsError, RagevalError, RequestF
 _SPENT_CODES = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "insufficient_credits"}
 _TRANSIENT_STATUS = {408, 409, 425}
 _MESSAGE_LIMIT = 500
+NOT_A_COMPLETION = "the reply is not the JSON of a chat completion"
+Redact = Callable[[str], str]
 
 
 class TransientError(Exception):
@@ -29,17 +31,24 @@ class RateLimitedError(Exception):
         self.headers = headers
 
 
-def translate(error: Exception, model: ModelConfig, url: str) -> Exception:
-    """Return what an error of the SDK means for the request or for the run."""
+def translate(error: Exception, model: ModelConfig, url: str, redact: Redact) -> Exception:
+    """Return what an error of the SDK means for the request or for the run.
+
+    Args:
+        error: What the SDK raised.
+        model: Whom the request was for.
+        url: Its endpoint.
+        redact: Removes the key from the server's words, which may repeat it.
+    """
     match error:
         case openai.APITimeoutError() | TimeoutError() | asyncio.TimeoutError():
             return TransientError(f"no reply within {model.timeout_s:g} s")
         case openai.APIStatusError():
-            return _from_status(error, model, url)
+            return _from_status(error, model, url, describe(error, redact))
         case openai.APIConnectionError():
             return TransientError(f"connection failed: {type(error.__cause__ or error).__name__}")
         case openai.APIResponseValidationError() | ValueError():
-            return TransientError("the reply is not the JSON of a chat completion")
+            return TransientError(NOT_A_COMPLETION)
         case _:
             return TransientError(f"{type(error).__name__}")
 
@@ -59,7 +68,7 @@ def empty_reply(text: str | None, finish_reason: str | None) -> Exception | None
     return RequestFailedError(f"the reply is empty (finish_reason {finish_reason})")
 
 
-def _from_status(error: openai.APIStatusError, model: ModelConfig, url: str) -> Exception:
+def _from_status(error: openai.APIStatusError, model: ModelConfig, url: str, message: str) -> Exception:
     status, code = error.status_code, error.code or ""
     if status in (401, 403):
         return CredentialsError(
@@ -73,7 +82,6 @@ def _from_status(error: openai.APIStatusError, model: ModelConfig, url: str) -> 
         )
     if status == 402 or code in _SPENT_CODES:
         return _stopped(model, f"the credit at {url} is spent ({code or 'HTTP 402'}); add credit")
-    message = describe(error)
     if status == 429:
         # The limit a day is told from the one a minute by the provider's words alone.
         if "per day" in message.lower():
@@ -88,9 +96,10 @@ def _stopped(model: ModelConfig, why: str) -> RagevalError:
     return RunStoppedError(f"the model {model.name!r} cannot be asked any more: {why}")
 
 
-def describe(error: openai.APIStatusError) -> str:
-    """Return the server's own words about an error, cut to a sane length."""
+def describe(error: openai.APIStatusError, redact: Redact) -> str:
+    """Return the server's own words about an error, without the key and cut to a sane length."""
     body = error.body
     message = body.get("message") if isinstance(body, dict) else None
     text = message if isinstance(message, str) else error.message
-    return " ".join(text.split())[:_MESSAGE_LIMIT]
+    printable = text.encode("utf-8", "replace").decode()
+    return redact(" ".join(printable.split()))[:_MESSAGE_LIMIT]

@@ -34,15 +34,13 @@ LOCAL_PARAMETERS: Mapping[str, Any] = MappingProxyType(
     {
         "temperature": 0,
         "max_tokens": 128,
-        "repeat_penalty": 1.1,
+        # No repeat_penalty: its window reaches back into the prompt and turns the right fact into another one.
         "stop": ["\n\n", "\nQuestion:", "\nSection:"],
     }
 )
 """What the body of every request for an answer needs beside the messages."""
 
-LOCAL_JUDGE_PARAMETERS: Mapping[str, Any] = MappingProxyType(
-    {"temperature": 0, "max_tokens": 128, "repeat_penalty": 1.1}
-)
+LOCAL_JUDGE_PARAMETERS: Mapping[str, Any] = MappingProxyType({"temperature": 0, "max_tokens": 128})
 """The same for a judgement, whose end the JSON grammar finds: a stop string would cut it."""
 
 _REASON_CHARS = 120
@@ -75,7 +73,13 @@ def serve_local_model() -> Iterator[str]:
         tempfile.TemporaryFile() as log,
         # A session of its own: Ctrl-C reaches the owner, which may still need the model to finish in order.
         subprocess.Popen(  # noqa: S603 - our own program, with arguments that nobody outside supplies
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+            # Threads that wait must not spin: the owner works on the same processors.
+            env={**os.environ, "OMP_WAIT_POLICY": "passive"},
         ) as process,
     ):
         try:

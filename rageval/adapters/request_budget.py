@@ -54,9 +54,13 @@ class RequestBudget:
         return characters / self._chars_per_token + (max_completion_tokens or self._completion_tokens)
 
     @asynccontextmanager
-    async def admit(self, tokens: float) -> AsyncIterator[float]:
-        """Wait until a request of so many tokens may be sent, and hold its slot; yields the time of sending."""
+    async def admit(self, tokens: float, on_turn: Callable[[], None] = lambda: None) -> AsyncIterator[float]:
+        """Wait until a request of so many tokens may be sent, and hold its slot; yields the time of sending.
+
+        `on_turn` is called when it is first in the queue: from then on it waits for the limits alone.
+        """
         async with self._queue:
+            on_turn()
             await self._wait_for_turn()
             now = self._clock()
             if self._requests:
@@ -99,7 +103,7 @@ class RequestBudget:
     def refused(self, headers: Mapping[str, str], *, started: float, retry_after: float | None) -> None:
         """Pause everything for as long as the server asked (429), or for a growing while if it did not say."""
         self._learn_limits(headers)
-        if retry_after is None:
+        if not retry_after:  # 0 would be asking again at once what was refused just now
             if started >= self._last_decrease:
                 self._refusals_in_a_row += 1
             retry_after = min(30.0, _REFUSED_WAIT_S * 2.0 ** (self._refusals_in_a_row - 1))

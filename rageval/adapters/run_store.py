@@ -47,7 +47,9 @@ class Journal:
 
     def append(self, record: Answer | Score) -> None:
         """Write a record; it is safe from the death of this process when this returns."""
-        self._file.write(orjson.dumps(to_row(record)) + b"\n")
+        line = memoryview(orjson.dumps(to_row(record)) + b"\n")
+        while line:  # a disk that fills up takes a part, and refuses the rest with an error
+            line = line[self._file.write(line) :]
 
     def close(self) -> None:
         """Close the file; the records stay."""
@@ -83,21 +85,24 @@ class RunStore:
             ConfigError: If the folder cannot be written.
             RunLockedError: If another process holds it.
         """
+        lock = filelock.FileLock(self.path / ".lock", blocking=False)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(self.path / ".lock", blocking=False)
-            with lock:
-                yield
+            lock.acquire()
         except filelock.Timeout:
             raise RunLockedError(
                 f"the run {self.run_id!r} in {self.path.parent} is being worked on by another process; "
                 "wait for it, or give another --run-id"
             ) from None
-        except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        except OSError as error:
             raise ConfigError(
                 f"the output folder {self.path.parent} cannot be written ({error.strerror}); "
                 "give a writable one with --output"
             ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def repair(self) -> list[str]:
         """Set damaged files aside and remove what a kill left half-written; returns a sentence for each.
@@ -122,7 +127,7 @@ class RunStore:
 
     def has_unmerged(self, table: ChunkTable) -> bool:
         """Return whether chunks are stored that the table does not hold yet."""
-        return any(any((self.path / kind / table).glob("*.*")) for kind in ("parts", "journal"))
+        return any(any(self.path.glob(files)) for files in (f"parts/{table}/*.parquet", f"journal/{table}/*.jsonl"))
 
     def write(self, table: str, rows: pa.Table) -> None:
         """Replace a table as a whole."""

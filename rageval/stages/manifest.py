@@ -34,7 +34,7 @@ def begin(run: RunStore, config: EvaluationConfig, notes: Sequence[str]) -> dict
         ConfigError: If the run was started before with settings that would give other results.
     """
     manifest = run.read_json(MANIFEST)
-    if manifest:
+    if manifest and run.has("questions"):
         _refuse_other_settings(run, manifest["config"], config)
     manifest |= {
         "schema_version": SCHEMA_VERSION,

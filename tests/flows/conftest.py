@@ -1,0 +1,99 @@
+"""A Prefect server for the flows, a small corpus, and a call of the command line in this process."""
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.fake_llm import FakeLLM
+
+SUBJECTS = ("flow", "task", "worker", "judge", "index", "cosine", "budget", "report", "chunk", "schedule")
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """One Prefect server with a database of its own for all tests: its start takes ten seconds."""
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """A folder with ten documents in two courses and twenty questions."""
+    documents = [
+        {
+            "id": f"d{number}",
+            "course": "a" if number < 6 else "b",
+            "section": "general",
+            "question": f"What is a {subject}?",
+            "text": f"A {subject} is number {number} of the things that this course explains.",
+        }
+        for number, subject in enumerate(SUBJECTS)
+    ]
+    (tmp_path / "documents.json").write_text(json.dumps(documents), encoding="utf-8")
+    with (tmp_path / "questions.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["question", "course", "document"])
+        for document in documents:
+            subject = SUBJECTS[int(document["id"][1:])]
+            writer.writerow([f"Please explain: {subject}", document["course"], document["id"]])
+            writer.writerow([f"Why would I need a {subject}?", document["course"], document["id"]])
+    return tmp_path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a call of the command line did."""
+
+    status: int
+    out: str
+    err: str
+    folder: Path
+
+    def table(self, name: str) -> pa.Table:
+        return pq.read_table(self.folder / f"{name}.parquet")
+
+    @property
+    def manifest(self) -> dict[str, object]:
+        return json.loads((self.folder / "run.json").read_text())
+
+
+Rageval = Callable[..., Outcome]
+
+
+@pytest.fixture
+def rageval(
+    prefect_server: None,
+    corpus: Path,
+    llm: FakeLLM,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Rageval:
+    """Call `rageval evaluate` on the corpus with the fake model; options given last win."""
+    from flows import cli
+
+    def call(*options: str, run_id: str = "r1", base_url: str | None = None) -> Outcome:
+        arguments = [
+            "rageval", "evaluate",
+            "--documents", str(corpus / "documents.json"), "--ground-truth", str(corpus / "questions.csv"),
+            "--output", str(corpus / "runs"), "--run-id", run_id,
+            *([] if "--model" in options else ["--model", "m1"]), "--base-url", base_url or llm.url,
+            "--set", "answers.chunk_size=4", *options,
+        ]  # fmt: skip
+        monkeypatch.setattr(sys, "argv", arguments)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capfd.readouterr()
+        return Outcome(status=ended.value.code or 0, out=out, err=err, folder=corpus / "runs" / run_id)
+
+    return call
