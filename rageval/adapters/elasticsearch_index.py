@@ -4,19 +4,16 @@ An index's name is an alias. Each build fills a new index, `<name>-<fingerprint>
 documents are in it; a crash leaves the alias where it was, and the next build removes what is left over.
 """
 
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, fields
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import elasticsearch
-from elasticsearch import Elasticsearch, helpers
+from elasticsearch import helpers
 
+from rageval.adapters.elasticsearch_client import CLIENT_MAJOR, connect, reason_of, translated_errors
 from rageval.adapters.search_index import (
-    URL_VARIABLE,
     Found,
     IndexIdentity,
     Matrix,
@@ -27,15 +24,9 @@ from rageval.adapters.search_index import (
     not_built,
     plain_text,
 )
-from rageval.errors import ConfigError, CredentialsError, IndexMismatchError, ServiceError
+from rageval.errors import IndexMismatchError, ServiceError
 from rageval.records import Document, Hit
 
-_KEY, _USER, _PASSWORD = "ELASTICSEARCH_API_KEY", "ELASTICSEARCH_USERNAME", "ELASTICSEARCH_PASSWORD"
-_CA_CERTS = "ELASTICSEARCH_CA_CERTS"
-_CLIENT_VERSION = ".".join(str(number) for number in elasticsearch.__version__)
-_CLIENT_MAJOR = elasticsearch.__version__[0]
-_TIMEOUT_S = 120.0
-_PREFLIGHT_TIMEOUT_S = 10.0
 _BATCH = 100
 """Searches in one request."""
 _ITEMS_SHOWN = 5
@@ -52,12 +43,11 @@ class ElasticsearchIndex:
         name: str,
         question_boost: float,
         index_options: str,
-        supported_majors: frozenset[int] = frozenset({_CLIENT_MAJOR}),
+        supported_majors: frozenset[int] = frozenset({CLIENT_MAJOR}),
     ) -> None:
         """Connect, and check that the server can be used; nothing is built yet.
 
-        Credentials come from ELASTICSEARCH_API_KEY, or ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD, or the
-        URL. Certificates are always verified, against ELASTICSEARCH_CA_CERTS where it is set.
+        Credentials come from the environment, see `connect`.
 
         Args:
             url: The server's URL, http or https.
@@ -74,15 +64,7 @@ class ElasticsearchIndex:
         self.name = name
         self.options: Mapping[str, str] = {"index_options": index_options}
         self._fields = [f"question^{question_boost}", "text", "section"]
-        self._url, credentials = _split_credentials(url)
-        self._client = Elasticsearch(
-            self._url, request_timeout=_TIMEOUT_S, **_certificates(self._url), **_credentials(credentials)
-        )
-        try:
-            self._preflight(supported_majors)
-        except BaseException:
-            self.close()
-            raise
+        self._client, self._url = connect(url, supported_majors)
 
     def identity(self) -> IndexIdentity | None:
         """Return what the index was built from, or None if there is no index of this name.
@@ -106,7 +88,7 @@ class ElasticsearchIndex:
         target = f"{self.name}-{identity.fingerprint[:12]}"
         if current and current[0] == target:
             target += "-rebuilt"
-        with self._translated_errors():
+        with translated_errors(self._url):
             self._remove_builds(keep=current[0] if current else None)
             self._create(target, identity)
             try:
@@ -156,25 +138,9 @@ class ElasticsearchIndex:
         """Close all connections."""
         self._client.close()
 
-    def _preflight(self, supported_majors: frozenset[int]) -> None:
-        with self._translated_errors():
-            # Without the versioned media type of the client's own requests, which another major version refuses
-            # before it says which one it is.
-            reply = self._client.options(request_timeout=_PREFLIGHT_TIMEOUT_S, max_retries=0).perform_request(
-                "GET", "/", headers={"accept": "*/*"}
-            )
-        version = str(reply.body["version"]["number"])
-        if int(version.split(".", maxsplit=1)[0]) not in supported_majors:
-            expected = " or ".join(str(major) for major in sorted(supported_majors))
-            raise ServiceError(
-                f"Elasticsearch at {self._url} has version {version}, expected {expected}.x, because the installed "
-                f"client is elasticsearch {_CLIENT_VERSION}; use a server of that version, or unset "
-                f"{URL_VARIABLE} to search with LanceDB"
-            )
-
     def _current(self) -> tuple[str, IndexIdentity] | None:
         """Return the index behind the alias and what it was built from."""
-        with self._translated_errors():
+        with translated_errors(self._url):
             try:
                 mappings = self._client.indices.get_mapping(index=self.name).body
             except elasticsearch.NotFoundError:
@@ -273,65 +239,15 @@ class ElasticsearchIndex:
             searches: list[Mapping[str, Any]] = []
             for body in bodies[start : start + _BATCH]:
                 searches += [{}, body]
-            with self._translated_errors():
+            with translated_errors(self._url):
                 replies = self._client.msearch(index=self.name, searches=searches).body["responses"]
             for reply in replies:
                 if "error" in reply:
                     raise ServiceError(
-                        f"a search in {self.name} at {self._url} failed: {_reason(reply['error'])}; the server's log "
+                        f"a search in {self.name} at {self._url} failed: {reason_of(reply['error'])}; the server's log "
                         "says more"
                     )
                 yield reply
-
-    @contextmanager
-    def _translated_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (elasticsearch.AuthenticationException, elasticsearch.AuthorizationException) as error:
-            raise CredentialsError(
-                f"Elasticsearch at {self._url} refused the credentials (HTTP {error.status_code}); set {_KEY}, or "
-                f"{_USER} and {_PASSWORD}, to ones that may read and write indexes named {self.name}*"
-            ) from error
-        except elasticsearch.ApiError as error:
-            raise ServiceError(f"Elasticsearch at {self._url} answered: {_api_reason(error)}") from error
-        except elasticsearch.TransportError as error:
-            raise ServiceError(
-                f"Elasticsearch at {self._url} cannot be reached: {error.message}; start it or unset {URL_VARIABLE}"
-            ) from error
-
-
-def _split_credentials(url: str) -> tuple[str, tuple[str, str] | None]:
-    """Return the URL with its port and without user and password, and these two."""
-    parts = urlsplit(url)
-    try:
-        default = {"http": 80, "https": 443}[parts.scheme]
-        port = parts.port or default
-    except (KeyError, ValueError):
-        port = None
-    if port is None or not parts.hostname:
-        # The value itself may hold a password, so it is not shown.
-        raise ConfigError(f"{URL_VARIABLE} must be a URL such as https://localhost:9200, and its value is not one")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    credentials = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-    return f"{parts.scheme}://{host}:{port}{parts.path.rstrip('/')}", credentials
-
-
-def _credentials(from_url: tuple[str, str] | None) -> dict[str, Any]:
-    key, user = os.environ.get(_KEY), os.environ.get(_USER)
-    if key:
-        return {"api_key": key}
-    if user:
-        return {"basic_auth": (user, os.environ.get(_PASSWORD, ""))}
-    return {"basic_auth": from_url} if from_url else {}
-
-
-def _certificates(url: str) -> dict[str, Any]:
-    path = os.environ.get(_CA_CERTS)
-    if not path or not url.startswith("https:"):
-        return {}
-    if not os.path.isfile(path):  # noqa: PTH113 - the client wants the string
-        raise ConfigError(f"{_CA_CERTS} must be the path of a PEM file, and {path} is no file")
-    return {"ca_certs": path}
 
 
 def _actions(target: str, documents: Sequence[Document], vectors: Matrix) -> Iterator[dict[str, Any]]:
@@ -372,19 +288,4 @@ def _found(reply: Mapping[str, Any], k: int, scale: float = 1.0, offset: float =
 
 def _refusal(item: Mapping[str, Any]) -> str:
     [result] = item.values()
-    return f"{str(result.get('_id'))[:80]} ({_reason(result.get('error'))})"
-
-
-def _reason(error: Any) -> str:
-    """Return the most specific reason in Elasticsearch's description of an error, its middle cut out if it is long."""
-    causes = error
-    while isinstance(causes, Mapping) and causes.get("caused_by"):
-        causes = causes["caused_by"]
-    reason = str(causes.get("reason") if isinstance(causes, Mapping) else causes)
-    return reason if len(reason) <= 300 else f"{reason[:200]} ... {reason[-100:]}"
-
-
-def _api_reason(error: elasticsearch.ApiError) -> str:
-    body = error.body
-    reason = _reason(body["error"]) if isinstance(body, Mapping) and "error" in body else error.message
-    return f"HTTP {error.status_code}, {reason}"
+    return f"{str(result.get('_id'))[:80]} ({reason_of(result.get('error'))})"

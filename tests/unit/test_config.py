@@ -168,13 +168,19 @@ def test_limits_from_the_command_line_leave_the_embedded_model_alone() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"answers": None}, {"answers": "a"}, {"answers": {"models": "abc"}}, {"answers": {"models": [5]}},
-     {"answers": {"models": [{"model": "x"}]}}, {"judge": None}, {"judge": {"model": 5}}, {"judge": "j"}],
+    [{"answers": "a"}, {"answers": {"models": "abc"}}, {"answers": {"models": [5]}},
+     {"answers": {"models": [{"model": "x"}]}}, {"judge": {"model": 5}}, {"judge": "j"}],
 )  # fmt: skip
-def test_a_file_of_the_wrong_shape_is_an_error_of_the_configuration(settings: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError):
-        set_for_remote_models(settings, {"rpm": 60})
-        choose_judge(settings, "j", disabled=False)
+def test_a_file_of_the_wrong_shape_is_still_wrong_after_the_command_line(settings: dict[str, Any]) -> None:
+    set_for_remote_models(settings, {"rpm": 60})
+    with pytest.raises(ConfigError, match="answers|judge"):
         validate(EvaluationConfig, settings)
-        choose_models(settings, ["m"])
-        validate(EvaluationConfig, {"answers": None})
+
+
+def test_a_group_that_the_file_leaves_empty_can_be_filled() -> None:
+    settings: dict[str, Any] = {"answers": None, "judge": None}
+    set_for_remote_models(settings, {"rpm": 60})
+    choose_models(settings, ["m"])
+    choose_judge(settings, "j", disabled=False)
+    config = validate(EvaluationConfig, settings)
+    assert (config.answers.models[0].name, config.judge_model) == ("m", ModelConfig(name="j"))

@@ -1,0 +1,91 @@
+"""A run that is killed or interrupted loses nothing and pays nothing twice but what was in flight."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from prefect.settings import PREFECT_API_URL
+
+from tests.fake_llm import VERDICT, Body, FakeLLM, Reply, is_judgement, prompt
+from tests.flows.conftest import Rageval
+
+Start = Callable[[], subprocess.Popen[bytes]]
+
+
+@contextmanager
+def evaluation(corpus: Path, llm: FakeLLM) -> Iterator[subprocess.Popen[str]]:
+    """`rageval evaluate` in a process of its own, on the server of the tests."""
+    command = [
+        sys.executable, "-m", "flows.cli", "evaluate",
+        "--documents", str(corpus / "documents.json"), "--ground-truth", str(corpus / "questions.csv"),
+        "--output", str(corpus / "runs"), "--run-id", "r1", "--model", "m1", "--base-url", llm.url,
+        "--max-concurrency", "4", "--set", "answers.chunk_size=4",
+    ]  # fmt: skip
+    environment = os.environ | {"PREFECT_API_URL": PREFECT_API_URL.value() or ""}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        try:
+            yield run
+        finally:
+            run.kill()
+
+
+def slow(body: Body) -> Reply:
+    return Reply(text=VERDICT if is_judgement(body) else "It is one of the things.", delay_s=0.1)
+
+
+def wait_for_requests(llm: FakeLLM, count: int, run: subprocess.Popen[str]) -> None:
+    tick = threading.Event()
+    while len(llm.requests) < count:
+        assert run.poll() is None, run.communicate()
+        tick.wait(0.02)
+
+
+def sent_twice(llm: FakeLLM) -> int:
+    return sum(count - 1 for count in Counter(prompt(body) for body in llm.requests).values())
+
+
+def test_after_kill_9_only_requests_in_flight_are_sent_again(rageval: Rageval, corpus: Path, llm: FakeLLM) -> None:
+    llm.reply = slow
+    with evaluation(corpus, llm) as run:
+        wait_for_requests(llm, 30, run)
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+    # Never more than four at once: the concurrency that the run was given.
+    assert sent_twice(llm) == 0
+
+    resumed = rageval("--max-concurrency", "4")
+
+    assert resumed.status == 0, resumed.err
+    assert sent_twice(llm) <= 4
+    answers, scores = resumed.table("answers").to_pandas(), resumed.table("scores").to_pandas()
+    assert len(answers) == answers["question_id"].nunique() == 20
+    assert len(scores) == 60
+    assert not scores.duplicated(["question_id", "metric"]).any()
+    assert set(answers["status"]) | set(scores["status"]) == {"ok"}
+
+
+def test_ctrl_c_saves_everything_and_prints_the_command_that_goes_on(
+    rageval: Rageval, corpus: Path, llm: FakeLLM
+) -> None:
+    llm.reply = slow
+    with evaluation(corpus, llm) as run:
+        wait_for_requests(llm, 30, run)
+        run.send_signal(signal.SIGINT)
+        out, err = run.communicate(timeout=60)
+
+    assert run.returncode == 3, (out, err)
+    assert "Traceback" not in out + err
+    assert "--run-id r1" in err
+    assert (corpus / "runs" / "r1" / "report.html").exists()
+    asked = len(llm.requests)
+    resumed = rageval("--max-concurrency", "4")
+    assert resumed.status == 0, resumed.err
+    # 20 answers and 40 verdicts; what was cancelled in flight, at most four requests, was sent twice.
+    assert 60 - asked <= len(llm.requests) - asked <= 64 - asked
+    assert len(resumed.table("scores")) == 60
