@@ -1,17 +1,53 @@
-PYTHON ?= python3
-VENV := .venv
+# The first of these that is a Python this project runs on; name another one with `make PYTHON=... install`.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+FRESH := $(VENV)-fresh
 
-.PHONY: install demo test check bench clean
+SHELL := bash
+.SHELLFLAGS := -e -o pipefail -c
 .DEFAULT_GOAL := help
+.PHONY: help install demo test check constraints clean
 
 help:  ## List the commands
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-install: $(STAMP)  ## Create .venv from pyproject.toml and constraints.txt
+install: $(STAMP)  ## Create .venv with everything in the versions of constraints.txt
 
+# Shown of pip's hundreds of lines: the big downloads and the long silence at the end.
 $(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || test -n "$(PYTHON)" || { echo 'No Python 3.11 to 3.13 found: name one with make PYTHON=...'; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[local,dev]'
+	@echo 'Installing about 180 packages into $(VENV): two to ten minutes. All of it: $(VENV)/install.log'
+	@$(BIN)/python -m pip install --constraint constraints.txt --editable '.[local,dev]' 2>&1 \
+		| tee $(VENV)/install.log \
+		| sed -nE '/\([0-9.]+ [MG]B\)/p; s/^Installing collected packages.*/  Unpacking: a minute or more without a word/p' \
+		|| { tail -n 25 $(VENV)/install.log; exit 1; }
 	@touch $@
+
+demo: $(STAMP)  ## Evaluate the sample corpus with the embedded model: no key, no server
+	$(BIN)/rageval evaluate examples/configs/demo.yaml
+
+test: $(STAMP)  ## Run all tests
+	$(BIN)/pytest
+
+check: $(STAMP)  ## Check format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+constraints:  ## Renew constraints.txt within the bounds of pyproject.toml; HOLD='a==1 b==2' holds packages back
+	rm -rf $(FRESH)
+	$(PYTHON) -m venv $(FRESH)
+	$(FRESH)/bin/python -m pip install --quiet '.[local,dev]' $(HOLD)
+	$(FRESH)/bin/python -m pip check
+	{ grep '^#' constraints.txt; $(FRESH)/bin/python -m pip list --format freeze --exclude pip --exclude rageval \
+		| sed 's/+.*//' | LC_ALL=C sort -f; } > constraints.new
+	mv constraints.new constraints.txt
+	rm -rf $(FRESH)
+
+clean:  ## Remove caches and build products; .venv and runs stay
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	find rageval tasks flows tests -name __pycache__ -type d -prune -exec rm -rf {} +

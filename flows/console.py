@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -18,7 +18,7 @@ from rich.table import Table
 from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig
 from rageval.errors import DataError, RunStoppedError
-from rageval.report.pivot import summary_rows
+from rageval.report.pivot import retrieval_rows, summary_rows
 from rageval.stages.runs import open_run
 
 _REFRESH_S = 0.25
@@ -110,20 +110,24 @@ def show_run(run: RunStore) -> None:
     """Print the summary of a run, if it has one, and where its files lie."""
     if not run.has("summary"):
         return
-    console.print(summary_table(run, run.read_json("run.json")))
-    console.print(f"Tables   {run.folder}/*.parquet")
-    console.print(f"Report   {run.folder}/report.html")
+    summary, manifest = run.read("summary"), run.read_json("run.json")
+    console.print(_table("Retrieval", retrieval_rows(summary)))
+    console.print(_table("Answers", summary_rows(summary)))
+    console.print("Every cell: mean [95 % interval] scored/asked", style="dim", highlight=False)
+    for name, value in (
+        ("Run", f"{run.run_id} is {manifest['status']}; resume it with --run-id {run.run_id}"),
+        ("Tables", f"{run.folder}/*.parquet"),
+        ("Report", f"{run.folder}/report.html"),
+    ):
+        console.print(f"{name:<8} {plain(value)}", highlight=False, soft_wrap=True)
 
 
-def summary_table(run: RunStore, manifest: Mapping[str, Any]) -> Table:
-    """Return the run's summary as a table of model x metric with counts."""
-    rows = summary_rows(run.read("summary"))
-    table = Table(title=f"Run {escape(run.run_id)} ({manifest['status']}): mean [95 % interval] scored/asked")
-    for heading in dict.fromkeys(key for row in rows for key in row):
-        table.add_column(heading, overflow="fold")
-    headings = [str(column.header) for column in table.columns]
+def _table(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for number, heading in enumerate(rows[0] if rows else ()):
+        table.add_column(plain(heading), overflow="fold", justify="left" if number == 0 else "right")
     for row in rows:
-        table.add_row(*(escape(row.get(heading, "")) for heading in headings))
+        table.add_row(*(plain(value) for value in row.values()))
     return table
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.run_store import RunStore
@@ -32,6 +32,7 @@ from tasks.runs import begin_run, check_models, serve_models
 from tasks.scores import score_chunk
 
 _THREADS = 64
+_RUNNER: TaskRunner[PrefectFuture[Any]] = ThreadPoolTaskRunner(max_workers=_THREADS)  # type: ignore[assignment]  # its own future is one
 _CHUNKS_AHEAD = 2
 
 
@@ -52,7 +53,7 @@ def _run_name() -> str:
     return f"{models}, {config.data.course or 'all courses'}, {questions}"
 
 
-@flow(name="evaluate", flow_run_name=_run_name, task_runner=ThreadPoolTaskRunner(max_workers=_THREADS))
+@flow(name="evaluate", flow_run_name=_run_name, task_runner=_RUNNER)
 def evaluate(config: EvaluationConfig = EvaluationConfig()) -> EvaluationResult:  # noqa: B008 - it is frozen
     """Evaluate search methods and models on a FAQ and its ground truth.
 
@@ -166,8 +167,9 @@ class _Work:
         chunk = waiting.popleft()
         answered = answer_chunk.submit(self.run, chunk, model)
         scored = score_chunk.submit(
-            self.run, chunk, model, self.config.index, judge_metrics(self.config.judge), self.models.judge,
-            wait_for=[answered],
+            run=self.run, chunk=chunk, model=model, index=self.config.index,
+            metrics=judge_metrics(self.config.judge), judge=self.models.judge,
+            wait_for=[answered], return_state=False,
         )  # fmt: skip
         pair = _Pair(chunk=chunk, model=model, futures=(answered, scored))
         self._under_way[id(pair)] = pair

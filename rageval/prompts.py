@@ -30,8 +30,8 @@ class Verdict(BaseModel):
 
 
 _ANSWER_ROLE = (
-    "You are the teaching assistant of an online course. Answer the student's question with facts from the "
-    "FAQ entries below and from nowhere else. If they do not hold the answer, say that you do not know."
+    "You are the teaching assistant of an online course. Answer the last question below, a student's, with facts "
+    "from the FAQ entries above it and from nowhere else. If they do not hold the answer, say that you do not know."
 )
 
 _LABELS = """\
@@ -60,7 +60,7 @@ def answer_messages(question: str, contexts: Sequence[Document]) -> list[Message
     )
     return [
         {"role": "system", "content": _ANSWER_ROLE},
-        {"role": "user", "content": f"FAQ entries:\n\n{entries}\n\nThe student's question: {question}"},
+        {"role": "user", "content": f"{entries}\n\nQuestion: {question}"},
     ]
 
 

@@ -1,7 +1,10 @@
 """Questions + contexts -> answers: one task run per chunk of questions and model."""
 
+from typing import Any
+
 from prefect import task
-from prefect.states import Completed, Failed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
 
 from rageval.adapters.run_store import RunStore
 from rageval.config import ModelConfig
@@ -11,7 +14,7 @@ from rageval.stages import answers
 
 
 @task(task_run_name="answer-{model.name}-{chunk.search_method}-{chunk.number}")
-def answer_chunk(run: RunStore, chunk: Chunk, model: ModelConfig) -> State:
+def answer_chunk(run: RunStore, chunk: Chunk, model: ModelConfig) -> State[Any]:
     """Ask one model the chunk's questions; failed requests become rows, not exceptions.
 
     Answers already stored for this run are not asked again, so a restart pays only for what is missing.

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from prefect import get_run_logger, task
@@ -49,9 +49,9 @@ class Progress:
     _updated: float = field(default=0.0)
 
     def __enter__(self) -> "Progress":
-        self._artifact = create_progress_artifact(
-            key="rageval-progress", progress=0.0, description="Chunks answered and scored"
-        )
+        description = "Chunks answered and scored"
+        made = create_progress_artifact(key="rageval-progress", progress=0.0, description=description)
+        self._artifact = cast(UUID, made)  # a coroutine only where an event loop calls it
         return self
 
     def advance(self) -> None:

@@ -1,9 +1,11 @@
 """Answers -> scores: one task run per chunk of answers."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from prefect import task
-from prefect.states import Completed, Failed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
 
 from rageval.adapters.run_store import RunStore
 from rageval.config import IndexConfig, ModelConfig
@@ -20,7 +22,7 @@ def score_chunk(
     index: IndexConfig,
     metrics: Sequence[str],
     judge: ModelConfig | None,
-) -> State:
+) -> State[Any]:
     """Score one model's answers to a chunk; scores already stored are not computed or asked again."""
     try:
         outcome = scores.score_chunk(run, chunk, model, index=index, metrics=metrics, judge=judge)

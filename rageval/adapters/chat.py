@@ -184,7 +184,8 @@ class ChatEngine:
         self._stopped: RagevalError | None = None
         self._endpoints: dict[tuple[str, str], _Endpoint] = {}
         self._traffic: dict[tuple[str, str, str], _Traffic] = {}
-        self._running: set[asyncio.Task[None]] = set()
+        # Each submit, and what it is cancelled with: `start_run` may have forgotten that before its caller wakes up.
+        self._running: dict[asyncio.Task[None], RagevalError | None] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="rageval-chat", daemon=True)
         self._thread.start()
@@ -237,7 +238,7 @@ class ChatEngine:
     def stop(self, error: RagevalError) -> None:
         """Cancel everything in flight; every waiting and every later caller gets the error until `start_run`."""
         self._stopped = error
-        self._loop.call_soon_threadsafe(self._cancel_running)
+        self._loop.call_soon_threadsafe(self._cancel_running, error)
 
     def close(self) -> None:
         """Cancel what is in flight and give back connections and thread; the engine cannot be used any more."""
@@ -250,8 +251,9 @@ class ChatEngine:
     def _call(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
-    def _cancel_running(self) -> None:
+    def _cancel_running(self, error: RagevalError) -> None:
         for task in self._running:
+            self._running[task] = error
             task.cancel()
 
     async def _close_clients(self) -> None:
@@ -324,17 +326,18 @@ class ChatEngine:
                     group.create_task(one(position))
 
         task = asyncio.create_task(every())
-        self._running.add(task)
+        self._running[task] = None
         try:
             await task
         except asyncio.CancelledError:
-            if self._stopped:
-                raise self._stopped from None
+            error = self._running[task]
+            if error:
+                raise error from None
             raise
         except BaseExceptionGroup as group:
             raise _worst(group) from group
         finally:
-            self._running.discard(task)
+            del self._running[task]
 
     async def _complete(
         self, request: ChatRequest, model: ModelConfig, traffic: _Traffic, counts: ModelCounts

@@ -40,7 +40,15 @@ LOCAL_PARAMETERS: Mapping[str, Any] = MappingProxyType(
 )
 """What the body of every request for an answer needs beside the messages."""
 
-LOCAL_JUDGE_PARAMETERS: Mapping[str, Any] = MappingProxyType({"temperature": 0, "max_tokens": 128})
+LOCAL_JUDGE_PARAMETERS: Mapping[str, Any] = MappingProxyType(
+    {
+        "temperature": 0,
+        "max_tokens": 128,
+        # The grammar lets a newline and twenty blanks stand between two tokens of JSON, and the model takes them
+        # all; without the newline there are none.
+        "logit_bias": [["\n", False], ["\n\n", False]],
+    }
+)
 """The same for a judgement, whose end the JSON grammar finds: a stop string would cut it."""
 
 _REASON_CHARS = 120

@@ -1,17 +1,102 @@
-"""Documents -> the search index of a run."""
+"""Documents -> a search index that fits them; nothing is embedded or built twice."""
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rageval.adapters.corpus import load_documents
-from rageval.adapters.embedder import load_embedder
-from rageval.adapters.indexing import IndexReport, ensure_index
+from rageval.adapters.embedder import Embedder, load_embedder
 from rageval.adapters.run_store import RunStore
-from rageval.adapters.search_index import open_index
+from rageval.adapters.search_index import IndexIdentity, SearchIndex, open_index
 from rageval.config import EvaluationConfig
+from rageval.errors import DataError, IndexMismatchError
+from rageval.fingerprint import documents_fingerprint, index_fingerprint
 from rageval.records import Document
 from rageval.stages.inputs import read_documents
 from rageval.stages.manifest import describe_index
+
+_LAYOUT = "1"
+"""Part of every fingerprint: changes when the embedded text or the way of indexing changes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexReport:
+    """What an index is built from, and what had to be done for it."""
+
+    name: str
+    backend: str
+    fingerprint: str
+    embedding_model: str
+    documents: int
+    embedded: int
+    """Texts that had to be embedded; all others were known already."""
+    rebuilt: bool
+
+
+def ensure_index(
+    index: SearchIndex, documents: Sequence[Document], embedder: Embedder, *, rebuild: bool = False
+) -> IndexReport:
+    """Make an index hold exactly these documents, embedded by this model.
+
+    An index with the same fingerprint is left alone. Otherwise it is built anew, and only documents that the
+    embedder has not seen yet are embedded.
+
+    Args:
+        index: The index to be searched later.
+        documents: All documents, with unique ids.
+        embedder: The embedding model.
+        rebuild: Build anew in any case, also over an index of another embedding model.
+
+    Raises:
+        DataError: If there are no documents.
+        IndexMismatchError: If the index was built with another embedding model, unless `rebuild` is set.
+        ServiceError: If the search engine cannot be used or refuses documents.
+    """
+    if not documents:
+        raise DataError(f"there are no documents for the index {index.name}; check data.documents")
+    options = {"backend": index.backend, "layout": _LAYOUT, **index.options}
+    fingerprint = index_fingerprint(documents_fingerprint(documents), embedder.identity, options)
+    found = None if rebuild else index.identity()
+    embedded = 0
+    is_current = found is not None and found.fingerprint == fingerprint
+    if not is_current:
+        _check_model(index, found, embedder)
+        embedded = _build(index, documents, embedder, fingerprint)
+    return IndexReport(
+        name=index.name,
+        backend=index.backend,
+        fingerprint=fingerprint,
+        embedding_model=embedder.identity,
+        documents=len(documents),
+        embedded=embedded,
+        rebuilt=not is_current,
+    )
+
+
+def embedded_text(document: Document) -> str:
+    """Return the text that stands for a document in vector search: its question and its answer."""
+    return f"{document.question} {document.text}"
+
+
+def _build(index: SearchIndex, documents: Sequence[Document], embedder: Embedder, fingerprint: str) -> int:
+    result = embedder.embed_documents([embedded_text(document) for document in documents])
+    identity = IndexIdentity(
+        fingerprint=fingerprint,
+        embedding_model=embedder.identity,
+        dimensions=embedder.dimensions,
+        documents=len(documents),
+    )
+    index.build(documents, result.vectors, identity)
+    return result.embedded
+
+
+def _check_model(index: SearchIndex, found: IndexIdentity | None, embedder: Embedder) -> None:
+    if found is not None and found.embedding_model != embedder.identity:
+        raise IndexMismatchError(
+            f"the index {index.name} ({index.backend}) was built with the embedding model {found.embedding_model}, "
+            f"this run uses {embedder.identity}; choose another index.name, or replace it with "
+            "`rageval index --rebuild`"
+        )
 
 
 def index_run(run: RunStore, config: EvaluationConfig) -> IndexReport:

@@ -1,14 +1,78 @@
-"""Questions of a run -> its `retrieval` table."""
+"""Questions -> what each search method finds for them: the `retrieval` table."""
 
+from collections.abc import Sequence
 from statistics import fmean
 
-from rageval.adapters.embedder import load_embedder
-from rageval.adapters.retriever import retrieve
+from rageval.adapters.embedder import Embedder, load_embedder
 from rageval.adapters.run_store import RunStore
-from rageval.adapters.search_index import open_index
-from rageval.config import EvaluationConfig
+from rageval.adapters.search_index import Found, SearchIndex, open_index
+from rageval.config import EvaluationConfig, RetrievalConfig
+from rageval.metrics.fusion import reciprocal_rank_fusion
+from rageval.metrics.ranking import first_relevant_rank
+from rageval.records import Question, Retrieval, SearchMethod
 from rageval.stages.inputs import read_questions
 from rageval.tables import RETRIEVAL, to_table
+
+
+def retrieve(
+    index: SearchIndex, embedder: Embedder, questions: Sequence[Question], config: RetrievalConfig
+) -> dict[SearchMethod, list[Retrieval]]:
+    """Search for all questions with every method that the configuration names.
+
+    Text and vector search run at most once each; hybrid search fuses their hits by reciprocal rank, and its latency
+    is the sum of both.
+
+    Args:
+        index: An index that was built with the same embedding model.
+        embedder: The embedding model.
+        questions: What is searched for, each within its course.
+        config: Methods and depths.
+
+    Returns:
+        For each method, in the configured order, one result per question in the order of the questions, each of at
+        most `config.top_k` documents.
+
+    Raises:
+        IndexMismatchError: If the index has not been built, or with another model.
+        ServiceError: If the search engine fails.
+    """
+    hybrid = "hybrid" in config.methods
+    depth = max(config.top_k, config.candidates) if hybrid else config.top_k
+    courses = [question.course for question in questions]
+    texts = [question.question for question in questions]
+    found: dict[SearchMethod, list[Found]] = {}
+    if hybrid or "text" in config.methods:
+        found["text"] = index.search_text(texts, courses, depth)
+    if hybrid or "vector" in config.methods:
+        found["vector"] = index.search_vector(embedder.embed_queries(texts), courses, depth)
+    if hybrid:
+        found["hybrid"] = [_fused(*pair) for pair in zip(found["text"], found["vector"], strict=True)]
+    return {method: _retrievals(method, questions, found[method], config) for method in config.methods}
+
+
+def _fused(text: Found, vector: Found) -> Found:
+    rankings = [[hit.document_id for hit in found.hits] for found in (text, vector)]
+    return Found(hits=tuple(reciprocal_rank_fusion(rankings)), latency_s=text.latency_s + vector.latency_s)
+
+
+def _retrievals(
+    method: SearchMethod, questions: Sequence[Question], found: Sequence[Found], config: RetrievalConfig
+) -> list[Retrieval]:
+    return [_retrieval(method, question, result, config) for question, result in zip(questions, found, strict=True)]
+
+
+def _retrieval(method: SearchMethod, question: Question, found: Found, config: RetrievalConfig) -> Retrieval:
+    hits = found.hits[: config.top_k]
+    document_ids = tuple(hit.document_id for hit in hits)
+    relevant = {question.document_id, *(question.alternate_ids if config.accept_alternates else ())}
+    return Retrieval(
+        question_id=question.question_id,
+        search_method=method,
+        document_ids=document_ids,
+        scores=tuple(hit.score for hit in hits),
+        first_relevant_rank=first_relevant_rank(document_ids, relevant),
+        latency_s=found.latency_s,
+    )
 
 
 def retrieve_run(run: RunStore, config: EvaluationConfig) -> dict[str, float]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rageval.adapters.chat import ChatReply, ChatRequest, chat_engine
 from rageval.adapters.embedder import load_embedder
+from rageval.adapters.local_model import judge_schema
 from rageval.adapters.run_store import Journal, Key, Row, RunStore
 from rageval.config import IndexConfig, JudgeConfig, ModelConfig
 from rageval.metrics.cosine import cosine_similarity
@@ -26,10 +27,6 @@ COSINE = "cosine"
 WITH_REFERENCE = "judge_with_reference"
 WITHOUT_REFERENCE = "judge_without_reference"
 _COSINE_VERSION = "1"
-_VERDICT_FORMAT = {
-    "type": "json_schema",
-    "json_schema": {"name": "verdict", "strict": True, "schema": Verdict.model_json_schema()},
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +175,7 @@ def _start_judging(scoring: _Scoring, pending: Sequence[tuple[_Candidate, str]])
     if judge is None or not pending:
         return None
     requests = [
-        ChatRequest(messages=_judge_messages(candidate, metric), response_format=_VERDICT_FORMAT)
+        ChatRequest(messages=_judge_messages(candidate, metric), response_format=_verdict_format(judge))
         for candidate, metric in pending
     ]
 
@@ -196,6 +193,13 @@ def _start_judging(scoring: _Scoring, pending: Sequence[tuple[_Candidate, str]])
         )
 
     return chat_engine().submit(requests, judge, store, label=verdicts_label(judge))
+
+
+def _verdict_format(judge: ModelConfig) -> dict[str, Any]:
+    schema = Verdict.model_json_schema()
+    if judge.is_local:
+        schema = judge_schema(schema)
+    return {"type": "json_schema", "json_schema": {"name": "verdict", "strict": True, "schema": schema}}
 
 
 def _judge_messages(candidate: _Candidate, metric: str) -> list[Message]:

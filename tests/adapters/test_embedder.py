@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from rageval.adapters.embedder import Embedder, load_embedder
-from rageval.adapters.indexing import ensure_index
 from rageval.adapters.lancedb_index import LanceDBIndex
-from rageval.adapters.retriever import retrieve
 from rageval.adapters.vector_cache import VectorCache
 from rageval.config import RetrievalConfig
 from rageval.errors import ConfigError, IndexMismatchError
 from rageval.records import Document, Question
+from rageval.stages.index import ensure_index
+from rageval.stages.retrieval import retrieve
 
 # PyTorch's and transformers' own, on import.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -144,7 +144,7 @@ def test_an_unknown_model_is_named_with_the_remedy(
 
 
 def test_loading_the_module_does_not_import_torch() -> None:
-    code = "import sys, rageval.adapters.embedder, rageval.adapters.retriever; sys.exit('torch' in sys.modules)"
+    code = "import sys, rageval.adapters.embedder, rageval.stages.retrieval; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

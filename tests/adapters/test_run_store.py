@@ -192,7 +192,7 @@ def test_a_damaged_json_file_says_what_to_do_and_a_missing_one_is_empty(run: Run
     run.write_json("run.json", {"a": "\ud800ü"})
     assert run.read_json("run.json")["a"].endswith("ü")
     (run.path / "run.json").write_text("{")
-    with pytest.raises(DataError, match="not valid JSON .* move it away to start afresh"):
+    with pytest.raises(DataError, match=r"not valid JSON .* move it away to start afresh"):
         run.read_json("run.json")
 
 
@@ -219,7 +219,7 @@ def test_an_error_inside_the_lock_is_not_taken_for_one_of_the_lock(run: RunStore
 def test_an_output_folder_that_cannot_be_written_is_an_error_of_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     store = RunStore(str(tmp_path / "file" / "runs" / "r1"))
-    with pytest.raises(ConfigError, match="cannot be written .*; give a writable one with --output"), store.lock():
+    with pytest.raises(ConfigError, match=r"cannot be written .*; give a writable one with --output"), store.lock():
         pass
 
 

@@ -173,7 +173,7 @@ def test_limits_from_the_command_line_leave_the_embedded_model_alone() -> None:
 )  # fmt: skip
 def test_a_file_of_the_wrong_shape_is_still_wrong_after_the_command_line(settings: dict[str, Any]) -> None:
     set_for_remote_models(settings, {"rpm": 60})
-    with pytest.raises(ConfigError, match="answers|judge"):
+    with pytest.raises(ConfigError, match=r"answers|judge"):
         validate(EvaluationConfig, settings)
 
 

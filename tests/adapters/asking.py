@@ -1,0 +1,69 @@
+"""How the tests of the request engine ask: questions in, replies out, against the fake model server."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from rageval.adapters.chat import ChatEngine, ChatReply, ChatRequest
+from rageval.config import ModelConfig
+from tests.fake_llm import Body, FakeLLM, Reply
+
+WAIT_S = 30.0
+
+
+class Asker:
+    """An engine with short backoffs, and the model `m` on the fake server unless the test says otherwise."""
+
+    def __init__(self, llm: FakeLLM) -> None:
+        self.engine = ChatEngine(backoff_s=0.01)
+        self._llm = llm
+
+    def start(
+        self,
+        questions: int | Sequence[str],
+        on_reply: Callable[[int, ChatReply], None] = lambda _position, _reply: None,
+        *,
+        response_format: Mapping[str, Any] | None = None,
+        label: str = "answers",
+        **settings: Any,
+    ) -> Future[None]:
+        """Submit the questions, or so many of them, and do not wait."""
+        texts = [f"q{number}" for number in range(questions)] if isinstance(questions, int) else questions
+        requests = [
+            ChatRequest(messages=[{"role": "user", "content": text}], response_format=response_format) for text in texts
+        ]
+        model = ModelConfig(**{"name": "m", "base_url": self._llm.url, **settings})
+        return self.engine.submit(requests, model, on_reply, label=label)
+
+    def __call__(self, questions: int | Sequence[str] = 1, **settings: Any) -> list[ChatReply]:
+        """Return the replies in the order of the questions; each has to come exactly once."""
+        replies: dict[int, ChatReply] = {}
+
+        def keep(position: int, reply: ChatReply) -> None:
+            assert position not in replies
+            replies[position] = reply
+
+        self.start(questions, keep, **settings).result(WAIT_S)
+        expected = questions if isinstance(questions, int) else len(questions)
+        assert sorted(replies) == list(range(expected))
+        return [replies[position] for position in range(expected)]
+
+
+def script(llm: FakeLLM, *replies: str | Reply) -> None:
+    """Let the server send these replies one after the other, and the last one for ever."""
+    left = list(replies)
+
+    def reply(_: Body) -> str | Reply:
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    llm.reply = reply
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    """Return whether it becomes true within five seconds."""
+    ends_at = time.monotonic() + 5
+    while not condition() and time.monotonic() < ends_at:
+        threading.Event().wait(0.01)
+    return condition()

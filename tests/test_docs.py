@@ -1,0 +1,208 @@
+"""The pages are true: commands, options, targets, paths, links, example configs and variables exist."""
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from flows.cli import app
+from rageval.adapters.config_file import read_settings
+from rageval.config import EvaluationConfig, ModelConfig
+from rageval.tables import SCHEMAS
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+CONFIGS = sorted((ROOT / "examples" / "configs").glob("*.yaml"))
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def _id(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=_id)
+each_config = pytest.mark.parametrize("config", CONFIGS, ids=_id)
+
+
+def _quoted(page: Path) -> list[str]:
+    """Return what a page sets as code within its sentences."""
+    return re.findall(r"`([^`\n]+)`", FENCED.sub("", page.read_text(encoding="utf-8")))
+
+
+def _commands(page: Path, program: str) -> Iterator[list[str]]:
+    """Yield every call of a program on a page, in a block or in a sentence, without the program's name."""
+    blocks = [block for language, block in FENCED.findall(page.read_text(encoding="utf-8")) if language == "bash"]
+    for line in [*"\n".join(blocks).splitlines(), *_quoted(page)]:
+        if line.startswith(f"{program} ") and "..." not in line:
+            yield shlex.split(line, comments=True)[1:]
+
+
+def _all_commands(program: str) -> list[Any]:
+    return [pytest.param(words, id=" ".join(words)) for page in PAGES for words in _commands(page, program)]
+
+
+@pytest.mark.parametrize("words", _all_commands("rageval"))
+def test_a_rageval_command_can_be_parsed(words: list[str]) -> None:
+    if words == ["--help"]:
+        return
+    name, *options = words
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # it is a group of commands
+    assert name in commands
+    # A sentence may name a command, or an option of it, without its arguments.
+    required = [parameter for parameter in commands[name].params if parameter.required]
+    if required and not [word for word in options if not word.startswith("-")]:
+        options.append("runs/demo")
+    commands[name].make_context(name, list(options))  # raises for an option that does not exist
+
+
+@pytest.mark.parametrize("words", _all_commands("make"))
+def test_a_make_command_names_targets_that_exist(words: list[str]) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+    assert {word for word in words if "=" not in word} <= targets
+
+
+@pytest.mark.parametrize("words", _all_commands("prefect"))
+def test_a_prefect_command_can_be_parsed(words: list[str]) -> None:
+    from prefect.cli._app import _app as prefect
+
+    known_everywhere = {"--no-prompt"}  # belongs to the program, not to one of its commands
+    command = [word for word in words if word not in known_everywhere]
+    prefect.parse_args(command, exit_on_error=False, print_error=False)  # raises for what does not exist
+
+
+def test_the_readme_shows_every_command() -> None:
+    shown = {words[0] for words in _commands(README, "rageval")}
+
+    assert shown == set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]  # it is a group of commands
+
+
+def test_the_readme_shows_every_table_of_a_run() -> None:
+    assert set(re.findall(r"^    (\w+)\.parquet ", README.read_text(encoding="utf-8"), re.MULTILINE)) == set(SCHEMAS)
+
+
+@each_page
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+    targets = [link.partition("#")[0] for link in links if not re.match(r"https?:|#", link)]
+
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@each_page
+def test_every_path_that_is_mentioned_exists(page: Path) -> None:
+    written = [word for words in _commands(page, "rageval") for word in words] + _quoted(page)
+    not_files = {"runs/", *_deployment_names()}
+    paths = [
+        word
+        for word in written
+        if re.fullmatch(r"[\w.-]+(/[\w.-]+)+/?|[\w.-]+\.(md|ya?ml|toml|py|txt)", word)
+        and not word.startswith(tuple(not_files))
+    ]
+
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def _deployment_names() -> set[str]:
+    deployments = yaml.safe_load((ROOT / "deployments" / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+    return {f"{deployment['entrypoint'].rpartition(':')[2]}/{deployment['name']}" for deployment in deployments}
+
+
+@each_config
+def test_every_example_is_a_valid_configuration_of_files_that_exist(config: Path) -> None:
+    data = EvaluationConfig.model_validate(read_settings(config)).data
+
+    assert (ROOT / data.documents).exists()
+    assert (ROOT / data.ground_truth).exists()
+
+
+def test_the_full_example_names_every_setting() -> None:
+    settings = read_settings(ROOT / "examples" / "configs" / "full.yaml")
+
+    for group, field in EvaluationConfig.model_fields.items():
+        assert settings[group].keys() == field.annotation.model_fields.keys(), group  # type: ignore[union-attr]
+    assert settings["answers"]["models"][0].keys() == ModelConfig.model_fields.keys()
+
+
+def test_the_example_environment_has_every_variable_that_is_read() -> None:
+    offered = set(
+        re.findall(r"^#?([A-Z][A-Z0-9_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    compose = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text(encoding="utf-8")))
+    deployments = set(re.findall(r"\{\{ \$(\w+)", (ROOT / "deployments" / "prefect.yaml").read_text(encoding="utf-8")))
+    key = ModelConfig(name="any").api_key_env
+    read = {variable for folder in ("rageval", "tasks", "flows") for variable in _variables(ROOT / folder)}
+
+    assert read >= {"OPENAI_BASE_URL", "ELASTICSEARCH_URL", "ELASTICSEARCH_CA_CERTS"}, "this test has lost its sight"
+    # The last one is read by Prefect: without it, a run has a server of its own.
+    assert offered == read | compose | deployments | {key, "PREFECT_API_URL"}
+
+
+def _variables(folder: Path) -> Iterator[str]:
+    """Yield the environment variables that a folder's modules read by a name they know: a text or a constant."""
+    modules = [ast.parse(path.read_text(encoding="utf-8")) for path in folder.rglob("*.py")]
+    shared = {name: value for module in modules for name, value in _constants(module).items()}
+    for module in modules:
+        constants = shared | _constants(module)
+        for node in ast.walk(module):
+            match node:
+                case ast.Call(func=ast.Attribute(value=value, attr="get"), args=[name, *_]):
+                    pass
+                case ast.Call(func=ast.Attribute(attr="getenv") as value, args=[name, *_]):
+                    pass
+                case ast.Subscript(value=value, slice=name):
+                    pass
+                case _:
+                    continue
+            if ast.unparse(value) not in {"os.environ", "os.getenv"}:
+                continue
+            if isinstance(name, ast.Constant):
+                yield name.value
+            elif isinstance(name, ast.Name) and name.id in constants:
+                yield constants[name.id]
+
+
+def _constants(module: ast.Module) -> dict[str, str]:
+    found = {}
+    for node in module.body:
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                names = target.elts if isinstance(target, ast.Tuple) else [target]
+                values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+                found |= {
+                    name.id: value.value
+                    for name, value in zip(names, values, strict=False)
+                    if isinstance(name, ast.Name) and isinstance(value, ast.Constant) and isinstance(value.value, str)
+                }
+    return found
+
+
+def test_compose_exposes_nothing_beyond_this_machine_and_has_no_password_of_its_own() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+
+    for name, service in services.items():
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"]), name
+        assert "healthcheck" in service, name
+        for variable, value in service["environment"].items():
+            if "PASSWORD" in variable or "@" in str(value):
+                assert re.search(r"\$\{\w+:\?[^}]+\}", value), f"{name}: {variable} must come from .env"
+
+
+def test_compose_runs_the_versions_that_are_installed() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    versions = dict(
+        re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+
+    assert services["prefect"]["image"].startswith(f"prefecthq/prefect:{versions['prefect']}-python3.")
+    # An Elasticsearch server takes clients of its own major version only.
+    assert (
+        services["elasticsearch"]["image"].rpartition(":")[2].split(".")[0] == versions["elasticsearch"].split(".")[0]
+    )
