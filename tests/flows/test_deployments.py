@@ -130,7 +130,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "DO_NOT_TRACK": "1",
         "PREFECT_WORKER_QUERY_SECONDS": "1",
     }
-    environment.pop("ELASTICSEARCH_URL", None)
+    for name in ("ELASTICSEARCH_URL", "RAGEVAL_HOME"):
+        environment.pop(name, None)
 
     def command(*arguments: str) -> None:
         done = subprocess.run(
