@@ -12,6 +12,7 @@ from rageval.records import SearchMethod
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
 FileName = Annotated[str, Field(max_length=100, pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$")]
 VariableName = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Url = Annotated[str, Field(max_length=2000, pattern=r"^(https?://[A-Za-z0-9._~-]+(:[0-9]{1,5})?(/[^\s]*)?)?$")]
 LOCAL = "local"
 
 
@@ -80,7 +81,7 @@ class ModelConfig(Settings):
     the embedded model."""
     model: str = ""
     """The model's name at the endpoint, if it is not `name`."""
-    base_url: str = ""
+    base_url: Url = ""
     """The endpoint; empty for OPENAI_BASE_URL or else OpenAI's."""
     api_key_env: VariableName = "OPENAI_API_KEY"
     """Name of the environment variable that holds the key. Never the key itself."""
@@ -93,7 +94,8 @@ class ModelConfig(Settings):
     timeout_s: float = Field(default=60.0, gt=0, le=3600)
     """Seconds after which one attempt is cancelled."""
     deadline_s: float = Field(default=900.0, gt=0, le=86_400)
-    """Seconds after which a request is given up, all its attempts and waits for limits included."""
+    """Seconds after which a request is given up, its attempts and its own waits for limits included; waiting
+    behind other requests does not count."""
     max_attempts: int = Field(default=6, ge=1, le=100)
     """Attempts of one request; being told to wait (429) does not count as one."""
     temperature: float | None = Field(default=None, ge=0, le=2)
@@ -189,6 +191,19 @@ class EvaluationConfig(Settings):
                 f"answers.search names {', '.join(sorted(missing))}, which retrieval.methods does not evaluate; "
                 "add it there"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _share_one_budget(self) -> "EvaluationConfig":
+        limits: dict[tuple[str, str, str], tuple[object, ...]] = {}
+        for model in (*self.answers.models, *([self.judge.model] if self.judge.model else [])):
+            budget = (model.base_url, model.api_key_env, model.served_name)
+            mine = (model.rpm, model.tpm, model.max_concurrency)
+            if limits.setdefault(budget, mine) != mine:
+                raise ValueError(
+                    f"the model {model.served_name!r} stands twice with different rpm, tpm or max_concurrency; its "
+                    "requests share one budget, so give the same limits each time"
+                )
         return self
 
     @property

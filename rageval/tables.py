@@ -134,4 +134,7 @@ def to_table(records: Iterable[Document | Question | Retrieval | Answer | Score]
     """
     table = pa.Table.from_pylist([to_row(record) for record in records], schema=schema)
     table.validate(full=True)
+    for column in schema:
+        if not column.nullable and table[column.name].null_count:
+            raise pa.ArrowInvalid(f"the column {column.name} holds null, which its schema does not allow")
     return table

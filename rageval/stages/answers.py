@@ -1,6 +1,7 @@
 """Questions and their contexts -> answers: ask one model a chunk of questions and store each reply."""
 
-from rageval.adapters.chat import ChatReply, ChatRequest, chat_engine
+from rageval.adapters.chat import chat_engine
+from rageval.adapters.chat_call import ChatReply, ChatRequest
 from rageval.adapters.run_store import RunStore
 from rageval.config import ModelConfig
 from rageval.prompts import answer_messages

@@ -5,7 +5,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from rageval.adapters.chat import ChatReply, ChatRequest, chat_engine
+from rageval.adapters.chat import chat_engine
+from rageval.adapters.chat_call import ChatReply, ChatRequest
 from rageval.adapters.embedder import load_embedder
 from rageval.adapters.local_model import judge_schema
 from rageval.adapters.run_store import Journal, Key, Row, RunStore

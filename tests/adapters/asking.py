@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from rageval.adapters.chat import ChatEngine, ChatReply, ChatRequest
+from rageval.adapters.chat import ChatEngine
+from rageval.adapters.chat_call import ChatReply, ChatRequest
 from rageval.config import ModelConfig
 from tests.fake_llm import Body, FakeLLM, Reply
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rageval.adapters.chat import ChatReply, ChatRequest
+from rageval.adapters.chat_call import ChatReply, ChatRequest
 from rageval.config import ModelConfig
 from rageval.errors import RunStoppedError
 from tests.adapters.asking import WAIT_S, Asker, eventually, script

@@ -1,0 +1,250 @@
+"""One request on its way: its attempts, what each teaches its budget, and the reply that comes of it."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import openai
+from tenacity import RetryCallState
+from tenacity.wait import wait_base
+
+from rageval.adapters.chat_endpoint import Endpoint, request_parameters
+from rageval.adapters.chat_errors import (
+    FormatRefusedError,
+    RateLimitedError,
+    TransientError,
+    describe,
+    empty_reply,
+    translate,
+)
+from rageval.adapters.chat_replies import read_completion
+from rageval.adapters.prices import cost_usd
+from rageval.adapters.request_budget import RequestBudget
+from rageval.config import ModelConfig
+from rageval.errors import ConfigError, CredentialsError, RunStoppedError
+from rageval.fingerprint import request_fingerprint
+from rageval.pacing import retry_after_s
+from rageval.prompts import Message
+from rageval.records import Usage
+
+_BAD_REQUEST = (openai.BadRequestError, openai.UnprocessableEntityError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatRequest:
+    """What one model is asked; `response_format` is dropped where the server does not know it."""
+
+    messages: Sequence[Message]
+    response_format: Mapping[str, Any] | None = None
+
+    def fingerprint(self, model: ModelConfig) -> str:
+        """Return the identity of this request to that model, see `rageval.fingerprint`."""
+        parameters = request_parameters(model)
+        if self.response_format:
+            parameters["response_format"] = self.response_format
+        return request_fingerprint(self.messages, model.served_name, parameters)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatReply:
+    """The text of a reply, or the error that stands for it."""
+
+    text: str | None
+    error: str | None
+    attempts: int
+    finish_reason: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: float | None = None
+    latency_s: float | None = None
+    started_at: datetime
+
+
+@dataclass(kw_only=True)
+class ModelCounts:
+    """How far one model is; for progress displays."""
+
+    expected: int = 0
+    done: int = 0
+    failed: int = 0
+    in_flight: int = 0
+    cost_usd: float = 0.0
+    refusals: int = 0
+
+
+@dataclass(kw_only=True)
+class Traffic:
+    """Everything that requests of one (endpoint, key, model) share."""
+
+    endpoint: Endpoint
+    budget: RequestBudget
+    failures_in_a_row: int = 0
+
+
+class Backoff(wait_base):
+    """Jittered exponential backoff; a refusal's wait is the budget's business, so it only gets the jitter."""
+
+    def __init__(self, first_s: float, most_s: float = 20.0) -> None:
+        self._first_s = first_s
+        self._most_s = most_s
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        """Return the seconds to wait before the next attempt."""
+        error = retry_state.outcome.exception() if retry_state.outcome else None
+        if isinstance(error, RateLimitedError):
+            return random.uniform(0, 0.05)  # noqa: S311 - jitter, not a secret
+        doublings = min(retry_state.attempt_number - 1, 30)  # refusals count too: there may be thousands
+        longest = min(self._most_s, self._first_s * 2.0**doublings)
+        return random.uniform(longest / 2, longest)  # noqa: S311 - jitter, not a secret
+
+
+@dataclass(kw_only=True)
+class Call:
+    """One request on its way through its attempts."""
+
+    request: ChatRequest
+    model: ModelConfig
+    traffic: Traffic
+    counts: ModelCounts
+    attempts: int = 0
+    faults: int = 0
+    format_refused: bool = False
+    last_error: str = "it waited for the limits"
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    paid: ChatReply | None = None
+    """A reply that came but could not be used: its tokens were spent all the same."""
+    deadline: asyncio.Timeout = field(default_factory=lambda: asyncio.timeout(None))
+
+    def is_exhausted(self, _: RetryCallState) -> bool:
+        """Return whether there were as many faults as attempts are allowed; refusals are no faults."""
+        return self.faults >= self.model.max_attempts
+
+    def failed(self, error: str) -> ChatReply:
+        """Return the reply that stands for a request which has failed for good."""
+        paid = self.paid
+        return ChatReply(
+            text=None,
+            error=error,
+            attempts=self.attempts,
+            finish_reason=paid.finish_reason if paid else None,
+            usage=paid.usage if paid else Usage(),
+            cost_usd=paid.cost_usd if paid else None,
+            started_at=self.started_at,
+        )
+
+    async def attempt(self) -> ChatReply:
+        """Wait for the budget and send the request once.
+
+        Raises:
+            TransientError, RateLimitedError: If it is worth another attempt.
+            RequestFailedError: If it is not.
+            CredentialsError, ConfigError, RunStoppedError: If no request of this budget can succeed any more.
+        """
+        budget, model = self.traffic.budget, self.model
+        characters = sum(len(message["content"]) for message in self.request.messages)
+        reserved = budget.estimate(characters, model.max_completion_tokens)
+        async with budget.admit(reserved, on_turn=self._stop_clock()) as sent:
+            if self.attempts == 0:
+                self.started_at = datetime.now(UTC)
+            self.attempts += 1
+            self.counts.in_flight += 1
+            try:
+                reply, headers = await self._send()
+            except (TransientError, RateLimitedError) as error:
+                self.last_error = str(error)
+                self._learn_from(error, sent)
+                raise
+            except (CredentialsError, ConfigError, RunStoppedError) as error:
+                budget.breaks(error)
+                raise
+            finally:
+                self.counts.in_flight -= 1
+            budget.succeeded(headers, started=sent)
+            self._learn_usage(reply.usage, characters, reserved)
+        return reply
+
+    def _stop_clock(self) -> Callable[[], None]:
+        """Stop the time of the deadline, and return what starts it again.
+
+        A request does not answer for those before it in the queue: under a low limit, the last of a hundred
+        would be given up before its turn.
+        """
+        clock = asyncio.get_running_loop().time
+        ends_at = self.deadline.when()
+        left_s = self.model.deadline_s if ends_at is None else ends_at - clock()
+        self.deadline.reschedule(None)
+        return lambda: self.deadline.reschedule(clock() + left_s)
+
+    def _learn_usage(self, usage: Usage, characters: int, reserved: float) -> None:
+        if usage.prompt_tokens is not None:
+            self.traffic.budget.used(
+                characters=characters,
+                reserved=reserved,
+                prompt=usage.prompt_tokens,
+                completion=usage.completion_tokens or 0,
+                max_completion_tokens=self.model.max_completion_tokens,
+            )
+
+    def _learn_from(self, error: TransientError | RateLimitedError, sent: float) -> None:
+        if isinstance(error, RateLimitedError):
+            self.counts.refusals += 1
+            wait_s = retry_after_s(error.headers)
+            if wait_s is not None and wait_s > self.model.deadline_s:
+                stopped = RunStoppedError(
+                    f"{self.traffic.endpoint.url} asks to wait {wait_s:.0f} s before the model {self.model.name!r} is "
+                    f"asked again, longer than its deadline_s of {self.model.deadline_s:g}; start again after that"
+                )
+                self.traffic.budget.breaks(stopped)
+                raise stopped
+            self.traffic.budget.refused(error.headers, started=sent, retry_after=wait_s)
+        elif isinstance(error, FormatRefusedError):
+            self.format_refused = True
+        else:
+            self.faults += 1
+            self.traffic.budget.slowed(started=sent)
+
+    async def _send(self) -> tuple[ChatReply, Mapping[str, str]]:
+        endpoint, wanted = self.traffic.endpoint, self.request.response_format
+        formatted = wanted is not None and endpoint.structured is not False and not self.format_refused
+        body = request_parameters(self.model)
+        if formatted:
+            body["response_format"] = wanted
+        try:
+            reply, headers = await self._post(body)
+        except (openai.OpenAIError, ValueError, TimeoutError) as error:
+            # Not only while nothing is known: another reply may have shown meanwhile that formats are refused.
+            if formatted and not endpoint.structured and isinstance(error, _BAD_REQUEST):
+                raise FormatRefusedError(describe(error, endpoint.redact)) from None
+            raise translate(error, self.model, endpoint.url, endpoint.redact) from None  # it may repeat the key
+        if wanted is not None and endpoint.structured is None:
+            endpoint.structured = formatted
+        problem = empty_reply(reply.text, reply.finish_reason)
+        if problem:
+            self.paid = reply
+            raise problem
+        return reply, headers
+
+    async def _post(self, body: Mapping[str, Any]) -> tuple[ChatReply, Mapping[str, str]]:
+        started = time.monotonic()
+        async with asyncio.timeout(self.model.timeout_s):
+            raw = await self.traffic.endpoint.client.chat.completions.with_raw_response.create(
+                model=self.model.served_name,
+                messages=list(self.request.messages),  # type: ignore[arg-type]  # plain dicts are what it sends
+                extra_body=dict(body),
+            )
+            completion = read_completion(raw.parse())
+        latency_s = time.monotonic() - started
+        reply = ChatReply(
+            text=completion.text,
+            error=None,
+            attempts=self.attempts,
+            finish_reason=completion.finish_reason,
+            usage=completion.usage,
+            cost_usd=cost_usd(self.model, completion.usage),
+            latency_s=latency_s,
+            started_at=self.started_at,
+        )
+        return reply, raw.headers
