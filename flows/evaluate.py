@@ -16,7 +16,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig, ModelConfig
-from rageval.errors import RunStoppedError
+from rageval.errors import RagevalError, RunStoppedError
 from rageval.records import Chunk
 from rageval.stages.answers import answers_label
 from rageval.stages.chunks import plan_chunks
@@ -28,7 +28,7 @@ from tasks.documents import load_documents
 from tasks.index import index_run
 from tasks.report import Progress, write_report
 from tasks.retrieval import retrieve
-from tasks.runs import begin_run, check_models, serve_models
+from tasks.runs import begin_run, check_models, note_stop, serve_models
 from tasks.scores import score_chunk
 
 _THREADS = 64
@@ -63,22 +63,30 @@ def evaluate(config: EvaluationConfig = EvaluationConfig()) -> EvaluationResult:
         config: Everything that can be set; each group opens to its settings.
     """
     run = open_run(config.run)
-    clock = _Clock()
     with run.lock():
-        chat_engine().start_run()
         begin_run(run, config)
-        with clock.stage("documents"):
-            dataset = load_documents(run, config.data)
-        chunks = plan_chunks(dataset.questions, config.answers.chunk_size, config.answer_search)
-        stopped = None
-        if is_finished(run, config, dataset.questions):
-            get_run_logger().info("Every answer and every score of this run is stored; nothing is asked again")
-        else:
-            check_models(config)
-            _search(run, config, clock)
-            with clock.stage("answers_and_scores"):
-                stopped = _answer_and_score(run, config, chunks)
-        manifest = write_report(run, config, chunks, clock.seconds, str(stopped) if stopped else None)
+        try:
+            return _evaluate(run, config)
+        except RagevalError as error:
+            note_stop(run, error)
+            raise
+
+
+def _evaluate(run: RunStore, config: EvaluationConfig) -> EvaluationResult:
+    clock = _Clock()
+    chat_engine().start_run()
+    with clock.stage("documents"):
+        dataset = load_documents(run, config.data)
+    chunks = plan_chunks(dataset.questions, config.answers.chunk_size, config.answer_search)
+    stopped = None
+    if is_finished(run, config, dataset.questions):
+        get_run_logger().info("Every answer and every score of this run is stored; nothing is asked again")
+    else:
+        check_models(config)
+        _search(run, config, clock)
+        with clock.stage("answers_and_scores"):
+            stopped = _answer_and_score(run, config, chunks)
+    manifest = write_report(run, config, chunks, clock.seconds, str(stopped) if stopped else None)
     if stopped and not isinstance(stopped, RunStoppedError):
         raise stopped
     raise_if_incomplete(run, manifest["reason"])

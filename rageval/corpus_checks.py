@@ -208,8 +208,16 @@ def _value_problems(values: Mapping[str, Any], columns: Iterable[str]) -> Iterat
             yield f"`{column}` is empty"
         elif len(value) > MAX_FIELD_CHARS:
             yield f"`{column}` has {len(value):,} characters, at most {MAX_FIELD_CHARS:,} are allowed: split it"
-        elif any("\ud800" <= char <= "\udfff" for char in value):
+        elif not _is_encodable(value):
             yield f"`{column}` holds half a character (a lone surrogate), which no file can hold: write it anew"
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _reference_problems(values: Mapping[str, Any], known: Mapping[str, Document | None]) -> Iterator[str]:

@@ -5,15 +5,9 @@ from contextlib import AbstractContextManager
 from prefect import get_run_logger, task
 
 from rageval.adapters.run_store import RunStore
-from rageval.config import EvaluationConfig, RunOptions
-from rageval.stages import manifest, models, runs
-
-NO_RETRY = 0
-
-
-def open_run(options: RunOptions) -> RunStore:
-    """Return the run that the options name, or a new one."""
-    return runs.open_run(options)
+from rageval.config import EvaluationConfig
+from rageval.errors import RagevalError
+from rageval.stages import manifest, models
 
 
 @task(task_run_name="begin-{run.run_id}")
@@ -32,6 +26,11 @@ def check_models(config: EvaluationConfig) -> None:
     """Reach every endpoint with its key before anything is spent."""
     names = models.check_models(config)
     get_run_logger().info("Models can be asked: %s", ", ".join(dict.fromkeys(names)))
+
+
+def note_stop(run: RunStore, error: RagevalError) -> None:
+    """Keep in `run.json` why a run ended before its report was written."""
+    manifest.stop(run, str(error))
 
 
 def serve_models(config: EvaluationConfig) -> AbstractContextManager[models.ServedModels]:

@@ -85,6 +85,13 @@ def finish(run: RunStore, *, status: str, reason: str | None, timings: Mapping[s
     return manifest
 
 
+def stop(run: RunStore, reason: str) -> None:
+    """Note why a run ended early, unless it has got as far as to note it itself."""
+    manifest = run.read_json(MANIFEST)
+    if manifest["status"] == "running":
+        run.write_json(MANIFEST, manifest | {"status": "incomplete", "reason": reason})
+
+
 def totals(run: RunStore) -> dict[str, Any]:
     """Return requests, tokens and dollars of the whole run; dollars are None if any price is unknown."""
     result: dict[str, Any] = {"requests": 0, "prompt_tokens": 0, "completion_tokens": 0, "cost_usd": 0.0}

@@ -84,6 +84,7 @@ def test_any_other_difference_is_not_a_longer_text(change):
         ({"section": None}, "`section` is null, expected text"),
         ({"id": 5}, "`id` is int 5, expected text: put it in quotes"),
         ({"question": "x" * (MAX_FIELD_CHARS + 1)}, "1,000,001 characters, at most 1,000,000 are allowed"),
+        ({"text": "half a smile: \ud83d"}, "`text` holds half a character"),
     ],
 )
 def test_a_bad_value_is_a_problem_with_its_row(change, reason):
