@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-FRESH := $(VENV)-fresh
+FRESH := $(VENV)/fresh
 
 SHELL := bash
 .SHELLFLAGS := -e -o pipefail -c
@@ -47,8 +47,8 @@ constraints:  ## Renew constraints.txt within the bounds of pyproject.toml; HOLD
 	$(FRESH)/bin/python -m pip install --quiet '.[local,dev]' $(HOLD)
 	$(FRESH)/bin/python -m pip check
 	{ grep '^#' constraints.txt; $(FRESH)/bin/python -m pip list --format freeze --exclude pip --exclude rageval \
-		| sed 's/+.*//' | LC_ALL=C sort -f; } > constraints.new
-	mv constraints.new constraints.txt
+		| sed 's/+.*//' | LC_ALL=C sort -f; } > $(FRESH)/constraints.txt
+	mv $(FRESH)/constraints.txt constraints.txt
 	rm -rf $(FRESH)
 
 clean:  ## Remove caches and build products; .venv and runs stay

@@ -33,7 +33,7 @@ CONTEXTS = [
     for number, (question, text) in enumerate(
         [
             ("When does the course start?", "The course starts on the 15th of January at 17:00."),
-            ("Where do I ask for help?", "Write to the channel of the course in Slack."),
+            ("How many weeks does the course take?", "The course takes ten weeks."),
         ]
     )
 ]
@@ -72,12 +72,12 @@ def test_it_answers_from_the_contexts_and_stops(client):
 
 
 def test_two_requests_at_once_get_the_answers_to_their_own_questions(client):
-    questions = ("On which day does the course start?", "Where can I ask for help?")
+    questions = ("When does the course start?", "How many weeks does the course take?")
     with ThreadPoolExecutor(2) as pool:
         choices = pool.map(lambda q: ask(client, answer_messages(q, CONTEXTS), **LOCAL_PARAMETERS), questions)
-    january, slack = (choice.message.content for choice in choices)
+    january, weeks = (choice.message.content for choice in choices)
     assert "January" in january
-    assert "Slack" in slack
+    assert "ten weeks" in weeks
 
 
 def test_a_judgement_is_a_verdict_that_parses(client):

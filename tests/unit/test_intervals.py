@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.regression.linear_model import OLS
 
 from rageval.statistics.intervals import mean_interval
 
@@ -33,11 +34,10 @@ def test_one_value_per_cluster_is_the_ordinary_t_interval():
 def test_it_agrees_with_statsmodels(groups):
     # statsmodels' default small-sample correction, G/(G-1) * (n-1)/(n-k), with its t distribution of G-1
     # degrees of freedom: for a constant alone k is 1, and the second factor with it.
-    linear_model = pytest.importorskip("statsmodels.regression.linear_model")
     random = np.random.default_rng(groups)
     clusters = np.concatenate([np.arange(groups), random.integers(0, groups, size=200)])
     x = random.normal(size=groups)[clusters] + random.normal(size=clusters.size)
-    fit = linear_model.OLS(x, np.ones(x.size)).fit(
+    fit = OLS(x, np.ones(x.size)).fit(
         cov_type="cluster", cov_kwds={"groups": clusters, "use_correction": True, "df_correction": True}, use_t=True
     )
     interval = mean_interval(x, clusters)
