@@ -2,7 +2,9 @@
 
 import logging
 import os
+import shlex
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -44,7 +46,8 @@ def run_evaluation(config: EvaluationConfig, *, debug: bool) -> None:
     """Run the evaluation flow in this process and show how it goes and what came out.
 
     Raises:
-        RagevalError: Whatever ended the run; everything finished is saved.
+        RagevalError: Whatever ended the run; everything finished is saved. If the run can be resumed, the command
+            that does it has been printed.
     """
     run = open_run(config.run)
     config = config.model_copy(update={"run": config.run.model_copy(update={"run_id": run.run_id})})
@@ -53,8 +56,17 @@ def run_evaluation(config: EvaluationConfig, *, debug: bool) -> None:
 
         try:
             evaluate(config)
-        finally:
+        except RunStoppedError:
             show_run(run)
+            console.print(f"Go on with:\n  {plain(_resume_command(run))}", highlight=False, soft_wrap=True)
+            raise
+    show_run(run)
+
+
+def _resume_command(run: RunStore) -> str:
+    """Return this process's command, with the id that resumes the run."""
+    words = ["rageval", *(["evaluate"] if "evaluate" not in sys.argv[1:2] else []), *sys.argv[1:]]
+    return shlex.join(words if "--run-id" in words else [*words, "--run-id", run.run_id])
 
 
 def run_indexing(config: EvaluationConfig, *, rebuild: bool, debug: bool) -> None:
@@ -92,8 +104,8 @@ def show_estimate(config: EvaluationConfig) -> None:
     from rageval.stages.estimate import estimate_run  # noqa: PLC0415
 
     table = Table(title="Dry run: nothing was sent", title_justify="left")
-    table.add_column("model")
-    table.add_column("role")
+    table.add_column("model", no_wrap=True)
+    table.add_column("role", no_wrap=True)
     for heading in ("calls", "prompt tokens", "completion tokens", "US dollars", "minutes"):
         table.add_column(heading, justify="right")
     for row in estimate_run(config):
@@ -115,7 +127,7 @@ def show_run(run: RunStore) -> None:
     console.print(_table("Answers", summary_rows(summary)))
     console.print("Every cell: mean [95 % interval] scored/asked", style="dim", highlight=False)
     for name, value in (
-        ("Run", f"{run.run_id} is {manifest['status']}; resume it with --run-id {run.run_id}"),
+        ("Run", f"{run.run_id} is {manifest['status']}"),
         ("Tables", f"{run.folder}/*.parquet"),
         ("Report", f"{run.folder}/report.html"),
     ):
@@ -166,9 +178,9 @@ def _prefect(*, debug: bool) -> Iterator[None]:
         handler = _OwnMessages(say)
         runs = [logging.getLogger(name) for name in ("prefect.flow_runs", "prefect.task_runs")]
         loud = [logging.getLogger(), logging.getLogger("prefect"), *runs]
-        removed = [(log, old) for log in loud for old in log.handlers if isinstance(old, logging.StreamHandler)]
-        for log, old in removed:
-            log.removeHandler(old)
+        for log in loud:
+            for old in [old for old in log.handlers if isinstance(old, logging.StreamHandler)]:
+                log.removeHandler(old)
         for log in runs:
             log.addHandler(handler)
         try:
@@ -176,8 +188,6 @@ def _prefect(*, debug: bool) -> Iterator[None]:
         finally:
             for log in runs:
                 log.removeHandler(handler)
-            for log, old in removed:
-                log.addHandler(old)
 
 
 class _OwnMessages(logging.Handler):

@@ -58,8 +58,8 @@ def raise_if_incomplete(run: RunStore, reason: str | None) -> None:
     """
     if reason:
         raise RunStoppedError(
-            f"the run {run.run_id!r} is incomplete: {reason}. Everything finished is saved in {run.folder}; "
-            f"start it again with --run-id {run.run_id} to ask only for what is missing"
+            f"the run {run.run_id!r} is incomplete: {reason}. Everything finished is saved in {run.folder}; start it "
+            f"again with --run-id {run.run_id}, and it asks only for what is missing or failed"
         )
 
 

@@ -81,7 +81,8 @@ def test_ctrl_c_saves_everything_and_prints_the_command_that_goes_on(
 
     assert run.returncode == 3, (out, err)
     assert "Traceback" not in out + err
-    assert "--run-id r1" in err
+    assert "Go on with:\n  rageval evaluate --documents" in out
+    assert "--run-id r1" in out
     assert (corpus / "runs" / "r1" / "report.html").exists()
     asked = len(llm.requests)
     resumed = rageval("--max-concurrency", "4")
