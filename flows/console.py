@@ -170,10 +170,11 @@ def _prefect(*, debug: bool) -> Iterator[None]:
     for name, value in _PREFECT_DEFAULTS.items():
         os.environ.setdefault(name, value)
     if debug:
+        _start_prefect()
         yield
         return
     with console.status("Starting Prefect ..."):
-        import prefect.main  # noqa: F401, PLC0415 - sets up its logging, which is then replaced
+        _start_prefect()
     with _display() as say:
         handler = _OwnMessages(say)
         runs = [logging.getLogger(name) for name in ("prefect.flow_runs", "prefect.task_runs")]
@@ -188,6 +189,26 @@ def _prefect(*, debug: bool) -> Iterator[None]:
         finally:
             for log in runs:
                 log.removeHandler(handler)
+
+
+def _start_prefect() -> None:
+    """Import Prefect, and start its server for this process if no other one is configured.
+
+    A terminal sends Ctrl-C to every process of the command. The server inherits that SIGINT is blocked, so it
+    outlives the first one and the run can end in order.
+    """
+    import prefect.main  # noqa: F401, PLC0415 - sets up its logging, which is then replaced
+    from prefect.server.api.server import SubprocessASGIServer  # noqa: PLC0415
+    from prefect.settings import get_current_settings  # noqa: PLC0415
+
+    settings = get_current_settings()
+    if settings.api.url is None and settings.server.ephemeral.enabled:
+        logging.getLogger("prefect").setLevel(logging.WARNING)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            SubprocessASGIServer().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _OwnMessages(logging.Handler):

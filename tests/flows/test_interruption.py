@@ -19,16 +19,19 @@ Start = Callable[[], subprocess.Popen[bytes]]
 
 
 @contextmanager
-def evaluation(corpus: Path, llm: FakeLLM) -> Iterator[subprocess.Popen[str]]:
-    """`rageval evaluate` in a process of its own, on the server of the tests."""
+def evaluation(corpus: Path, llm: FakeLLM, api_url: str = "") -> Iterator[subprocess.Popen[str]]:
+    """`rageval evaluate` in a process group of its own, as a shell starts it; without a URL it starts a server."""
     command = [
         sys.executable, "-m", "flows.cli", "evaluate",
         "--documents", str(corpus / "documents.json"), "--ground-truth", str(corpus / "questions.csv"),
         "--output", str(corpus / "runs"), "--run-id", "r1", "--model", "m1", "--base-url", llm.url,
         "--max-concurrency", "4", "--set", "answers.chunk_size=4",
     ]  # fmt: skip
-    environment = os.environ | {"PREFECT_API_URL": PREFECT_API_URL.value() or ""}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment |= {"PREFECT_API_URL": api_url} if api_url else {"PREFECT_HOME": str(corpus / "prefect")}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as run:
         try:
             yield run
         finally:
@@ -52,7 +55,7 @@ def sent_twice(llm: FakeLLM) -> int:
 
 def test_after_kill_9_only_requests_in_flight_are_sent_again(rageval: Rageval, corpus: Path, llm: FakeLLM) -> None:
     llm.reply = slow
-    with evaluation(corpus, llm) as run:
+    with evaluation(corpus, llm, PREFECT_API_URL.value() or "") as run:
         wait_for_requests(llm, 30, run)
         run.send_signal(signal.SIGKILL)
         run.wait()
@@ -76,7 +79,7 @@ def test_ctrl_c_saves_everything_and_prints_the_command_that_goes_on(
     llm.reply = slow
     with evaluation(corpus, llm) as run:
         wait_for_requests(llm, 30, run)
-        run.send_signal(signal.SIGINT)
+        os.killpg(run.pid, signal.SIGINT)  # a terminal sends it to the Prefect server too
         out, err = run.communicate(timeout=60)
 
     assert run.returncode == 3, (out, err)
