@@ -43,8 +43,8 @@ def summarize(questions: pa.Table, retrieval: pa.Table, answers: pa.Table, score
     """Return the figures of a run.
 
     Retrieval comes first, then the answers; search methods and models in the order of their first row.
-    `n` counts the group's rows of the retrieval or answers table, so a score that was never written counts as
-    failed. Percentiles interpolate linearly. The interval is that of `mean_interval` at 95 %, clustered by the
+    `n` counts the run's questions, so an answer that was never asked for and a score that was never written
+    count as failed. Percentiles interpolate linearly. The interval is that of `mean_interval` at 95 %, clustered by the
     questions' documents; all figures are null where no row has a value.
 
     Args:
@@ -59,7 +59,7 @@ def summarize(questions: pa.Table, retrieval: pa.Table, answers: pa.Table, score
 
     Raises:
         ValueError: If `top_k` is below 1, a row belongs to a question that is not in `questions`, or a group
-            has more scores of one metric than answers.
+            has more scores of one metric than there are questions.
     """
     if top_k < 1:
         raise ValueError(f"expected top_k of at least 1, got {top_k}")
@@ -118,7 +118,7 @@ def _retrieval_rows(retrieval: pa.Table, clusters: pd.Series, top_k: int) -> Ite
             "search_latency_s": group["latency_s"].to_numpy(dtype=np.float64),
         }
         for metric, values in metrics.items():
-            figures = _figures(values, group["cluster"].to_numpy(), len(group))
+            figures = _figures(values, group["cluster"].to_numpy(), len(clusters))
             yield {"model": None, "search_method": method, "metric": metric, **figures}
 
 
@@ -135,13 +135,13 @@ def _answer_rows(answers: pa.Table, scores: pa.Table, clusters: pd.Series) -> It
     for key, group in groups.items():
         for metric in metrics:
             part = values_of.get((*key, metric), scored.iloc[:0])
-            figures = _figures(part["value"].to_numpy(), part["cluster"].to_numpy(), len(group))
+            figures = _figures(part["value"].to_numpy(), part["cluster"].to_numpy(), len(clusters))
             if figures["n_failed"] < 0:
-                raise ValueError(f"{key[0]} with {key[1]} search has more scores of {metric} than answers")
+                raise ValueError(f"{key[0]} with {key[1]} search has more scores of {metric} than there are questions")
             yield {"model": key[0], "search_method": key[1], "metric": metric, **figures}
         for metric, column in ANSWER_COLUMNS.items():
             values = group[column].to_numpy(dtype=np.float64)
-            figures = _figures(values, group["cluster"].to_numpy(), len(group))
+            figures = _figures(values, group["cluster"].to_numpy(), len(clusters))
             yield {"model": key[0], "search_method": key[1], "metric": metric, **figures}
 
 

@@ -174,12 +174,15 @@ def test_a_run_without_rows_has_a_summary_without_rows():
     assert summarize(questions(""), NO_RETRIEVAL, NO_ANSWERS, NO_SCORES, top_k=5).equals(SUMMARY.empty_table())
 
 
+SCORED_TWICE = pa.concat_tables([scores([0.1]), scores([0.2])])
+
+
 @pytest.mark.parametrize(
     ("tables", "top_k", "message"),
     [
         ((questions("a"), retrieval([1, 1]), NO_ANSWERS, NO_SCORES), 5, "retrieval holds question_id 'q1'"),
         ((questions("a"), NO_RETRIEVAL, answers(2), NO_SCORES), 5, "answers holds question_id 'q1'"),
-        ((questions("ab"), NO_RETRIEVAL, answers(1), scores([0.1, 0.2])), 5, "more scores of cosine than answers"),
+        ((questions("a"), NO_RETRIEVAL, answers(1), SCORED_TWICE), 5, "more scores of cosine than there are questions"),
         ((questions("a"), NO_RETRIEVAL, NO_ANSWERS, scores([0.1])), 5, "belong to no answers"),
         ((questions("a"), NO_RETRIEVAL, NO_ANSWERS, NO_SCORES), 0, "top_k of at least 1, got 0"),
     ],
@@ -280,3 +283,10 @@ def test_100_000_questions_take_seconds():
     summary = summarize(asked, found, replied, scored, top_k=5)
     assert time.perf_counter() - start < 10
     assert figures(summary, "cosine", "m")["n_scored"] == n
+
+
+def test_questions_that_were_not_asked_yet_count_in_the_denominator():
+    # A run of three questions that stopped after the first: its answer does not become all there is.
+    rows = summarize(questions("abc"), NO_RETRIEVAL, answers(1), scores([0.5]), 5).to_pylist()
+    cosine = next(row for row in rows if row["metric"] == "cosine")
+    assert (cosine["n"], cosine["n_scored"], cosine["n_failed"], cosine["mean"]) == (3, 1, 2, 0.5)
