@@ -6,8 +6,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from benchmarks.command import measure_command
 from benchmarks.engine import SCENARIOS, measure
 from benchmarks.indexing import measure_indexing
+from benchmarks.scale import measure_scale
 
 
 @contextmanager
@@ -28,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--documents", default="examples/faq/documents.json")
     parser.add_argument("--ground-truth", default="examples/faq/ground-truth.csv")
+    parser.add_argument("--questions", type=int, default=10_000, help="questions of the memory benchmark")
     options = parser.parse_args()
     print("| scenario | bar | wall / ideal | 429s | lost | CPU ms a request | wall s |")
     print("|---|---|---|---|---|---|---|")
@@ -39,9 +42,21 @@ def main() -> None:
                 f"| {m.lost} | {m.cpu_ms:.1f} | {m.wall_s:.1f} |",
                 flush=True,
             )
+        c = measure_command(server)
+        scale = measure_scale(options.questions, server)
     i = measure_indexing(options.documents, options.ground_truth)
-    print(f"\n{i.documents} documents: plain encode {i.encode_s:.1f} s, embed and index {i.index_s:.1f} s ", end="")
-    print(f"({i.index_s / i.encode_s:.2f} of it), index again unchanged {i.again_s:.2f} s")
+    print(
+        f"""
+Whole command, 1,830 questions, warm index: first request after {c.first_request_s:.1f} s, {c.requests:,} requests in
+{c.answering_s:.1f} s, all in all {c.wall_s:.1f} s. Resumed when finished: {c.resume_s:.1f} s,
+{c.resume_requests} requests.
+
+{scale.questions:,} questions, one model: {scale.memory_mib:.0f} MiB above the start; tenths of the questions took
+{", ".join(f"{seconds:.1f}" for seconds in scale.deciles_s)} s.
+
+{i.documents} documents: plain encode {i.encode_s:.1f} s, embed and index {i.index_s:.1f} s \
+({i.index_s / i.encode_s:.2f} of it), index again unchanged {i.again_s:.2f} s."""
+    )
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ SCENARIOS = (
 
 def measure(scenario: Scenario, server: str) -> Measured:
     """Run a scenario."""
-    _post(f"{server}/reset", behaviour_fields(scenario.behaviour))
+    reset(server, scenario.behaviour)
     engine, replies = ChatEngine(), dict[int, ChatReply]()
     model = ModelConfig(name="bench", base_url=f"{server}/v1", **scenario.model)
     requests = [
@@ -111,6 +111,8 @@ def measure(scenario: Scenario, server: str) -> Measured:
     )
 
 
-def _post(url: str, body: dict[str, Any]) -> None:
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+def reset(server: str, behaviour: Behaviour) -> None:
+    """Let the server behave so from now on, and count from zero."""
+    body = json.dumps(behaviour_fields(behaviour)).encode()
+    request = urllib.request.Request(f"{server}/reset", body, {"Content-Type": "application/json"})
     urllib.request.urlopen(request).close()

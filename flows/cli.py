@@ -125,6 +125,34 @@ def evaluate(
     run_id: Annotated[
         str | None, typer.Option(help="Name of the run; the name of an earlier run resumes it.", rich_help_panel=RUN)
     ] = None,
+    batch: Annotated[
+        bool,
+        typer.Option(
+            "--batch",
+            help="Ask through the OpenAI Batch API: half the price, replies within 24 hours; a stopped run goes on.",
+            rich_help_panel=RUN,
+        ),
+    ] = False,
+    max_cost_usd: Annotated[
+        float | None,
+        typer.Option(
+            help="Stop, resumable, once the run has spent so many dollars; what is in flight then still counts.",
+            metavar="USD",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
+    retry_failed: Annotated[
+        bool,
+        typer.Option("--retry-failed", help="Ask again only for what has failed.", rich_help_panel=RUN),
+    ] = False,
+    reuse: Annotated[
+        bool,
+        typer.Option(
+            "--reuse",
+            help="Take answers and verdicts of earlier runs in the same folder where the request is the very same.",
+            rich_help_panel=RUN,
+        ),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -149,7 +177,8 @@ def evaluate(
         {
             "data.documents": documents, "data.ground_truth": ground_truth, "data.course": course,
             "data.sample": sample, "data.seed": seed, "retrieval.methods": search or None,
-            "run.output": output, "run.run_id": run_id,
+            "run.output": output, "run.run_id": run_id, "run.batch": batch or None,
+            "run.max_cost_usd": max_cost_usd, "run.retry_failed": retry_failed or None, "run.reuse": reuse or None,
         },
         set_,
     )  # fmt: skip

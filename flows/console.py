@@ -5,26 +5,27 @@ import os
 import shlex
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from flows.progress import display
 from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig
 from rageval.errors import DataError, RunStoppedError
 from rageval.report.pivot import retrieval_rows, summary_rows
+from rageval.report.spending import spending_rows
 from rageval.stages.runs import open_run
 
-_REFRESH_S = 0.25
-_PLAIN_EVERY_S = 10.0
+if TYPE_CHECKING:
+    from rageval.stages.estimate import Estimate
+
 _OURS = {"tasks", "flows"}
 _PREFECT_DEFAULTS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
@@ -103,19 +104,38 @@ def show_estimate(config: EvaluationConfig) -> None:
     """Print calls, tokens, dollars and minutes of a run; nothing is sent."""
     from rageval.stages.estimate import estimate_run  # noqa: PLC0415
 
-    table = Table(title="Dry run: nothing was sent", title_justify="left")
-    table.add_column("model", no_wrap=True)
+    rows = estimate_run(config)
+    table = Table(title="Dry run: nothing was sent", title_justify="left", padding=0)
+    table.add_column("model", overflow="fold")
     table.add_column("role", no_wrap=True)
-    for heading in ("calls", "prompt tokens", "completion tokens", "US dollars", "minutes"):
-        table.add_column(heading, justify="right")
-    for row in estimate_run(config):
-        dollars = "unknown" if row.cost_usd is None else f"{row.cost_usd:.4f}"
-        table.add_row(
-            row.model, row.role, f"{row.calls:,}", f"{row.prompt_tokens:,}", f"{row.completion_tokens:,}",
-            dollars, f"{row.minutes:.1f}",
-        )  # fmt: skip
+    for heading in ("calls", "prompt\ntokens", "completion\ntokens", "live", "flex", "batch", "minutes"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(plain(row.model), row.role, *_estimated([row]))
+    table.add_section()
+    table.add_row("total", "", *_estimated(rows))
     console.print(table)
-    console.print("Estimated from text lengths, 200 tokens an answer, 80 a verdict, 2 s a call; retries come on top.")
+    console.print(
+        "US dollars live, by flex processing, and by the Batch API. Minutes under the limits, a model's roles one "
+        "after the other, models side by side.\nEstimated from text lengths, 200 tokens an answer, 80 a verdict, 2 s a "
+        "call; retries come on top.",
+        highlight=False,
+    )
+
+
+def _estimated(rows: "Sequence[Estimate]") -> list[str]:
+    """Return the sums of the rows in words; of dollars, unknown if any is."""
+    dollars = [[row.live_usd for row in rows], [row.flex_usd for row in rows], [row.batch_usd for row in rows]]
+    minutes: dict[str, float] = {}
+    for row in rows:
+        minutes[row.model] = minutes.get(row.model, 0.0) + row.minutes
+    return [
+        f"{sum(row.calls for row in rows):,}",
+        f"{sum(row.prompt_tokens for row in rows):,}",
+        f"{sum(row.completion_tokens for row in rows):,}",
+        *("unknown" if None in prices else f"{sum(price or 0.0 for price in prices):,.4f}" for prices in dollars),
+        f"{max(minutes.values(), default=0.0):.1f}",
+    ]
 
 
 def show_run(run: RunStore) -> None:
@@ -126,6 +146,8 @@ def show_run(run: RunStore) -> None:
     console.print(_table("Retrieval", retrieval_rows(summary)))
     console.print(_table("Answers", summary_rows(summary)))
     console.print("Every cell: mean [95 % interval] scored/asked", style="dim", highlight=False)
+    if spending := spending_rows(manifest):
+        console.print(_table("Actual of estimated", spending))
     for name, value in (
         ("Run", f"{run.run_id} is {manifest['status']}"),
         ("Tables", f"{run.folder}/*.parquet"),
@@ -175,7 +197,9 @@ def _prefect(*, debug: bool) -> Iterator[None]:
         return
     with console.status("Starting Prefect ..."):
         _start_prefect()
-    with _display() as say:
+    from rageval.adapters.chat import chat_engine  # noqa: PLC0415
+
+    with display(console, lambda: chat_engine().counts) as say:
         handler = _OwnMessages(say)
         runs = [logging.getLogger(name) for name in ("prefect.flow_runs", "prefect.task_runs")]
         loud = [logging.getLogger(), logging.getLogger("prefect"), *runs]
@@ -221,39 +245,3 @@ class _OwnMessages(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if Path(record.pathname).parent.name in _OURS:
             self._say(record.getMessage())
-
-
-@contextmanager
-def _display() -> Iterator[Callable[[str], None]]:
-    """Show bars in a terminal, plain lines elsewhere, until the block ends."""
-    progress = Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TextColumn("{task.fields[detail]}"), TimeRemainingColumn(), console=console, disable=not console.is_terminal,
-    )  # fmt: skip
-    ended = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(progress, ended), daemon=True)
-    with progress:
-        watcher.start()
-        try:
-            yield lambda text: console.print(f"  {escape(text)}", highlight=False)
-        finally:
-            ended.set()
-            watcher.join()
-
-
-def _watch(progress: Progress, ended: threading.Event) -> None:
-    from rageval.adapters.chat import chat_engine  # noqa: PLC0415
-
-    bars: dict[str, Any] = {}
-    wait_s = _REFRESH_S if console.is_terminal else _PLAIN_EVERY_S
-    shown = ""
-    while not ended.wait(wait_s):
-        for label, counts in list(chat_engine().counts.items()):
-            detail = f"{counts.in_flight} in flight, {counts.failed} failed, ${counts.cost_usd:.4f}"
-            if label not in bars:
-                bars[label] = progress.add_task(escape(label), total=None, detail="")
-            progress.update(bars[label], total=counts.expected, completed=counts.done, detail=detail)
-        lines = "; ".join(f"{label}: {c.done} of {c.expected} so far" for label, c in chat_engine().counts.items())
-        if not console.is_terminal and lines != shown:
-            shown = lines
-            console.print(f"  {escape(lines)}", highlight=False)

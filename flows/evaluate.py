@@ -13,22 +13,26 @@ from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from flows.batch import BatchWork
 from rageval.adapters.chat import chat_engine
+from rageval.adapters.earlier_runs import forget_earlier_runs
 from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig, ModelConfig
 from rageval.errors import RagevalError, RunStoppedError
 from rageval.records import Chunk
 from rageval.stages.answers import answers_label
+from rageval.stages.batch import refuse_open_batches
 from rageval.stages.chunks import plan_chunks
+from rageval.stages.estimate import check_prices
 from rageval.stages.models import ServedModels
-from rageval.stages.runs import is_finished, open_run, raise_if_incomplete
+from rageval.stages.runs import check_retry, is_finished, open_run, raise_if_incomplete
 from rageval.stages.scores import judge_metrics, verdicts_label
 from tasks.answers import answer_chunk
 from tasks.documents import load_documents
 from tasks.index import index_run
 from tasks.report import Progress, write_report
 from tasks.retrieval import retrieve
-from tasks.runs import begin_run, check_models, note_stop, serve_models
+from tasks.runs import begin_run, check_models, note_estimate, note_stop, serve_models, spent_usd
 from tasks.scores import score_chunk
 
 _THREADS = 64
@@ -63,6 +67,9 @@ def evaluate(config: EvaluationConfig = EvaluationConfig()) -> EvaluationResult:
         config: Everything that can be set; each group opens to its settings.
     """
     run = open_run(config.run)
+    check_prices(config)
+    check_retry(run, config.run)
+    forget_earlier_runs()
     with run.lock():
         begin_run(run, config)
         try:
@@ -74,14 +81,17 @@ def evaluate(config: EvaluationConfig = EvaluationConfig()) -> EvaluationResult:
 
 def _evaluate(run: RunStore, config: EvaluationConfig) -> EvaluationResult:
     clock = _Clock()
-    chat_engine().start_run()
     with clock.stage("documents"):
         dataset = load_documents(run, config.data)
+    note_estimate(run, config)
     chunks = plan_chunks(dataset.questions, config.answers.chunk_size, config.answer_search)
+    chat_engine().start_run(max_cost_usd=config.run.max_cost_usd, spent_usd=spent_usd(run, config, chunks))
     stopped = None
     if is_finished(run, config, dataset.questions):
         get_run_logger().info("Every answer and every score of this run is stored; nothing is asked again")
     else:
+        if not config.run.batch:
+            refuse_open_batches(run)
         check_models(config)
         _search(run, config, clock)
         with clock.stage("answers_and_scores"):
@@ -106,8 +116,8 @@ def _search(run: RunStore, config: EvaluationConfig, clock: "_Clock") -> None:
 def _answer_and_score(run: RunStore, config: EvaluationConfig, chunks: list[Chunk]) -> BaseException | None:
     """Work through all chunks of all models; returns the error that ended the run early, or None."""
     with serve_models(config) as models, Progress(total=len(chunks) * len(models.answering)) as progress:
-        work = _Work(run=run, config=config, models=models)
-        work.announce(chunks)
+        _announce(config, models, chunks)
+        work = (BatchWork if config.run.batch else _Work)(run=run, config=config, models=models)
         try:
             for _ in work.through(chunks):
                 progress.advance()
@@ -121,6 +131,16 @@ def _answer_and_score(run: RunStore, config: EvaluationConfig, chunks: list[Chun
     return None
 
 
+def _announce(config: EvaluationConfig, models: ServedModels, chunks: list[Chunk]) -> None:
+    """Tell progress displays how many answers and verdicts there will be."""
+    questions = sum(chunk.stop - chunk.start for chunk in chunks)
+    for model in models.answering:
+        chat_engine().expect(answers_label(model), questions)
+    if models.judge:
+        verdicts = questions * len(models.answering) * len(judge_metrics(config.judge))
+        chat_engine().expect(verdicts_label(models.judge), verdicts)
+
+
 @dataclass(kw_only=True)
 class _Work:
     """Keeps a few chunks of every model under way, so that each model is limited by nothing but its own limits."""
@@ -130,15 +150,6 @@ class _Work:
     models: ServedModels
     _ended: "queue.SimpleQueue[_Pair]" = field(default_factory=queue.SimpleQueue)
     _under_way: "dict[int, _Pair]" = field(default_factory=dict)
-
-    def announce(self, chunks: list[Chunk]) -> None:
-        """Tell progress displays how many answers and verdicts there will be."""
-        questions = sum(chunk.stop - chunk.start for chunk in chunks)
-        for model in self.models.answering:
-            chat_engine().expect(answers_label(model), questions)
-        if self.models.judge:
-            verdicts = questions * len(self.models.answering) * len(judge_metrics(self.config.judge))
-            chat_engine().expect(verdicts_label(self.models.judge), verdicts)
 
     def through(self, chunks: list[Chunk]) -> Iterator[Chunk]:
         """Yield each chunk of each model once it is answered and scored.
@@ -173,10 +184,10 @@ class _Work:
         if not waiting:
             return
         chunk = waiting.popleft()
-        answered = answer_chunk.submit(self.run, chunk, model)
+        answered = answer_chunk.submit(self.run, chunk, model, self.config.run)
         scored = score_chunk.submit(
             run=self.run, chunk=chunk, model=model, index=self.config.index,
-            metrics=judge_metrics(self.config.judge), judge=self.models.judge,
+            metrics=judge_metrics(self.config.judge), judge=self.models.judge, options=self.config.run,
             wait_for=[answered], return_state=False,
         )  # fmt: skip
         pair = _Pair(chunk=chunk, model=model, futures=(answered, scored))

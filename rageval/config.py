@@ -98,10 +98,15 @@ class ModelConfig(Settings):
     behind other requests does not count."""
     max_attempts: int = Field(default=6, ge=1, le=100)
     """Attempts of one request; being told to wait (429) does not count as one."""
+    hedge: bool = True
+    """Send a request once more when its reply takes five times as long as usual; at most one in fifty."""
     temperature: float | None = Field(default=None, ge=0, le=2)
     """Sent only if set; reasoning models refuse it."""
     max_completion_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
     """Sent only if set."""
+    service_tier: Literal["", "flex", "priority", "default"] = ""
+    """Sent only if set. `flex` costs half and may take many minutes: raise timeout_s to 900 and deadline_s with it.
+    `priority` costs more than the price table knows, so its cost is unknown unless a price is set."""
     extra_body: dict[str, Any] = Field(default_factory=dict)
     """More request parameters, sent as they are, such as {"seed": 1}."""
     input_usd_per_mtok: float | None = Field(default=None, ge=0, le=100_000)
@@ -171,6 +176,25 @@ class RunOptions(Settings):
     """Name of the run; the id of an earlier run resumes it. Empty makes a new one from the time."""
     max_failed_share: float = Field(default=0.05, ge=0, le=1)
     """Share of answers or of judge verdicts that may fail before the run counts as incomplete."""
+    batch: bool = False
+    """Ask through the OpenAI Batch API: half the price, replies within 24 hours. A run that is stopped meanwhile
+    collects the same batches when it is started again."""
+    batch_poll_s: float = Field(default=30.0, ge=0.01, le=3600)
+    """Seconds between two looks at a batch that is under way."""
+    max_cost_usd: float | None = Field(default=None, gt=0, le=10_000_000)
+    """US dollars the whole run may spend, earlier starts included; empty for no ceiling. Nothing more is sent once
+    that much is spent, so only the requests then in flight can lie above it."""
+    retry_failed: bool = False
+    """Ask again only for what has failed in an earlier start, not for what is missing."""
+    reuse: bool = False
+    """Take answers and verdicts from earlier runs of the same output folder, where the very same request was made."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "RunOptions":
+        others = [name for name in ("max_cost_usd", "retry_failed", "reuse") if getattr(self, name)]
+        if self.batch and others:
+            raise ValueError(f"batch does not know {', '.join(others)}; leave out the one or the other")
+        return self
 
 
 class EvaluationConfig(Settings):
@@ -203,6 +227,22 @@ class EvaluationConfig(Settings):
                 raise ValueError(
                     f"the model {model.served_name!r} stands twice with different rpm, tpm or max_concurrency; its "
                     "requests share one budget, so give the same limits each time"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _fits_batches(self) -> "EvaluationConfig":
+        if not self.run.batch:
+            return self
+        for model in (*self.answers.models, *([self.judge_model] if self.judge_model else [])):
+            if model.is_local:
+                raise ValueError(
+                    f"the embedded model {model.name!r} has no Batch API; run without --batch, or name other models"
+                )
+            if model.service_tier:
+                raise ValueError(
+                    f"the model {model.name!r} has the service_tier {model.service_tier!r}, but a batch has a price of "
+                    "its own; run without --batch, or leave service_tier empty"
                 )
         return self
 

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_LONGEST_BURST_S = 0.7
+_SAFE_SHARE = 0.7
+_LONGEST_WINDOW_S = 600.0
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
@@ -19,6 +22,8 @@ class Pacer:
         if not per_minute > 0:
             raise ValueError(f"per_minute is {per_minute}; expected more than 0")
         self.per_minute = per_minute
+        self.taken = 0.0
+        """All that was ever taken; what was given back counts as taken."""
         self._burst_s = burst_s
         self._free_at = float("-inf")
 
@@ -27,8 +32,30 @@ class Pacer:
         return max(0.0, self._free_at - self._burst_s - now)
 
     def take(self, now: float, amount: float) -> None:
-        """Take the amount; a negative one gives back what had been taken too much."""
+        """Take the amount."""
+        self.taken += amount
         self._free_at = max(self._free_at, now) + amount * 60.0 / self.per_minute
+
+    def correct(self, now: float, amount: float) -> None:
+        """Take what had been taken too little, or give back (negative) what had been too much."""
+        self._free_at = max(self._free_at, now) + amount * 60.0 / self.per_minute
+
+    def mirror(self, now: float, limit: "ServerLimit", *, sent: float, taken: float) -> None:
+        """Learn from a reply how full the server's own bucket is: it may count less than was taken here.
+
+        Args:
+            now: The time.
+            limit: What the reply's headers say; ignored unless it is about the same rate.
+            sent: When the request of that reply was sent.
+            taken: The value of `taken` at that time. What was taken since may be missing in the headers.
+        """
+        if limit.debt_s is None or limit.capacity_s is None:
+            return
+        if abs(limit.per_minute - self.per_minute) > 0.01 * self.per_minute:
+            return
+        self._burst_s = min(_LONGEST_BURST_S, _SAFE_SHARE * limit.capacity_s)
+        debt_s = max(0.0, limit.debt_s - (now - sent)) + (self.taken - taken) * 60.0 / self.per_minute
+        self._free_at = min(self._free_at, now + debt_s)
 
     def retune(self, per_minute: float, now: float) -> None:
         """Change the rate; the debt that is still open is paid at the new one."""
@@ -38,11 +65,26 @@ class Pacer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ServerLimit:
+    """What a reply's headers say of one limit, seen as a bucket that refills continuously.
+
+    Attributes:
+        per_minute: The rate.
+        debt_s: Seconds until the bucket is full again; None if the server does not say.
+        capacity_s: Seconds that an empty bucket takes to fill; None if the server does not say.
+    """
+
+    per_minute: float
+    debt_s: float | None = None
+    capacity_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServerLimits:
     """What a reply's headers say of the limits; None where they say nothing usable."""
 
-    requests_per_minute: float | None = None
-    tokens_per_minute: float | None = None
+    requests: ServerLimit | None = None
+    tokens: ServerLimit | None = None
 
 
 def read_duration(text: str | None) -> float | None:
@@ -60,9 +102,7 @@ def read_limits(headers: Mapping[str, str]) -> ServerLimits:
 
     A limit whose bucket needs more than ten minutes to refill is one a day: no pace can be read from it.
     """
-    return ServerLimits(
-        requests_per_minute=_per_minute(headers, "requests"), tokens_per_minute=_per_minute(headers, "tokens")
-    )
+    return ServerLimits(requests=_limit(headers, "requests"), tokens=_limit(headers, "tokens"))
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -77,15 +117,17 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     return None
 
 
-def _per_minute(headers: Mapping[str, str], kind: str) -> float | None:
+def _limit(headers: Mapping[str, str], kind: str) -> ServerLimit | None:
     try:
         limit = float(headers[f"x-ratelimit-limit-{kind}"])
-        used = limit - float(headers.get(f"x-ratelimit-remaining-{kind}", limit))
+        remaining = float(headers.get(f"x-ratelimit-remaining-{kind}", "nan"))
     except (KeyError, ValueError):
         return None
     if not 0 < limit < float("inf"):
         return None
     reset_s = read_duration(headers.get(f"x-ratelimit-reset-{kind}"))
-    if reset_s is not None and used > 0 and reset_s * limit / used > 600:
+    if reset_s is None or not 0 <= remaining <= limit:
+        return ServerLimit(per_minute=limit)
+    if remaining < limit and reset_s * limit / (limit - remaining) > _LONGEST_WINDOW_S:
         return None
-    return limit
+    return ServerLimit(per_minute=limit, debt_s=reset_s, capacity_s=remaining * 60.0 / limit + reset_s)

@@ -84,6 +84,8 @@ class Answer:
     """Seconds of the attempt that succeeded, without waiting for limits."""
     request_fingerprint: str
     started_at: datetime
+    reused_from: str | None = None
+    """The earlier run that asked for this answer, where this run did not have to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +110,8 @@ class Score:
     cost_usd: float | None = None
     latency_s: float | None = None
     request_fingerprint: str | None = None
+    reused_from: str | None = None
+    """The earlier run that asked for this verdict, where this run did not have to."""
 
 
 @dataclass(frozen=True, kw_only=True)

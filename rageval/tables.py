@@ -29,7 +29,18 @@ _TOKENS = (
     _column("completion_tokens", _INT, "as the server reported them", null=True),
     _column("cached_tokens", _INT, "part of prompt_tokens read from the provider's cache", null=True),
     _column("reasoning_tokens", _INT, "part of completion_tokens spent on hidden reasoning", null=True),
-    _column("cost_usd", _FLOAT, "US dollars; null where price or tokens are unknown", null=True),
+    _column(
+        "cost_usd",
+        _FLOAT,
+        "US dollars of all attempts that brought a reply; null where price or tokens are unknown",
+        null=True,
+    ),
+)
+_REUSED = _column(
+    "reused_from",
+    _STRING,
+    "id of the earlier run that asked; this run then sent nothing: attempts 0, cost_usd 0, tokens and latency null",
+    null=True,
 )
 _LATENCY = _column("latency_s", _FLOAT, "seconds of the successful attempt, waiting for limits left out", null=True)
 
@@ -73,6 +84,7 @@ ANSWERS = _schema(
     _LATENCY,
     _column("request_fingerprint", _STRING, "hash of messages, model and parameters"),
     _column("started_at", pa.timestamp("us", tz="UTC"), "when the first attempt was sent"),
+    _REUSED,
 )
 SCORES = _schema(
     "scores",
@@ -92,6 +104,7 @@ SCORES = _schema(
     *_TOKENS,
     _LATENCY,
     _column("request_fingerprint", _STRING, "hash of the judge's messages, model and parameters", null=True),
+    _REUSED,
 )
 SUMMARY = _schema(
     "summary",

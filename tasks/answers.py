@@ -7,20 +7,20 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from rageval.adapters.run_store import RunStore
-from rageval.config import ModelConfig
+from rageval.config import ModelConfig, RunOptions
 from rageval.errors import RagevalError
 from rageval.records import Chunk
 from rageval.stages import answers
 
 
 @task(task_run_name="answer-{model.name}-{chunk.search_method}-{chunk.number}")
-def answer_chunk(run: RunStore, chunk: Chunk, model: ModelConfig) -> State[Any]:
+def answer_chunk(run: RunStore, chunk: Chunk, model: ModelConfig, options: RunOptions) -> State[Any]:
     """Ask one model the chunk's questions; failed requests become rows, not exceptions.
 
     Answers already stored for this run are not asked again, so a restart pays only for what is missing.
     """
     try:
-        outcome = answers.answer_chunk(run, chunk, model)
+        outcome = answers.answer_chunk(run, chunk, model, options=options)
     except RagevalError as error:
         return Failed(message=str(error), data=error)
     return Completed(message=f"{outcome.ok} answers, {outcome.failed} failed, {outcome.asked} asked now", data=outcome)

@@ -30,6 +30,8 @@ def write_report(
     """Merge what is stored into the tables, summarise it, and publish the summary; returns the manifest."""
     runs.merge(run, config, chunks)
     reason = stopped or runs.too_many_failures(run, config)
+    if config.run.retry_failed:
+        reason = reason or runs.what_is_missing(run, config, run.read("questions").num_rows)
     ended = manifest.finish(run, status="incomplete" if reason else "complete", reason=reason, timings=timings)
     page = report.write_report(run)
     create_markdown_artifact(key="rageval-summary", markdown=page.markdown, description=f"Summary of {run.run_id}")

@@ -1,13 +1,15 @@
 """A run begins and ends: its lock, its manifest, the embedded model. Context managers and steps for flows."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
 
 from prefect import get_run_logger, task
 
 from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig
-from rageval.errors import RagevalError
-from rageval.stages import manifest, models
+from rageval.errors import RagevalError, RunStoppedError
+from rageval.records import Chunk
+from rageval.stages import costs, estimate, manifest, models
 
 
 @task(task_run_name="begin-{run.run_id}")
@@ -29,8 +31,20 @@ def check_models(config: EvaluationConfig) -> None:
 
 
 def note_stop(run: RunStore, error: RagevalError) -> None:
-    """Keep in `run.json` why a run ended before its report was written."""
-    manifest.stop(run, str(error))
+    """Keep in `run.json` why a run ended before its report was written, unless the disk takes nothing more."""
+    with suppress(RunStoppedError):
+        manifest.stop(run, str(error))
+
+
+@task
+def note_estimate(run: RunStore, config: EvaluationConfig) -> None:
+    """Keep in `run.json` what the whole run is expected to take, to be compared with what it took."""
+    manifest.describe_estimate(run, estimate.estimate_whole(run, config))
+
+
+def spent_usd(run: RunStore, config: EvaluationConfig, chunks: Sequence[Chunk]) -> float:
+    """Return the dollars that earlier starts have spent, which only a run with a ceiling has to know."""
+    return costs.spent_usd(run, config, chunks) if config.run.max_cost_usd else 0.0
 
 
 def serve_models(config: EvaluationConfig) -> AbstractContextManager[models.ServedModels]:

@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from rageval.adapters.run_store import RunStore
-from rageval.config import IndexConfig, ModelConfig
+from rageval.config import IndexConfig, ModelConfig, RunOptions
 from rageval.errors import RagevalError
 from rageval.records import Chunk
 from rageval.stages import scores
@@ -22,10 +22,11 @@ def score_chunk(
     index: IndexConfig,
     metrics: Sequence[str],
     judge: ModelConfig | None,
+    options: RunOptions,
 ) -> State[Any]:
     """Score one model's answers to a chunk; scores already stored are not computed or asked again."""
     try:
-        outcome = scores.score_chunk(run, chunk, model, index=index, metrics=metrics, judge=judge)
+        outcome = scores.score_chunk(run, chunk, model, index=index, metrics=metrics, judge=judge, options=options)
     except RagevalError as error:
         return Failed(message=str(error), data=error)
     return Completed(message=f"{outcome.ok} scores, {outcome.failed} without a value", data=outcome)

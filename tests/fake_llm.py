@@ -18,6 +18,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.fake_batches import FakeBatches
+
 Body = dict[str, Any]
 VERDICT = json.dumps({"reason": "It says the same.", "label": "RELEVANT"})
 
@@ -96,6 +98,7 @@ class FakeLLM:
         self.headers_on = True
         self.retry_after_on = True
         self.models_status = 200
+        self.batches = FakeBatches(self._line_of_a_batch)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.url = ""
@@ -115,6 +118,7 @@ class FakeLLM:
         app = web.Application(client_max_size=100_000_000)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_get("/v1/models", self._models)
+        self.batches.add_routes(app)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -126,6 +130,17 @@ class FakeLLM:
         if self.models_status != 200:
             return web.json_response({"error": {"message": "no"}}, status=self.models_status)
         return web.json_response({"object": "list", "data": []})
+
+    def _line_of_a_batch(self, body: Body) -> tuple[int, Body] | None:
+        """Return status and body of the reply to one line, or None if it is to be lost."""
+        reply = self.reply(body)
+        if isinstance(reply, str):
+            reply = Reply(text=reply)
+        if reply.drop:
+            return None
+        if reply.status != 200:
+            return reply.status, {"error": {"message": reply.error, "code": reply.code}}
+        return 200, _completion(body, reply)
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()

@@ -18,6 +18,7 @@ from rageval.adapters.chat_call import Backoff, Call, ChatReply, ChatRequest, Mo
 from rageval.adapters.chat_endpoint import Endpoint, api_key, connect, endpoint_url, refused_key
 from rageval.adapters.chat_errors import RateLimitedError, TransientError
 from rageval.adapters.request_budget import RequestBudget
+from rageval.adapters.spending import Spending
 from rageval.config import ModelConfig
 from rageval.errors import RagevalError, RequestFailedError, RunStoppedError, ServiceError
 
@@ -35,6 +36,8 @@ class ChatEngine:
     def __init__(self, *, backoff_s: float = 0.5) -> None:
         self.counts: dict[str, ModelCounts] = {}
         """Progress per model and kind of request, by the label given to `submit`."""
+        self.spending = Spending()
+        """What the run has spent, over all models, answers and judgements."""
         self._backoff_s = backoff_s
         self._stopped: RagevalError | None = None
         self._endpoints: dict[tuple[str, str], Endpoint] = {}
@@ -45,9 +48,16 @@ class ChatEngine:
         self._thread = threading.Thread(target=self._loop.run_forever, name="rageval-chat", daemon=True)
         self._thread.start()
 
-    def start_run(self) -> None:
-        """Forget stops, broken keys and counts of earlier runs in this process."""
+    def start_run(self, *, max_cost_usd: float | None = None, spent_usd: float = 0.0) -> None:
+        """Forget stops, broken keys, counts and spending of earlier runs in this process.
+
+        Args:
+            max_cost_usd: The dollars at which no request is admitted any more and every `submit` is stopped, once
+                the requests in flight have ended; None for no ceiling.
+            spent_usd: What earlier starts of the run have spent of it.
+        """
         self._stopped = None
+        self.spending.start(ceiling_usd=max_cost_usd, spent_usd=spent_usd)
         self.counts.clear()
         self._call(self._forget())
 
@@ -65,6 +75,7 @@ class ChatEngine:
         counts = self.counts.setdefault(label, ModelCounts())
         counts.expected += records
         counts.done += stored
+        counts.stored += stored
 
     def submit(
         self,
@@ -94,6 +105,11 @@ class ChatEngine:
         """Cancel everything in flight; every waiting and every later caller gets the error until `start_run`."""
         self._stopped = error
         self._loop.call_soon_threadsafe(self._cancel_running, error)
+
+    def raise_if_stopped(self) -> None:
+        """Raise what the run was stopped with, if it was; for whoever waits for something else than a reply."""
+        if self._stopped:
+            raise self._stopped
 
     def close(self) -> None:
         """Cancel what is in flight and give back connections and thread; the engine cannot be used any more."""
@@ -147,7 +163,7 @@ class ChatEngine:
         name = (endpoint.url, endpoint.key, model.served_name)
         if name not in self._traffic:
             budget = RequestBudget(rpm=model.rpm, tpm=model.tpm, max_concurrency=model.max_concurrency)
-            self._traffic[name] = Traffic(endpoint=endpoint, budget=budget)
+            self._traffic[name] = Traffic(endpoint=endpoint, budget=budget, spending=self.spending)
         return self._traffic[name]
 
     async def _complete_all(

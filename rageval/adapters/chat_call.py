@@ -1,13 +1,17 @@
 """One request on its way: its attempts, what each teaches its budget, and the reply that comes of it."""
 
 import asyncio
+import json
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from statistics import median
+from typing import Any, TypeVar
 
+import httpx2
 import openai
 from tenacity import RetryCallState
 from tenacity.wait import wait_base
@@ -23,7 +27,8 @@ from rageval.adapters.chat_errors import (
 )
 from rageval.adapters.chat_replies import read_completion
 from rageval.adapters.prices import cost_usd
-from rageval.adapters.request_budget import RequestBudget
+from rageval.adapters.request_budget import RequestBudget, Ticket
+from rageval.adapters.spending import Spending
 from rageval.config import ModelConfig
 from rageval.errors import ConfigError, CredentialsError, RunStoppedError
 from rageval.fingerprint import request_fingerprint
@@ -31,6 +36,10 @@ from rageval.pacing import retry_after_s
 from rageval.prompts import Message
 from rageval.records import Usage
 
+_HEDGE_AFTER_REPLIES = 20
+_HEDGED_SHARE = 0.02
+_LATE_FACTOR = 5.0
+_EARLIEST_HEDGE_S = 0.25
 _BAD_REQUEST = (openai.BadRequestError, openai.UnprocessableEntityError)
 
 
@@ -61,6 +70,8 @@ class ChatReply:
     cost_usd: float | None = None
     latency_s: float | None = None
     started_at: datetime
+    reused_from: str | None = None
+    """The earlier run that got this reply, if it was not asked for now."""
 
 
 @dataclass(kw_only=True)
@@ -69,10 +80,27 @@ class ModelCounts:
 
     expected: int = 0
     done: int = 0
+    stored: int = 0
+    """Of those done: how many were there before and not asked for."""
     failed: int = 0
     in_flight: int = 0
     cost_usd: float = 0.0
     refusals: int = 0
+
+
+@dataclass(kw_only=True)
+class Hedging:
+    """When a reply is so late that its request is sent once more, at most for one request in fifty."""
+
+    requests: int = 0
+    sent: int = 0
+    latencies_s: deque[float] = field(default_factory=lambda: deque(maxlen=100))
+
+    def late_after_s(self) -> float | None:
+        """Return the seconds after which a reply is late: five times the recent median; None for never."""
+        if len(self.latencies_s) < _HEDGE_AFTER_REPLIES or self.sent >= 1 + self.requests * _HEDGED_SHARE:
+            return None
+        return max(_EARLIEST_HEDGE_S, _LATE_FACTOR * median(self.latencies_s))
 
 
 @dataclass(kw_only=True)
@@ -81,6 +109,8 @@ class Traffic:
 
     endpoint: Endpoint
     budget: RequestBudget
+    spending: Spending
+    hedging: Hedging = field(default_factory=Hedging)
     failures_in_a_row: int = 0
 
 
@@ -116,6 +146,8 @@ class Call:
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     paid: ChatReply | None = None
     """A reply that came but could not be used: its tokens were spent all the same."""
+    spent_usd: float | None = None
+    """What all replies of its attempts have cost, or None if that is unknown."""
     deadline: asyncio.Timeout = field(default_factory=lambda: asyncio.timeout(None))
 
     def is_exhausted(self, _: RetryCallState) -> bool:
@@ -146,24 +178,23 @@ class Call:
         budget, model = self.traffic.budget, self.model
         characters = sum(len(message["content"]) for message in self.request.messages)
         reserved = budget.estimate(characters, model.max_completion_tokens)
-        async with budget.admit(reserved, on_turn=self._stop_clock()) as sent:
+        async with budget.admit(reserved, on_turn=self._stop_clock()) as ticket:
             if self.attempts == 0:
                 self.started_at = datetime.now(UTC)
-            self.attempts += 1
             self.counts.in_flight += 1
             try:
-                reply, headers = await self._send()
+                reply, headers = await self._send_hedged(reserved)
             except (TransientError, RateLimitedError) as error:
                 self.last_error = str(error)
-                self._learn_from(error, sent)
+                self._learn_from(error, ticket)
                 raise
             except (CredentialsError, ConfigError, RunStoppedError) as error:
                 budget.breaks(error)
                 raise
             finally:
                 self.counts.in_flight -= 1
-            budget.succeeded(headers, started=sent)
             self._learn_usage(reply.usage, characters, reserved)
+            budget.succeeded(headers, ticket)
         return reply
 
     def _stop_clock(self) -> Callable[[], None]:
@@ -188,7 +219,7 @@ class Call:
                 max_completion_tokens=self.model.max_completion_tokens,
             )
 
-    def _learn_from(self, error: TransientError | RateLimitedError, sent: float) -> None:
+    def _learn_from(self, error: TransientError | RateLimitedError, ticket: Ticket) -> None:
         if isinstance(error, RateLimitedError):
             self.counts.refusals += 1
             wait_s = retry_after_s(error.headers)
@@ -199,12 +230,33 @@ class Call:
                 )
                 self.traffic.budget.breaks(stopped)
                 raise stopped
-            self.traffic.budget.refused(error.headers, started=sent, retry_after=wait_s)
+            self.traffic.budget.refused(error.headers, ticket, retry_after=wait_s)
         elif isinstance(error, FormatRefusedError):
             self.format_refused = True
         else:
             self.faults += 1
-            self.traffic.budget.slowed(started=sent)
+            self.traffic.budget.failed(ticket)
+
+    async def _send_hedged(self, reserved: float) -> tuple[ChatReply, Mapping[str, str]]:
+        """Send the request, and once more if its reply is far later than usual; the first good reply counts."""
+        late_after_s = self.traffic.hedging.late_after_s() if self.model.hedge else None
+        if late_after_s is None:
+            return await self._send()
+        first = asyncio.create_task(self._send())
+        racing = {first}
+        try:
+            await asyncio.wait(racing, timeout=late_after_s)
+            if not first.done():
+                self.traffic.hedging.sent += 1
+                racing.add(asyncio.create_task(self._send_again(reserved)))
+            return await _first_good(racing)
+        finally:
+            for task in racing:
+                task.cancel()
+
+    async def _send_again(self, reserved: float) -> tuple[ChatReply, Mapping[str, str]]:
+        async with self.traffic.budget.admit(reserved):
+            return await self._send()
 
     async def _send(self) -> tuple[ChatReply, Mapping[str, str]]:
         endpoint, wanted = self.traffic.endpoint, self.request.response_format
@@ -229,22 +281,45 @@ class Call:
 
     async def _post(self, body: Mapping[str, Any]) -> tuple[ChatReply, Mapping[str, str]]:
         started = time.monotonic()
-        async with asyncio.timeout(self.model.timeout_s):
-            raw = await self.traffic.endpoint.client.chat.completions.with_raw_response.create(
-                model=self.model.served_name,
-                messages=list(self.request.messages),  # type: ignore[arg-type]  # plain dicts are what it sends
-                extra_body=dict(body),
+        self.attempts += 1
+        self.traffic.hedging.requests += 1
+        async with self.traffic.spending.request(), asyncio.timeout(self.model.timeout_s):
+            # Not `chat.completions.create`: checking the request's and the reply's types takes a third of its time.
+            response = await self.traffic.endpoint.client.post(
+                "/chat/completions",
+                cast_to=httpx2.Response,
+                body={"model": self.model.served_name, "messages": list(self.request.messages), **body},
             )
-            completion = read_completion(raw.parse())
+            completion = read_completion(json.loads(response.content))
+            price_usd = cost_usd(self.model, completion.usage)
+            self.traffic.spending.add(price_usd)
+            if price_usd is not None:
+                self.spent_usd = price_usd + (self.spent_usd or 0.0)
         latency_s = time.monotonic() - started
+        self.traffic.hedging.latencies_s.append(latency_s)
         reply = ChatReply(
             text=completion.text,
             error=None,
             attempts=self.attempts,
             finish_reason=completion.finish_reason,
             usage=completion.usage,
-            cost_usd=cost_usd(self.model, completion.usage),
+            cost_usd=self.spent_usd,
             latency_s=latency_s,
             started_at=self.started_at,
         )
-        return reply, raw.headers
+        return reply, response.headers
+
+
+_Result = TypeVar("_Result")
+
+
+async def _first_good(tasks: set["asyncio.Task[_Result]"]) -> _Result:
+    """Return the result of the first task that has one, or raise the error of the last to fail."""
+    running = set(tasks)
+    while True:
+        done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            if task.exception() is None or not (running or len(done) > 1):
+                return task.result()
+        if not running:
+            return done.pop().result()

@@ -29,7 +29,12 @@ class Endpoint:
 
     def redact(self, text: str) -> str:
         """Return the text without the key, which a server may have repeated in an error."""
-        return text if self.key == NO_KEY else text.replace(self.key, "[key]")
+        return without_key(text, self.key)
+
+
+def without_key(text: str, key: str) -> str:
+    """Return the text with a placeholder for the key."""
+    return text if key == NO_KEY else text.replace(key, "[key]")
 
 
 def connect(url: str, key: str) -> Endpoint:
@@ -49,6 +54,8 @@ def request_parameters(model: ModelConfig) -> dict[str, Any]:
         parameters["temperature"] = model.temperature
     if model.max_completion_tokens is not None:
         parameters["max_completion_tokens"] = model.max_completion_tokens
+    if model.service_tier:
+        parameters["service_tier"] = model.service_tier
     return parameters
 
 

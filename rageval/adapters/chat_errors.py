@@ -100,6 +100,10 @@ def describe(error: openai.APIStatusError, redact: Redact) -> str:
     """Return the server's own words about an error, without the key and cut to a sane length."""
     body = error.body
     message = body.get("message") if isinstance(body, dict) else None
-    text = message if isinstance(message, str) else error.message
+    return quoted(message if isinstance(message, str) else error.message, redact)
+
+
+def quoted(text: str, redact: Redact) -> str:
+    """Return a server's words on one line, without the key and cut to a sane length."""
     printable = text.encode("utf-8", "replace").decode()
     return redact(" ".join(printable.split()))[:_MESSAGE_LIMIT]

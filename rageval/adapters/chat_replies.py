@@ -19,19 +19,21 @@ class Completion:
 
 
 def read_completion(body: Any) -> Completion:
-    """Return what is used of a chat completion as the SDK parsed it, which is without any check.
+    """Return what is used of a chat completion, given as decoded JSON of any shape.
 
     Raises:
         TransientError: If it does not have the shape of one.
     """
-    choices = getattr(body, "choices", None)
-    usage = _usage(getattr(body, "usage", None))
+    choices = _get(body, "choices")
+    usage = _usage(_get(body, "usage"))
     if not choices:
+        if not isinstance(body, dict):
+            raise TransientError(NOT_A_COMPLETION)
         return Completion(text=None, finish_reason=None, usage=usage)
-    message = getattr(choices[0], "message", None) if isinstance(choices, list) else None
-    text = getattr(message, "content", None)
-    finish_reason = getattr(choices[0], "finish_reason", None) if message else None
-    if message is None or not isinstance(text, str | None) or not isinstance(finish_reason, str | None):
+    choice = choices[0] if isinstance(choices, list) else None
+    message, finish_reason = _get(choice, "message"), _get(choice, "finish_reason")
+    text = _get(message, "content")
+    if not isinstance(message, dict) or not isinstance(text, str | None) or not isinstance(finish_reason, str | None):
         raise TransientError(NOT_A_COMPLETION)
     return Completion(text=storable(text) if text else text, finish_reason=finish_reason, usage=usage)
 
@@ -42,8 +44,7 @@ def storable(text: str) -> str:
 
 
 def _usage(usage: Any) -> Usage:
-    prompt = getattr(usage, "prompt_tokens_details", None)
-    completion = getattr(usage, "completion_tokens_details", None)
+    prompt, completion = _get(usage, "prompt_tokens_details"), _get(usage, "completion_tokens_details")
     return Usage(
         prompt_tokens=_count(usage, "prompt_tokens"),
         completion_tokens=_count(usage, "completion_tokens"),
@@ -53,5 +54,9 @@ def _usage(usage: Any) -> Usage:
 
 
 def _count(holder: Any, name: str) -> int | None:
-    value = getattr(holder, name, None)
+    value = _get(holder, name)
     return value if isinstance(value, int) and 0 <= value <= _LARGEST else None
+
+
+def _get(holder: Any, name: str) -> Any:
+    return holder.get(name) if isinstance(holder, dict) else None

@@ -4,15 +4,25 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
+from rageval.concurrency import AdaptiveConcurrency
 from rageval.errors import RagevalError
-from rageval.pacing import Pacer, read_limits
+from rageval.pacing import Pacer, ServerLimit, read_limits
 
-_START_CONCURRENCY = 8
 _CHARS_PER_TOKEN = 4.0
 _COMPLETION_TOKENS = 200.0
 _LEARNING_RATE = 0.1
 _REFUSED_WAIT_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ticket:
+    """The admission of one request: when it was sent, and what the pacers had handed out by then."""
+
+    sent: float
+    requests_taken: float
+    tokens_taken: float
 
 
 class RequestBudget:
@@ -38,11 +48,9 @@ class RequestBudget:
         self._fixed = (rpm is not None, tpm is not None)
         self._requests = Pacer(rpm) if rpm else None
         self._tokens = Pacer(tpm) if tpm else None
-        self._ceiling = max_concurrency
-        self._allowed = float(min(_START_CONCURRENCY, max_concurrency))
-        self._slow_start = True
-        self._last_decrease = float("-inf")
+        self._concurrency = AdaptiveConcurrency(max_concurrency)
         self._refusals_in_a_row = 0
+        self._last_refusal = float("-inf")
         self._paused_until = float("-inf")
         self._chars_per_token = _CHARS_PER_TOKEN
         self._completion_tokens = _COMPLETION_TOKENS
@@ -54,8 +62,8 @@ class RequestBudget:
         return characters / self._chars_per_token + (max_completion_tokens or self._completion_tokens)
 
     @asynccontextmanager
-    async def admit(self, tokens: float, on_turn: Callable[[], None] = lambda: None) -> AsyncIterator[float]:
-        """Wait until a request of so many tokens may be sent, and hold its slot; yields the time of sending.
+    async def admit(self, tokens: float, on_turn: Callable[[], None] = lambda: None) -> AsyncIterator[Ticket]:
+        """Wait until a request of so many tokens may be sent, and hold its slot while the block runs.
 
         `on_turn` is called when it is first in the queue: from then on it waits for the limits alone.
         """
@@ -68,21 +76,23 @@ class RequestBudget:
             if self._tokens:
                 self._tokens.take(now, tokens)
             self.in_flight += 1
+            ticket = Ticket(
+                sent=now,
+                requests_taken=self._requests.taken if self._requests else 0.0,
+                tokens_taken=self._tokens.taken if self._tokens else 0.0,
+            )
         try:
-            yield now
+            yield ticket
         finally:
             self.in_flight -= 1
             self._changed.set()
 
-    def succeeded(self, headers: Mapping[str, str], *, started: float) -> None:
-        """Learn from a reply: the server's limits, and that there may be room for one more at once."""
+    def succeeded(self, headers: Mapping[str, str], ticket: Ticket) -> None:
+        """Learn from a reply: the server's limits, and whether there is room for more at once."""
         self._refusals_in_a_row = 0
-        self._learn_limits(headers)
-        if started < self._last_decrease:
-            return
-        if self.in_flight >= int(self._allowed):
-            self._allowed = min(self._ceiling, self._allowed + (1 if self._slow_start else 1 / self._allowed))
-            self._changed.set()
+        self._learn_limits(headers, ticket)
+        self._concurrency.succeeded(self._clock(), started=ticket.sent, in_flight=self.in_flight)
+        self._changed.set()
 
     def used(
         self, *, characters: int, reserved: float, prompt: int, completion: int, max_completion_tokens: int | None
@@ -97,26 +107,24 @@ class RequestBudget:
         self._completion_tokens += _LEARNING_RATE * (completion - self._completion_tokens)
         if self._tokens:
             counted = prompt + (max_completion_tokens or completion)
-            self._tokens.take(self._clock(), counted - reserved)
+            self._tokens.correct(self._clock(), counted - reserved)
             self._changed.set()
 
-    def refused(self, headers: Mapping[str, str], *, started: float, retry_after: float | None) -> None:
+    def refused(self, headers: Mapping[str, str], ticket: Ticket, *, retry_after: float | None) -> None:
         """Pause everything for as long as the server asked (429), or for a growing while if it did not say."""
-        self._learn_limits(headers)
+        self._learn_limits(headers, ticket)
+        now = self._clock()
         if not retry_after:  # 0 would be asking again at once what was refused just now
-            if started >= self._last_decrease:
+            if ticket.sent >= self._last_refusal:
                 self._refusals_in_a_row += 1
             retry_after = min(30.0, _REFUSED_WAIT_S * 2.0 ** (self._refusals_in_a_row - 1))
-        self._paused_until = max(self._paused_until, self._clock() + retry_after)
-        self.slowed(started=started)
+        self._last_refusal = now
+        self._paused_until = max(self._paused_until, now + retry_after)
+        self._concurrency.halve(now, started=ticket.sent)
 
-    def slowed(self, *, started: float) -> None:
-        """Halve the concurrency after a refusal, a server error or a time-out, once for all that ran together."""
-        if started < self._last_decrease:
-            return
-        self._slow_start = False
-        self._last_decrease = self._clock()
-        self._allowed = max(1.0, self._allowed / 2)
+    def failed(self, ticket: Ticket) -> None:
+        """Learn from a server error, a lost connection or a time-out."""
+        self._concurrency.failed(self._clock(), started=ticket.sent)
 
     def breaks(self, error: RagevalError) -> None:
         """End every request of this budget that has not been sent."""
@@ -128,7 +136,7 @@ class RequestBudget:
             if self.broken:
                 raise self.broken
             self._changed.clear()
-            if self.in_flight >= int(self._allowed):
+            if self.in_flight >= self._concurrency.allowed:
                 await self._changed.wait()
                 continue
             delay = self._delay()
@@ -145,18 +153,21 @@ class RequestBudget:
         pacers = [pacer.delay(now) for pacer in (self._requests, self._tokens) if pacer]
         return max(self._paused_until - now, *pacers, 0.0)
 
-    def _learn_limits(self, headers: Mapping[str, str]) -> None:
+    def _learn_limits(self, headers: Mapping[str, str], ticket: Ticket) -> None:
         limits = read_limits(headers)
         rpm_fixed, tpm_fixed = self._fixed
-        if limits.requests_per_minute and not rpm_fixed:
-            self._requests = self._tuned(self._requests, limits.requests_per_minute)
-        if limits.tokens_per_minute and not tpm_fixed:
-            self._tokens = self._tuned(self._tokens, limits.tokens_per_minute)
+        self._requests = self._learn(self._requests, limits.requests, ticket.sent, ticket.requests_taken, rpm_fixed)
+        self._tokens = self._learn(self._tokens, limits.tokens, ticket.sent, ticket.tokens_taken, tpm_fixed)
 
-    def _tuned(self, pacer: Pacer | None, per_minute: float) -> Pacer:
+    def _learn(
+        self, pacer: Pacer | None, limit: ServerLimit | None, sent: float, taken: float, fixed: bool
+    ) -> Pacer | None:
+        if limit is None:
+            return pacer
+        now = self._clock()
         if pacer is None:
-            return Pacer(per_minute)
-        if pacer.per_minute != per_minute:
-            pacer.retune(per_minute, self._clock())
-            self._changed.set()
+            return Pacer(limit.per_minute)
+        elif pacer.per_minute != limit.per_minute and not fixed:
+            pacer.retune(limit.per_minute, now)
+        pacer.mirror(now, limit, sent=sent, taken=taken)
         return pacer

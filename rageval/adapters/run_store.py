@@ -13,7 +13,6 @@ and journal beats part beats table. Every file but the journal is written under 
 import contextlib
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,8 +25,9 @@ import filelock
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from rageval.adapters import run_repair
+from rageval.adapters.run_files import read_parquet, replacing, write_parquet, writing
 from rageval.errors import ConfigError, DataError, RunLockedError
 from rageval.records import Answer, Chunk, Score
 from rageval.tables import SCHEMAS, to_row
@@ -42,14 +42,21 @@ class Journal:
     """Appends finished records of one chunk, one JSON line each, so that a kill loses none of them."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab", buffering=0)
+        self._folder = path.parent
+        with writing(self._folder):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("ab", buffering=0)
 
     def append(self, record: Answer | Score) -> None:
-        """Write a record; it is safe from the death of this process when this returns."""
+        """Write a record; it is safe from the death of this process when this returns.
+
+        Raises:
+            RunStoppedError: If it cannot be written.
+        """
         line = memoryview(orjson.dumps(to_row(record)) + b"\n")
-        while line:  # a disk that fills up takes a part, and refuses the rest with an error
-            line = line[self._file.write(line) :]
+        with writing(self._folder):
+            while line:  # a disk that fills up takes a part, and refuses the rest with an error
+                line = line[self._file.write(line) :]
 
     def close(self) -> None:
         """Close the file; the records stay."""
@@ -109,17 +116,7 @@ class RunStore:
 
         What stood in a damaged file counts as missing from then on, so it is computed or asked again.
         """
-        notes = []
-        for leftover in self.path.rglob(".*.tmp"):
-            leftover.unlink(missing_ok=True)
-            notes.append(f"removed the half-written file {leftover.relative_to(self.path)}")
-        for path in sorted(self.path.rglob("*.parquet")):
-            try:
-                pq.ParquetFile(path).close()
-            except (pa.ArrowInvalid, OSError) as error:
-                path.replace(path.with_name(path.name + ".damaged"))
-                notes.append(f"set the damaged file {path.relative_to(self.path)} aside as *.damaged: {error}")
-        return notes
+        return run_repair.repair(self.path, _read_line)
 
     def has(self, table: str) -> bool:
         """Return whether the table has been written."""
@@ -131,7 +128,7 @@ class RunStore:
 
     def write(self, table: str, rows: pa.Table) -> None:
         """Replace a table as a whole."""
-        _write_parquet(self._table_path(table), [rows], SCHEMAS[table])
+        write_parquet(self._table_path(table), [rows], SCHEMAS[table])
 
     def read(self, table: str) -> pa.Table:
         """Return a table.
@@ -141,7 +138,7 @@ class RunStore:
         """
         path = self._table_path(table)
         try:
-            return pq.read_table(path)
+            return read_parquet(path)
         except FileNotFoundError:
             raise DataError(f"{path} does not exist; is {self.folder} the folder of a run that got this far?") from None
         except (pa.ArrowInvalid, OSError) as error:
@@ -167,7 +164,7 @@ class RunStore:
 
     def write_text(self, name: str, text: str) -> None:
         """Replace a text file as a whole."""
-        with _replacing(self.path / name) as temporary:
+        with replacing(self.path / name) as temporary:
             temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
     def journal(self, table: ChunkTable, model: str, chunk: Chunk) -> Journal:
@@ -189,7 +186,7 @@ class RunStore:
         """Turn everything stored for a chunk into its part, in this order, and end its journal."""
         rows = self.stored(table, model, chunk)
         part = pa.Table.from_pylist([rows[key] for key in order if key in rows], schema=SCHEMAS[table])
-        _write_parquet(self._part_path(table, model, chunk), [part], SCHEMAS[table])
+        write_parquet(self._part_path(table, model, chunk), [part], SCHEMAS[table])
         self._journal_path(table, model, chunk).unlink(missing_ok=True)
 
     def merge_chunks(self, table: ChunkTable, chunks: Iterable[tuple[str, Chunk]]) -> None:
@@ -201,7 +198,7 @@ class RunStore:
             pa.Table.from_pylist(list(self.stored(table, model, chunk).values()), schema=SCHEMAS[table])
             for model, chunk in chunks
         )
-        _write_parquet(self._table_path(table), parts, SCHEMAS[table])
+        write_parquet(self._table_path(table), parts, SCHEMAS[table])
         for model, chunk in chunks:
             self._part_path(table, model, chunk).unlink(missing_ok=True)
             self._journal_path(table, model, chunk).unlink(missing_ok=True)
@@ -237,23 +234,28 @@ class RunStore:
         path = self._part_path(table, model, chunk)
         if not path.exists():
             return []
-        rows: list[Row] = pq.read_table(path).to_pylist()
+        try:
+            rows: list[Row] = read_parquet(path).to_pylist()
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(f"{path} cannot be read ({error}); start the run again, which sets it aside") from error
         return rows
 
     def _journal_rows(self, table: ChunkTable, model: str, chunk: Chunk) -> list[Row]:
         path = self._journal_path(table, model, chunk)
-        rows = []
-        for line in path.read_bytes().splitlines() if path.exists() else ():
-            # The line that a kill cut short is the one thing in here that may be unreadable.
-            with contextlib.suppress(ValueError):
-                rows.append(_from_journal(orjson.loads(line)))
-        return rows
+        lines = path.read_bytes().split(b"\n") if path.exists() else []
+        return [row for line in lines if (row := _read_line(table, line)) is not None]
 
 
-def _from_journal(row: Row) -> Row:
-    if "started_at" in row:
-        row["started_at"] = datetime.fromisoformat(row["started_at"])
-    return row
+def _read_line(table: str, line: bytes) -> Row | None:
+    """Return a journal's record, or None for the line that a kill cut short or that is damaged."""
+    try:
+        row: Row = orjson.loads(line)
+        if "started_at" in row:
+            row["started_at"] = datetime.fromisoformat(row["started_at"])
+        pa.Table.from_pylist([row], schema=SCHEMAS[table])
+    except (ValueError, TypeError, AttributeError, pa.ArrowException):
+        return None
+    return row if row.keys() >= {field.name for field in SCHEMAS[table] if not field.nullable} else None
 
 
 def _key(table: ChunkTable, row: Row) -> Key:
@@ -270,24 +272,4 @@ def _chunk_name(model: str, chunk: Chunk) -> str:
 def _merged(path: Path, changed: int) -> pa.Table:
     """Read a merged table once, until it changes."""
     del changed  # part of the cache's key
-    return pq.read_table(path)
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path whose content replaces `path` at the end, or nothing does."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _write_parquet(path: Path, parts: Iterable[pa.Table], schema: pa.Schema) -> None:
-    with _replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-        for part in parts:
-            writer.write_table(part.cast(schema))
+    return read_parquet(path)

@@ -9,6 +9,7 @@ import pyarrow as pa
 from rageval.report.formats import fact, printable
 from rageval.report.headline import headline
 from rageval.report.pivot import cost_rows, retrieval_rows, summary_rows
+from rageval.report.spending import spending_rows
 
 _SPECIAL = re.compile(r"([\\`*\[\]|~])")
 
@@ -18,7 +19,8 @@ def render_markdown(summary: pa.Table, manifest: Mapping[str, Any]) -> str:
 
     Args:
         summary: Table `tables.SUMMARY`.
-        manifest: The content of run.json; `run_id`, `status`, `totals` and `notes` are read, all optional.
+        manifest: The content of run.json; `run_id`, `status`, `totals`, `estimate`, `actual` and `notes` are read, all
+            optional.
     """
     totals = manifest.get("totals") or {}
     parts = [
@@ -27,6 +29,7 @@ def render_markdown(summary: pa.Table, manifest: Mapping[str, Any]) -> str:
         _section("Answers", summary_rows(summary)),
         _section("Retrieval", retrieval_rows(summary)),
         _section("Latency, tokens and cost", cost_rows(summary)),
+        _section("Actual of estimated", spending_rows(manifest)),
         _section("Totals", [{"total": name, "value": fact(name, value)} for name, value in totals.items()]),
         _list("Notes", [str(note) for note in manifest.get("notes") or []]),
         "Cells read: mean [95 % interval, clustered by document] values / questions asked.",

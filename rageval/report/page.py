@@ -23,6 +23,7 @@ from rageval.report import formats, plots
 from rageval.report.failures import failures
 from rageval.report.headline import headline
 from rageval.report.pivot import cell, configurations, cost_rows, quality_metrics
+from rageval.report.spending import spending_rows
 from rageval.report.summary import label_counts
 from rageval.report.worst import worst_answers
 
@@ -37,6 +38,9 @@ SEGMENTS: Mapping[str, str] = {
 """Colour of each label, and of each status without a label."""
 
 
+_SHOWN_ELSEWHERE = {"config", "notes", "totals", "estimate", "actual"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReportData:
     """Everything that a run has written."""
@@ -49,7 +53,8 @@ class ReportData:
     summary: pa.Table
     manifest: Mapping[str, Any]
     """The content of run.json. `run_id`, `status`, `reason`, `started_at`, `finished_at`, `totals`, `starts`,
-    `notes` and `config` have their places on the page; everything else is listed. All are optional."""
+    `notes`, `estimate`, `actual` and `config` have their places on the page; everything else is listed. All are
+    optional."""
 
 
 def render_page(run: ReportData) -> str:
@@ -69,6 +74,7 @@ def render_page(run: ReportData) -> str:
             quality_metrics=quality_metrics,
             costs=cost_rows(run.summary),
             judge_costs=_judge_costs(run.scores),
+            spending=spending_rows(run.manifest),
             cosine_plots=_cosine_plots(run.scores),
             labels=list(_labels(run.scores)),
             rank_plots=_rank_plots(run.retrieval),
@@ -77,7 +83,7 @@ def render_page(run: ReportData) -> str:
                 run.documents, run.questions, run.retrieval, run.answers, run.scores, limit=WORST_PER_MODEL
             ),
             config=yaml.safe_dump(run.manifest.get("config") or {}, sort_keys=False, allow_unicode=True),
-            provenance=_facts({k: v for k, v in run.manifest.items() if k not in ("config", "notes", "totals")}),
+            provenance=_facts({name: value for name, value in run.manifest.items() if name not in _SHOWN_ELSEWHERE}),
         )
     )
 

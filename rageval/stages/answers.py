@@ -2,12 +2,14 @@
 
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.chat_call import ChatReply, ChatRequest
+from rageval.adapters.earlier_runs import earlier_runs
 from rageval.adapters.run_store import RunStore
-from rageval.config import ModelConfig
+from rageval.config import ModelConfig, RunOptions
 from rageval.prompts import answer_messages
 from rageval.records import Answer, Chunk, Question
-from rageval.stages.chunks import ChunkOutcome
+from rageval.stages.chunks import Ask, ChunkOutcome
 from rageval.stages.inputs import read_inputs
+from rageval.stages.reuse import reusing
 
 
 def answers_label(model: ModelConfig) -> str:
@@ -15,31 +17,55 @@ def answers_label(model: ModelConfig) -> str:
     return f"answers of {model.name}"
 
 
-def answer_chunk(run: RunStore, chunk: Chunk, model: ModelConfig) -> ChunkOutcome:
+def answer_chunk(
+    run: RunStore,
+    chunk: Chunk,
+    model: ModelConfig,
+    ask: Ask | None = None,
+    options: RunOptions = RunOptions(),  # noqa: B008 - it is frozen
+) -> ChunkOutcome:
     """Ask the model those questions of the chunk that have no answer yet; failed requests become rows.
+
+    Args:
+        run: The run, with its retrieval stored.
+        chunk: What to ask.
+        model: Whom to ask.
+        ask: How; None for the request engine.
+        options: Whether only what has failed is asked again, and whether earlier runs are looked into first.
 
     Raises:
         RagevalError: If the run has to end, see `ChatEngine.submit`. What was answered until then is stored.
     """
-    inputs = read_inputs(run)
-    questions = inputs.of_chunk(chunk)
-    stored = run.stored("answers", model.name, chunk)
-    answered = {key for key, row in stored.items() if row["status"] == "ok"}
-    pending = [
-        (question, ChatRequest(messages=answer_messages(question.question, contexts)))
-        for question, contexts in zip(questions, inputs.contexts(chunk), strict=True)
-        if (question.question_id,) not in answered
-    ]
+    questions = read_inputs(run).of_chunk(chunk)
+    pending = pending_answers(run, chunk, model, only_failed=options.retry_failed)
     chat_engine().expect(answers_label(model), 0, stored=len(questions) - len(pending))
     if pending:
-        _ask(run, chunk, model, pending)
+        ask = ask or chat_engine().submit
+        _ask(run, chunk, model, pending, reusing(ask, earlier_runs(run)) if options.reuse else ask)
         run.finish_chunk("answers", model.name, chunk, [(question.question_id,) for question in questions])
     rows = run.stored("answers", model.name, chunk).values()
     ok = sum(row["status"] == "ok" for row in rows)
     return ChunkOutcome(asked=len(pending), ok=ok, failed=len(questions) - ok)
 
 
-def _ask(run: RunStore, chunk: Chunk, model: ModelConfig, pending: list[tuple[Question, ChatRequest]]) -> None:
+def pending_answers(
+    run: RunStore, chunk: Chunk, model: ModelConfig, *, only_failed: bool = False
+) -> list[tuple[Question, ChatRequest]]:
+    """Return what `answer_chunk` would ask now, in its order."""
+    inputs = read_inputs(run)
+    stored = run.stored("answers", model.name, chunk)
+    status = {key: row["status"] for key, row in stored.items()}
+    wanted = {"failed"} if only_failed else {"failed", None}
+    return [
+        (question, ChatRequest(messages=answer_messages(question.question, contexts)))
+        for question, contexts in zip(inputs.of_chunk(chunk), inputs.contexts(chunk), strict=True)
+        if status.get((question.question_id,)) in wanted
+    ]
+
+
+def _ask(
+    run: RunStore, chunk: Chunk, model: ModelConfig, pending: list[tuple[Question, ChatRequest]], ask: Ask
+) -> None:
     journal = run.journal("answers", model.name, chunk)
 
     def store(position: int, reply: ChatReply) -> None:
@@ -47,7 +73,7 @@ def _ask(run: RunStore, chunk: Chunk, model: ModelConfig, pending: list[tuple[Qu
         journal.append(_answer(question, chunk, model, request, reply))
 
     try:
-        chat_engine().submit([request for _, request in pending], model, store, label=answers_label(model)).result()
+        ask([request for _, request in pending], model, store, label=answers_label(model)).result()
     finally:
         journal.close()
 
@@ -67,4 +93,5 @@ def _answer(question: Question, chunk: Chunk, model: ModelConfig, request: ChatR
         latency_s=reply.latency_s,
         request_fingerprint=request.fingerprint(model),
         started_at=reply.started_at,
+        reused_from=reply.reused_from,
     )

@@ -1,9 +1,27 @@
 """The questions of a run -> the chunks that tasks work on, and what came of a chunk."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Protocol
 
+from rageval.adapters.chat_call import ChatReply, ChatRequest
+from rageval.config import ModelConfig
 from rageval.records import Chunk, SearchMethod
+
+
+class Ask(Protocol):
+    """How a chunk's requests get their replies: `ChatEngine.submit`, or the results of a batch."""
+
+    def __call__(
+        self,
+        requests: Sequence[ChatRequest],
+        model: ModelConfig,
+        on_reply: Callable[[int, ChatReply], None],
+        *,
+        label: str,
+    ) -> Future[None]:
+        """Call `on_reply` once for each request with its position; see `ChatEngine.submit`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,19 +1,25 @@
 """What a run would take: calls, tokens, dollars and minutes per model, before anything is sent."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from rageval.adapters.corpus import load_corpus
-from rageval.adapters.prices import cost_usd
+from rageval.adapters.prices import Tier, cost_usd
+from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig, ModelConfig
+from rageval.errors import ConfigError
 from rageval.prompts import (
     Message,
     answer_messages,
     judge_with_reference_messages,
     judge_without_reference_messages,
 )
-from rageval.records import Document, Usage
+from rageval.records import Document, Question, Usage
+from rageval.stages.chunks import plan_chunks
+from rageval.stages.inputs import read_documents, read_questions
 from rageval.stages.scores import WITH_REFERENCE, judge_metrics
 
 _CHARS_PER_TOKEN = 4.0
@@ -32,22 +38,89 @@ class Estimate:
     prompt_tokens: int
     completion_tokens: int
     cost_usd: float | None
+    """As the run is configured: live, flex or batch."""
+    live_usd: float | None
+    flex_usd: float | None
+    batch_usd: float | None
     minutes: float
-    """Under the configured limits and concurrency, at two seconds a call."""
+    """Under the configured limits and concurrency, at two seconds a call; a batch takes as long as it takes."""
 
 
 def estimate_run(config: EvaluationConfig) -> list[Estimate]:
-    """Return what each model would be asked. Contexts count as documents of the mean length.
+    """Return what each model would be asked; of a run that was started before, what is missing or failed.
 
     Raises:
         DataError: If documents or ground truth cannot be used.
     """
     corpus = load_corpus(config.data)
-    typical = _typical(corpus.documents)
-    question = max((q.question for q in corpus.questions), key=len, default="")
-    calls = len(corpus.questions) * len(config.answer_search)
+    stored: Mapping[tuple[str, str], int] = {}
+    if config.run.run_id:
+        stored = _stored(RunStore(str(Path(config.run.output) / config.run.run_id)), config)
+    return _estimates(config, corpus.documents, corpus.questions, stored)
+
+
+def estimate_whole(run: RunStore, config: EvaluationConfig) -> list[dict[str, Any]]:
+    """Return what each model is to be asked in the whole run, whose documents and questions are stored."""
+    estimates = _estimates(config, list(read_documents(run).values()), read_questions(run), {})
+    kept = ("model", "role", "calls", "prompt_tokens", "completion_tokens", "cost_usd")
+    return [{name: asdict(row)[name] for name in kept} for row in estimates]
+
+
+def check_prices(config: EvaluationConfig) -> None:
+    """Make sure that what a run with a ceiling spends can be known.
+
+    Raises:
+        ConfigError: If it has a ceiling, and the price of any of its models is unknown.
+    """
+    if config.run.max_cost_usd is None:
+        return
+    for model in (*config.answers.models, *([config.judge_model] if config.judge_model else [])):
+        if cost_usd(model, Usage(prompt_tokens=1, completion_tokens=1), tier=_tier(config)) is None:
+            raise ConfigError(
+                f"run.max_cost_usd needs the price of every model, and that of {model.name!r} is unknown; give its "
+                "input_usd_per_mtok and output_usd_per_mtok, or leave --max-cost-usd out"
+            )
+
+
+def _tier(config: EvaluationConfig) -> Tier | None:
+    return "batch" if config.run.batch else None
+
+
+def _stored(run: RunStore, config: EvaluationConfig) -> Mapping[tuple[str, str], int]:
+    """Return how many answers and verdicts need not be asked for, by model and role."""
+    if not run.has("questions"):
+        return {}
+    counts: dict[tuple[str, str], int] = {}
+    judge = config.judge_model.name if config.judge_model else ""
+    chunks = plan_chunks(run.read("questions").num_rows, config.answers.chunk_size, config.answer_search)
+    for model in config.answers.models:
+        for chunk in chunks:
+            answers = run.stored("answers", model.name, chunk).values()
+            scores = run.stored("scores", model.name, chunk).values()
+            verdicts = [row for row in scores if row["judge_model"] and row["status"] in ("ok", "unscored")]
+            for key, found in (
+                ((model.name, "answers"), sum(row["status"] == "ok" for row in answers)),
+                ((judge, "verdicts"), len(verdicts)),
+            ):
+                counts[key] = counts.get(key, 0) + found
+    return counts
+
+
+def _estimates(
+    config: EvaluationConfig,
+    documents: Sequence[Document],
+    questions: Sequence[Question],
+    stored: Mapping[tuple[str, str], int],
+) -> list[Estimate]:
+    """Estimate from texts of the mean length."""
+    typical = _typical(documents)
+    question = "x" * round(fmean(len(row.question) for row in questions)) if questions else ""
+    calls = len(questions) * len(config.answer_search)
     answer = answer_messages(question, [typical] * config.retrieval.top_k)
-    rows = [_estimate(model, "answers", calls, [answer], _ANSWER_TOKENS) for model in config.answers.models]
+    rows = [
+        _estimate(config, model, "answers", calls - stored.get((model.name, "answers"), 0), [answer], _ANSWER_TOKENS)
+        for model in config.answers.models
+    ]
     judge, metrics = config.judge_model, judge_metrics(config.judge)
     if judge:
         text = "x" * int(_ANSWER_TOKENS * _CHARS_PER_TOKEN)
@@ -57,7 +130,8 @@ def estimate_run(config: EvaluationConfig) -> list[Estimate]:
             else judge_without_reference_messages(question, text)
             for metric in metrics
         ]
-        rows.append(_estimate(judge, "verdicts", calls * len(config.answers.models), prompts, _VERDICT_TOKENS))
+        calls = calls * len(config.answers.models) * len(metrics) - stored.get((judge.name, "verdicts"), 0)
+        rows.append(_estimate(config, judge, "verdicts", calls, prompts, _VERDICT_TOKENS))
     return rows
 
 
@@ -72,25 +146,41 @@ def _typical(documents: Sequence[Document]) -> Document:
 
 
 def _estimate(
-    model: ModelConfig, role: str, subjects: int, prompts: Sequence[Sequence[Message]], completion: int
+    config: EvaluationConfig,
+    model: ModelConfig,
+    role: str,
+    calls: int,
+    prompts: Sequence[Sequence[Message]],
+    completion: int,
 ) -> Estimate:
-    """Estimate one call per subject and prompt."""
+    """Estimate so many calls, evenly spread over the prompts."""
     completion = min(completion, model.max_completion_tokens or completion)
-    characters = sum(len(message["content"]) for prompt in prompts for message in prompt)
-    calls = subjects * len(prompts)
-    prompt_tokens = round(subjects * characters / _CHARS_PER_TOKEN)
-    usage = Usage(prompt_tokens=prompt_tokens, completion_tokens=calls * completion)
-    seconds = [calls * _LATENCY_S / min(model.max_concurrency, 2 if model.is_local else model.max_concurrency)]
-    if model.rpm:
-        seconds.append(calls * 60 / model.rpm)
-    if model.tpm:
-        seconds.append((prompt_tokens + calls * completion) * 60 / model.tpm)
+    characters = fmean(sum(len(message["content"]) for message in prompt) for prompt in prompts)
+    usage = Usage(prompt_tokens=round(characters / _CHARS_PER_TOKEN), completion_tokens=completion)
+    prompt_tokens = calls * (usage.prompt_tokens or 0)
+
+    def dollars(tier: Tier | None) -> float | None:
+        price = cost_usd(model, usage, tier=tier)  # of one call: some models cost more where a prompt is long
+        return None if price is None else calls * price
+
     return Estimate(
         model=model.name,
         role=role,
         calls=calls,
         prompt_tokens=prompt_tokens,
         completion_tokens=calls * completion,
-        cost_usd=cost_usd(model, usage),
-        minutes=max(seconds) / 60,
+        cost_usd=dollars(_tier(config)),
+        live_usd=dollars("standard"),
+        flex_usd=dollars("flex"),
+        batch_usd=dollars("batch"),
+        minutes=_minutes(model, calls, prompt_tokens + calls * completion),
     )
+
+
+def _minutes(model: ModelConfig, calls: int, tokens: int) -> float:
+    seconds = [calls * _LATENCY_S / min(model.max_concurrency, 2 if model.is_local else model.max_concurrency)]
+    if model.rpm:
+        seconds.append(calls * 60 / model.rpm)
+    if model.tpm:
+        seconds.append(tokens * 60 / model.tpm)
+    return max(seconds) / 60

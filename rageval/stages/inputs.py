@@ -1,48 +1,64 @@
 """What the chunks of a run are made of: its documents, questions and retrieved contexts, read once a process."""
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from rageval.adapters.run_store import RunStore
+from rageval.errors import DataError
 from rageval.records import Chunk, Document, Question, SearchMethod
+
+_READING = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunInputs:
-    """The three tables that answers and scores start from."""
+    """The three tables that answers and scores start from; rows become records only for the chunk that needs them."""
 
     documents: Mapping[str, Document]
-    questions: Sequence[Question]
-    retrieved: Mapping[SearchMethod, Sequence[Sequence[str]]]
-    """For each search method and question, in the order of the questions: ids of the documents found."""
+    questions: pa.Table
+    retrieved: Mapping[SearchMethod, pa.ChunkedArray]
+    """For each search method, in the order of the questions: ids of the documents found, best first."""
 
-    def of_chunk(self, chunk: Chunk) -> Sequence[Question]:
+    def of_chunk(self, chunk: Chunk) -> list[Question]:
         """Return the chunk's questions."""
-        return self.questions[chunk.start : chunk.stop]
+        return [_question(row) for row in self.questions.slice(chunk.start, chunk.stop - chunk.start).to_pylist()]
 
     def contexts(self, chunk: Chunk) -> list[list[Document]]:
         """Return the documents found for each of the chunk's questions, best first."""
-        found = self.retrieved[chunk.search_method][chunk.start : chunk.stop]
-        return [[self.documents[document_id] for document_id in ids] for ids in found]
+        found = self.retrieved[chunk.search_method].slice(chunk.start, chunk.stop - chunk.start)
+        return [[self.documents[document_id] for document_id in ids] for ids in found.to_pylist()]
 
 
 def read_inputs(run: RunStore) -> RunInputs:
-    """Return the inputs of a run whose retrieval is done."""
+    """Return the inputs of a run whose retrieval is done.
+
+    Raises:
+        DataError: If a table is missing, damaged, or does not fit the others.
+    """
     version = tuple((run.path / f"{table}.parquet").stat().st_mtime_ns for table in ("questions", "retrieval"))
-    return _read_inputs(run, version)
+    with _READING:  # the first chunks start at once, and one reading serves them all
+        return _read_inputs(run, version)
 
 
 @lru_cache(maxsize=2)
 def _read_inputs(run: RunStore, version: tuple[int, ...]) -> RunInputs:
     del version  # part of the cache's key: a table that is written again is read again
-    questions = [_question(row) for row in run.read("questions").to_pylist()]
-    position = {question.question_id: number for number, question in enumerate(questions)}
-    retrieved: dict[SearchMethod, list[list[str]]] = {}
-    for row in run.read("retrieval").select(["question_id", "search_method", "document_ids"]).to_pylist():
-        ids = retrieved.setdefault(row["search_method"], [[] for _ in questions])
-        ids[position[row["question_id"]]] = row["document_ids"]
+    questions, retrieval = run.read("questions"), run.read("retrieval")
+    retrieved: dict[SearchMethod, pa.ChunkedArray] = {}
+    for method in retrieval["search_method"].unique().to_pylist():
+        rows = retrieval.filter(pc.equal(retrieval["search_method"], method))
+        if rows["question_id"].to_pylist() != questions["question_id"].to_pylist():
+            raise DataError(
+                f"{run.folder}/retrieval.parquet does not hold the questions of questions.parquet in their order "
+                f"(search method {method}); remove it, and the run searches again"
+            )
+        retrieved[method] = rows["document_ids"]
     return RunInputs(documents=read_documents(run), questions=questions, retrieved=retrieved)
 
 

@@ -13,13 +13,14 @@ import pyarrow.compute as pc
 from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig
 from rageval.errors import ConfigError
+from rageval.stages import costs
 from rageval.tables import SCHEMA_VERSION
 
 MANIFEST = "run.json"
 _PACKAGES = ("rageval", "prefect", "sentence-transformers", "lancedb", "elasticsearch", "openai", "pyarrow", "torch")
 _MAY_CHANGE = {
     "answers.models": {
-        "base_url", "api_key_env", "rpm", "tpm", "max_concurrency", "timeout_s", "deadline_s", "max_attempts",
+        "base_url", "api_key_env", "rpm", "tpm", "max_concurrency", "timeout_s", "deadline_s", "max_attempts", "hedge",
         "input_usd_per_mtok", "output_usd_per_mtok",
     },
     "index": {"backend", "name", "batch_size"},
@@ -72,6 +73,13 @@ def describe_index(run: RunStore, index: Mapping[str, Any]) -> None:
     run.write_json(MANIFEST, run.read_json(MANIFEST) | {"index": dict(index)})
 
 
+def describe_estimate(run: RunStore, estimate: Sequence[Mapping[str, Any]]) -> None:
+    """Keep what the whole run was expected to take, as it was at its first start."""
+    manifest = run.read_json(MANIFEST)
+    if "estimate" not in manifest:
+        run.write_json(MANIFEST, manifest | {"estimate": list(estimate)})
+
+
 def finish(run: RunStore, *, status: str, reason: str | None, timings: Mapping[str, float]) -> dict[str, Any]:
     """Note how the run ended, with its totals, and return its manifest."""
     manifest = run.read_json(MANIFEST)
@@ -80,7 +88,9 @@ def finish(run: RunStore, *, status: str, reason: str | None, timings: Mapping[s
         "seconds": {stage: round(seconds, 3) for stage, seconds in timings.items()},
     }
     notes = [*manifest["dataset"]["notes"], *(note for start in manifest["starts"] for note in start["notes"])]
+    notes += costs.reused(run)
     manifest |= {"status": status, "reason": reason, "finished_at": _now(), "totals": totals(run), "notes": notes}
+    manifest["actual"] = costs.actual(run)
     run.write_json(MANIFEST, manifest)
     return manifest
 
@@ -143,9 +153,13 @@ def _refuse_other_settings(run: RunStore, before: Mapping[str, Any], config: Eva
 
 
 def _essence(value: Any) -> Any:
-    """Return a setting without those parts of models that cannot change a result."""
+    """Return a setting without those parts of models that cannot change a result, or that are not set.
+
+    What is not set is left out because an earlier version may not have known it.
+    """
     if isinstance(value, list):
         return [_essence(item) for item in value]
     if isinstance(value, dict) and "api_key_env" in value:
-        return {key: item for key, item in value.items() if key not in _MAY_CHANGE["answers.models"]}
+        may_change = _MAY_CHANGE["answers.models"]
+        return {key: item for key, item in value.items() if key not in may_change and item not in (None, "")}
     return value

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from rageval.adapters.run_store import ChunkTable, RunStore
 from rageval.config import EvaluationConfig, RunOptions
-from rageval.errors import RunStoppedError
+from rageval.errors import ConfigError, RunStoppedError
 from rageval.records import Chunk
 from rageval.stages.scores import judge_metrics
 
@@ -19,6 +19,19 @@ def open_run(options: RunOptions) -> RunStore:
     """Return the store of the run that is named, or of a new one named after the time."""
     run_id = options.run_id or f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     return RunStore(str(Path(options.output) / run_id))
+
+
+def check_retry(run: RunStore, options: RunOptions) -> None:
+    """Make sure that there is something to ask again for.
+
+    Raises:
+        ConfigError: If only failed requests are wanted, of a run that has not been started.
+    """
+    if options.retry_failed and not run.has("questions"):
+        raise ConfigError(
+            f"there is no run {run.run_id!r} in {run.path.parent} whose failed requests could be asked again; name "
+            "one with --run-id, or leave --retry-failed out"
+        )
 
 
 def is_finished(run: RunStore, config: EvaluationConfig, questions: int) -> bool:
@@ -47,6 +60,16 @@ def too_many_failures(run: RunStore, config: EvaluationConfig) -> str | None:
                 f"{failed} of {rows.num_rows} {name} failed, more than run.max_failed_share = {limit:g} allows "
                 f"(most often: {_most_frequent(rows.filter(pc.equal(rows['status'], 'failed'))['error'])})"
             )
+    return None
+
+
+def what_is_missing(run: RunStore, config: EvaluationConfig, questions: int) -> str | None:
+    """Return why a run that asked only for what had failed is incomplete, or None."""
+    answers = len(config.answers.models) * len(config.answer_search) * questions
+    for name, expected in (("answers", answers), ("scores", answers * (1 + len(judge_metrics(config.judge))))):
+        missing = expected - run.read(name).num_rows
+        if missing > 0:
+            return f"{missing} of {expected} {name} are missing, and run.retry_failed asks only for what has failed"
     return None
 
 

@@ -1,16 +1,17 @@
 """Answers -> scores: the cosine to the reference, and the judge's verdict with and without it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.chat_call import ChatReply, ChatRequest
+from rageval.adapters.earlier_runs import earlier_runs
 from rageval.adapters.embedder import load_embedder
 from rageval.adapters.local_model import judge_schema
 from rageval.adapters.run_store import Journal, Key, Row, RunStore
-from rageval.config import IndexConfig, JudgeConfig, ModelConfig
+from rageval.config import IndexConfig, JudgeConfig, ModelConfig, RunOptions
 from rageval.metrics.cosine import cosine_similarity
 from rageval.metrics.judge import LABEL_VALUES, UnreadableVerdictError, read_verdict
 from rageval.prompts import (
@@ -21,8 +22,9 @@ from rageval.prompts import (
     judge_without_reference_messages,
 )
 from rageval.records import Chunk, Question, Score
-from rageval.stages.chunks import ChunkOutcome
+from rageval.stages.chunks import Ask, ChunkOutcome
 from rageval.stages.inputs import read_inputs
+from rageval.stages.reuse import reusing
 
 COSINE = "cosine"
 WITH_REFERENCE = "judge_with_reference"
@@ -59,6 +61,8 @@ def score_chunk(
     index: IndexConfig,
     metrics: Sequence[str],
     judge: ModelConfig | None,
+    ask: Ask | None = None,
+    options: RunOptions = RunOptions(),  # noqa: B008 - it is frozen
 ) -> ChunkOutcome:
     """Score those answers of the chunk that have no score yet; what cannot be scored becomes a row with a reason.
 
@@ -69,30 +73,51 @@ def score_chunk(
         index: Names the embedding model for the cosine.
         metrics: What the judge is asked for, as from `judge_metrics`.
         judge: The judge, or None if `metrics` is empty.
+        ask: How the judge is asked; None for the request engine.
+        options: Whether only what has failed is asked again, and whether earlier runs are looked into first.
 
     Raises:
         RagevalError: If the run has to end, see `ChatEngine.submit`. What was scored until then is stored.
     """
     candidates = _candidates(run, chunk, model)
-    stored = run.stored("scores", model.name, chunk)
     wanted = [(candidate, metric) for metric in (COSINE, *metrics) for candidate in candidates]
-    pending = [
-        (candidate, metric)
-        for candidate, metric in wanted
-        if _is_pending(stored.get(_key(candidate, metric)), candidate)
-    ]
+    pending = _pending(run.stored("scores", model.name, chunk), wanted, only_failed=options.retry_failed)
     if judge:
         to_ask = sum(1 for candidate, metric in pending if metric != COSINE and candidate.answer is not None)
         chat_engine().expect(verdicts_label(judge), 0, stored=len(metrics) * len(candidates) - to_ask)
     if pending:
         journal = run.journal("scores", model.name, chunk)
+        ask = ask or chat_engine().submit
         try:
-            _score(_Scoring(chunk=chunk, model=model, index=index, judge=judge, run=run, journal=journal), pending)
+            scoring = _Scoring(
+                chunk=chunk, model=model, index=index, judge=judge, run=run, journal=journal,
+                ask=reusing(ask, earlier_runs(run)) if options.reuse else ask,
+            )  # fmt: skip
+            _score(scoring, pending)
         finally:
             journal.close()
         run.finish_chunk("scores", model.name, chunk, [_key(candidate, metric) for candidate, metric in wanted])
     ok = sum(row["status"] == "ok" for row in run.stored("scores", model.name, chunk).values())
     return ChunkOutcome(asked=len(pending), ok=ok, failed=len(wanted) - ok)
+
+
+def pending_verdicts(
+    run: RunStore,
+    chunk: Chunk,
+    model: ModelConfig,
+    metrics: Sequence[str],
+    judge: ModelConfig,
+    *,
+    only_failed: bool = False,
+) -> list[tuple[Key, ChatRequest]]:
+    """Return what `score_chunk` would ask the judge now, by question id and metric, in its order."""
+    wanted = [(candidate, metric) for metric in metrics for candidate in _candidates(run, chunk, model)]
+    pending = _pending(run.stored("scores", model.name, chunk), wanted, only_failed=only_failed)
+    return [
+        (_key(candidate, metric), _verdict_request(candidate, metric, judge))
+        for candidate, metric in pending
+        if candidate.answer is not None
+    ]
 
 
 def _candidates(run: RunStore, chunk: Chunk, model: ModelConfig) -> list[_Candidate]:
@@ -112,9 +137,21 @@ def _key(candidate: _Candidate, metric: str) -> Key:
     return (candidate.question.question_id, metric)
 
 
-def _is_pending(row: Row | None, candidate: _Candidate) -> bool:
+def _pending(
+    stored: Mapping[Key, Row], wanted: Sequence[tuple[_Candidate, str]], *, only_failed: bool
+) -> list[tuple[_Candidate, str]]:
+    return [
+        (candidate, metric)
+        for candidate, metric in wanted
+        if _is_pending(stored.get(_key(candidate, metric)), candidate, only_failed)
+    ]
+
+
+def _is_pending(row: Row | None, candidate: _Candidate, only_failed: bool) -> bool:
     """An unreadable verdict was paid for and stays; a failed request, or an answer that came later, is asked for."""
-    if row is None or row["status"] == "failed":
+    if row is None:
+        return not only_failed
+    if row["status"] == "failed":
         return True
     return row["status"] == "skipped" and candidate.answer is not None
 
@@ -129,6 +166,7 @@ class _Scoring:
     judge: ModelConfig | None
     run: RunStore
     journal: Journal
+    ask: Ask
 
     def add(self, candidate: _Candidate, metric: str, **values: Any) -> None:
         """Store one score."""
@@ -175,10 +213,7 @@ def _start_judging(scoring: _Scoring, pending: Sequence[tuple[_Candidate, str]])
     judge = scoring.judge
     if judge is None or not pending:
         return None
-    requests = [
-        ChatRequest(messages=_judge_messages(candidate, metric), response_format=_verdict_format(judge))
-        for candidate, metric in pending
-    ]
+    requests = [_verdict_request(candidate, metric, judge) for candidate, metric in pending]
 
     def store(position: int, reply: ChatReply) -> None:
         candidate, metric = pending[position]
@@ -189,11 +224,16 @@ def _start_judging(scoring: _Scoring, pending: Sequence[tuple[_Candidate, str]])
             usage=reply.usage,
             cost_usd=reply.cost_usd,
             latency_s=reply.latency_s,
+            reused_from=reply.reused_from,
             request_fingerprint=requests[position].fingerprint(judge),
             **_verdict(reply),
         )
 
-    return chat_engine().submit(requests, judge, store, label=verdicts_label(judge))
+    return scoring.ask(requests, judge, store, label=verdicts_label(judge))
+
+
+def _verdict_request(candidate: _Candidate, metric: str, judge: ModelConfig) -> ChatRequest:
+    return ChatRequest(messages=_judge_messages(candidate, metric), response_format=_verdict_format(judge))
 
 
 def _verdict_format(judge: ModelConfig) -> dict[str, Any]:

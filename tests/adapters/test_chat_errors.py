@@ -33,7 +33,7 @@ def ask(llm: FakeLLM) -> Iterator[Asker]:
         (Reply(choices=False), "the reply holds no choices"),
         (Reply(raw=b'{"choices": [{"mess'), NOT_A_COMPLETION),
         (Reply(raw=b"<html>"), NOT_A_COMPLETION),
-        (Reply(raw=b"null"), "the reply holds no choices"),
+        (Reply(raw=b"null"), NOT_A_COMPLETION),
         (Reply(raw=b'{"choices": ["text"]}'), NOT_A_COMPLETION),
         (Reply(raw=b'{"choices": {"a": 1}}'), NOT_A_COMPLETION),
         (Reply(raw=b'{"choices": [{"message": {"content": [1]}, "finish_reason": "stop"}]}'), NOT_A_COMPLETION),

@@ -1,5 +1,7 @@
 """The run's folder: what a kill, a full disk, a damaged file or a second process can do to it."""
 
+import errno
+import os
 import pickle
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rageval.adapters.run_store import Journal, RunStore
-from rageval.errors import ConfigError, DataError, RunLockedError
+from rageval.errors import ConfigError, DataError, RunLockedError, RunStoppedError
 from rageval.records import Answer, Chunk, Question, Score, Usage
 from rageval.tables import ANSWERS, QUESTIONS, to_row, to_table
 
@@ -226,9 +228,88 @@ def test_an_output_folder_that_cannot_be_written_is_an_error_of_the_configuratio
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
 def test_a_full_disk_is_an_error_and_not_a_lost_record() -> None:
     journal = Journal(Path("/dev/full"))
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(RunStoppedError, match=r"/dev cannot be written: No space left .*ENOSPC"):
         journal.append(answer(0))
     journal.close()
+
+
+def _full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("where", ["os.fsync", "pyarrow.parquet.ParquetWriter"])
+def test_a_disk_that_is_full_while_a_part_is_written_loses_nothing(
+    run: RunStore, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    add(run, CHUNKS[0], answer(0))
+    run.finish_chunk("answers", MODEL, CHUNKS[0], keys(CHUNKS[0]))
+    add(run, CHUNKS[0], answer(1), answer(2))
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(where, _full)
+        with pytest.raises(RunStoppedError, match=rf"{run.path}/parts/answers cannot be written: .*ENOSPC"):
+            run.finish_chunk("answers", MODEL, CHUNKS[0], keys(CHUNKS[0]))
+
+    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
+    run.finish_chunk("answers", MODEL, CHUNKS[0], keys(CHUNKS[0]))
+    assert words(run) == {"q0": "first", "q1": "first", "q2": "first"}
+
+
+def test_bytes_flipped_anywhere_in_a_part_are_found_or_change_nothing(run: RunStore) -> None:
+    add(run, CHUNKS[0], *(answer(number, f"words {number} " * 20, cost_usd=0.1) for number in range(3)))
+    run.finish_chunk("answers", MODEL, CHUNKS[0], keys(CHUNKS[0]))
+    part = min(run.path.glob("parts/answers/*.parquet"))
+    whole, rows = part.read_bytes(), run.stored("answers", MODEL, CHUNKS[0])
+    found = []
+    for start in range(0, len(whole), 16):
+        part.write_bytes(whole[:start] + bytes(byte ^ 0xFF for byte in whole[start : start + 16]) + whole[start + 16 :])
+        notes = run.repair()
+        found.append(bool(notes))
+        if notes:
+            assert f"set the damaged file parts/answers/{part.name} aside as *.damaged, and " in notes[0]
+            assert "asked for again" in notes[0]
+            assert run.stored("answers", MODEL, CHUNKS[0]) == {}
+        else:
+            assert run.stored("answers", MODEL, CHUNKS[0]) == rows
+    # What is not found changed nothing: the pages are under their checksums, but their headers repeat the least and
+    # the greatest value, which no reader of all rows looks at.
+    pages = (len(whole) - int.from_bytes(whole[-8:-4], "little") - 8) // 16
+    assert sum(found[:pages]) > 0.75 * pages
+
+
+def test_flipped_bytes_in_a_merged_table_are_found_and_counted(finished: RunStore) -> None:
+    finished.merge_chunks("answers", ORDER)
+    table = finished.path / "answers.parquet"
+    content = bytearray(table.read_bytes())
+    middle = (len(content) - int.from_bytes(content[-8:-4], "little")) // 2
+    content[middle] ^= 0xFF
+    table.write_bytes(content)
+    (note,) = finished.repair()
+    assert "answers.parquet aside as *.damaged, and its 5 answers will be asked for again" in note
+    assert words(finished) == {}
+
+
+def test_torn_journals_are_counted_and_end_with_a_whole_record(run: RunStore) -> None:
+    for chunk in CHUNKS:
+        add(run, chunk, *(answer(number) for number in range(chunk.start, chunk.stop)))
+    for path in run.path.glob("journal/answers/*.jsonl"):
+        path.write_bytes(path.read_bytes()[:-5])
+    assert run.repair() == ["the last record of 2 journals was cut short and is asked again"]
+    assert set(words(run)) == {"q0", "q1"}
+    assert run.repair() == []
+    add(run, CHUNKS[0], answer(2, "again"))
+    assert words(run)["q2"] == "again"
+
+
+def test_a_damaged_record_inside_a_journal_is_reported_once_and_the_others_stay(run: RunStore) -> None:
+    add(run, CHUNKS[0], answer(0), answer(1), answer(2))
+    (path,) = run.path.glob("journal/answers/*.jsonl")
+    lines = path.read_bytes().split(b"\n")
+    path.write_bytes(b"\n".join([lines[0], b'{"question_id": 1}', *lines[2:]]))
+    assert run.repair() == ["1 record of journals could not be read and are asked again"]
+    assert set(words(run)) == {"q0", "q2"}
+    assert run.repair() == []
 
 
 def test_a_store_travels_between_processes(run: RunStore) -> None:

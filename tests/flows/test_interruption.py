@@ -19,13 +19,13 @@ Start = Callable[[], subprocess.Popen[bytes]]
 
 
 @contextmanager
-def evaluation(corpus: Path, llm: FakeLLM, api_url: str = "") -> Iterator[subprocess.Popen[str]]:
+def evaluation(corpus: Path, llm: FakeLLM, api_url: str = "", *options: str) -> Iterator[subprocess.Popen[str]]:
     """`rageval evaluate` in a process group of its own, as a shell starts it; without a URL it starts a server."""
     command = [
         sys.executable, "-m", "flows.cli", "evaluate",
         "--documents", str(corpus / "documents.json"), "--ground-truth", str(corpus / "questions.csv"),
         "--output", str(corpus / "runs"), "--run-id", "r1", "--model", "m1", "--base-url", llm.url,
-        "--max-concurrency", "4", "--set", "answers.chunk_size=4",
+        "--max-concurrency", "4", "--set", "answers.chunk_size=4", *options,
     ]  # fmt: skip
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment |= {"PREFECT_API_URL": api_url} if api_url else {"PREFECT_HOME": str(corpus / "prefect")}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rageval.pacing import Pacer, ServerLimits, read_duration, read_limits, retry_after_s
+from rageval.pacing import Pacer, ServerLimit, read_duration, read_limits, retry_after_s
 
 BURST_S = 0.2
 
@@ -92,8 +92,8 @@ def test_no_text_breaks_the_reading_of_headers(text: str) -> None:
     ]
     headers = dict.fromkeys([*names, "retry-after", "retry-after-ms"], text)
     limits = read_limits(headers)
-    for limit in (limits.requests_per_minute, limits.tokens_per_minute):
-        assert limit is None or 0 < limit < float("inf")
+    for limit in (limits.requests, limits.tokens):
+        assert limit is None or 0 < limit.per_minute < float("inf")
     wait_s = retry_after_s(headers)
     assert wait_s is None or 0 <= wait_s < float("inf")
 
@@ -123,9 +123,38 @@ def limit_headers(limit: str, remaining: str | None = None, reset: str | None = 
     ],
 )
 def test_only_a_limit_a_minute_becomes_a_pace(headers: dict[str, str], expected: float | None) -> None:
-    assert read_limits(headers) == ServerLimits(requests_per_minute=expected)
+    limits = read_limits(headers)
+    assert limits.tokens is None
+    assert (limits.requests and limits.requests.per_minute) == expected
     tokens = {name.replace("requests", "tokens"): value for name, value in headers.items()}
-    assert read_limits(tokens) == ServerLimits(tokens_per_minute=expected)
+    assert read_limits(tokens).tokens == limits.requests
+
+
+def test_headers_are_read_as_a_bucket() -> None:
+    # 499 of 500 are left and the one taken is back after 0.12 s: an empty bucket fills in 499 * 0.12 + 0.12 = 60 s.
+    limit = read_limits(limit_headers("500", "499", "120ms")).requests
+    assert limit is not None
+    assert (limit.per_minute, limit.debt_s) == (500, 0.12)
+    assert limit.capacity_s == pytest.approx(60)
+
+
+def test_a_pacer_that_took_more_than_the_server_counts_is_set_right_by_the_headers() -> None:
+    pacer = Pacer(600)  # ten a second
+    pacer.take(0.0, 50)  # reserved; free again at 5 s
+    before = pacer.taken
+    pacer.take(1.0, 10)  # sent after the request whose reply arrives now
+    limit = ServerLimit(per_minute=600, debt_s=2.0, capacity_s=10.0)
+    pacer.mirror(1.5, limit, sent=0.5, taken=before)
+    # The server's bucket is full in 2 s less the second since the request was sent, and 10 more were taken since: 1 s.
+    # From now on that is 2 s, and 0.7 s of it is the burst: the next may go after 1.3 s.
+    assert pacer.delay(1.5) == pytest.approx(1.3)
+
+
+def test_headers_never_loosen_a_limit_that_the_user_has_set_lower() -> None:
+    pacer = Pacer(60)
+    pacer.take(0.0, 10)
+    pacer.mirror(1.0, ServerLimit(per_minute=6000, debt_s=0.0, capacity_s=60.0), sent=0.5, taken=10)
+    assert pacer.delay(1.0) == pytest.approx(10 - 0.2 - 1.0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,114 @@
+"""Many questions, one model, without Prefect: peak memory, and whether the last questions cost as much as the first."""
+
+import itertools
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from tempfile import TemporaryDirectory
+
+import psutil
+
+from benchmarks.engine import reset
+from benchmarks.model_server import Behaviour
+from rageval.adapters.embedder import load_embedder
+from rageval.adapters.run_store import RunStore
+from rageval.config import IndexConfig, ModelConfig
+from rageval.fingerprint import question_id
+from rageval.records import Chunk, Document, Question, Retrieval
+from rageval.stages.answers import answer_chunk
+from rageval.stages.chunks import plan_chunks
+from rageval.stages.scores import score_chunk
+from rageval.tables import DOCUMENTS, QUESTIONS, RETRIEVAL, to_table
+
+_CHUNK = 50
+_AHEAD = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """Seconds of ten equal parts of the questions, and the most memory above the start, in MiB."""
+
+    questions: int
+    deciles_s: list[float]
+    memory_mib: float
+
+
+def measure_scale(questions: int, server: str) -> Scale:
+    """Answer and score so many questions from stored contexts, as the flow does: a few chunks at a time."""
+    reset(server, Behaviour())
+    model = ModelConfig(name="bench", base_url=f"{server}/v1")
+    with TemporaryDirectory() as folder, ThreadPoolExecutor(_AHEAD) as pool:
+        run = RunStore(f"{folder}/run")
+        _write_inputs(run, questions)
+        load_embedder(IndexConfig().embedding_model, 16, run.cache).embed(["warm"])
+        memory = _Memory()
+        ended = [time.monotonic()]
+        window: deque[Future[None]] = deque()
+        chunks = plan_chunks(questions, _CHUNK, ["vector"])
+        for number, chunk in enumerate(chunks, 1):
+            if len(window) == _AHEAD:
+                window.popleft().result()
+            window.append(pool.submit(_answer_and_score, run, chunk, model))
+            if number * 10 // len(chunks) == len(ended):
+                ended.append(time.monotonic())
+        for future in window:
+            future.result()
+        run.merge_chunks("answers", [(model.name, chunk) for chunk in chunks])
+        run.merge_chunks("scores", [(model.name, chunk) for chunk in chunks])
+        deciles = [after - before for before, after in itertools.pairwise(ended)]
+        return Scale(questions=questions, deciles_s=deciles, memory_mib=memory.stop())
+
+
+def _answer_and_score(run: RunStore, chunk: Chunk, model: ModelConfig) -> None:
+    answer_chunk(run, chunk, model)
+    score_chunk(run, chunk, model, index=IndexConfig(), metrics=[], judge=None)
+
+
+def _write_inputs(run: RunStore, count: int) -> None:
+    documents = [
+        Document(
+            document_id=f"d{n}", course="c", section="s", question=f"What is {n}?", text=f"It is {n}.", content_hash=""
+        )
+        for n in range(500)
+    ]
+    questions = [
+        Question(
+            question_id=question_id("c", f"q{n}", f"d{n % 500}"),
+            question=f"q{n}",
+            course="c",
+            document_id=f"d{n % 500}",
+        )
+        for n in range(count)
+    ]
+    found = (
+        Retrieval(
+            question_id=question.question_id, search_method="vector", scores=(1.0,) * 5, latency_s=0.0,
+            document_ids=tuple(f"d{(n + i) % 500}" for i in range(5)), first_relevant_rank=1,
+        )
+        for n, question in enumerate(questions)
+    )  # fmt: skip
+    run.write("documents", to_table(documents, DOCUMENTS))
+    run.write("questions", to_table(questions, QUESTIONS))
+    run.write("retrieval", to_table(found, RETRIEVAL))
+
+
+class _Memory:
+    """Watches the process's resident memory from now on."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._start = self._peak = self._process.memory_info().rss
+        self._ended = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
+
+    def stop(self) -> float:
+        self._ended.set()
+        self._watcher.join()
+        return (self._peak - self._start) / 2**20
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.1):
+            self._peak = max(self._peak, self._process.memory_info().rss)

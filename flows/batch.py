@@ -1,0 +1,48 @@
+"""All chunks of a run through the Batch API: the answers of every model at once, then all scores."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from prefect.futures import PrefectFuture
+
+from rageval.adapters.run_store import RunStore
+from rageval.config import EvaluationConfig
+from rageval.records import Chunk
+from rageval.stages.models import ServedModels
+from rageval.stages.scores import judge_metrics
+from tasks.batch import batch_answers, batch_scores
+
+
+@dataclass(kw_only=True)
+class BatchWork:
+    """Keeps one batch step of every answering model under way, then the one of the scores."""
+
+    run: RunStore
+    config: EvaluationConfig
+    models: ServedModels
+    _started: list[PrefectFuture[Any]] = field(default_factory=list)
+
+    def through(self, chunks: list[Chunk]) -> Iterator[Chunk]:
+        """Yield each chunk of each model once all are answered and scored.
+
+        Raises:
+            Exception: The error of the first step that failed.
+        """
+        options = self.config.run
+        for model in self.models.answering:
+            self._started.append(batch_answers.submit(self.run, chunks, model, options.batch_poll_s))
+        for answered in self._started:
+            answered.result()
+        scored = batch_scores.submit(
+            run=self.run, chunks=chunks, answering=self.models.answering, index=self.config.index,
+            metrics=judge_metrics(self.config.judge), judge=self.models.judge, poll_s=options.batch_poll_s,
+        )  # fmt: skip
+        self._started.append(scored)
+        scored.result()
+        yield from (chunk for _ in self.models.answering for chunk in chunks)
+
+    def wait(self) -> None:
+        """Wait until every step that was started has ended, well or not."""
+        for future in self._started:
+            future.wait()

@@ -1,0 +1,46 @@
+"""The estimate and the sums in a run's manifest -> rows that show them side by side."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rageval.report.formats import count, usd
+
+_FIGURES = {"calls": count, "prompt_tokens": count, "completion_tokens": count, "cost_usd": usd}
+_HEADINGS = {"prompt_tokens": "prompt tokens", "completion_tokens": "completion tokens", "cost_usd": "cost"}
+_NONE: Mapping[str, Any] = {"calls": 0, "prompt_tokens": 0, "completion_tokens": 0, "cost_usd": 0.0}
+
+
+def spending_rows(manifest: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return a row per model and role, and one for all of them: each cell `actual of estimated`.
+
+    Args:
+        manifest: The content of run.json; without `estimate` or `actual` there are no rows.
+    """
+    estimate, actual = _by_key(manifest.get("estimate") or []), _by_key(manifest.get("actual") or [])
+    if not estimate or not actual:
+        return []
+    keys = dict.fromkeys([*estimate, *actual])
+    pairs = [(key, actual.get(key, _NONE), estimate.get(key, _NONE)) for key in keys]
+    rows = [_row(model, role, is_now, was) for (model, role), is_now, was in pairs]
+    return [*rows, _row("total", "", _total([pair[1] for pair in pairs]), _total([pair[2] for pair in pairs]))]
+
+
+def _by_key(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Mapping[str, Any]]:
+    return {(row["model"], row["role"]): row for row in rows}
+
+
+def _row(model: str, role: str, actual: Mapping[str, Any], estimate: Mapping[str, Any]) -> dict[str, str]:
+    figures = {
+        _HEADINGS.get(name, name): f"{words(actual.get(name))} of {words(estimate.get(name))}"
+        for name, words in _FIGURES.items()
+    }
+    return {"model": model, "role": role, **figures, "reused": count(actual.get("reused", 0))}
+
+
+def _total(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the sums; that of a column with an unknown value is unknown."""
+    result: dict[str, Any] = {"reused": sum(row.get("reused", 0) for row in rows)}
+    for name in _FIGURES:
+        values = [row.get(name) for row in rows]
+        result[name] = None if None in values else sum(value for value in values if value is not None)
+    return result
