@@ -4,12 +4,10 @@ import asyncio
 import json
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from statistics import median
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx2
 import openai
@@ -26,6 +24,7 @@ from rageval.adapters.chat_errors import (
     translate,
 )
 from rageval.adapters.chat_replies import read_completion
+from rageval.adapters.hedging import Hedging, first_good
 from rageval.adapters.prices import cost_usd
 from rageval.adapters.request_budget import RequestBudget, Ticket
 from rageval.adapters.spending import Spending
@@ -36,10 +35,6 @@ from rageval.pacing import retry_after_s
 from rageval.prompts import Message
 from rageval.records import Usage
 
-_HEDGE_AFTER_REPLIES = 20
-_HEDGED_SHARE = 0.02
-_LATE_FACTOR = 5.0
-_EARLIEST_HEDGE_S = 0.25
 _BAD_REQUEST = (openai.BadRequestError, openai.UnprocessableEntityError)
 
 
@@ -86,21 +81,6 @@ class ModelCounts:
     in_flight: int = 0
     cost_usd: float = 0.0
     refusals: int = 0
-
-
-@dataclass(kw_only=True)
-class Hedging:
-    """When a reply is so late that its request is sent once more, at most for one request in fifty."""
-
-    requests: int = 0
-    sent: int = 0
-    latencies_s: deque[float] = field(default_factory=lambda: deque(maxlen=100))
-
-    def late_after_s(self) -> float | None:
-        """Return the seconds after which a reply is late: five times the recent median; None for never."""
-        if len(self.latencies_s) < _HEDGE_AFTER_REPLIES or self.sent >= 1 + self.requests * _HEDGED_SHARE:
-            return None
-        return max(_EARLIEST_HEDGE_S, _LATE_FACTOR * median(self.latencies_s))
 
 
 @dataclass(kw_only=True)
@@ -249,10 +229,11 @@ class Call:
             if not first.done():
                 self.traffic.hedging.sent += 1
                 racing.add(asyncio.create_task(self._send_again(reserved)))
-            return await _first_good(racing)
+            return await first_good(racing)
         finally:
             for task in racing:
-                task.cancel()
+                if not task.cancel() and not task.cancelled():
+                    task.exception()  # seen: asyncio would warn of the loser's error
 
     async def _send_again(self, reserved: float) -> tuple[ChatReply, Mapping[str, str]]:
         async with self.traffic.budget.admit(reserved):
@@ -308,18 +289,3 @@ class Call:
             started_at=self.started_at,
         )
         return reply, response.headers
-
-
-_Result = TypeVar("_Result")
-
-
-async def _first_good(tasks: set["asyncio.Task[_Result]"]) -> _Result:
-    """Return the result of the first task that has one, or raise the error of the last to fail."""
-    running = set(tasks)
-    while True:
-        done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            if task.exception() is None or not (running or len(done) > 1):
-                return task.result()
-        if not running:
-            return done.pop().result()
