@@ -40,9 +40,8 @@ def detail(counts: ModelCounts, per_second: float) -> str:
     left = counts.expected - counts.done
     left_s = left / per_second if per_second > 0 else None
     time_left = "done" if left <= 0 else f"{duration(left_s)} left" if left_s is not None else "time left unknown"
-    return (
-        f"{counts.failed} failed, {counts.in_flight} in flight, {per_second:.1f}/s, ${counts.cost_usd:.4f}, {time_left}"
-    )
+    dollars = "price unknown" if counts.unpriced else f"${counts.cost_usd:.4f}"
+    return f"{counts.failed} failed, {counts.in_flight} in flight, {per_second:.1f}/s, {dollars}, {time_left}"
 
 
 @contextmanager

@@ -180,9 +180,7 @@ class ChatEngine:
         async def one(position: int) -> None:
             reply = await self._complete(requests[position], model, traffic, counts)
             on_reply(position, reply)
-            counts.done += 1
-            counts.failed += reply.error is not None
-            counts.cost_usd += reply.cost_usd or 0.0
+            counts.count(reply)
 
         async def every() -> None:
             async with asyncio.TaskGroup() as group:

@@ -80,7 +80,16 @@ class ModelCounts:
     failed: int = 0
     in_flight: int = 0
     cost_usd: float = 0.0
+    unpriced: int = 0
+    """Replies whose price is unknown: `cost_usd` says nothing of them."""
     refusals: int = 0
+
+    def count(self, reply: "ChatReply") -> None:
+        """Count a record that has ended."""
+        self.done += 1
+        self.failed += reply.error is not None
+        self.unpriced += reply.error is None and reply.cost_usd is None
+        self.cost_usd += reply.cost_usd or 0.0
 
 
 @dataclass(kw_only=True)

@@ -122,9 +122,7 @@ def _from(replies: Mapping[str, ChatReply], ids: Sequence[str]) -> Ask:
         for position, (_, custom_id) in enumerate(zip(requests, ids, strict=True)):
             reply = replies[custom_id]
             on_reply(position, reply)
-            counts.done += 1
-            counts.failed += reply.error is not None
-            counts.cost_usd += reply.cost_usd or 0.0
+            counts.count(reply)
         done: Future[None] = Future()
         done.set_result(None)
         return done

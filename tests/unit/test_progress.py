@@ -25,6 +25,7 @@ def test_a_line_holds_every_number_and_is_not_wrapped() -> None:
     assert words == "3 failed, 8 in flight, 4.0/s, $0.5000, 15.0 s left"
     assert detail(counts, 0.0).endswith("time left unknown")
     assert detail(ModelCounts(expected=2, done=2), 1.0).endswith("done")
+    assert "price unknown" in detail(ModelCounts(expected=2, done=1, unpriced=1), 1.0)
 
     console = Console(file=io.StringIO(), width=40)
     shown: dict[str, str] = {}
