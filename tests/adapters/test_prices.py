@@ -57,7 +57,7 @@ def test_a_reply_that_was_paid_and_could_not_be_used_counts(ask: Asker, llm: Fak
 
 def test_the_ceiling_holds_over_all_models_and_what_earlier_starts_spent_counts(ask: Asker, llm: FakeLLM) -> None:
     llm.reply = lambda _: "y" * 40
-    ask.engine.start_run(max_cost_usd=0.1, spent_usd=0.05)
+    ask.engine.start_run(max_cost_usd=0.1, spent_usd=0.051)  # not 0.05: ten cents are no binary number
     replies: list[object] = []
     futures = [
         ask.start(10, lambda _, reply: replies.append(reply), label=name, model=name, **PRICE) for name in ("a", "b")
