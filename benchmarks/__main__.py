@@ -48,7 +48,8 @@ def main() -> None:
     print(
         f"""
 Whole command, 1,830 questions, warm index: first request after {c.first_request_s:.1f} s, {c.requests:,} requests in
-{c.answering_s:.1f} s, all in all {c.wall_s:.1f} s. Resumed when finished: {c.resume_s:.1f} s,
+{c.answering_s:.1f} s, all in all {c.wall_s:.1f} s; without Prefect {c.without_prefect_s:.1f} s, so Prefect's share is
+{1 - c.without_prefect_s / c.wall_s:.0%}. Resumed when finished: {c.resume_s:.1f} s,
 {c.resume_requests} requests.
 
 {scale.questions:,} questions, one model: {scale.memory_mib:.0f} MiB above the start; tenths of the questions took

@@ -23,6 +23,8 @@ class Command:
     first_request_s: float
     wall_s: float
     answering_s: float
+    without_prefect_s: float
+    """The same steps on the same questions by the same functions, called from a plain thread pool."""
     resume_s: float
     requests: int
     resume_requests: int
@@ -50,11 +52,18 @@ def measure_command(server: str) -> Command:
                 stats = json.load(reply)
             counts.append(stats["accepted"])
             first.append(stats["first"] - started)
+        reset(server, Behaviour(latency_ms=200))
+        started = time.monotonic()
+        plain = ["--documents", f"{folder}/documents.json", "--ground-truth", f"{folder}/questions.jsonl"]
+        command = [sys.executable, "-m", "benchmarks.without_prefect", *plain, "--output", f"{folder}/runs"]
+        subprocess.run([*command, "--base-url", f"{server}/v1"], check=True)
+        without = time.monotonic() - started
         manifest = json.loads(Path(f"{folder}/runs/bench/run.json").read_text())
         return Command(
             first_request_s=first[0],
             wall_s=times[0],
             answering_s=manifest["starts"][0]["seconds"]["answers_and_scores"],
+            without_prefect_s=without,
             resume_s=times[1],
             requests=counts[0],
             resume_requests=counts[1] - counts[0],

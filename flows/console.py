@@ -22,6 +22,7 @@ from rageval.errors import DataError, RunStoppedError
 from rageval.report.pivot import retrieval_rows, summary_rows
 from rageval.report.spending import spending_rows
 from rageval.stages.runs import open_run
+from rageval.stages.warm_up import warm_up
 
 if TYPE_CHECKING:
     from rageval.stages.estimate import Estimate
@@ -51,6 +52,7 @@ def run_evaluation(config: EvaluationConfig, *, debug: bool) -> None:
             that does it has been printed.
     """
     run = open_run(config.run)
+    warm_up(run, config)
     config = config.model_copy(update={"run": config.run.model_copy(update={"run_id": run.run_id})})
     with _prefect(debug=debug), _stop_on_ctrl_c(run):
         from flows.evaluate import evaluate  # noqa: PLC0415 - imports Prefect, which takes seconds

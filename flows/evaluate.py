@@ -3,7 +3,7 @@
 import queue
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,12 +19,13 @@ from rageval.adapters.earlier_runs import forget_earlier_runs
 from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig, ModelConfig
 from rageval.errors import RagevalError, RunStoppedError
-from rageval.records import Chunk
+from rageval.records import Chunk, SearchMethod
 from rageval.stages.answers import answers_label
 from rageval.stages.batch import refuse_open_batches
 from rageval.stages.chunks import plan_chunks
 from rageval.stages.estimate import check_prices
 from rageval.stages.models import ServedModels
+from rageval.stages.retrieval import stored_methods
 from rageval.stages.runs import check_retry, is_finished, open_run, raise_if_incomplete
 from rageval.stages.scores import judge_metrics, verdicts_label
 from tasks.answers import answer_chunk
@@ -93,9 +94,11 @@ def _evaluate(run: RunStore, config: EvaluationConfig) -> EvaluationResult:
         if not config.run.batch:
             refuse_open_batches(run)
         check_models(config)
-        _search(run, config, clock)
+        _search(run, config, config.answer_search, clock)
         with clock.stage("answers_and_scores"):
             stopped = _answer_and_score(run, config, chunks)
+    if not stopped:
+        _search(run, config, config.retrieval.methods, clock)
     manifest = write_report(run, config, chunks, clock.seconds, str(stopped) if stopped else None)
     if stopped and not isinstance(stopped, RunStoppedError):
         raise stopped
@@ -103,14 +106,18 @@ def _evaluate(run: RunStore, config: EvaluationConfig) -> EvaluationResult:
     return EvaluationResult(run_id=run.run_id, folder=run.folder, status=manifest["status"], manifest=manifest)
 
 
-def _search(run: RunStore, config: EvaluationConfig, clock: "_Clock") -> None:
-    if run.has("retrieval"):
-        get_run_logger().info("Retrieval of this run is stored; the index is not asked again")
+def _search(run: RunStore, config: EvaluationConfig, methods: Sequence[SearchMethod], clock: "_Clock") -> None:
+    """Search with those of the methods that the run has no results of.
+
+    Answers need one method's contexts, so the others are searched with after the answers: nobody waits for them, and
+    their latency is not measured while requests are in flight.
+    """
+    if set(methods) <= stored_methods(run):
         return
     with clock.stage("index"):
         index_run(run, config)
     with clock.stage("retrieval"):
-        retrieve(run, config)
+        retrieve(run, config, methods)
 
 
 def _answer_and_score(run: RunStore, config: EvaluationConfig, chunks: list[Chunk]) -> BaseException | None:
@@ -216,7 +223,7 @@ class _Clock:
         try:
             yield
         finally:
-            self.seconds[name] = time.monotonic() - started
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_LONGEST_BURST_S = 0.5
-_SAFE_SHARE = 0.5
+_LONGEST_BURST_S = 0.7
+_SAFE_SHARE = 0.65
 _LONGEST_WINDOW_S = 600.0
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 

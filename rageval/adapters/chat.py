@@ -5,6 +5,7 @@ tasks, models, answers and judgements. Callers are plain functions: they hand ov
 """
 
 import asyncio
+import atexit
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -250,5 +251,7 @@ def _worst(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 @lru_cache(maxsize=1)
 def chat_engine() -> ChatEngine:
-    """Return the engine of this process, started on first use."""
-    return ChatEngine()
+    """Return the engine of this process, started on first use and closed when the process ends."""
+    engine = ChatEngine()
+    atexit.register(engine.close)
+    return engine

@@ -41,7 +41,7 @@ def connect(url: str, key: str) -> Endpoint:
     """Return a client that never retries and has no timeout but for connecting: both are the engine's business."""
     timeout = openai.Timeout(None, connect=_CONNECT_TIMEOUT_S)
     limits = type(openai.DEFAULT_CONNECTION_LIMITS)(keepalive_expiry=_KEEP_ALIVE_S)
-    http_client = openai.DefaultAsyncHttpxClient(timeout=timeout, limits=limits)
+    http_client = openai.DefaultAioHttpClient(timeout=timeout, limits=limits)
     client = openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=0, timeout=timeout, http_client=http_client)
     return Endpoint(client=client, key=key, url=url)
 

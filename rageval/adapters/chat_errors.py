@@ -1,6 +1,5 @@
 """What went wrong with a request -> what it means: try again, a row with a reason, or the end of the run."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 
 import openai
@@ -41,16 +40,23 @@ def translate(error: Exception, model: ModelConfig, url: str, redact: Redact) ->
         redact: Removes the key from the server's words, which may repeat it.
     """
     match error:
-        case openai.APITimeoutError() | TimeoutError() | asyncio.TimeoutError():
+        case TimeoutError():
             return TransientError(f"no reply within {model.timeout_s:g} s")
         case openai.APIStatusError():
             return _from_status(error, model, url, describe(error, redact))
         case openai.APIConnectionError():
-            return TransientError(f"connection failed: {type(error.__cause__ or error).__name__}")
+            # Attempts are timed by the engine, so what the SDK takes for a timeout is a connection that failed too.
+            return TransientError(f"connection failed: {type(_first_cause(error)).__name__}")
         case openai.APIResponseValidationError() | ValueError():
             return TransientError(NOT_A_COMPLETION)
         case _:
             return TransientError(f"{type(error).__name__}")
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def empty_reply(text: str | None, finish_reason: str | None) -> Exception | None:

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from statistics import fmean
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from rageval.adapters.embedder import Embedder, load_embedder
 from rageval.adapters.run_store import RunStore
 from rageval.adapters.search_index import Found, SearchIndex, open_index
@@ -75,13 +78,32 @@ def _retrieval(method: SearchMethod, question: Question, found: Found, config: R
     )
 
 
-def retrieve_run(run: RunStore, config: EvaluationConfig) -> dict[str, float]:
-    """Search for every question of the run and store what was found; returns each method's hit rate."""
+def stored_methods(run: RunStore) -> set[SearchMethod]:
+    """Return the search methods whose results the run has."""
+    return set(run.read("retrieval")["search_method"].unique().to_pylist()) if run.has("retrieval") else set()
+
+
+def retrieve_run(run: RunStore, config: EvaluationConfig, methods: Sequence[SearchMethod]) -> dict[str, float]:
+    """Search for every question of the run and store what was found beside what is stored.
+
+    Args:
+        run: The run, with its questions stored.
+        config: Where to search, and how deep.
+        methods: With what to search; those that are stored are left alone.
+
+    Returns:
+        The hit rate of each method that was searched with now.
+    """
+    stored = run.read("retrieval") if run.has("retrieval") else RETRIEVAL.empty_table()
+    known = set(stored["search_method"].unique().to_pylist())
+    wanted = config.retrieval.model_copy(update={"methods": tuple(m for m in methods if m not in known)})
     index = open_index(config.index, config.retrieval.question_boost, run.cache, config.data.documents)
     try:
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, run.cache)
-        found = retrieve(index, embedder, read_questions(run), config.retrieval)
+        found = retrieve(index, embedder, read_questions(run), wanted)
     finally:
         index.close()
-    run.write("retrieval", to_table((row for rows in found.values() for row in rows), RETRIEVAL))
+    tables = {method: to_table(rows, RETRIEVAL) for method, rows in found.items()}
+    tables |= {method: stored.filter(pc.equal(stored["search_method"], method)) for method in known}
+    run.write("retrieval", pa.concat_tables(tables[method] for method in config.retrieval.methods if method in tables))
     return {method: fmean(row.first_relevant_rank is not None for row in rows) for method, rows in found.items()}

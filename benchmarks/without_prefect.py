@@ -1,0 +1,59 @@
+"""An evaluation without Prefect: the stages, called one after the other, to see what orchestration costs."""
+
+import argparse
+from concurrent.futures import ThreadPoolExecutor
+
+from rageval.adapters.chat import chat_engine
+from rageval.config import AnswersConfig, DataConfig, EvaluationConfig, ModelConfig, RunOptions
+from rageval.stages import manifest, runs
+from rageval.stages.answers import answer_chunk
+from rageval.stages.chunks import plan_chunks
+from rageval.stages.documents import load_documents
+from rageval.stages.index import index_run
+from rageval.stages.report import write_report
+from rageval.stages.retrieval import retrieve_run
+from rageval.stages.scores import judge_metrics, score_chunk
+from rageval.stages.warm_up import warm_up
+
+_AT_ONCE = 5
+"""Chunks under way, as in the flow: 64 requests in flight, 25 to a chunk, two ahead."""
+
+
+def main() -> None:
+    """Evaluate and write the report, with one model and the judge."""
+    parser = argparse.ArgumentParser()
+    for name in ("documents", "ground-truth", "output", "base-url"):
+        parser.add_argument(f"--{name}", required=True)
+    options = parser.parse_args()
+    model = ModelConfig(name="bench", base_url=options.base_url)
+    config = EvaluationConfig(
+        data=DataConfig(documents=options.documents, ground_truth=options.ground_truth),
+        answers=AnswersConfig(models=(model,)),
+        run=RunOptions(output=options.output, run_id="without-prefect"),
+    )
+    run = runs.open_run(config.run)
+    warm_up(run, config)
+    manifest.begin(run, config, [])
+    dataset = load_documents(run, config.data)
+    chunks = plan_chunks(dataset.questions, config.answers.chunk_size, config.answer_search)
+    chat_engine().start_run(max_cost_usd=None, spent_usd=0.0)
+    index_run(run, config)
+    retrieve_run(run, config, config.answer_search)
+    metrics = judge_metrics(config.judge)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for chunk in chunks:
+            pool.submit(
+                lambda chunk=chunk: (
+                    answer_chunk(run, chunk, model),
+                    score_chunk(run, chunk, model, index=config.index, metrics=metrics, judge=model),
+                )
+            )
+    retrieve_run(run, config, config.retrieval.methods)
+    runs.merge(run, config, chunks)
+    manifest.finish(run, status="complete", reason=None, timings={})
+    write_report(run)
+    assert runs.is_finished(run, config, dataset.questions)
+
+
+if __name__ == "__main__":
+    main()
