@@ -112,9 +112,13 @@ class Embedder:
             return Embedded(vectors=np.stack([known[key] for key in keys]), embedded=len(missing))
 
     def _encoded(self, task: _Task, texts: list[str]) -> Matrix:
-        # One call for all texts: the model sorts them by length, which saves padding.
+        # One call for all texts: the model sorts them by length, which saves padding. Few texts differ more in length
+        # from one to the next, so their batches are smaller: 25 in batches of 16 take a third longer than in fours.
         vectors = self._encode[task](
-            texts, batch_size=self._batch_size, normalize_embeddings=True, show_progress_bar=False
+            texts,
+            batch_size=min(self._batch_size, max(1, len(texts) // 6)),
+            normalize_embeddings=True,
+            show_progress_bar=False,
         )
         return np.asarray(vectors, dtype=np.float32)
 
