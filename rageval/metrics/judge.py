@@ -8,16 +8,23 @@ import json
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from rageval.prompts import Label, Verdict
+from rageval.prompts import FaithfulnessLabel, Label
+
+_V = TypeVar("_V", bound=BaseModel)
 
 LABEL_VALUES: Final[Mapping[Label, float]] = MappingProxyType(
     {"RELEVANT": 1.0, "PARTLY_RELEVANT": 0.5, "NON_RELEVANT": 0.0}
 )
 """Value of each label: the judge metrics are means of these, in [0, 1]."""
+
+FAITHFULNESS_VALUES: Final[Mapping[FaithfulnessLabel, float]] = MappingProxyType(
+    {"FAITHFUL": 1.0, "PARTLY_FAITHFUL": 0.5, "UNFAITHFUL": 0.0}
+)
+"""The same for faithfulness to the contexts."""
 
 MAX_REPLY_CHARS: Final = 20_000
 """A longer reply is not read at all: a verdict takes a few hundred characters."""
@@ -30,14 +37,16 @@ class UnreadableVerdictError(ValueError):
     """A judge's reply holds no verdict; the message is a short reason and never repeats the reply."""
 
 
-def read_verdict(reply: str | None) -> Verdict:
+def read_verdict(reply: str | None, kind: type[_V]) -> _V:
     """Return the verdict that the whole reply states.
 
-    The reply is one JSON object with exactly the keys of `Verdict`, alone or in one json code fence, with
+    The reply is one JSON object with exactly the keys of that kind of verdict, alone or in one json code fence, with
     nothing but white space around either. Labels are case-sensitive; white space around a label is dropped.
 
     Args:
         reply: The judge's words, or None if the server sent none.
+        kind: What the judge was asked for: `Verdict`, `FaithfulnessVerdict` or `Preference`; each knows its own labels
+            alone.
 
     Raises:
         UnreadableVerdictError: If the reply is anything else. Such a reply is unscored, never 0. Characters
@@ -48,7 +57,7 @@ def read_verdict(reply: str | None) -> Verdict:
     if len(reply) > MAX_REPLY_CHARS:
         raise UnreadableVerdictError(f"reply longer than {MAX_REPLY_CHARS} characters")
     start, stop = _body(reply)
-    return _validated(_decoded(reply, start, stop))
+    return _validated(_decoded(reply, start, stop), kind)
 
 
 def _body(reply: str) -> tuple[int, int]:
@@ -97,10 +106,10 @@ def _refuse_constant(name: str) -> NoReturn:
     raise UnreadableVerdictError(f"{name} is not JSON")
 
 
-def _validated(value: Any) -> Verdict:
+def _validated(value: Any, kind: type[_V]) -> _V:
     if not isinstance(value, dict):
         raise UnreadableVerdictError("not a JSON object")
-    if not value.keys() <= Verdict.model_fields.keys():
+    if not value.keys() <= kind.model_fields.keys():
         raise UnreadableVerdictError("unknown key")
     for name, text in value.items():
         if isinstance(text, str) and _SURROGATE.search(text):  # no table or file could store it
@@ -109,7 +118,7 @@ def _validated(value: Any) -> Verdict:
     if isinstance(label, str):
         value = value | {"label": label.strip()}
     try:
-        return Verdict.model_validate(value, strict=True)
+        return kind.model_validate(value, strict=True)
     except ValidationError as error:
         raise UnreadableVerdictError(_reason(error)) from None
 

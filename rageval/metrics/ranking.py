@@ -1,11 +1,21 @@
-"""The rank of the first right document -> hit rate and reciprocal rank of one question, cut off at k.
+"""Ranks and grades of the documents that were found -> retrieval metrics of a question, cut off at k.
 
-Means over questions (hit_rate@k, mrr@k) are taken where all other means are. Definitions follow Manning, Raghavan
-and Schuetze, "Introduction to Information Retrieval" (2008), chapter 8, and Voorhees, "The TREC-8 Question Answering
-Track Report" (1999): ranks count from 1, and a question whose right document is not found has the value 0.
+Means over questions (hit_rate@k, mrr@k, recall@k, precision@k, ndcg@k, map@k) are taken where all other means are.
+Definitions follow Manning, Raghavan and Schuetze, "Introduction to Information Retrieval" (2008), chapter 8, Voorhees,
+"The TREC-8 Question Answering Track Report" (1999), and the program trec_eval, so they equal those of ir_measures:
+ranks count from 1, a document that is found twice takes one rank, its first, and a question whose right documents are
+not found has the value 0. A right document has a grade of 1 or more; only nDCG looks at how much more.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Grades: TypeAlias = NDArray[Any]
+"""Whole numbers, one row per question: a grade of 1 or more for a right document, 0 for any other and for none."""
+Values: TypeAlias = NDArray[np.float64]
 
 
 def first_relevant_rank(document_ids: Sequence[str], relevant: Collection[str]) -> int | None:
@@ -61,8 +71,132 @@ def reciprocal_rank(rank: int | None, k: int) -> float:
 
 
 def _counts(rank: int | None, k: int) -> bool:
-    if k < 1:
-        raise ValueError(f"k must be 1 or more, found {k}")
+    _check_k(k)
     if rank is not None and rank < 1:
         raise ValueError(f"ranks count from 1, found {rank}; use None where nothing was found")
     return rank is not None and rank <= k
+
+
+def grades_found(document_ids: Sequence[str], grades: Mapping[str, int]) -> list[int]:
+    """Return the grade at each rank of one result list: the row of `found` in the metrics below.
+
+    Args:
+        document_ids: Ids that were found, best first. An id that stands twice takes one rank, its first.
+        grades: The grade of each right document, 1 or more.
+
+    Returns:
+        One grade for each distinct id, best first; 0 where the document is not right.
+    """
+    return [grades.get(document_id, 0) for document_id in dict.fromkeys(document_ids)]
+
+
+def recall(found: Grades, right: Grades, k: int) -> Values:
+    r"""Return which part of a question's right documents is among the first `k`: recall@k.
+
+    $$ \mathrm{R}@k = \frac{|\{ i \le k : g_i > 0 \}|}{R} $$
+
+    Args:
+        found: Grade at each rank, shape `(n, depth)`. Where fewer than `k` documents were found, 0 follows them.
+        right: Grades of all right documents of each question, in any order, shape `(n, most)`, filled up with 0.
+        k: Ranks that count, 1 or more; `depth` should reach that far where the search could.
+
+    Returns:
+        Shape `(n,)`, each in [0, 1]. $R$ counts all right documents, so with more than `k` of them 1 is out of reach.
+
+    Raises:
+        ValueError: If `k` is below 1, the shapes do not fit, or a question has no right document: its recall is
+            undefined, and 0 would be read as "not found".
+    """
+    _check_grades(found, right, k)
+    return np.asarray((found[:, :k] > 0).sum(axis=1) / (right > 0).sum(axis=1), dtype=np.float64)
+
+
+def precision(found: Grades, k: int) -> Values:
+    r"""Return which part of the first `k` documents is right: precision@k.
+
+    $$ \mathrm{P}@k = \frac{|\{ i \le k : g_i > 0 \}|}{k} $$
+
+    Args:
+        found: Grade at each rank, shape `(n, depth)`, as in `recall`.
+        k: Ranks that count, 1 or more. The denominator is `k` also where fewer documents were found.
+
+    Returns:
+        Shape `(n,)`, each in [0, 1]; with one right document at most 1/k.
+
+    Raises:
+        ValueError: If `k` is below 1.
+    """
+    _check_k(k)
+    return np.asarray((found[:, :k] > 0).sum(axis=1) / k, dtype=np.float64)
+
+
+def ndcg(found: Grades, right: Grades, k: int) -> Values:
+    r"""Return the normalised discounted cumulative gain of the first `k` documents: nDCG@k.
+
+    $$ \mathrm{nDCG}@k = \frac{\sum_{i=1}^{k} g_i / \log_2(i + 1)}{\sum_{i=1}^{k} g^*_i / \log_2(i + 1)} $$
+
+    with $g^*$ the grades of all right documents, the highest first: the best list there could be. The gain is the
+    grade itself (linear), as in trec_eval's ndcg_cut and the nDCG of ir_measures; the other usage, $2^g - 1$, is not
+    meant. With one right document the value is $1 / \log_2(\mathrm{rank} + 1)$, whatever its grade.
+
+    Args:
+        found: Grade at each rank, shape `(n, depth)`, as in `recall`.
+        right: Grades of all right documents of each question, shape `(n, most)`, as in `recall`.
+        k: Ranks that count, 1 or more.
+
+    Returns:
+        Shape `(n,)`, each in [0, 1].
+
+    Raises:
+        ValueError: As in `recall`.
+
+    Source:
+        K. Järvelin & J. Kekäläinen (2002), Cumulated gain-based evaluation of IR techniques, ACM TOIS 20(4).
+    """
+    _check_grades(found, right, k)
+    best = -np.sort(-right.astype(np.int64), axis=1)
+    return np.asarray(_discounted(found, k) / _discounted(best, k), dtype=np.float64)
+
+
+def average_precision(found: Grades, right: Grades, k: int) -> Values:
+    r"""Return the average precision of the first `k` documents; its mean over questions is MAP@k.
+
+    $$ \mathrm{AP}@k = \frac{1}{R} \sum_{i \le k,\; g_i > 0} \mathrm{P}@i $$
+
+    The denominator is the number of all right documents, also where it is larger than `k`, as in trec_eval's map_cut
+    and the AP@k of ir_measures; the other usage divides by $\min(R, k)$. With one right document it is the reciprocal
+    of its rank.
+
+    Args:
+        found: Grade at each rank, shape `(n, depth)`, as in `recall`.
+        right: Grades of all right documents of each question, shape `(n, most)`, as in `recall`.
+        k: Ranks that count, 1 or more.
+
+    Returns:
+        Shape `(n,)`, each in [0, 1].
+
+    Raises:
+        ValueError: As in `recall`.
+    """
+    _check_grades(found, right, k)
+    is_right = found[:, :k] > 0
+    precisions = is_right.cumsum(axis=1) / np.arange(1, is_right.shape[1] + 1)
+    return np.asarray((precisions * is_right).sum(axis=1) / (right > 0).sum(axis=1), dtype=np.float64)
+
+
+def _discounted(grades: Grades, k: int) -> Values:
+    shown = grades[:, :k]
+    return np.asarray(shown @ (1 / np.log2(np.arange(2, shown.shape[1] + 2))), dtype=np.float64)
+
+
+def _check_grades(found: Grades, right: Grades, k: int) -> None:
+    _check_k(k)
+    if found.ndim != 2 or right.ndim != 2 or len(found) != len(right):
+        raise ValueError(f"expected one row per question in both, got shapes {found.shape} and {right.shape}")
+    if without := np.flatnonzero(~(right > 0).any(axis=1)).tolist():
+        raise ValueError(f"question {without[0]} has no right document; leave it out")
+
+
+def _check_k(k: int) -> None:
+    if k < 1:
+        raise ValueError(f"k must be 1 or more, found {k}")
