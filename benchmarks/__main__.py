@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from benchmarks.command import measure_command
 from benchmarks.engine import SCENARIOS, measure
+from benchmarks.evidence import measure_evidence
 from benchmarks.indexing import measure_indexing
 from benchmarks.scale import measure_scale
 
@@ -45,6 +46,7 @@ def main() -> None:
         c = measure_command(server)
         scale = measure_scale(options.questions, server)
     i = measure_indexing(options.documents, options.ground_truth)
+    e = measure_evidence(100_000)
     print(
         f"""
 Whole command, 1,830 questions, warm index: first request after {c.first_request_s:.1f} s, {c.requests:,} requests in
@@ -56,7 +58,10 @@ Whole command, 1,830 questions, warm index: first request after {c.first_request
 {", ".join(f"{seconds:.1f}" for seconds in scale.deciles_s)} s.
 
 {i.documents} documents: plain encode {i.encode_s:.1f} s, embed and index {i.index_s:.1f} s \
-({i.index_s / i.encode_s:.2f} of it), index again unchanged {i.again_s:.2f} s."""
+({i.index_s / i.encode_s:.2f} of it), index again unchanged {i.again_s:.2f} s.
+
+{e.answers:,} answers with three metrics: summarised, compared and reported in {e.report_s:.1f} s and \
+{e.report_mib:.0f} MiB, compared with another such run in {e.compare_s:.1f} s and {e.compare_mib:.0f} MiB."""
     )
 
 

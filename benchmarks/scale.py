@@ -17,6 +17,7 @@ from rageval.adapters.run_store import RunStore
 from rageval.config import IndexConfig, ModelConfig
 from rageval.fingerprint import question_id
 from rageval.records import Chunk, Document, Question, Retrieval
+from rageval.score_plan import MODEL_FREE_VERSIONS, ScorePlan
 from rageval.stages.answers import answer_chunk
 from rageval.stages.chunks import plan_chunks
 from rageval.stages.scores import score_chunk
@@ -63,7 +64,7 @@ def measure_scale(questions: int, server: str) -> Scale:
 
 def _answer_and_score(run: RunStore, chunk: Chunk, model: ModelConfig) -> None:
     answer_chunk(run, chunk, model)
-    score_chunk(run, chunk, model, index=IndexConfig(), metrics=[], judge=None)
+    score_chunk(run, chunk, model, ScorePlan(index=IndexConfig(), model_free=tuple(MODEL_FREE_VERSIONS)))
 
 
 def _write_inputs(run: RunStore, count: int) -> None:

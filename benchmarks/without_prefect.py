@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from rageval.adapters.chat import chat_engine
 from rageval.config import AnswersConfig, DataConfig, EvaluationConfig, ModelConfig, RunOptions
+from rageval.score_plan import score_plan
 from rageval.stages import manifest, runs
 from rageval.stages.answers import answer_chunk
 from rageval.stages.chunks import plan_chunks
@@ -12,7 +13,7 @@ from rageval.stages.documents import load_documents
 from rageval.stages.index import index_run
 from rageval.stages.report import write_report
 from rageval.stages.retrieval import retrieve_run
-from rageval.stages.scores import judge_metrics, score_chunk
+from rageval.stages.scores import score_chunk
 from rageval.stages.warm_up import warm_up
 
 _AT_ONCE = 5
@@ -39,15 +40,10 @@ def main() -> None:
     chat_engine().start_run(max_cost_usd=None, spent_usd=0.0)
     index_run(run, config)
     retrieve_run(run, config, config.answer_search)
-    metrics = judge_metrics(config.judge)
+    plan = score_plan(config)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for chunk in chunks:
-            pool.submit(
-                lambda chunk=chunk: (
-                    answer_chunk(run, chunk, model),
-                    score_chunk(run, chunk, model, index=config.index, metrics=metrics, judge=model),
-                )
-            )
+            pool.submit(lambda chunk=chunk: (answer_chunk(run, chunk, model), score_chunk(run, chunk, model, plan)))
     retrieve_run(run, config, config.retrieval.methods)
     runs.merge(run, config, chunks)
     manifest.finish(run, status="complete", reason=None, timings={})

@@ -9,8 +9,8 @@ from prefect.futures import PrefectFuture
 from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig
 from rageval.records import Chunk
+from rageval.score_plan import score_plan
 from rageval.stages.models import ServedModels
-from rageval.stages.scores import judge_metrics
 from tasks.batch import batch_answers, batch_scores
 
 
@@ -35,8 +35,8 @@ class BatchWork:
         for answered in self._started:
             answered.result()
         scored = batch_scores.submit(
-            run=self.run, chunks=chunks, answering=self.models.answering, index=self.config.index,
-            metrics=judge_metrics(self.config.judge), judge=self.models.judge, poll_s=options.batch_poll_s,
+            run=self.run, chunks=chunks, answering=self.models.answering,
+            plan=score_plan(self.config, self.models.judges), poll_s=options.batch_poll_s,
         )  # fmt: skip
         self._started.append(scored)
         scored.result()

@@ -1,6 +1,6 @@
 """The command line: `rageval evaluate`, `index`, `report`, `inspect`.
 
-Exit status: 0 done, 2 bad usage or bad input, 3 run incomplete but saved.
+Exit status: 0 done, 1 the gate failed, 2 bad usage or bad input, 3 run incomplete but saved.
 """
 
 import sys
@@ -10,6 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.commands.audit import audit
+from flows.commands.evidence import compare, gate, history
+from flows.commands.ground_truth import ground_truth_app
+from flows.commands.labels import labels
+from flows.commands.rescore import rescore
+from flows.commands.sweep import sweep
 from rageval.errors import InputError, RagevalError, RunStoppedError
 
 app = typer.Typer(
@@ -18,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Evaluate a RAG system: documents, index, retrieval, answers, scores, report.\n\n"
     "Start with [bold]rageval evaluate examples/configs/demo.yaml[/bold], which needs no key and no server.",
-    epilog="Exit status: 0 done, 2 bad usage or bad input, 3 run incomplete but saved.",
+    epilog="Exit status: 0 done, 1 the gate failed, 2 bad usage or bad input, 3 run incomplete but saved.",
 )
 
 ConfigFile = Annotated[
@@ -223,11 +229,31 @@ def index(
 
 
 @app.command()
-def report(run: RunFolder) -> None:
+def report(
+    run: RunFolder,
+    human_labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Labels of people, in place of any that the run has: CSV with question_id, model, label. "
+            "`rageval labels` makes one to fill in.",
+            metavar="PATH|URL",
+        ),
+    ] = None,
+) -> None:
     """Compute summary and report page of a run anew from its Parquet tables."""
     from flows import console  # noqa: PLC0415
 
-    console.rebuild_report(run)
+    console.rebuild_report(run, human_labels)
+
+
+app.command("rescore")(rescore)
+app.command("labels")(labels)
+app.command("compare")(compare)
+app.command("gate")(gate)
+app.command("history")(history)
+app.command("audit")(audit)
+app.add_typer(ground_truth_app, name="ground-truth")
+app.command("sweep")(sweep)
 
 
 @app.command()

@@ -19,10 +19,16 @@ from flows.progress import display
 from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig
 from rageval.errors import DataError, RunStoppedError
-from rageval.report.pivot import retrieval_rows, summary_rows
+from rageval.judging.section import trust_sentences
+from rageval.judging.table import unfit_metrics
+from rageval.report.blame import blame_counts, blame_rows
+from rageval.report.comparison_rows import brief_comparison_rows
+from rageval.report.cutoffs import leading_metrics
+from rageval.report.pivot import metric_rows, retrieval_rows
 from rageval.report.spending import spending_rows
 from rageval.stages.runs import open_run
 from rageval.stages.warm_up import warm_up
+from rageval.tables import JUDGING
 
 if TYPE_CHECKING:
     from rageval.stages.estimate import Estimate
@@ -54,7 +60,7 @@ def run_evaluation(config: EvaluationConfig, *, debug: bool) -> None:
     run = open_run(config.run)
     warm_up(run, config)
     config = config.model_copy(update={"run": config.run.model_copy(update={"run_id": run.run_id})})
-    with _prefect(debug=debug), _stop_on_ctrl_c(run):
+    with prefect_running(debug=debug), stop_on_ctrl_c(run):
         from flows.evaluate import evaluate  # noqa: PLC0415 - imports Prefect, which takes seconds
 
         try:
@@ -74,18 +80,29 @@ def _resume_command(run: RunStore) -> str:
 
 def run_indexing(config: EvaluationConfig, *, rebuild: bool, debug: bool) -> None:
     """Run the indexing flow in this process."""
-    with _prefect(debug=debug):
+    with prefect_running(debug=debug):
         from flows.index_documents import index_documents  # noqa: PLC0415
 
         report = index_documents(config, rebuild)
     console.print(f"Index {report.name}: {report.documents} documents, {report.embedded} embedded now.")
 
 
-def rebuild_report(folder: Path) -> None:
-    """Write summary and page of a run again, and show the summary."""
+def rebuild_report(folder: Path, human_labels: str | None = None) -> None:
+    """Write summary and page of a run again, and show the summary.
+
+    Args:
+        folder: The run's folder.
+        human_labels: Path or URL of labels that replace the run's; None keeps those.
+
+    Raises:
+        DataError: If the folder holds no run, or the labels do not fit it.
+    """
+    from rageval.stages.labels import give_labels  # noqa: PLC0415
     from rageval.stages.report import write_report  # noqa: PLC0415
 
     run = existing_run(folder)
+    for note in give_labels(run, human_labels) if human_labels else ():
+        console.print(plain(note), highlight=False, soft_wrap=True)
     write_report(run)
     show_run(run)
 
@@ -106,7 +123,11 @@ def show_estimate(config: EvaluationConfig) -> None:
     """Print calls, tokens, dollars and minutes of a run; nothing is sent."""
     from rageval.stages.estimate import estimate_run  # noqa: PLC0415
 
-    rows = estimate_run(config)
+    show_estimates(estimate_run(config))
+
+
+def show_estimates(rows: "Sequence[Estimate]") -> None:
+    """Print calls, tokens, dollars and minutes of each row, and their sums."""
     table = Table(title="Dry run: nothing was sent", title_justify="left", padding=0)
     table.add_column("model", overflow="fold")
     table.add_column("role", no_wrap=True)
@@ -145,9 +166,18 @@ def show_run(run: RunStore) -> None:
     if not run.has("summary"):
         return
     summary, manifest = run.read("summary"), run.read_json("run.json")
-    console.print(_table("Retrieval", retrieval_rows(summary)))
-    console.print(_table("Answers", summary_rows(summary)))
+    console.print(_table("Retrieval", retrieval_rows(summary, leading_metrics(summary, manifest))))
+    console.print(_table("Answers", metric_rows(summary)))
     console.print("Every cell: mean [95 % interval] scored/asked", style="dim", highlight=False)
+    judging = run.read("judging") if run.has("judging") else JUDGING.empty_table()
+    for sentence in trust_sentences(judging):
+        console.print(plain(sentence), highlight=False, soft_wrap=True)
+    unfit = unfit_metrics(judging)
+    if run.has("comparisons") and (rows := brief_comparison_rows(run.read("comparisons"), unfit=unfit)):
+        console.print(_table("Comparisons, question by question", rows))
+    if run.has("blame") and (blame := run.read("blame")).num_rows:
+        rows = blame_rows(blame_counts(blame, run.read("questions")))
+        console.print(_table("Blame: the right document shown or not x the answer right, wrong, refused", rows))
     if spending := spending_rows(manifest):
         console.print(_table("Actual of estimated", spending))
     for name, value in (
@@ -156,6 +186,12 @@ def show_run(run: RunStore) -> None:
         ("Report", f"{run.folder}/report.html"),
     ):
         console.print(f"{name:<8} {plain(value)}", highlight=False, soft_wrap=True)
+
+
+def print_rows(title: str, rows: Sequence[Mapping[str, str]]) -> None:
+    """Print rows of words as a table, or nothing if there are none."""
+    if rows:
+        console.print(_table(title, rows))
 
 
 def _table(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
@@ -168,7 +204,7 @@ def _table(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
 
 
 @contextmanager
-def _stop_on_ctrl_c(run: RunStore) -> Iterator[None]:
+def stop_on_ctrl_c(run: RunStore) -> Iterator[None]:
     """Let the first Ctrl-C end the run with everything saved, and the second one end it at once."""
     from rageval.adapters.chat import chat_engine  # noqa: PLC0415
 
@@ -189,7 +225,7 @@ def _stop_on_ctrl_c(run: RunStore) -> Iterator[None]:
 
 
 @contextmanager
-def _prefect(*, debug: bool) -> Iterator[None]:
+def prefect_running(*, debug: bool) -> Iterator[None]:
     """Run a flow from here: Prefect's defaults for one process, and a display of what our own tasks say."""
     for name, value in _PREFECT_DEFAULTS.items():
         os.environ.setdefault(name, value)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from prefect import flow, get_run_logger
@@ -14,20 +15,23 @@ from prefect.runtime import flow_run
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.batch import BatchWork
+from flows.pairwise import PairwiseWork, compared_chunks
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.earlier_runs import forget_earlier_runs
 from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig, ModelConfig
 from rageval.errors import RagevalError, RunStoppedError
 from rageval.records import Chunk, SearchMethod
+from rageval.score_plan import pairwise_rows, score_plan
 from rageval.stages.answers import answers_label
 from rageval.stages.batch import refuse_open_batches
 from rageval.stages.chunks import plan_chunks
 from rageval.stages.estimate import check_prices
+from rageval.stages.inputs import read_questions
 from rageval.stages.models import ServedModels
 from rageval.stages.retrieval import stored_methods
 from rageval.stages.runs import check_retry, is_finished, open_run, raise_if_incomplete
-from rageval.stages.scores import judge_metrics, verdicts_label
+from rageval.stages.scores import verdicts_label
 from tasks.answers import answer_chunk
 from tasks.documents import load_documents
 from tasks.index import index_run
@@ -72,7 +76,7 @@ def evaluate(config: EvaluationConfig = EvaluationConfig()) -> EvaluationResult:
     check_retry(run, config.run)
     forget_earlier_runs()
     with run.lock():
-        begin_run(run, config)
+        config = begin_run(run, config)
         try:
             return _evaluate(run, config)
         except RagevalError as error:
@@ -93,7 +97,7 @@ def _evaluate(run: RunStore, config: EvaluationConfig) -> EvaluationResult:
     else:
         if not config.run.batch:
             refuse_open_batches(run)
-        check_models(config)
+        check_models([*config.answers.models, *config.judges])
         _search(run, config, config.answer_search, clock)
         with clock.stage("answers_and_scores"):
             stopped = _answer_and_score(run, config, chunks)
@@ -122,30 +126,37 @@ def _search(run: RunStore, config: EvaluationConfig, methods: Sequence[SearchMet
 
 def _answer_and_score(run: RunStore, config: EvaluationConfig, chunks: list[Chunk]) -> BaseException | None:
     """Work through all chunks of all models; returns the error that ended the run early, or None."""
-    with serve_models(config) as models, Progress(total=len(chunks) * len(models.answering)) as progress:
-        _announce(config, models, chunks)
+    with (
+        serve_models(config.answers.models, config.judges) as models,
+        Progress(total=len(chunks) * len(models.answering) + compared_chunks(config, chunks)) as progress,
+    ):
+        _announce(run, config, models)
         work = (BatchWork if config.run.batch else _Work)(run=run, config=config, models=models)
+        comparing = PairwiseWork(run=run, config=config, models=models)
         try:
-            for _ in work.through(chunks):
+            for _ in chain(work.through(chunks), comparing.through(chunks)):
                 progress.advance()
         except BaseException as error:
             # A bad key, spent credit, Ctrl-C or a cancellation: whatever it is, what runs has to end first.
             chat_engine().stop(error if isinstance(error, RunStoppedError) else RunStoppedError("the run was stopped"))
             work.wait()
+            comparing.wait()
             if isinstance(error, Exception):
                 return error
             raise
     return None
 
 
-def _announce(config: EvaluationConfig, models: ServedModels, chunks: list[Chunk]) -> None:
+def _announce(run: RunStore, config: EvaluationConfig, models: ServedModels) -> None:
     """Tell progress displays how many answers and verdicts there will be."""
-    questions = sum(chunk.stop - chunk.start for chunk in chunks)
+    ids = [question.question_id for question in read_questions(run)]
+    methods = len(config.answer_search)
     for model in models.answering:
-        chat_engine().expect(answers_label(model), questions)
-    if models.judge:
-        verdicts = questions * len(models.answering) * len(judge_metrics(config.judge))
-        chat_engine().expect(verdicts_label(models.judge), verdicts)
+        chat_engine().expect(answers_label(model), methods * len(ids))
+    calls = score_plan(config).calls(ids)
+    for number, judge in enumerate(models.judges):
+        verdicts = sum(n for (name, _), n in calls.items() if name == judge.name) * methods * len(models.answering)
+        chat_engine().expect(verdicts_label(judge), verdicts + (0 if number else pairwise_rows(config, len(ids))))
 
 
 @dataclass(kw_only=True)
@@ -193,9 +204,8 @@ class _Work:
         chunk = waiting.popleft()
         answered = answer_chunk.submit(self.run, chunk, model, self.config.run)
         scored = score_chunk.submit(
-            run=self.run, chunk=chunk, model=model, index=self.config.index,
-            metrics=judge_metrics(self.config.judge), judge=self.models.judge, options=self.config.run,
-            wait_for=[answered], return_state=False,
+            run=self.run, chunk=chunk, model=model, plan=score_plan(self.config, self.models.judges),
+            options=self.config.run, wait_for=[answered], return_state=False,
         )  # fmt: skip
         pair = _Pair(chunk=chunk, model=model, futures=(answered, scored))
         self._under_way[id(pair)] = pair

@@ -9,7 +9,9 @@ from rich.table import Table
 
 from flows.console import console, existing_run, plain, show_run
 from rageval.adapters.run_store import RunStore
+from rageval.depth import first_documents, retrieval_depth
 from rageval.errors import DataError
+from rageval.report.worst import ORDER
 from rageval.stages.inputs import read_documents
 
 _Row = dict[str, Any]
@@ -49,24 +51,32 @@ def _choose(questions: list[_Row], scores: list[_Row], wanted: str | None) -> _R
         if not fits:
             raise DataError(f"no question of this run has the id or the text {wanted!r}")
         return fits[0]
-    by_value = sorted((row["value"], row["question_id"]) for row in scores if row["value"] is not None)
-    worst = by_value[0][1] if by_value else questions[0]["question_id"]
+    for metric in ORDER:  # other scores, such as the length of the answer, are lowest for no reason
+        valued = [row for row in scores if row["metric"] == metric and row["value"] is not None]
+        if valued:
+            worst = min((row["value"], row["question_id"]) for row in valued)[1]
+            break
+    else:
+        worst = questions[0]["question_id"]
     return next(q for q in questions if q["question_id"] == worst)
 
 
 def _show_question(run: RunStore, question: _Row, answers: list[_Row], scores: list[_Row]) -> None:
-    documents = read_documents(run)
+    documents, depth = read_documents(run), retrieval_depth(run.read_json("run.json"))
     right = {question["document_id"], *question["alternate_ids"]}
     console.print(Panel(plain(question["question"]), title=f"Question {question['question_id']}", title_align="left"))
     reference = documents[question["document_id"]].text
     console.print(Panel(plain(reference), title=f"Reference {question['document_id']}", title_align="left"))
-    for row in run.read("retrieval").to_pylist():
+    for row in first_documents(run.read("retrieval"), depth.top_k).to_pylist():
         if row["question_id"] == question["question_id"]:
             console.print(f"Found by {row['search_method']} (the right one is marked *):")
             for rank, (document_id, score) in enumerate(zip(row["document_ids"], row["scores"], strict=True), 1):
                 mark = "*" if document_id in right else " "
                 line = f" {mark} {rank}. {score:8.4f}  {document_id}  {documents[document_id].question}"
                 console.print(plain(line), highlight=False)
+            rank = row["first_relevant_rank"]
+            if rank is not None and rank > len(row["document_ids"]):
+                console.print(f"   The right one is at rank {rank}, which the model was not shown.", highlight=False)
     for answer in answers:
         if answer["question_id"] == question["question_id"]:
             _show_answer(answer, scores)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from rageval.metrics.names import AGAIN
 from rageval.records import SearchMethod
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
@@ -58,7 +59,9 @@ class RetrievalConfig(Settings):
     methods: tuple[SearchMethod, ...] = Field(default=("vector", "text", "hybrid"), min_length=1)
     """Every one of these is evaluated; the first one also supplies the contexts of the answers."""
     top_k: int = Field(default=5, ge=1, le=100)
-    """Documents retrieved for a question; hit rate and MRR count down to this rank."""
+    """Documents whose texts the model is shown, and the rank down to which the leading metrics count."""
+    cutoffs: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = (1, 3, 10)
+    """More ranks down to which retrieval metrics are computed; the deepest one decides how many documents are kept."""
     question_boost: float = Field(default=3.0, ge=0.0, le=100.0)
     """How much more a match in a document's question counts than one in its text or section (text search)."""
     candidates: int = Field(default=50, ge=1, le=1000)
@@ -151,20 +154,44 @@ class AnswersConfig(Settings):
         names = [model.name for model in self.models]
         if len(set(names)) != len(names):
             raise ValueError(f"two models have the same name: {', '.join(names)}; give each its own `name`")
+        if like := [name for name in names if f"{name}, swapped" in names]:
+            raise ValueError(f"'{like[0]}, swapped' is what choices against {like[0]!r} are called; name it otherwise")
         return self
 
 
+TextMetric = Literal["rouge_l", "exact_match", "fuzzy_match", "refusal", "answer_words"]
+
+
+class ScoresConfig(Settings):
+    """What is computed for every answer without asking a model, beside the cosine."""
+
+    text_metrics: tuple[TextMetric, ...] = ("rouge_l", "exact_match", "fuzzy_match", "refusal", "answer_words")
+    """Overlap with the reference, whether the answer says that it does not know, and its length."""
+
+
 class JudgeConfig(Settings):
-    """The LLM that grades the answers."""
+    """The LLMs that grade the answers, and how they are checked."""
 
     enabled: bool = True
     """Whether answers are judged at all; cosine needs no judge."""
     model: ModelConfig | None = None
     """The judge; empty takes the first answering model."""
+    panel: tuple[ModelConfig, ...] = ()
+    """More judges: each grades every answer, and the majority of all counts (the median label without one)."""
     with_reference: bool = True
     """Judge against the original answer of the FAQ."""
     without_reference: bool = True
     """Judge from question and answer alone."""
+    faithfulness: bool = False
+    """Judge whether everything in the answer is in the contexts; one more call an answer."""
+    again_share: float = Field(default=0.1, ge=0, le=1)
+    """Share of the questions, drawn at random, that the judge grades a second time: how often it contradicts itself."""
+    pairwise: bool = False
+    """Let the judge choose between the answers of every two models, in both orders; two calls a pair and question."""
+    minimum_kappa: float = Field(default=0.4, ge=0, le=1)
+    """A judge that agrees with itself, or with the human labels, less than this (Cohen's kappa) is named as unfit."""
+    human_labels: str = Field(default="", max_length=2000)
+    """Path or URL of a CSV with question_id, model, label (RELEVANT, PARTLY_RELEVANT, NON_RELEVANT); empty for none."""
 
 
 class RunOptions(Settings):
@@ -204,6 +231,7 @@ class EvaluationConfig(Settings):
     index: IndexConfig = Field(default_factory=IndexConfig)
     retrieval: RetrievalConfig = Field(default_factory=RetrievalConfig)
     answers: AnswersConfig = Field(default_factory=AnswersConfig)
+    scores: ScoresConfig = Field(default_factory=ScoresConfig)
     judge: JudgeConfig = Field(default_factory=JudgeConfig)
     run: RunOptions = Field(default_factory=RunOptions)
 
@@ -218,9 +246,19 @@ class EvaluationConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _name_judges_apart(self) -> "EvaluationConfig":
+        names = [judge.name for judge in self.judges]
+        if len(set(names)) != len(names) or AGAIN in names:
+            raise ValueError(
+                f"the judges need names of their own, none of them {AGAIN!r}, found {', '.join(names)}; judge.panel "
+                "names judges beside the first one, which is judge.model or else the first answering model"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _share_one_budget(self) -> "EvaluationConfig":
         limits: dict[tuple[str, str, str], tuple[object, ...]] = {}
-        for model in (*self.answers.models, *([self.judge.model] if self.judge.model else [])):
+        for model in (*self.answers.models, *([self.judge.model] if self.judge.model else []), *self.judge.panel):
             budget = (model.base_url, model.api_key_env, model.served_name)
             mine = (model.rpm, model.tpm, model.max_concurrency)
             if limits.setdefault(budget, mine) != mine:
@@ -234,7 +272,9 @@ class EvaluationConfig(Settings):
     def _fits_batches(self) -> "EvaluationConfig":
         if not self.run.batch:
             return self
-        for model in (*self.answers.models, *([self.judge_model] if self.judge_model else [])):
+        if self.judge.enabled and self.judge.pairwise:
+            raise ValueError("judge.pairwise needs live requests; run without --batch, or leave judge.pairwise out")
+        for model in (*self.answers.models, *self.judges):
             if model.is_local:
                 raise ValueError(
                     f"the embedded model {model.name!r} has no Batch API; run without --batch, or name other models"
@@ -255,6 +295,12 @@ class EvaluationConfig(Settings):
     def judge_model(self) -> ModelConfig | None:
         """The judge, or None if nothing is judged."""
         judge = self.judge
-        if not judge.enabled or not (judge.with_reference or judge.without_reference):
+        wanted = judge.with_reference or judge.without_reference or judge.faithfulness or judge.pairwise
+        if not judge.enabled or not wanted:
             return None
         return judge.model or self.answers.models[0]
+
+    @property
+    def judges(self) -> tuple[ModelConfig, ...]:
+        """All judges, `judge_model` first; empty if nothing is judged."""
+        return (self.judge_model, *self.judge.panel) if self.judge_model else ()

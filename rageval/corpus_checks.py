@@ -11,6 +11,7 @@ from typing import Any
 
 from rageval.errors import ConfigError, DataError
 from rageval.fingerprint import digest, question_id
+from rageval.grades import GRADE_COLUMN, grade_problems, read_grade
 from rageval.records import Document, Question
 from rageval.rows import Row, RowFile
 
@@ -88,7 +89,7 @@ def check_questions(file: RowFile, known: Mapping[str, Document | None]) -> Chec
     """Return the questions of a ground-truth file; identical rows become one.
 
     A question that stands with several documents of its course stays one row for each of them, and each
-    row names the others' documents as alternates.
+    row names the others' documents as alternates, with their grades.
 
     Args:
         file: The ground truth.
@@ -97,27 +98,38 @@ def check_questions(file: RowFile, known: Mapping[str, Document | None]) -> Chec
     Raises:
         DataError: If the file has no rows, or no row has one of the columns.
     """
-    ignored = check_columns(file, QUESTION_COLUMNS)
+    ignored = check_columns(file, QUESTION_COLUMNS, optional=(GRADE_COLUMN,))
     problems = list(file.problems)
     questions: dict[str, Question] = {}
+    places: dict[str, str] = {}
     repeated: list[str] = []
     for row in file.rows:
         reasons = list(_value_problems(row.values, QUESTION_COLUMNS)) or list(_reference_problems(row.values, known))
+        reasons += grade_problems(row.values)
         if reasons:
             problems.extend(_located(file, row, reasons))
             continue
         question = _question(row.values)
-        if question.question_id in questions:
+        first = questions.setdefault(question.question_id, question)
+        place = places.setdefault(question.question_id, row.place)
+        if first.grade != question.grade:
+            other = f"grade is {question.grade}, but the same row stands at {place} with grade {first.grade}: keep one"
+            problems.extend(_located(file, row, [other]))
+        elif place != row.place:
             repeated.append(row.place)
-        questions.setdefault(question.question_id, question)
     linked, note = _with_alternates(questions.values())
     return CheckedQuestions(
         questions=linked, notes=(*ignored, *_repeated_rows(file, repeated), *note), problems=tuple(problems)
     )
 
 
-def check_columns(file: RowFile, columns: Sequence[str]) -> tuple[str, ...]:
+def check_columns(file: RowFile, columns: Sequence[str], *, optional: Sequence[str] = ()) -> tuple[str, ...]:
     """Return a note about columns that nobody reads, if there are any.
+
+    Args:
+        file: What was read.
+        columns: The columns that have to be there.
+        optional: Columns that are read where they are there.
 
     Raises:
         DataError: If a column is missing from every row, or there are no rows.
@@ -133,7 +145,7 @@ def check_columns(file: RowFile, columns: Sequence[str]) -> tuple[str, ...]:
         )
     if not file.rows:
         raise DataError(f"{file.name}: the file holds no rows; expected rows with {', '.join(columns)}")
-    extra = [column for column in file.columns if column not in columns]
+    extra = [column for column in file.columns if column not in {*columns, *optional}]
     return (f"{file.name}: ignored columns: {_listed(extra)}",) if extra else ()
 
 
@@ -249,28 +261,34 @@ def _longer(first: Document, second: Document) -> Document | None:
 def _question(values: Mapping[str, Any]) -> Question:
     text, course, reference = (str(values[column]) for column in QUESTION_COLUMNS)
     return Question(
-        question_id=question_id(course, text, reference), question=text, course=course, document_id=reference
+        question_id=question_id(course, text, reference),
+        question=text,
+        course=course,
+        document_id=reference,
+        grade=read_grade(values.get(GRADE_COLUMN)) or 1,
     )
 
 
 def _with_alternates(questions: Iterable[Question]) -> tuple[tuple[Question, ...], tuple[str, ...]]:
     """Return the questions with their alternates set, and a note if there are any."""
     rows = tuple(questions)
-    references: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    references: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
     for row in rows:
-        references[row.course, row.question].append(row.document_id)
-    several = [ids for ids in references.values() if len(ids) > 1]
+        references[row.course, row.question][row.document_id] = row.grade
+    several = [grades for grades in references.values() if len(grades) > 1]
     if not several:
         return rows, ()
-    linked = tuple(
-        replace(row, alternate_ids=tuple(i for i in references[row.course, row.question] if i != row.document_id))
-        for row in rows
-    )
+    linked = tuple(_linked(row, references[row.course, row.question]) for row in rows)
     verb = "stands" if len(several) == 1 else "stand"
     return linked, (
         f"{_count(len(several), 'question')} {verb} with several documents ({sum(map(len, several))} rows); "
         "each row keeps its own document as reference and names the others as alternates",
     )
+
+
+def _linked(row: Question, grades: Mapping[str, int]) -> Question:
+    others = {document_id: grade for document_id, grade in grades.items() if document_id != row.document_id}
+    return replace(row, alternate_ids=tuple(others), alternate_grades=tuple(others.values()))
 
 
 def _merged_documents(merged: Mapping[str, int]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from rageval.records import Document
+from rageval.records import Document, Question
 
 
 def digest(*parts: str) -> str:
@@ -17,6 +17,11 @@ def digest(*parts: str) -> str:
         hasher.update(len(data).to_bytes(8, "big"))
         hasher.update(data)
     return hasher.hexdigest()[:32]
+
+
+def draw(*parts: str) -> float:
+    """Return a number in [0, 1) that is drawn by the parts: evenly spread, and the same whenever it is drawn again."""
+    return int(digest(*parts)[:13], 16) / 16**13  # 52 bits, so that it is exact
 
 
 def question_id(course: str, question: str, document_id: str) -> str:
@@ -36,6 +41,13 @@ def request_fingerprint(messages: Sequence[Mapping[str, str]], model: str, param
 def documents_fingerprint(documents: Iterable[Document]) -> str:
     """Return the identity of a set of documents, whatever their order."""
     return digest(*sorted(f"{d.document_id}:{d.content_hash}" for d in documents))
+
+
+def questions_fingerprint(questions: Iterable[Question]) -> str:
+    """Return the identity of a list of questions, in their order; grades count only where they are not 1."""
+    rows = list(questions)
+    graded = (f"{question.question_id}:{question.grade}" for question in rows if question.grade != 1)
+    return digest(*(question.question_id for question in rows), *graded)
 
 
 def index_fingerprint(documents: str, embedding: str, options: Mapping[str, Any]) -> str:

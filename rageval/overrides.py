@@ -58,10 +58,16 @@ def choose_judge(settings: Settings, name: str | None, *, disabled: bool) -> Non
     if disabled:
         put(settings, "judge.enabled", False)
     elif name:
-        described = [*_models(settings), *_judge(settings)]
-        model = next((model for model in described if model.get("name") == name), {"name": name})
-        put(settings, "judge.model", model)
+        put(settings, "judge.model", _model_named(settings, name))
         put(settings, "judge.enabled", True)
+
+
+def choose_judges(settings: Settings, names: Sequence[str]) -> None:
+    """Let these models judge, and no others; a model that the settings describe keeps its description."""
+    first, *others = [_model_named(settings, name) for name in names]
+    put(settings, "judge.model", first)
+    put(settings, "judge.panel", others)
+    put(settings, "judge.enabled", True)
 
 
 def set_for_remote_models(settings: Settings, values: Mapping[str, Any]) -> None:
@@ -74,6 +80,8 @@ def set_for_remote_models(settings: Settings, values: Mapping[str, Any]) -> None
         settings["answers"]["models"] = [_with(model, given) for model in models]
     for judge in _judge(settings):
         settings["judge"]["model"] = _with(judge, given)
+    if panel := _panel(settings):
+        settings["judge"]["panel"] = [_with(judge, given) for judge in panel]
 
 
 def validate(kind: type[_Model], settings: Settings) -> _Model:
@@ -101,6 +109,11 @@ def _problem(detail: Any) -> str:
     return f"{path}: {message}{shown}"
 
 
+def _model_named(settings: Settings, name: str) -> Settings:
+    described = [*_models(settings), *_judge(settings), *_panel(settings)]
+    return next((model for model in described if model.get("name") == name), {"name": name})
+
+
 def _models(settings: Settings) -> list[Settings]:
     answers = settings.get("answers")
     return _described(answers.get("models")) if isinstance(answers, dict) else []
@@ -109,6 +122,11 @@ def _models(settings: Settings) -> list[Settings]:
 def _judge(settings: Settings) -> list[Settings]:
     judge = settings.get("judge")
     return _described([judge.get("model")]) if isinstance(judge, dict) else []
+
+
+def _panel(settings: Settings) -> list[Settings]:
+    judge = settings.get("judge")
+    return _described(judge.get("panel")) if isinstance(judge, dict) else []
 
 
 def _described(models: Any) -> list[Settings]:

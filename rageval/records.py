@@ -29,8 +29,12 @@ class Question:
     question: str
     course: str
     document_id: str
+    grade: int = 1
+    """How right the document is, 1 to 10; only nDCG looks at it."""
     alternate_ids: tuple[str, ...] = ()
     """Other documents that the ground truth names for the same question and course."""
+    alternate_grades: tuple[int, ...] = ()
+    """The grade of each of `alternate_ids`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,13 +62,14 @@ def format_of(name: str) -> str:
     return suffix
 
 
-def parse_rows(data: bytes, name: str, columns: Sequence[str]) -> RowFile:
+def parse_rows(data: bytes, name: str, columns: Sequence[str], optional: Sequence[str] = ()) -> RowFile:
     """Return the rows of a file.
 
     Args:
         data: The whole file.
         name: What messages call the file; its suffix decides the format.
         columns: The columns that are needed; a Parquet file's other columns are named but not read.
+        optional: Columns that are read as well where they are there.
 
     Raises:
         DataError: If the suffix is unknown, the file is empty, or it is not what its suffix says.
@@ -76,7 +77,7 @@ def parse_rows(data: bytes, name: str, columns: Sequence[str]) -> RowFile:
     parse = _PARSERS[format_of(name)]
     if not data.strip():
         raise DataError(f"{name}: the file is empty; expected rows with {', '.join(columns)}")
-    return parse(data, name, columns)
+    return parse(data, name, [*columns, *optional])
 
 
 def _text(data: bytes, name: str) -> str:

@@ -11,9 +11,10 @@ from prefect.states import Completed, Failed
 
 from rageval.adapters.batch_api import BatchState
 from rageval.adapters.run_store import RunStore
-from rageval.config import IndexConfig, ModelConfig
+from rageval.config import ModelConfig
 from rageval.errors import RagevalError
 from rageval.records import Chunk
+from rageval.score_plan import ScorePlan
 from rageval.stages import batch
 from rageval.stages.batch_watch import Watch
 
@@ -33,15 +34,13 @@ def batch_scores(
     run: RunStore,
     chunks: Sequence[Chunk],
     answering: Sequence[ModelConfig],
-    index: IndexConfig,
-    metrics: Sequence[str],
-    judge: ModelConfig | None,
+    plan: ScorePlan,
     poll_s: float,
 ) -> State[Any]:
     """Score all answers of all models, the verdicts in batches; what is stored is not asked again."""
     watch = Watch(every_s=poll_s, show=_Display().show)
     try:
-        outcome = batch.score_batch(run, chunks, answering, index=index, metrics=metrics, judge=judge, watch=watch)
+        outcome = batch.score_batch(run, chunks, answering, plan, watch)
     except RagevalError as error:
         return Failed(message=str(error), data=error)
     return Completed(message=f"{outcome.ok} scores, {outcome.failed} without a value", data=outcome)

@@ -18,7 +18,7 @@ from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig
 from rageval.records import Chunk
 from rageval.report.pivot import summary_rows
-from rageval.stages import manifest, report, runs
+from rageval.stages import manifest, report, rescore, runs
 
 _PROGRESS_EVERY_S = 2.0
 
@@ -32,13 +32,26 @@ def write_report(
     reason = stopped or runs.too_many_failures(run, config)
     if config.run.retry_failed:
         reason = reason or runs.what_is_missing(run, config, run.read("questions").num_rows)
+    reason = reason or rescore.unfinished(run)
     ended = manifest.finish(run, status="incomplete" if reason else "complete", reason=reason, timings=timings)
+    _publish(run, ended["status"])
+    return ended
+
+
+@task
+def write_rescored_report(run: RunStore, wanted: rescore.Rescoring, scored: int, stopped: str | None) -> dict[str, Any]:
+    """Merge what was scored once more, summarise it, and publish the summary; returns the manifest."""
+    ended = rescore.finish(run, wanted, scored=scored, stopped=stopped)
+    _publish(run, ended["status"])
+    return ended
+
+
+def _publish(run: RunStore, status: str) -> None:
     page = report.write_report(run)
     create_markdown_artifact(key="rageval-summary", markdown=page.markdown, description=f"Summary of {run.run_id}")
     rows = summary_rows(run.read("summary"))
     create_table_artifact(key="rageval-table", table=rows, description=f"Summary of {run.run_id}")
-    get_run_logger().info("Run %s is %s; report: %s", run.run_id, ended["status"], page.page)
-    return ended
+    get_run_logger().info("Run %s is %s; report: %s", run.run_id, status, page.page)
 
 
 @dataclass

@@ -6,27 +6,29 @@ from contextlib import AbstractContextManager, suppress
 from prefect import get_run_logger, task
 
 from rageval.adapters.run_store import RunStore
-from rageval.config import EvaluationConfig
+from rageval.config import EvaluationConfig, ModelConfig
 from rageval.errors import RagevalError, RunStoppedError
 from rageval.records import Chunk
 from rageval.stages import costs, estimate, manifest, models
 
 
 @task(task_run_name="begin-{run.run_id}")
-def begin_run(run: RunStore, config: EvaluationConfig) -> None:
-    """Repair what a kill may have left, and write `run.json`."""
+def begin_run(run: RunStore, config: EvaluationConfig) -> EvaluationConfig:
+    """Repair what a kill may have left, and write `run.json`; returns the settings that this start goes by."""
     logger = get_run_logger()
     notes = run.repair()
     for note in notes:
         logger.warning("Repaired: %s", note)
+    config = manifest.as_started(run, config)
     manifest.begin(run, config, notes)
     logger.info("Run %s in %s", run.run_id, run.folder)
+    return config
 
 
 @task
-def check_models(config: EvaluationConfig) -> None:
+def check_models(asked: Sequence[ModelConfig]) -> None:
     """Reach every endpoint with its key before anything is spent."""
-    names = models.check_models(config)
+    names = models.check_models(asked)
     get_run_logger().info("Models can be asked: %s", ", ".join(dict.fromkeys(names)))
 
 
@@ -47,6 +49,8 @@ def spent_usd(run: RunStore, config: EvaluationConfig, chunks: Sequence[Chunk]) 
     return costs.spent_usd(run, config, chunks) if config.run.max_cost_usd else 0.0
 
 
-def serve_models(config: EvaluationConfig) -> AbstractContextManager[models.ServedModels]:
-    """Keep the embedded model running while the block runs, if the run uses it."""
-    return models.serve_models(config)
+def serve_models(
+    answering: Sequence[ModelConfig], judges: Sequence[ModelConfig]
+) -> AbstractContextManager[models.ServedModels]:
+    """Keep the embedded model running while the block runs, if any of the models is it."""
+    return models.serve_models(answering, judges)

@@ -22,6 +22,7 @@ from tests.fake_batches import FakeBatches
 
 Body = dict[str, Any]
 VERDICT = json.dumps({"reason": "It says the same.", "label": "RELEVANT"})
+FAITHFUL = json.dumps({"reason": "The contexts say it.", "label": "FAITHFUL"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,14 @@ def is_judgement(body: Body) -> bool:
     return "label" in prompt(body) and "JSON" in prompt(body)
 
 
+def is_about_faithfulness(body: Body) -> bool:
+    """Return whether a request asks for a verdict on faithfulness."""
+    return is_judgement(body) and "UNFAITHFUL" in prompt(body)
+
+
 def default_reply(body: Body) -> str | Reply:
+    if is_about_faithfulness(body):
+        return FAITHFUL
     return VERDICT if is_judgement(body) else "Answer: " + prompt(body)[-80:]
 
 

@@ -1,6 +1,7 @@
 """The pages are true: commands, options, targets, paths, links, example configs and variables exist."""
 
 import ast
+import doctest
 import re
 import shlex
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import yaml
 from flows.cli import app
 from rageval.adapters.config_file import read_settings
 from rageval.config import EvaluationConfig, ModelConfig
+from rageval.sweep.config import SweepConfig
 from rageval.tables import SCHEMAS
 
 ROOT = Path(__file__).parent.parent
@@ -58,7 +60,9 @@ def test_a_rageval_command_can_be_parsed(words: list[str]) -> None:
     # A sentence may name a command, or an option of it, without its arguments.
     required = [parameter for parameter in commands[name].params if parameter.required]
     if required and not [word for word in options if not word.startswith("-")]:
-        options.append("runs/demo")
+        for parameter in required:
+            options += [parameter.opts[0]] if parameter.param_type_name == "option" else []
+            options.append("runs/demo")
     commands[name].make_context(name, list(options))  # raises for an option that does not exist
 
 
@@ -115,9 +119,25 @@ def _deployment_names() -> set[str]:
     return {f"{deployment['entrypoint'].rpartition(':')[2]}/{deployment['name']}" for deployment in deployments}
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name in ("statistics.md", "judging.md")], ids=_id)
+def test_the_worked_examples_of_a_page_come_out_as_it_says(page: Path) -> None:
+    blocks = [code for language, code in FENCED.findall(page.read_text(encoding="utf-8")) if language == "python"]
+    names: dict[str, Any] = {}
+
+    assert blocks
+    for code in blocks:  # each goes on where the one before it has ended
+        if code.startswith(">>> "):
+            example = doctest.DocTestParser().get_doctest(code, names, page.name, str(page), 0)
+            example.globs = names
+            doctest.DebugRunner().run(example, clear_globs=False)  # raises where something else comes out
+        else:
+            exec(compile(code, str(page), "exec"), names)
+
+
 @each_config
 def test_every_example_is_a_valid_configuration_of_files_that_exist(config: Path) -> None:
-    data = EvaluationConfig.model_validate(read_settings(config)).data
+    kind = SweepConfig if config.stem == "sweep" else EvaluationConfig
+    data = kind.model_validate(read_settings(config)).data
 
     assert (ROOT / data.documents).exists()
     assert (ROOT / data.ground_truth).exists()
@@ -129,6 +149,14 @@ def test_the_full_example_names_every_setting() -> None:
     for group, field in EvaluationConfig.model_fields.items():
         assert settings[group].keys() == field.annotation.model_fields.keys(), group  # type: ignore[union-attr]
     assert settings["answers"]["models"][0].keys() == ModelConfig.model_fields.keys()
+
+
+def test_the_example_of_a_sweep_names_every_setting() -> None:
+    settings = read_settings(ROOT / "examples" / "configs" / "sweep.yaml")
+
+    assert settings.keys() == SweepConfig.model_fields.keys()
+    for group, field in SweepConfig.model_fields.items():
+        assert settings[group].keys() == field.annotation.model_fields.keys(), group  # type: ignore[union-attr]
 
 
 def test_the_example_environment_has_every_variable_that_is_read() -> None:

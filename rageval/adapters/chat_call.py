@@ -30,7 +30,7 @@ from rageval.adapters.request_budget import RequestBudget, Ticket
 from rageval.adapters.spending import Spending
 from rageval.config import ModelConfig
 from rageval.errors import ConfigError, CredentialsError, RunStoppedError
-from rageval.fingerprint import request_fingerprint
+from rageval.fingerprint import digest, request_fingerprint
 from rageval.pacing import retry_after_s
 from rageval.prompts import Message
 from rageval.records import Usage
@@ -44,13 +44,17 @@ class ChatRequest:
 
     messages: Sequence[Message]
     response_format: Mapping[str, Any] | None = None
+    occasion: str = ""
+    """Part of the fingerprint and never sent: the same question on another occasion is another request, so the reply
+    to the first one is not taken for it."""
 
     def fingerprint(self, model: ModelConfig) -> str:
         """Return the identity of this request to that model, see `rageval.fingerprint`."""
         parameters = request_parameters(model)
         if self.response_format:
             parameters["response_format"] = self.response_format
-        return request_fingerprint(self.messages, model.served_name, parameters)
+        identity = request_fingerprint(self.messages, model.served_name, parameters)
+        return digest(identity, self.occasion) if self.occasion else identity
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 A URL may carry a key (`https://user:key@host/` or `?sig=...`): messages show it without both.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,8 +21,9 @@ from rageval.corpus_checks import (
     select_questions,
 )
 from rageval.errors import DataError
+from rageval.grades import GRADE_COLUMN
 from rageval.records import Document, Question
-from rageval.rows import format_of, parse_rows
+from rageval.rows import RowFile, format_of, parse_rows
 
 MAX_FILE_BYTES = 2 * 1024**3
 _BLOCK_BYTES = 2**20
@@ -50,7 +52,8 @@ def load_corpus(config: DataConfig) -> Corpus:
         ConfigError: If the course is unknown or the sample is larger than the set.
     """
     documents = check_documents(parse_rows(*_read(config.documents), DOCUMENT_COLUMNS))
-    truth = check_questions(parse_rows(*_read(config.ground_truth), QUESTION_COLUMNS), documents.known)
+    rows = parse_rows(*_read(config.ground_truth), QUESTION_COLUMNS, optional=(GRADE_COLUMN,))
+    truth = check_questions(rows, documents.known)
     raise_problems([*documents.problems, *truth.problems])
     questions = select_questions(
         truth.questions,
@@ -82,6 +85,20 @@ def load_documents(path: str) -> tuple[tuple[Document, ...], tuple[str, ...]]:
     checked = check_documents(parse_rows(*_read(path), DOCUMENT_COLUMNS))
     raise_problems(checked.problems)
     return checked.documents, checked.notes
+
+
+def read_rows(path: str, columns: Sequence[str], optional: Sequence[str] = ()) -> RowFile:
+    """Return the rows of a file as they stand in it, whatever is wrong with them.
+
+    Args:
+        path: Path or URL of the file.
+        columns: The columns that are needed, see `parse_rows`.
+        optional: Columns that are read as well where they are there.
+
+    Raises:
+        DataError: If the file cannot be read as a whole.
+    """
+    return parse_rows(*_read(path), columns, optional=optional)
 
 
 def display_name(path: str) -> str:

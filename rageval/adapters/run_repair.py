@@ -75,6 +75,8 @@ def _rows(path: Path) -> int | None:
 
 def _consequence(table: str, rows: int | None) -> str:
     what = "what it held" if rows is None else f"its {rows} {table}"
+    if table == "labels":
+        return f"{what} can be given again with rageval report --human-labels"
     if table not in _ASKED:
         return f"{what} will be computed anew"
     return f"{what} will be asked for again, unless a journal or part still has them"

@@ -35,6 +35,7 @@ from rageval.tables import SCHEMAS, to_row
 ChunkTable: TypeAlias = Literal["answers", "scores"]
 Row: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[str, ...]
+_UNREADABLE = (ValueError, TypeError, AttributeError, pa.ArrowException)
 _KEYS: Mapping[ChunkTable, tuple[str, ...]] = {"answers": ("question_id",), "scores": ("question_id", "metric")}
 
 
@@ -182,12 +183,17 @@ class RunStore:
             rows[_key(table, row)] = row
         return rows
 
-    def finish_chunk(self, table: ChunkTable, model: str, chunk: Chunk, order: Sequence[Key]) -> None:
-        """Turn everything stored for a chunk into its part, in this order, and end its journal."""
+    def finish_chunk(self, table: ChunkTable, model: str, chunk: Chunk, order: Sequence[Key]) -> dict[Key, Row]:
+        """Turn everything stored for a chunk into its part, end its journal, and return the rows, as from `stored`.
+
+        Rows whose keys are not in the order were stored by another step; they come after the others.
+        """
         rows = self.stored(table, model, chunk)
-        part = pa.Table.from_pylist([rows[key] for key in order if key in rows], schema=SCHEMAS[table])
+        keys = [key for key in dict.fromkeys([*order, *rows]) if key in rows]
+        part = pa.Table.from_pylist([rows[key] for key in keys], schema=SCHEMAS[table])
         write_parquet(self._part_path(table, model, chunk), [part], SCHEMAS[table])
         self._journal_path(table, model, chunk).unlink(missing_ok=True)
+        return rows
 
     def merge_chunks(self, table: ChunkTable, chunks: Iterable[tuple[str, Chunk]]) -> None:
         """Write all chunks' rows into the one table, then remove parts and journals."""
@@ -243,19 +249,39 @@ class RunStore:
     def _journal_rows(self, table: ChunkTable, model: str, chunk: Chunk) -> list[Row]:
         path = self._journal_path(table, model, chunk)
         lines = path.read_bytes().split(b"\n") if path.exists() else []
+        return _read_lines(table, lines)
+
+
+def _read_lines(table: str, lines: Sequence[bytes]) -> list[Row]:
+    """Return the records of a journal; all are checked at once, and one by one only if any cannot be read."""
+    try:
+        return _checked(table, [orjson.loads(line) for line in lines if line])
+    except _UNREADABLE:
         return [row for line in lines if (row := _read_line(table, line)) is not None]
 
 
 def _read_line(table: str, line: bytes) -> Row | None:
     """Return a journal's record, or None for the line that a kill cut short or that is damaged."""
     try:
-        row: Row = orjson.loads(line)
+        return _checked(table, [orjson.loads(line)])[0]
+    except _UNREADABLE:
+        return None
+
+
+def _checked(table: str, rows: list[Row]) -> list[Row]:
+    """Return the rows with their times as such.
+
+    Raises:
+        ValueError, TypeError, AttributeError, pyarrow.ArrowException: If any of them does not fit the table.
+    """
+    for row in rows:
         if "started_at" in row:
             row["started_at"] = datetime.fromisoformat(row["started_at"])
-        pa.Table.from_pylist([row], schema=SCHEMAS[table])
-    except (ValueError, TypeError, AttributeError, pa.ArrowException):
-        return None
-    return row if row.keys() >= {field.name for field in SCHEMAS[table] if not field.nullable} else None
+    pa.Table.from_pylist(rows, schema=SCHEMAS[table])
+    needed = {field.name for field in SCHEMAS[table] if not field.nullable}
+    if not all(row.keys() >= needed for row in rows):
+        raise ValueError(f"a row lacks a column of {table}")
+    return rows
 
 
 def _key(table: ChunkTable, row: Row) -> Key:

@@ -6,31 +6,51 @@ from typing import Any
 
 import pyarrow as pa
 
+from rageval.judging.section import judging_section, trust_sentences
+from rageval.judging.table import unfit_metrics
+from rageval.report.comparison_rows import comparison_rows
+from rageval.report.cutoffs import leading_metrics
 from rageval.report.formats import fact, printable
 from rageval.report.headline import headline
-from rageval.report.pivot import cost_rows, retrieval_rows, summary_rows
+from rageval.report.pivot import cost_rows, metric_rows, retrieval_rows
 from rageval.report.spending import spending_rows
+from rageval.tables import JUDGING
 
 _SPECIAL = re.compile(r"([\\`*\[\]|~])")
 
 
-def render_markdown(summary: pa.Table, manifest: Mapping[str, Any]) -> str:
-    """Return the run's figures as Markdown: headline, answers, retrieval, cost, notes.
+def render_markdown(
+    summary: pa.Table,
+    manifest: Mapping[str, Any],
+    comparisons: pa.Table | None = None,
+    judging: pa.Table | None = None,
+) -> str:
+    """Return the run's figures as Markdown: headline, answers, comparisons, retrieval, cost, notes.
 
     Args:
         summary: Table `tables.SUMMARY`.
         manifest: The content of run.json; `run_id`, `status`, `totals`, `estimate`, `actual` and `notes` are read, all
             optional.
+        comparisons: Table `tables.COMPARISONS`, or None if nothing was compared.
+        judging: Table `tables.JUDGING`, or None if nothing was judged.
     """
     totals = manifest.get("totals") or {}
+    judging = JUDGING.empty_table() if judging is None else judging
+    trust, unfit = judging_section(judging), unfit_metrics(judging)
+    verdicts = trust.verdicts
     parts = [
         f"# Run {escape(str(manifest.get('run_id', '')))}: {escape(str(manifest.get('status', 'unknown')))}",
-        *(escape(sentence) for sentence in headline(summary)),
-        _section("Answers", summary_rows(summary)),
-        _section("Retrieval", retrieval_rows(summary)),
-        _section("Latency, tokens and cost", cost_rows(summary)),
-        _section("Actual of estimated", spending_rows(manifest)),
-        _section("Totals", [{"total": name, "value": fact(name, value)} for name, value in totals.items()]),
+        *(escape(sentence) for sentence in headline(summary, comparisons, unfit=unfit)),
+        *(escape(sentence) for sentence in trust_sentences(judging)),
+        section("Answers", metric_rows(summary)),
+        section("Comparisons", comparison_rows(comparisons, unfit=unfit) if comparisons else []),
+        _list("Can the judge be trusted?", [f"{v.judge}, {v.metric}: {v.fitness}. {v.sentence}" for v in verdicts]),
+        _list("On the human labels", trust.remarks),
+        *(section(part.title, part.rows) for part in trust.parts),
+        section("Retrieval", retrieval_rows(summary, leading_metrics(summary, manifest))),
+        section("Latency, tokens and cost", cost_rows(summary)),
+        section("Actual of estimated", spending_rows(manifest)),
+        section("Totals", [{"total": name, "value": fact(name, value)} for name, value in totals.items()]),
         _list("Notes", [str(note) for note in manifest.get("notes") or []]),
         "Cells read: mean [95 % interval, clustered by document] values / questions asked.",
     ]
@@ -43,7 +63,8 @@ def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _section(title: str, rows: Sequence[Mapping[str, str]]) -> str:
+def section(title: str, rows: Sequence[Mapping[str, str]]) -> str:
+    """Return rows of words as a table under a heading; nothing for no rows."""
     if not rows:
         return ""
     lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]

@@ -5,39 +5,54 @@ passes `printable` on its way. Only the figures of `plots`, which hold no data b
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 from pydantic import ValidationError
 
 from rageval.config import LOCAL, EvaluationConfig
-from rageval.metrics.judge import LABEL_VALUES
-from rageval.report import formats, plots
+from rageval.depth import first_documents, retrieval_depth
+from rageval.judging.section import judging_section, trust_sentences
+from rageval.judging.table import unfit_metrics
+from rageval.metrics.judge import FAITHFULNESS_VALUES, LABEL_VALUES
+from rageval.metrics.names import split_detail
+from rageval.report import formats, plots, templates
+from rageval.report.blame_cases import blame_section
+from rageval.report.comparison_rows import comparison_groups
+from rageval.report.cutoffs import cutoff_table, metrics_at
 from rageval.report.failures import failures
 from rageval.report.headline import headline
+from rageval.report.pairwise import pairwise_results
 from rageval.report.pivot import cell, configurations, cost_rows, quality_metrics
+from rageval.report.slices import slice_tables
 from rageval.report.spending import spending_rows
 from rageval.report.summary import label_counts
-from rageval.report.worst import worst_answers
+from rageval.report.worst import worst_answers, worst_order
+from rageval.score_plan import FAITHFULNESS
+from rageval.tables import BLAME, COMPARISONS, HUMAN_LABELS, JUDGING
 
 WORST_PER_MODEL = 10
 FAILURES_SHOWN = 25
+RANKS_SHOWN = 20
+"""Ranks that the plots show at most; a right document further down counts there as not found."""
+_NO_LABEL = {"unscored": plots.UNSCORED, "failed": plots.FAILED, "skipped": plots.SKIPPED}
 SEGMENTS: Mapping[str, str] = {
     **dict(zip(LABEL_VALUES, (plots.GOOD, plots.MIDDLE, plots.BAD), strict=True)),
-    "unscored": plots.UNSCORED,
-    "failed": plots.FAILED,
-    "skipped": plots.SKIPPED,
+    **dict(zip(FAITHFULNESS_VALUES, (plots.GOOD, plots.MIDDLE, plots.BAD), strict=True)),
+    **_NO_LABEL,
 }
 """Colour of each label, and of each status without a label."""
 
 
+_LabelRow: TypeAlias = tuple[tuple[str, str, str], Mapping[str, int], Markup]
+"""Metric, model and search method; how many of each label or status; a bar of them."""
 _SHOWN_ELSEWHERE = {"config", "notes", "totals", "estimate", "actual"}
 
 
@@ -51,6 +66,10 @@ class ReportData:
     answers: pa.Table
     scores: pa.Table
     summary: pa.Table
+    comparisons: pa.Table = field(default_factory=COMPARISONS.empty_table)
+    blame: pa.Table = field(default_factory=BLAME.empty_table)
+    labels: pa.Table = field(default_factory=HUMAN_LABELS.empty_table)
+    judging: pa.Table = field(default_factory=JUDGING.empty_table)
     manifest: Mapping[str, Any]
     """The content of run.json. `run_id`, `status`, `reason`, `started_at`, `finished_at`, `totals`, `starts`,
     `notes`, `estimate`, `actual` and `config` have their places on the page; everything else is listed. All are
@@ -59,6 +78,9 @@ class ReportData:
 
 def render_page(run: ReportData) -> str:
     """Return the report of a run: HTML that loads nothing, runs nothing and shows all data as text."""
+    depth = retrieval_depth(run.manifest)
+    unfit = unfit_metrics(run.judging)
+    searches = [c for c in configurations(run.summary) if c.model is None]
     return (
         _environment()
         .get_template("report.html.j2")
@@ -66,22 +88,39 @@ def render_page(run: ReportData) -> str:
             manifest=run.manifest,
             incomplete=run.manifest.get("status") != "complete",
             local_model=LOCAL in _models(run),
-            sentences=headline(run.summary),
+            sentences=[*headline(run.summary, run.comparisons, unfit=unfit), *trust_sentences(run.judging)],
+            judging=judging_section(run.judging),
+            comparisons=comparison_groups(run.comparisons, unfit=unfit),
             progress=list(_progress(run)),
             totals=[(_heading(name), words) for name, words in _facts(_totals(run.manifest))],
             found=[c for c in configurations(run.summary) if c.model is not None],
-            searches=[c for c in configurations(run.summary) if c.model is None],
+            searches=searches,
+            retrieval_metrics=metrics_at(quality_metrics(searches), depth.top_k),
+            cutoffs=cutoff_table(run.summary),
             quality_metrics=quality_metrics,
             costs=cost_rows(run.summary),
             judge_costs=_judge_costs(run.scores),
             spending=spending_rows(run.manifest),
             cosine_plots=_cosine_plots(run.scores),
-            labels=list(_labels(run.scores)),
+            labels=_labels(run.scores),
             rank_plots=_rank_plots(run.retrieval),
+            blame=blame_section(
+                run.blame, run.documents, run.questions, run.retrieval, run.answers, run.scores, _top_k(run)
+            ),
+            pairwise=pairwise_results(run.questions, run.answers, run.scores),
+            slices=slice_tables(run.questions, run.documents, run.retrieval, run.scores, _top_k(run)),
             failures=failures(run.questions, run.answers, run.scores),
             worst=worst_answers(
-                run.documents, run.questions, run.retrieval, run.answers, run.scores, limit=WORST_PER_MODEL
+                run.documents,
+                run.questions,
+                first_documents(run.retrieval, depth.top_k),
+                run.answers,
+                run.scores,
+                limit=WORST_PER_MODEL,
+                labels=run.labels,
+                unfit=unfit,
             ),
+            worst_order=worst_order(unfit),
             config=yaml.safe_dump(run.manifest.get("config") or {}, sort_keys=False, allow_unicode=True),
             provenance=_facts({name: value for name, value in run.manifest.items() if name not in _SHOWN_ELSEWHERE}),
         )
@@ -90,25 +129,10 @@ def render_page(run: ReportData) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("rageval", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_finalize,
-    )
-    environment.filters |= {"cut": formats.cut, "number": formats.number, "count": formats.count}
-    environment.filters |= {"duration": formats.duration, "share": formats.share, "cell": cell}
+    environment = templates.environment()
+    environment.filters |= {"cell": cell}
     environment.globals |= {"segments": SEGMENTS, "failures_shown": FAILURES_SHOWN, "colours": plots.COLOURS}
     return environment
-
-
-def _finalize(value: Any) -> Any:
-    """Clean every text on its way out; the figures' markup stays as it is."""
-    if isinstance(value, Markup):
-        return value
-    return formats.UNKNOWN if value is None else formats.printable(str(value))
 
 
 def _config(run: ReportData) -> EvaluationConfig | None:
@@ -119,12 +143,18 @@ def _config(run: ReportData) -> EvaluationConfig | None:
         return None
 
 
+def _top_k(run: ReportData) -> int | None:
+    """Return how many documents the models were shown, or None if the run does not say."""
+    retrieval = (run.manifest.get("config") or {}).get("retrieval") or {}
+    return retrieval.get("top_k")
+
+
 def _models(run: ReportData) -> set[str]:
     """Return the names of all models of the run, the judge's too, and `local` if any is the embedded one."""
     names = {*run.answers["model"].unique().to_pylist(), *run.scores["judge_model"].unique().to_pylist()}
     config = _config(run)
-    configured = [*config.answers.models, config.judge_model] if config else []
-    return names | {LOCAL for model in configured if model and model.is_local}
+    configured = [*config.answers.models, *config.judges] if config else []
+    return names | {LOCAL for model in configured if model.is_local}
 
 
 def _progress(run: ReportData) -> Iterator[tuple[str, str]]:
@@ -175,6 +205,8 @@ def _judge_costs(scores: pa.Table) -> list[dict[str, str]]:
     )
     rows = []
     for row in sums.to_pylist():
+        if not row["attempts_sum"] and not row["cost_usd_count"]:
+            continue  # what a panel comes to, or nothing but skipped answers: nobody was asked
         words = {name: formats.usd if name == "cost_usd" else formats.count for name in names}
         used = {
             name: words[name](row[f"{name}_sum"])
@@ -195,18 +227,24 @@ def _cosine_plots(scores: pa.Table) -> list[tuple[str, str, int, Markup]]:
     return [(*key, len(groups[key]), figure) for key, figure in zip(groups, figures, strict=True)]
 
 
-def _labels(scores: pa.Table) -> Iterator[tuple[tuple[str, str, str], Mapping[str, int], Markup]]:
-    """Yield model, search method and metric, with the number of each label and status, and a bar of them."""
+def _labels(scores: pa.Table) -> list[tuple[list[str], list[_LabelRow]]]:
+    """Return a table for each set of labels: its columns, and a row per metric, model and search method."""
     counted: dict[tuple[str, str, str], dict[str, int]] = {}
     judged = scores.filter(pc.or_(pc.is_valid(scores["label"]), pc.starts_with(scores["metric"], "judge")))
     for row in label_counts(judged).to_pylist():
+        if split_detail(row["metric"])[1] is not None:
+            continue
+        labels = FAITHFULNESS_VALUES if row["metric"] == FAITHFULNESS else LABEL_VALUES
         key = (row["metric"], row["model"], row["search_method"])
-        parts = counted.setdefault(key, dict.fromkeys(SEGMENTS, 0))
+        parts = counted.setdefault(key, dict.fromkeys([*labels, *_NO_LABEL], 0))
         name = row["label"] if row["status"] == "ok" else row["status"]
         if name in parts:
             parts[name] += row["n"]
+    tables: dict[tuple[str, ...], list[_LabelRow]] = {}
     for key, parts in sorted(counted.items(), key=lambda item: item[0][0]):
-        yield key, parts, plots.stacked_bar({SEGMENTS[name]: n for name, n in parts.items()})
+        bar = plots.stacked_bar({SEGMENTS[name]: n for name, n in parts.items()})
+        tables.setdefault(tuple(parts), []).append((key, parts, bar))
+    return [(list(columns), rows) for columns, rows in tables.items()]
 
 
 def _rank_plots(retrieval: pa.Table) -> list[tuple[str, Mapping[str, int], Markup]]:
@@ -214,11 +252,11 @@ def _rank_plots(retrieval: pa.Table) -> list[tuple[str, Mapping[str, int], Marku
     frame = retrieval.select(["search_method", "first_relevant_rank"]).to_pandas()
     depth = int(frame["first_relevant_rank"].max()) if frame["first_relevant_rank"].notna().any() else 0
     depth = max(depth, int(pc.max(pc.list_value_length(retrieval["document_ids"])).as_py() or 0))
+    depth = min(depth, RANKS_SHOWN)
     groups: dict[str, Mapping[str, int]] = {}
     for method, group in frame.groupby("search_method", sort=False):
         ranks = group["first_relevant_rank"].to_numpy(dtype=np.float64)
-        found = np.bincount(ranks[np.isfinite(ranks)].astype(np.int64), minlength=depth + 1)
-        by_rank = {str(rank): int(found[rank]) for rank in range(1, depth + 1)}
-        groups[method] = by_rank | {"none": int(np.isnan(ranks).sum())}
+        by_rank = {str(rank): int((ranks == rank).sum()) for rank in range(1, depth + 1)}
+        groups[method] = by_rank | {"none": int((~(ranks <= depth)).sum())}
     figures = plots.rank_bars(list(groups.values()))
     return [(*pair, figure) for pair, figure in zip(groups.items(), figures, strict=True)]

@@ -78,14 +78,37 @@ def summary_rows(summary: pa.Table) -> list[dict[str, str]]:
     return list(_score_rows([c for c in configurations(summary) if c.model is not None]))
 
 
-def retrieval_rows(summary: pa.Table) -> list[dict[str, str]]:
-    """Return a row per search method with its retrieval metrics, median and 95th percentile of latency."""
+def metric_rows(summary: pa.Table) -> list[dict[str, str]]:
+    """Return a row per score metric with `metric` and one column per model and search method: for narrow places.
+
+    A cell reads as in `summary_rows`. A column is named after its model, and its search method where there are several.
+    """
+    found = [c for c in configurations(summary) if c.model is not None]
+    several = len({c.search_method for c in found}) > 1
+    names = [f"{c.model}, {c.search_method}" if several else c.model or "" for c in found]
+    return [
+        {"metric": metric, **{name: str(cell(c.figures.get(metric))) for name, c in zip(names, found, strict=True)}}
+        for metric in quality_metrics(found)
+    ]
+
+
+def retrieval_rows(summary: pa.Table, metrics: Sequence[str] | None = None) -> list[dict[str, str]]:
+    """Return a row per search method with its retrieval metrics, median and 95th percentile of latency.
+
+    Args:
+        summary: Table `tables.SUMMARY`.
+        metrics: Those that are shown, in their order; None for all.
+    """
     found = [c for c in configurations(summary) if c.model is None]
-    rows = []
-    for row, configuration in zip(_score_rows(found), found, strict=True):
-        del row["model"]
-        rows.append(row | _latency(configuration.figures.get("search_latency_s", {})))
-    return rows
+    names = quality_metrics(found) if metrics is None else metrics
+    return [
+        {
+            "search_method": c.search_method,
+            **{metric: str(cell(c.figures.get(metric))) for metric in names},
+            **_latency(c.figures.get("search_latency_s", {})),
+        }
+        for c in found
+    ]
 
 
 def cost_rows(summary: pa.Table) -> list[dict[str, str]]:

@@ -3,7 +3,7 @@
 A row without a value lowers `n_scored`, never the mean.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,6 +11,9 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from rageval.metrics.catalog import bounds
+from rageval.metrics.names import split_detail
+from rageval.report.retrieval_values import retrieval_values
 from rageval.statistics.intervals import mean_interval
 from rageval.tables import SUMMARY
 
@@ -39,7 +42,16 @@ LABEL_COUNTS = pa.schema(
 )
 
 
-def summarize(questions: pa.Table, retrieval: pa.Table, answers: pa.Table, scores: pa.Table, top_k: int) -> pa.Table:
+def summarize(
+    questions: pa.Table,
+    retrieval: pa.Table,
+    answers: pa.Table,
+    scores: pa.Table,
+    top_k: int,
+    *,
+    cutoffs: Sequence[int] = (),
+    accept_alternates: bool = False,
+) -> pa.Table:
     """Return the figures of a run.
 
     Retrieval comes first, then the answers; search methods and models in the order of their first row.
@@ -52,7 +64,9 @@ def summarize(questions: pa.Table, retrieval: pa.Table, answers: pa.Table, score
         retrieval: Table `tables.RETRIEVAL`.
         answers: Table `tables.ANSWERS`.
         scores: Table `tables.SCORES`; a value counts only where its status is ok.
-        top_k: Ranks that count for hit rate and reciprocal rank, at least 1.
+        top_k: Ranks that count for the leading retrieval metrics, at least 1.
+        cutoffs: More ranks down to which retrieval metrics are computed, each at least 1.
+        accept_alternates: Whether the other documents of the same question are right as well.
 
     Returns:
         Table `tables.SUMMARY`.
@@ -64,7 +78,8 @@ def summarize(questions: pa.Table, retrieval: pa.Table, answers: pa.Table, score
     if top_k < 1:
         raise ValueError(f"expected top_k of at least 1, got {top_k}")
     clusters = _clusters(questions)
-    rows = [*_retrieval_rows(retrieval, clusters, top_k), *_answer_rows(answers, scores, clusters)]
+    values = retrieval_values(questions, retrieval, sorted({top_k, *cutoffs}), accept_alternates=accept_alternates)
+    rows = [*_retrieval_rows(retrieval, values, clusters), *_answer_rows(answers, scores, clusters)]
     return pa.Table.from_pylist(rows, schema=SUMMARY)
 
 
@@ -106,19 +121,13 @@ def _frame(table: pa.Table, columns: list[str], clusters: pd.Series, name: str) 
     return frame
 
 
-def _retrieval_rows(retrieval: pa.Table, clusters: pd.Series, top_k: int) -> Iterator[dict[str, Any]]:
-    columns = ["search_method", "first_relevant_rank", "latency_s"]
-    frame = _frame(retrieval, columns, clusters, "retrieval")
+def _retrieval_rows(retrieval: pa.Table, values: Mapping[str, Values], clusters: pd.Series) -> Iterator[dict[str, Any]]:
+    frame = _frame(retrieval, ["search_method", "latency_s"], clusters, "retrieval")
+    metrics = {**values, "search_latency_s": frame["latency_s"].to_numpy(dtype=np.float64)}
     for method, group in frame.groupby("search_method", sort=False):
-        rank = group["first_relevant_rank"].to_numpy(dtype=np.float64)
-        hit = rank <= top_k  # False for NaN: no right document was found, which is a miss and not a gap
-        metrics: Mapping[str, Values] = {
-            f"hit_rate@{top_k}": hit.astype(np.float64),
-            f"mrr@{top_k}": np.divide(1.0, rank, out=np.zeros_like(rank), where=hit),
-            "search_latency_s": group["latency_s"].to_numpy(dtype=np.float64),
-        }
-        for metric, values in metrics.items():
-            figures = _figures(values, group["cluster"].to_numpy(), len(clusters))
+        places = group.index.to_numpy()
+        for metric, of_all in metrics.items():
+            figures = _figures(metric, of_all[places], group["cluster"].to_numpy(), len(clusters))
             yield {"model": None, "search_method": method, "metric": metric, **figures}
 
 
@@ -127,7 +136,7 @@ def _answer_rows(answers: pa.Table, scores: pa.Table, clusters: pd.Series) -> It
     asked = _frame(answers, [*keys, *ANSWER_COLUMNS.values()], clusters, "answers")
     scored = _frame(scores, [*keys, "metric", "status", "value"], clusters, "scores")
     scored = scored[scored["status"] == "ok"]
-    metrics = ordered_metrics(scores["metric"].unique().to_pylist())
+    metrics = ordered_metrics(n for n in scores["metric"].unique().to_pylist() if split_detail(n)[1] is None)
     values_of = dict(iter(scored.groupby([*keys, "metric"], sort=False)))
     groups = dict(_in_order(asked, keys))
     if strangers := [key for key in values_of if key[:2] not in groups]:
@@ -135,13 +144,13 @@ def _answer_rows(answers: pa.Table, scores: pa.Table, clusters: pd.Series) -> It
     for key, group in groups.items():
         for metric in metrics:
             part = values_of.get((*key, metric), scored.iloc[:0])
-            figures = _figures(part["value"].to_numpy(), part["cluster"].to_numpy(), len(clusters))
+            figures = _figures(metric, part["value"].to_numpy(), part["cluster"].to_numpy(), len(clusters))
             if figures["n_failed"] < 0:
                 raise ValueError(f"{key[0]} with {key[1]} search has more scores of {metric} than there are questions")
             yield {"model": key[0], "search_method": key[1], "metric": metric, **figures}
         for metric, column in ANSWER_COLUMNS.items():
             values = group[column].to_numpy(dtype=np.float64)
-            figures = _figures(values, group["cluster"].to_numpy(), len(clusters))
+            figures = _figures(metric, values, group["cluster"].to_numpy(), len(clusters))
             yield {"model": key[0], "search_method": key[1], "metric": metric, **figures}
 
 
@@ -154,14 +163,14 @@ def _in_order(frame: pd.DataFrame, keys: list[str]) -> Iterator[tuple[tuple[str,
             yield key, groups[key]
 
 
-def _figures(values: Values, clusters: NDArray[np.int64], n: int) -> dict[str, Any]:
+def _figures(metric: str, values: Values, clusters: NDArray[np.int64], n: int) -> dict[str, Any]:
     """Return all figures of one group; null where it has no values."""
     known = np.isfinite(values)
     x = values[known]
     figures: dict[str, Any] = {"n": n, "n_scored": x.size, "n_failed": n - x.size}
     if not x.size:
         return figures
-    interval = mean_interval(x, clusters[known])
+    interval = mean_interval(x, clusters[known], bounds=bounds(metric))
     return figures | {
         "mean": float(x.mean()),
         "median": float(np.median(x)),

@@ -1,6 +1,6 @@
 """The tables of a run -> the answers with the lowest scores, with everything needed to see why."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rageval.metrics.names import split_detail
 from rageval.report.summary import ordered_metrics
 
 KEYS = ["question_id", "model", "search_method"]
@@ -51,8 +52,21 @@ class WorstAnswer:
     contexts: Sequence[Context]
 
 
+def worst_order(unfit: Collection[str]) -> list[str]:
+    """Return the metrics to sort by, the first one first, without those whose judge is unfit."""
+    return [metric for metric in ORDER if metric not in unfit]
+
+
 def worst_answers(
-    documents: pa.Table, questions: pa.Table, retrieval: pa.Table, answers: pa.Table, scores: pa.Table, *, limit: int
+    documents: pa.Table,
+    questions: pa.Table,
+    retrieval: pa.Table,
+    answers: pa.Table,
+    scores: pa.Table,
+    *,
+    limit: int,
+    labels: pa.Table | None = None,
+    unfit: Collection[str] = frozenset(),
 ) -> dict[str, list[WorstAnswer]]:
     """Return each model's worst answers: lowest judge_with_reference first, then lowest cosine.
 
@@ -66,12 +80,17 @@ def worst_answers(
         answers: Table `tables.ANSWERS`.
         scores: Table `tables.SCORES`.
         limit: Answers per model.
+        labels: Table `tables.HUMAN_LABELS`; shown beside the scores, not sorted by.
+        unfit: Metrics that are not sorted by, because their judge is unfit.
     """
-    chosen = _lowest(answers, scores, limit)
+    chosen = _lowest(answers, scores, limit, worst_order(unfit))
     ids = pa.array(chosen["question_id"].unique().tolist(), pa.string())
     asked = {row["question_id"]: row for row in _of(questions, "question_id", ids).to_pylist()}
     found = {(r["question_id"], r["search_method"]): r for r in _of(retrieval, "question_id", ids).to_pylist()}
     grades = _grades(_of(scores, "question_id", ids))
+    for row in [] if labels is None else _of(labels, "question_id", ids).to_pylist():
+        human = Scored(metric="human label", value=None, label=row["label"], reason=None, error=None)
+        grades.setdefault(tuple(row[key] for key in KEYS), []).append(human)
     texts = _texts(documents, asked.values(), found.values())
     worst: dict[str, list[WorstAnswer]] = {model: [] for model in chosen["model"].unique()}
     for row in chosen.to_dict("records"):
@@ -104,14 +123,14 @@ def _of(table: pa.Table, column: str, ids: pa.Array) -> pa.Table:
     return table.filter(pc.is_in(table[column], ids))
 
 
-def _lowest(answers: pa.Table, scores: pa.Table, limit: int) -> pd.DataFrame:
+def _lowest(answers: pa.Table, scores: pa.Table, limit: int, order: Sequence[str]) -> pd.DataFrame:
     frame = answers.filter(pc.equal(answers["status"], "ok")).select([*KEYS, "answer"]).to_pandas()
-    for metric in ORDER:
+    for metric in order:
         wanted = pc.and_(pc.equal(scores["metric"], metric), pc.equal(scores["status"], "ok"))
         values = scores.filter(wanted).select([*KEYS, "value"]).to_pandas()
         frame = frame.merge(values.rename(columns={"value": metric}), on=KEYS, how="left")
-    frame = frame.dropna(subset=list(ORDER), how="all")
-    ranked = frame.sort_values(list(ORDER), kind="stable", na_position="last")
+    frame = frame.dropna(subset=list(order), how="all")
+    ranked = frame.sort_values(list(order), kind="stable", na_position="last")
     worst = ranked.groupby("model", sort=False).head(limit)
     places = {model: place for place, model in enumerate(frame["model"].unique())}
     return worst.sort_values("model", key=lambda models: models.map(places), kind="stable")
@@ -120,7 +139,8 @@ def _lowest(answers: pa.Table, scores: pa.Table, limit: int) -> pd.DataFrame:
 def _grades(scores: pa.Table) -> dict[tuple[str, ...], list[Scored]]:
     grades: dict[tuple[str, ...], list[Scored]] = {}
     order = ordered_metrics(scores["metric"].unique().to_pylist())
-    for row in sorted(scores.to_pylist(), key=lambda row: order.index(row["metric"])):
+    own = [row for row in scores.to_pylist() if split_detail(row["metric"])[1] is None]
+    for row in sorted(own, key=lambda row: order.index(row["metric"])):
         fields = {name: row[name] for name in ("metric", "value", "label", "reason", "error")}
         grades.setdefault(tuple(row[key] for key in KEYS), []).append(Scored(**fields))
     return grades

@@ -5,7 +5,8 @@ The batches go on at the provider whatever happens here. A new start finds them 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 
 from rageval.adapters.batch_api import BatchApi
 from rageval.adapters.batch_lines import batch_files
@@ -13,14 +14,31 @@ from rageval.adapters.batch_log import BatchLog, NotedBatch, open_batches
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.chat_call import ChatReply, ChatRequest, ModelCounts
 from rageval.adapters.run_store import RunStore
-from rageval.config import IndexConfig, ModelConfig
+from rageval.config import ModelConfig
 from rageval.errors import ConfigError
 from rageval.fingerprint import digest
 from rageval.records import Chunk
+from rageval.score_plan import ScorePlan
 from rageval.stages.answers import answer_chunk, answers_label, pending_answers
 from rageval.stages.batch_watch import Watch, watch_batches
 from rageval.stages.chunks import Ask, ChunkOutcome
 from rageval.stages.scores import pending_verdicts, score_chunk, verdicts_label
+
+
+@dataclass(kw_only=True)
+class _Step:
+    """Everything that one model is asked in one role."""
+
+    label: str
+    model: ModelConfig
+    requests: dict[str, ChatRequest] = field(default_factory=dict)
+    """By ids that are the same in every start."""
+
+    def add(self, chunk: Chunk, answering: str, key: tuple[str, ...], request: ChatRequest) -> str:
+        """Add a request, and return its id."""
+        custom_id = digest(answering, chunk.search_method, *key, request.fingerprint(self.model))
+        self.requests[custom_id] = request
+        return custom_id
 
 
 def answer_batch(run: RunStore, chunks: Sequence[Chunk], model: ModelConfig, watch: Watch) -> ChunkOutcome:
@@ -29,52 +47,44 @@ def answer_batch(run: RunStore, chunks: Sequence[Chunk], model: ModelConfig, wat
     Raises:
         RagevalError: If the run has to end. What the batches bring is collected by the next start.
     """
-    requests: dict[str, ChatRequest] = {}
-    ids: dict[Chunk, list[str]] = {}
-    for chunk in chunks:
-        pending = [((question.question_id,), request) for question, request in pending_answers(run, chunk, model)]
-        ids[chunk] = _add(requests, pending, chunk, model, model)
-    with _replies(run, answers_label(model), model, requests, watch) as replies:
-        return _sum(answer_chunk(run, chunk, model, _from(replies, ids[chunk])) for chunk in chunks)
+    step = _Step(label=answers_label(model), model=model)
+    ids = {
+        chunk: [
+            step.add(chunk, model.name, (question.question_id,), request)
+            for question, request in pending_answers(run, chunk, model)
+        ]
+        for chunk in chunks
+    }
+    with _replies(run, [step], watch) as replies:
+        return _sum(answer_chunk(run, chunk, model, _from(replies, {model.name: ids[chunk]})) for chunk in chunks)
 
 
 def score_batch(
-    run: RunStore,
-    chunks: Sequence[Chunk],
-    answering: Sequence[ModelConfig],
-    *,
-    index: IndexConfig,
-    metrics: Sequence[str],
-    judge: ModelConfig | None,
-    watch: Watch,
+    run: RunStore, chunks: Sequence[Chunk], answering: Sequence[ModelConfig], plan: ScorePlan, watch: Watch
 ) -> ChunkOutcome:
-    """Score whatever answers of the run have no score yet; the judge gets those of all models at once.
+    """Score whatever answers of the run have no score yet; each judge gets those of all models at once.
 
     Args:
         run: The run, with the answers of all models stored.
         chunks: Whose answers to score.
         answering: The models that gave the answers.
-        index: Names the embedding model for the cosine.
-        metrics: What the judge is asked for, as from `judge_metrics`.
-        judge: The judge, or None if `metrics` is empty.
+        plan: Which scores each answer gets.
         watch: How to wait.
 
     Raises:
         RagevalError: As for `answer_batch`.
     """
     work = [(model, chunk) for model in answering for chunk in chunks]
-    requests: dict[str, ChatRequest] = {}
-    ids: dict[tuple[str, Chunk], list[str]] = {}
+    steps = {judge.name: _Step(label=verdicts_label(judge), model=judge) for judge in plan.judges}
+    ids: dict[tuple[str, Chunk], dict[str, list[str]]] = {}
     for model, chunk in work:
-        pending = pending_verdicts(run, chunk, model, metrics, judge) if judge else []
-        ids[model.name, chunk] = _add(requests, pending, chunk, model, judge or model)
-    label = verdicts_label(judge) if judge else ""
-    with _replies(run, label, judge, requests, watch) as replies:
+        mine = ids[model.name, chunk] = {name: [] for name in steps}
+        for verdict in pending_verdicts(run, chunk, model, plan):
+            name = verdict.judge.name
+            mine[name].append(steps[name].add(chunk, model.name, verdict.key, verdict.request))
+    with _replies(run, list(steps.values()), watch) as replies:
         return _sum(
-            score_chunk(
-                run, chunk, model, index=index, metrics=metrics, judge=judge, ask=_from(replies, ids[model.name, chunk])
-            )
-            for model, chunk in work
+            score_chunk(run, chunk, model, plan, _from(replies, ids[model.name, chunk])) for model, chunk in work
         )
 
 
@@ -92,23 +102,8 @@ def refuse_open_batches(run: RunStore) -> None:
         )
 
 
-def _add(
-    requests: dict[str, ChatRequest],
-    pending: Sequence[tuple[tuple[str, ...], ChatRequest]],
-    chunk: Chunk,
-    model: ModelConfig,
-    asked: ModelConfig,
-) -> list[str]:
-    """Add a chunk's requests under ids that are the same in every start, and return the ids in order."""
-    added = {
-        digest(model.name, chunk.search_method, *key, request.fingerprint(asked)): request for key, request in pending
-    }
-    requests |= added
-    return list(added)
-
-
-def _from(replies: Mapping[str, ChatReply], ids: Sequence[str]) -> Ask:
-    """Return an `Ask` that answers the requests with these ids from what the batches brought."""
+def _from(replies: Mapping[str, ChatReply], ids: Mapping[str, Sequence[str]]) -> Ask:
+    """Return an `Ask` that answers the requests with these ids, by the model asked, from what the batches brought."""
 
     def ask(
         requests: Sequence[ChatRequest],
@@ -117,9 +112,8 @@ def _from(replies: Mapping[str, ChatReply], ids: Sequence[str]) -> Ask:
         *,
         label: str,
     ) -> Future[None]:
-        del model
         counts = chat_engine().counts.setdefault(label, ModelCounts())
-        for position, (_, custom_id) in enumerate(zip(requests, ids, strict=True)):
+        for position, (_, custom_id) in enumerate(zip(requests, ids[model.name], strict=True)):
             reply = replies[custom_id]
             on_reply(position, reply)
             counts.count(reply)
@@ -131,28 +125,30 @@ def _from(replies: Mapping[str, ChatReply], ids: Sequence[str]) -> Ask:
 
 
 @contextmanager
-def _replies(
-    run: RunStore, step: str, model: ModelConfig | None, requests: Mapping[str, ChatRequest], watch: Watch
-) -> Iterator[Mapping[str, ChatReply]]:
-    """Yield a reply to every request; once they are stored, at the end of the block, the batches are done with."""
-    if model is None:
-        yield {}
-        return
-    log = BatchLog(run, step)
-    if not requests:
-        for batch in log.open():  # a kill came between storing the last reply and noting that
-            log.ended(batch, "stored before")
-        yield {}
-        return
+def _replies(run: RunStore, steps: Sequence[_Step], watch: Watch) -> Iterator[Mapping[str, ChatReply]]:
+    """Yield a reply to every request of all steps; at the end of the block they are stored, and the batches done with.
+
+    The batches of all steps are begun before the first one is waited for.
+    """
     replies: dict[str, ChatReply] = {}
-    with BatchApi(model) as api:
-        batches = _begin(api, log, requests, model)
-        states = watch_batches(api, log, batches, watch)
-        for batch, state in zip(batches, states, strict=True):
-            replies |= api.replies(state, batch.ids)
+    stored = []
+    with ExitStack() as clients:
+        under_way = []
+        for step in steps:
+            log = BatchLog(run, step.label)
+            if step.requests:
+                api = clients.enter_context(BatchApi(step.model))
+                under_way.append((api, log, _begin(api, log, step.requests, step.model)))
+            else:
+                for batch in log.open():  # a kill came between storing the last reply and noting that
+                    log.ended(batch, "stored before")
+        for api, log, batches in under_way:
+            for batch, state in zip(batches, watch_batches(api, log, batches, watch), strict=True):
+                replies |= api.replies(state, batch.ids)
+                stored.append((log, batch, state.status))
     yield replies
-    for batch, state in zip(batches, states, strict=True):
-        log.ended(batch, state.status)
+    for log, batch, status in stored:
+        log.ended(batch, status)
 
 
 def _begin(api: BatchApi, log: BatchLog, requests: Mapping[str, ChatRequest], model: ModelConfig) -> list[NotedBatch]:

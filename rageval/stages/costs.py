@@ -53,6 +53,7 @@ def _asked(run: RunStore) -> Iterator[tuple[str, str, pa.Table]]:
     for table, role, column in _ROLES:
         if run.has(table):
             rows = run.read(table)
+            rows = rows.filter(pc.is_valid(rows["request_fingerprint"]))  # not what a panel comes to
             for name in rows[column].unique().drop_null().to_pylist():
                 yield role, name, rows.filter(pc.equal(rows[column], name))
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from rageval.adapters.corpus import load_corpus
 from rageval.adapters.run_store import RunStore
 from rageval.config import DataConfig
-from rageval.fingerprint import digest, documents_fingerprint
+from rageval.fingerprint import documents_fingerprint, questions_fingerprint
 from rageval.stages.manifest import describe_data
 from rageval.tables import DOCUMENTS, QUESTIONS, to_table
 
@@ -33,7 +33,7 @@ def load_documents(run: RunStore, data: DataConfig) -> Dataset:
         documents=len(corpus.documents),
         questions=len(corpus.questions),
         documents_fingerprint=documents_fingerprint(corpus.documents),
-        questions_fingerprint=digest(*(question.question_id for question in corpus.questions)),
+        questions_fingerprint=questions_fingerprint(corpus.questions),
         notes=tuple(corpus.notes),
     )
     describe_data(run, asdict(dataset))

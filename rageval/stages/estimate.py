@@ -1,5 +1,6 @@
 """What a run would take: calls, tokens, dollars and minutes per model, before anything is sent."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,17 +12,21 @@ from rageval.adapters.prices import Tier, cost_usd
 from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig, ModelConfig
 from rageval.errors import ConfigError
+from rageval.metrics.names import split_detail
 from rageval.prompts import (
     Message,
     answer_messages,
+    judge_faithfulness_messages,
     judge_with_reference_messages,
     judge_without_reference_messages,
 )
 from rageval.records import Document, Question, Usage
+from rageval.score_plan import FAITHFULNESS, PAIRWISE, WITH_REFERENCE, WITHOUT_REFERENCE, pairwise_rows, score_plan
 from rageval.stages.chunks import plan_chunks
 from rageval.stages.inputs import read_documents, read_questions
-from rageval.stages.scores import WITH_REFERENCE, judge_metrics
+from rageval.stages.manifest import as_started
 
+ANSWERS, VERDICTS = "answers", "verdicts"
 _CHARS_PER_TOKEN = 4.0
 _ANSWER_TOKENS = 200
 _VERDICT_TOKENS = 80
@@ -55,7 +60,9 @@ def estimate_run(config: EvaluationConfig) -> list[Estimate]:
     corpus = load_corpus(config.data)
     stored: Mapping[tuple[str, str], int] = {}
     if config.run.run_id:
-        stored = _stored(RunStore(str(Path(config.run.output) / config.run.run_id)), config)
+        run = RunStore(str(Path(config.run.output) / config.run.run_id))
+        config = as_started(run, config)
+        stored = _stored(run, config)
     return _estimates(config, corpus.documents, corpus.questions, stored)
 
 
@@ -74,7 +81,7 @@ def check_prices(config: EvaluationConfig) -> None:
     """
     if config.run.max_cost_usd is None:
         return
-    for model in (*config.answers.models, *([config.judge_model] if config.judge_model else [])):
+    for model in (*config.answers.models, *config.judges):
         if cost_usd(model, Usage(prompt_tokens=1, completion_tokens=1), tier=_tier(config)) is None:
             raise ConfigError(
                 f"run.max_cost_usd needs the price of every model, and that of {model.name!r} is unknown; give its "
@@ -87,22 +94,24 @@ def _tier(config: EvaluationConfig) -> Tier | None:
 
 
 def _stored(run: RunStore, config: EvaluationConfig) -> Mapping[tuple[str, str], int]:
-    """Return how many answers and verdicts need not be asked for, by model and role."""
+    """Return how many answers and verdicts need not be asked for, by who is asked and what for."""
     if not run.has("questions"):
         return {}
-    counts: dict[tuple[str, str], int] = {}
-    judge = config.judge_model.name if config.judge_model else ""
+    counts: Counter[tuple[str, str]] = Counter()
+    plan = score_plan(config)
     chunks = plan_chunks(run.read("questions").num_rows, config.answers.chunk_size, config.answer_search)
     for model in config.answers.models:
         for chunk in chunks:
             answers = run.stored("answers", model.name, chunk).values()
-            scores = run.stored("scores", model.name, chunk).values()
-            verdicts = [row for row in scores if row["judge_model"] and row["status"] in ("ok", "unscored")]
-            for key, found in (
-                ((model.name, "answers"), sum(row["status"] == "ok" for row in answers)),
-                ((judge, "verdicts"), len(verdicts)),
-            ):
-                counts[key] = counts.get(key, 0) + found
+            counts[model.name, ANSWERS] += sum(row["status"] == "ok" for row in answers)
+            for (question_id, name), row in run.stored("scores", model.name, chunk).items():
+                if row["status"] not in ("ok", "unscored"):
+                    continue
+                if split_detail(name)[0] == PAIRWISE:
+                    counts[row["judge_model"], PAIRWISE] += 1
+                for score in plan.scores(question_id):
+                    if score.name == name and score.judge:
+                        counts[score.judge.name, score.metric] += 1
     return counts
 
 
@@ -117,22 +126,35 @@ def _estimates(
     question = "x" * round(fmean(len(row.question) for row in questions)) if questions else ""
     calls = len(questions) * len(config.answer_search)
     answer = answer_messages(question, [typical] * config.retrieval.top_k)
-    rows = [
-        _estimate(config, model, "answers", calls - stored.get((model.name, "answers"), 0), [answer], _ANSWER_TOKENS)
-        for model in config.answers.models
-    ]
-    judge, metrics = config.judge_model, judge_metrics(config.judge)
-    if judge:
-        text = "x" * int(_ANSWER_TOKENS * _CHARS_PER_TOKEN)
-        prompts = [
-            judge_with_reference_messages(question, typical.text, text)
-            if metric == WITH_REFERENCE
-            else judge_without_reference_messages(question, text)
-            for metric in metrics
-        ]
-        calls = calls * len(config.answers.models) * len(metrics) - stored.get((judge.name, "verdicts"), 0)
-        rows.append(_estimate(config, judge, "verdicts", calls, prompts, _VERDICT_TOKENS))
+    rows = []
+    for model in config.answers.models:
+        missing = calls - stored.get((model.name, ANSWERS), 0)
+        rows.append(estimate_calls(config, model, ANSWERS, [(missing, answer)], _ANSWER_TOKENS))
+    by_judge = _verdicts(config, typical, question, [row.question_id for row in questions])
+    for judge in config.judges:
+        left = [(n - stored.get((judge.name, metric), 0), prompt) for metric, n, prompt in by_judge[judge.name]]
+        rows.append(estimate_calls(config, judge, VERDICTS, left, _VERDICT_TOKENS))
     return rows
+
+
+def _verdicts(
+    config: EvaluationConfig, typical: Document, question: str, ids: Sequence[str]
+) -> dict[str, list[tuple[str, int, list[Message]]]]:
+    """Return what each judge is asked in the whole run: metric, how often, and a prompt of the mean length."""
+    text = "x" * int(_ANSWER_TOKENS * _CHARS_PER_TOKEN)
+    prompts = {
+        WITH_REFERENCE: judge_with_reference_messages(question, typical.text, text),
+        WITHOUT_REFERENCE: judge_without_reference_messages(question, text),
+        FAITHFULNESS: judge_faithfulness_messages(question, [typical] * config.retrieval.top_k, text),
+    }
+    groups = len(config.answers.models) * len(config.answer_search)
+    verdicts: dict[str, list[tuple[str, int, list[Message]]]] = {judge.name: [] for judge in config.judges}
+    for (name, metric), n in score_plan(config).calls(ids).items():
+        verdicts[name].append((metric, groups * n, prompts[metric]))
+    if choices := pairwise_rows(config, len(ids)):
+        two_answers = judge_with_reference_messages(question, text, text)
+        verdicts[config.judges[0].name].append((PAIRWISE, choices, two_answers))
+    return verdicts
 
 
 def _typical(documents: Sequence[Document]) -> Document:
@@ -145,18 +167,18 @@ def _typical(documents: Sequence[Document]) -> Document:
     )  # fmt: skip
 
 
-def _estimate(
+def estimate_calls(
     config: EvaluationConfig,
     model: ModelConfig,
     role: str,
-    calls: int,
-    prompts: Sequence[Sequence[Message]],
+    prompts: Sequence[tuple[int, Sequence[Message]]],
     completion: int,
 ) -> Estimate:
-    """Estimate so many calls, evenly spread over the prompts."""
+    """Estimate the calls that these prompts are for, so many of each."""
     completion = min(completion, model.max_completion_tokens or completion)
-    characters = fmean(sum(len(message["content"]) for message in prompt) for prompt in prompts)
-    usage = Usage(prompt_tokens=round(characters / _CHARS_PER_TOKEN), completion_tokens=completion)
+    calls = sum(n for n, _ in prompts)
+    characters = sum(n * sum(len(message["content"]) for message in prompt) for n, prompt in prompts)
+    usage = Usage(prompt_tokens=round(characters / max(1, calls) / _CHARS_PER_TOKEN), completion_tokens=completion)
     prompt_tokens = calls * (usage.prompt_tokens or 0)
 
     def dollars(tier: Tier | None) -> float | None:

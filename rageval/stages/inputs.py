@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rageval.adapters.run_store import RunStore
+from rageval.depth import first_documents, retrieval_depth
 from rageval.errors import DataError
 from rageval.records import Chunk, Document, Question, SearchMethod
 
@@ -23,14 +24,15 @@ class RunInputs:
     documents: Mapping[str, Document]
     questions: pa.Table
     retrieved: Mapping[SearchMethod, pa.ChunkedArray]
-    """For each search method, in the order of the questions: ids of the documents found, best first."""
+    """For each search method, in the order of the questions: ids of the documents found, best first, not more than
+    the model is shown."""
 
     def of_chunk(self, chunk: Chunk) -> list[Question]:
         """Return the chunk's questions."""
         return [_question(row) for row in self.questions.slice(chunk.start, chunk.stop - chunk.start).to_pylist()]
 
     def contexts(self, chunk: Chunk) -> list[list[Document]]:
-        """Return the documents found for each of the chunk's questions, best first."""
+        """Return the documents that the model is shown for each of the chunk's questions, best first."""
         found = self.retrieved[chunk.search_method].slice(chunk.start, chunk.stop - chunk.start)
         return [[self.documents[document_id] for document_id in ids] for ids in found.to_pylist()]
 
@@ -50,6 +52,7 @@ def read_inputs(run: RunStore) -> RunInputs:
 def _read_inputs(run: RunStore, version: tuple[int, ...]) -> RunInputs:
     del version  # part of the cache's key: a table that is written again is read again
     questions, retrieval = run.read("questions"), run.read("retrieval")
+    depth = retrieval_depth(run.read_json("run.json"))
     retrieved: dict[SearchMethod, pa.ChunkedArray] = {}
     for method in retrieval["search_method"].unique().to_pylist():
         rows = retrieval.filter(pc.equal(retrieval["search_method"], method))
@@ -58,7 +61,7 @@ def _read_inputs(run: RunStore, version: tuple[int, ...]) -> RunInputs:
                 f"{run.folder}/retrieval.parquet does not hold the questions of questions.parquet in their order "
                 f"(search method {method}); remove it, and the run searches again"
             )
-        retrieved[method] = rows["document_ids"]
+        retrieved[method] = first_documents(rows, depth.top_k)["document_ids"]
     return RunInputs(documents=read_documents(run), questions=questions, retrieved=retrieved)
 
 
@@ -73,4 +76,7 @@ def read_questions(run: RunStore) -> list[Question]:
 
 
 def _question(row: dict[str, Any]) -> Question:
-    return Question(**{**row, "alternate_ids": tuple(row["alternate_ids"])})
+    # A run of an earlier version has no grades: 1 for every document.
+    others = tuple(row["alternate_ids"])
+    grades = tuple(row.get("alternate_grades") or (1 for _ in others))
+    return Question(**{**row, "grade": row.get("grade") or 1, "alternate_ids": others, "alternate_grades": grades})

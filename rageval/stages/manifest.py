@@ -25,7 +25,15 @@ _MAY_CHANGE = {
     },
     "index": {"backend", "name", "batch_size"},
     "data": {"documents", "ground_truth"},
+    "judge": {"minimum_kappa", "human_labels"},
 }  # fmt: skip
+_GROUPS = ("data", "index", "retrieval", "answers", "scores", "judge")
+_ADDS_NOTHING: Mapping[str, Mapping[str, Any]] = {
+    "retrieval": {"cutoffs": ()},
+    "scores": {"text_metrics": ()},
+    "judge": {"panel": (), "faithfulness": False, "again_share": 0.0, "pairwise": False},
+}
+"""Settings that earlier versions did not know, with the values that say what those versions did."""
 
 
 def begin(run: RunStore, config: EvaluationConfig, notes: Sequence[str]) -> dict[str, Any]:
@@ -35,13 +43,16 @@ def begin(run: RunStore, config: EvaluationConfig, notes: Sequence[str]) -> dict
         ConfigError: If the run was started before with settings that would give other results.
     """
     manifest = run.read_json(MANIFEST)
+    settings = config.model_dump(mode="json")
     if manifest and run.has("questions"):
-        _refuse_other_settings(run, manifest["config"], config)
+        refuse_other_settings(run, config)
+        for group, key in _unknown_to(manifest["config"]):
+            del settings[group][key]  # or the next start would compare its own default with a value nobody has set
     manifest |= {
         "schema_version": SCHEMA_VERSION,
         "run_id": run.run_id,
         "status": "running",
-        "config": config.model_dump(mode="json"),
+        "config": {group: values for group, values in settings.items() if values},
         "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
         "git_revision": git_revision(),
     }
@@ -49,6 +60,24 @@ def begin(run: RunStore, config: EvaluationConfig, notes: Sequence[str]) -> dict
     manifest.setdefault("starts", []).append({"started_at": _now(), "notes": list(notes)})
     run.write_json(MANIFEST, manifest)
     return manifest
+
+
+def as_started(run: RunStore, config: EvaluationConfig) -> EvaluationConfig:
+    """Return the configuration that a start of the run goes by.
+
+    Settings that did not exist when the run was started take the values that add nothing, so a run of an earlier
+    version is resumed as it was, and `rescore` is what adds to it. One that has been set to something else than its
+    default stays, and `begin` refuses it.
+    """
+    manifest = run.read_json(MANIFEST)
+    if not manifest or not run.has("questions"):
+        return config
+    groups: dict[str, Any] = {}
+    for group, key in _unknown_to(manifest["config"]):
+        values = groups.get(group, getattr(config, group))
+        if getattr(values, key) == type(values).model_fields[key].get_default(call_default_factory=True):
+            groups[group] = values.model_copy(update={key: _ADDS_NOTHING[group][key]})
+    return config.model_copy(update=groups)
 
 
 def describe_data(run: RunStore, dataset: Mapping[str, Any]) -> None:
@@ -137,11 +166,18 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _refuse_other_settings(run: RunStore, before: Mapping[str, Any], config: EvaluationConfig) -> None:
-    now = config.model_dump(mode="json")
+def refuse_other_settings(run: RunStore, config: EvaluationConfig, groups: Sequence[str] = _GROUPS) -> None:
+    """Keep a run from being continued with settings that would give other results.
+
+    Raises:
+        ConfigError: If any setting of these groups differs from what the run was started with.
+    """
+    before, now = run.read_json(MANIFEST)["config"], config.model_dump(mode="json")
+    for group, key in _unknown_to(before):
+        before = before | {group: before.get(group, {}) | {key: _json(_ADDS_NOTHING[group][key])}}
     changed = [
         f"{group}.{key}"
-        for group in ("data", "index", "retrieval", "answers", "judge")
+        for group in groups
         for key in now[group]
         if key not in _MAY_CHANGE.get(group, set()) and _essence(before[group].get(key)) != _essence(now[group][key])
     ]
@@ -150,6 +186,15 @@ def _refuse_other_settings(run: RunStore, before: Mapping[str, Any], config: Eva
             f"the run {run.run_id!r} was started with other settings ({', '.join(changed)} differ); "
             "resume it with its own settings, or give another --run-id"
         )
+
+
+def _unknown_to(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the group and name of each setting that the version which wrote these did not know."""
+    return [(group, key) for group, keys in _ADDS_NOTHING.items() for key in keys if key not in settings.get(group, {})]
+
+
+def _json(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _essence(value: Any) -> Any:

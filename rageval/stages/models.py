@@ -1,6 +1,6 @@
 """The models of a run, ready to be asked: endpoints checked, the embedded one started."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,21 +13,26 @@ from rageval.adapters.local_model import (
     model_file,
     serve_local_model,
 )
-from rageval.config import EvaluationConfig, ModelConfig
+from rageval.config import ModelConfig
 
 _LOCAL_TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServedModels:
-    """The answering models and the judge, each with an endpoint that serves it."""
+    """The answering models and the judges, each with an endpoint that serves it."""
 
     answering: tuple[ModelConfig, ...]
-    judge: ModelConfig | None
+    judges: tuple[ModelConfig, ...]
+
+    @property
+    def judge(self) -> ModelConfig | None:
+        """The first judge, or None if nothing is judged."""
+        return self.judges[0] if self.judges else None
 
 
-def check_models(config: EvaluationConfig) -> list[str]:
-    """Make sure that every model of the run can be asked, before anything is spent; returns what was found.
+def check_models(models: Sequence[ModelConfig]) -> list[str]:
+    """Make sure that every one of the models can be asked, before anything is spent; returns their names.
 
     Raises:
         CredentialsError: If a key is missing or refused.
@@ -35,7 +40,7 @@ def check_models(config: EvaluationConfig) -> list[str]:
         ConfigError: If the embedded model is wanted and not installed.
     """
     found = []
-    for model in _all_models(config):
+    for model in models:
         if model.is_local:
             model_file()
         else:
@@ -45,21 +50,16 @@ def check_models(config: EvaluationConfig) -> list[str]:
 
 
 @contextmanager
-def serve_models(config: EvaluationConfig) -> Iterator[ServedModels]:
-    """Start the embedded model if the run uses it, and stop it at the end, whatever happens."""
-    answering, judge = config.answers.models, config.judge_model
-    if not any(model.is_local for model in _all_models(config)):
-        yield ServedModels(answering=answering, judge=judge)
+def serve_models(answering: Sequence[ModelConfig], judges: Sequence[ModelConfig]) -> Iterator[ServedModels]:
+    """Start the embedded model if any of the models is it, and stop it at the end, whatever happens."""
+    if not any(model.is_local for model in (*answering, *judges)):
+        yield ServedModels(answering=tuple(answering), judges=tuple(judges))
         return
     with serve_local_model() as url:
         yield ServedModels(
             answering=tuple(_served(model, url, LOCAL_PARAMETERS) for model in answering),
-            judge=_served(judge, url, LOCAL_JUDGE_PARAMETERS) if judge else None,
+            judges=tuple(_served(judge, url, LOCAL_JUDGE_PARAMETERS) for judge in judges),
         )
-
-
-def _all_models(config: EvaluationConfig) -> list[ModelConfig]:
-    return [*config.answers.models, *([config.judge_model] if config.judge_model else [])]
 
 
 def _served(model: ModelConfig, url: str, parameters: Mapping[str, Any]) -> ModelConfig:

@@ -1,15 +1,21 @@
-"""The run's tables -> `summary`, `report.html` and the Markdown of the Prefect artifact."""
+"""The run's tables -> `summary`, `comparisons`, `blame`, `judging`, `report.html` and Prefect's Markdown artifact."""
 
 from dataclasses import dataclass
 
 from rageval.adapters.run_store import RunStore
+from rageval.depth import retrieval_depth
+from rageval.judging.table import judging_table, minimum_kappa
+from rageval.report.blame import blame_table
+from rageval.report.comparisons import compare_within, comparison_table
 from rageval.report.markdown import render_markdown
+from rageval.report.measurements import RunTables
 from rageval.report.page import ReportData, render_page
 from rageval.report.summary import summarize
+from rageval.stages.labels import labels_of
 from rageval.stages.manifest import MANIFEST
-from rageval.tables import SCHEMAS
 
 REPORT = "report.html"
+_MEASURED = ("documents", "questions", "retrieval", "answers", "scores")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,16 +32,43 @@ def write_report(run: RunStore) -> Report:
     Raises:
         DataError: If the run has not got as far as its retrieval, or a table is damaged.
     """
-    tables = {name: run.read(name) for name in SCHEMAS if name != "summary"}
+    tables = {name: run.read(name) for name in _MEASURED}
     manifest = run.read_json(MANIFEST)
+    depth = retrieval_depth(manifest)
     summary = summarize(
         tables["questions"],
         tables["retrieval"],
         tables["answers"],
         tables["scores"],
         manifest["config"]["retrieval"]["top_k"],
+        cutoffs=depth.cutoffs,
+        accept_alternates=depth.accept_alternates,
     )
     run.write("summary", summary)
-    data = ReportData(**tables, summary=summary, manifest=manifest)
+    comparisons = comparison_table(compare_within(RunTables(name=run.run_id, manifest=manifest, **tables)))
+    run.write("comparisons", comparisons)
+    blame = blame_table(
+        tables["questions"],
+        tables["retrieval"],
+        tables["answers"],
+        tables["scores"],
+        manifest["config"]["retrieval"]["top_k"],
+    )
+    run.write("blame", blame)
+    labels, remarks = labels_of(run, manifest)
+    run.write("labels", labels)
+    judging = judging_table(
+        tables["questions"], tables["answers"], tables["scores"], labels, minimum_kappa(manifest), remarks
+    )
+    run.write("judging", judging)
+    data = ReportData(
+        **tables,
+        summary=summary,
+        comparisons=comparisons,
+        blame=blame,
+        labels=labels,
+        judging=judging,
+        manifest=manifest,
+    )
     run.write_text(REPORT, render_page(data))
-    return Report(page=str(run.path / REPORT), markdown=render_markdown(summary, manifest))
+    return Report(page=str(run.path / REPORT), markdown=render_markdown(summary, manifest, comparisons, judging))

@@ -11,7 +11,7 @@ from rageval.adapters.run_store import RunStore
 from rageval.adapters.search_index import Found, SearchIndex, open_index
 from rageval.config import EvaluationConfig, RetrievalConfig
 from rageval.metrics.fusion import reciprocal_rank_fusion
-from rageval.metrics.ranking import first_relevant_rank
+from rageval.metrics.ranking import first_relevant_rank, hit
 from rageval.records import Question, Retrieval, SearchMethod
 from rageval.stages.inputs import read_questions
 from rageval.tables import RETRIEVAL, to_table
@@ -22,8 +22,8 @@ def retrieve(
 ) -> dict[SearchMethod, list[Retrieval]]:
     """Search for all questions with every method that the configuration names.
 
-    Text and vector search run at most once each; hybrid search fuses their hits by reciprocal rank, and its latency
-    is the sum of both.
+    Text and vector search run at most once each; hybrid search fuses their first hits by reciprocal rank, as many of
+    each as `candidates` or `top_k` says, whatever the cut-offs. Its latency is the sum of both.
 
     Args:
         index: An index that was built with the same embedding model.
@@ -33,14 +33,15 @@ def retrieve(
 
     Returns:
         For each method, in the configured order, one result per question in the order of the questions, each of at
-        most `config.top_k` documents.
+        most as many documents as the model is shown or the deepest cut-off needs.
 
     Raises:
         IndexMismatchError: If the index has not been built, or with another model.
         ServiceError: If the search engine fails.
     """
     hybrid = "hybrid" in config.methods
-    depth = max(config.top_k, config.candidates) if hybrid else config.top_k
+    fused = max(config.top_k, config.candidates) if hybrid else 0
+    depth = max(kept_depth(config), fused)
     courses = [question.course for question in questions]
     texts = [question.question for question in questions]
     found: dict[SearchMethod, list[Found]] = {}
@@ -49,12 +50,18 @@ def retrieve(
     if hybrid or "vector" in config.methods:
         found["vector"] = index.search_vector(embedder.embed_queries(texts), courses, depth)
     if hybrid:
-        found["hybrid"] = [_fused(*pair) for pair in zip(found["text"], found["vector"], strict=True)]
+        found["hybrid"] = [_fused(*pair, fused) for pair in zip(found["text"], found["vector"], strict=True)]
     return {method: _retrievals(method, questions, found[method], config) for method in config.methods}
 
 
-def _fused(text: Found, vector: Found) -> Found:
-    rankings = [[hit.document_id for hit in found.hits] for found in (text, vector)]
+def kept_depth(config: RetrievalConfig) -> int:
+    """Return how many documents of each result are stored."""
+    return max(config.top_k, *config.cutoffs, 1)
+
+
+def _fused(text: Found, vector: Found, candidates: int) -> Found:
+    """Return the hybrid of two results: the first `candidates` hits of each, fused by reciprocal rank."""
+    rankings = [[hit.document_id for hit in found.hits[:candidates]] for found in (text, vector)]
     return Found(hits=tuple(reciprocal_rank_fusion(rankings)), latency_s=text.latency_s + vector.latency_s)
 
 
@@ -65,7 +72,7 @@ def _retrievals(
 
 
 def _retrieval(method: SearchMethod, question: Question, found: Found, config: RetrievalConfig) -> Retrieval:
-    hits = found.hits[: config.top_k]
+    hits = found.hits[: kept_depth(config)]
     document_ids = tuple(hit.document_id for hit in hits)
     relevant = {question.document_id, *(question.alternate_ids if config.accept_alternates else ())}
     return Retrieval(
@@ -92,7 +99,7 @@ def retrieve_run(run: RunStore, config: EvaluationConfig, methods: Sequence[Sear
         methods: With what to search; those that are stored are left alone.
 
     Returns:
-        The hit rate of each method that was searched with now.
+        The hit rate at `top_k` of each method that was searched with now.
     """
     stored = run.read("retrieval") if run.has("retrieval") else RETRIEVAL.empty_table()
     known = set(stored["search_method"].unique().to_pylist())
@@ -106,4 +113,5 @@ def retrieve_run(run: RunStore, config: EvaluationConfig, methods: Sequence[Sear
     tables = {method: to_table(rows, RETRIEVAL) for method, rows in found.items()}
     tables |= {method: stored.filter(pc.equal(stored["search_method"], method)) for method in known}
     run.write("retrieval", pa.concat_tables(tables[method] for method in config.retrieval.methods if method in tables))
-    return {method: fmean(row.first_relevant_rank is not None for row in rows) for method, rows in found.items()}
+    k = config.retrieval.top_k
+    return {method: fmean(hit(row.first_relevant_rank, k) for row in rows) for method, rows in found.items()}

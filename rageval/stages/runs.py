@@ -1,6 +1,7 @@
 """Which folder a run has, and whether everything in it is done."""
 
 import secrets
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -8,11 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rageval.adapters.run_store import ChunkTable, RunStore
+from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig, RunOptions
 from rageval.errors import ConfigError, RunStoppedError
+from rageval.metrics.names import split_detail
 from rageval.records import Chunk
-from rageval.stages.scores import judge_metrics
+from rageval.score_plan import PAIRWISE, pairwise_rows, score_plan
 
 
 def open_run(options: RunOptions) -> RunStore:
@@ -35,10 +37,17 @@ def check_retry(run: RunStore, options: RunOptions) -> None:
 
 
 def is_finished(run: RunStore, config: EvaluationConfig, questions: int) -> bool:
-    """Return whether every answer and every score of the run is stored and none has failed."""
+    """Return whether every answer and every score that is wanted is stored and none has failed.
+
+    Scores beyond those, such as metrics that `rescore` has added, do not matter.
+    """
     groups = len(config.answers.models) * len(config.answer_search) * questions
-    scores = groups * (1 + len(judge_metrics(config.judge)))
-    return _count(run, "answers", ["ok"]) == groups and _count(run, "scores", ["ok", "unscored"]) == scores
+    if any(run.has_unmerged(table) or not run.has(table) for table in ("answers", "scores")):
+        return False
+    answers, scores = run.read("answers"), run.read("scores")
+    answered = pc.sum(pc.equal(answers["status"], "ok")).as_py() or 0
+    scored = scores.filter(pc.is_in(scores["status"], value_set=pa.array(["ok", "unscored"])))
+    return answered == groups and not _missing_scores(run, config, scored)
 
 
 def merge(run: RunStore, config: EvaluationConfig, chunks: Iterable[Chunk]) -> None:
@@ -52,7 +61,7 @@ def too_many_failures(run: RunStore, config: EvaluationConfig) -> str | None:
     """Return why the run counts as incomplete, or None: the shares of failed answers and of failed verdicts."""
     limit = config.run.max_failed_share
     scores = run.read("scores")
-    verdicts = scores.filter(pc.is_valid(scores["judge_model"]))
+    verdicts = scores.filter(pc.and_(pc.is_valid(scores["judge_model"]), pc.invert(_majorities(scores))))
     for name, rows in (("answers", run.read("answers")), ("verdicts", verdicts)):
         failed = pc.sum(pc.equal(rows["status"], "failed")).as_py() or 0
         if failed > limit * rows.num_rows:
@@ -66,8 +75,12 @@ def too_many_failures(run: RunStore, config: EvaluationConfig) -> str | None:
 def what_is_missing(run: RunStore, config: EvaluationConfig, questions: int) -> str | None:
     """Return why a run that asked only for what had failed is incomplete, or None."""
     answers = len(config.answers.models) * len(config.answer_search) * questions
-    for name, expected in (("answers", answers), ("scores", answers * (1 + len(judge_metrics(config.judge))))):
-        missing = expected - run.read(name).num_rows
+    scores = sum(_wanted_scores(run, config).values())
+    missing_scores = sum(_missing_scores(run, config, run.read("scores")).values())
+    for name, expected, missing in (
+        ("answers", answers, answers - run.read("answers").num_rows),
+        ("scores", scores, missing_scores),
+    ):
         if missing > 0:
             return f"{missing} of {expected} {name} are missing, and run.retry_failed asks only for what has failed"
     return None
@@ -91,7 +104,24 @@ def _most_frequent(values: pa.ChunkedArray) -> str:
     return str(max(counts, key=lambda item: item["counts"])["values"])
 
 
-def _count(run: RunStore, table: ChunkTable, statuses: list[str]) -> int:
-    if run.has_unmerged(table) or not run.has(table):
-        return -1
-    return int(pc.sum(pc.is_in(run.read(table)["status"], value_set=pa.array(statuses))).as_py() or 0)
+def _majorities(scores: pa.Table) -> pa.ChunkedArray:
+    """Return which rows sum up the verdicts of a panel: they name the judges, and nobody was asked for them."""
+    asked_for = pc.or_(pc.is_valid(scores["request_fingerprint"]), pc.equal(scores["status"], "skipped"))
+    return pc.and_(pc.is_valid(scores["judge_model"]), pc.invert(asked_for))
+
+
+def _wanted_scores(run: RunStore, config: EvaluationConfig) -> "Counter[str]":
+    """Return how many rows of each score the run is to have; choices between two models count together."""
+    ids = run.read("questions")["question_id"].to_pylist()
+    groups = len(config.answers.models) * len(config.answer_search)
+    wanted = Counter({name: groups * n for name, n in score_plan(config).rows(ids).items()})
+    return wanted + Counter({PAIRWISE: pairwise_rows(config, len(ids))})
+
+
+def _missing_scores(run: RunStore, config: EvaluationConfig, scores: pa.Table) -> "Counter[str]":
+    """Return how many rows of each wanted score are not in the table."""
+    found: Counter[str] = Counter()
+    for row in pc.value_counts(scores["metric"]).to_pylist():
+        is_pairwise = split_detail(row["values"])[0] == PAIRWISE
+        found[PAIRWISE if is_pairwise else row["values"]] += row["counts"]
+    return _wanted_scores(run, config) - found

@@ -1,51 +1,38 @@
-"""Answers -> scores: the cosine to the reference, and the judge's verdict with and without it."""
+"""Answers -> scores: the cosine and the text metrics, the judges' verdicts, and what a panel comes to."""
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.chat_call import ChatReply, ChatRequest
 from rageval.adapters.earlier_runs import earlier_runs
-from rageval.adapters.embedder import load_embedder
-from rageval.adapters.local_model import judge_schema
 from rageval.adapters.run_store import Journal, Key, Row, RunStore
-from rageval.config import IndexConfig, JudgeConfig, ModelConfig, RunOptions
-from rageval.metrics.cosine import cosine_similarity
-from rageval.metrics.judge import LABEL_VALUES, UnreadableVerdictError, read_verdict
-from rageval.prompts import (
-    JUDGE_PROMPT_VERSION,
-    Message,
-    Verdict,
-    judge_with_reference_messages,
-    judge_without_reference_messages,
-)
-from rageval.records import Chunk, Question, Score
+from rageval.config import ModelConfig, RunOptions
+from rageval.metrics.names import detail_of
+from rageval.records import Chunk, Score, Usage
+from rageval.score_plan import FAITHFULNESS, PlannedScore, ScorePlan
 from rageval.stages.chunks import Ask, ChunkOutcome
 from rageval.stages.inputs import read_inputs
+from rageval.stages.model_free import model_free_values
 from rageval.stages.reuse import reusing
+from rageval.stages.verdicts import NO_ANSWER, Candidate, is_stale, majority, moved, read_reply, verdict_request
 
-COSINE = "cosine"
-WITH_REFERENCE = "judge_with_reference"
-WITHOUT_REFERENCE = "judge_without_reference"
-_COSINE_VERSION = "1"
+_USAGE: Final = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Candidate:
-    """An answer that may be scored: its question, its words (None if there are none), and the reference."""
+class PendingVerdict:
+    """A verdict that is to be asked for."""
 
-    question: Question
-    answer: str | None
-    reference: str
+    key: Key
+    """Question id and name of the score."""
+    judge: ModelConfig
+    request: ChatRequest
 
 
-def judge_metrics(judge: JudgeConfig) -> list[str]:
-    """Return the names of the metrics that the judge is asked for."""
-    if not judge.enabled:
-        return []
-    return [WITH_REFERENCE] * judge.with_reference + [WITHOUT_REFERENCE] * judge.without_reference
+_Item = tuple[Candidate, PlannedScore]
 
 
 def verdicts_label(judge: ModelConfig) -> str:
@@ -57,103 +44,135 @@ def score_chunk(
     run: RunStore,
     chunk: Chunk,
     model: ModelConfig,
-    *,
-    index: IndexConfig,
-    metrics: Sequence[str],
-    judge: ModelConfig | None,
+    plan: ScorePlan,
     ask: Ask | None = None,
     options: RunOptions = RunOptions(),  # noqa: B008 - it is frozen
 ) -> ChunkOutcome:
-    """Score those answers of the chunk that have no score yet; what cannot be scored becomes a row with a reason.
+    """Give the answers of the chunk those scores that they lack; what cannot be scored becomes a row with a reason.
+
+    A stored score stays as it is even if its metric has a new version meanwhile, unless the plan renews. Rows that are
+    not in the plan, such as those of other metrics, are kept.
 
     Args:
         run: The run, with the chunk's answers stored.
         chunk: Whose answers to score.
         model: The model that gave the answers.
-        index: Names the embedding model for the cosine.
-        metrics: What the judge is asked for, as from `judge_metrics`.
-        judge: The judge, or None if `metrics` is empty.
-        ask: How the judge is asked; None for the request engine.
+        plan: Which scores each answer gets.
+        ask: How judges are asked; None for the request engine.
         options: Whether only what has failed is asked again, and whether earlier runs are looked into first.
 
     Raises:
         RagevalError: If the run has to end, see `ChatEngine.submit`. What was scored until then is stored.
     """
-    candidates = _candidates(run, chunk, model)
-    wanted = [(candidate, metric) for metric in (COSINE, *metrics) for candidate in candidates]
-    pending = _pending(run.stored("scores", model.name, chunk), wanted, only_failed=options.retry_failed)
-    if judge:
-        to_ask = sum(1 for candidate, metric in pending if metric != COSINE and candidate.answer is not None)
-        chat_engine().expect(verdicts_label(judge), 0, stored=len(metrics) * len(candidates) - to_ask)
-    if pending:
+    items, stored = _items(run, chunk, model, plan), run.stored("scores", model.name, chunk)
+    pending = _pending(stored, items, plan, only_failed=options.retry_failed)
+    _count_stored(plan, items, pending, stored)
+    if pending or _majorities(plan, items, stored):
         journal = run.journal("scores", model.name, chunk)
         ask = ask or chat_engine().submit
+        scoring = _Scoring(
+            chunk=chunk, model=model, plan=plan, run=run, journal=journal,
+            ask=reusing(ask, earlier_runs(run)) if options.reuse else ask,
+        )  # fmt: skip
         try:
-            scoring = _Scoring(
-                chunk=chunk, model=model, index=index, judge=judge, run=run, journal=journal,
-                ask=reusing(ask, earlier_runs(run)) if options.reuse else ask,
-            )  # fmt: skip
-            _score(scoring, pending)
+            _score(scoring, pending, stored)
+            if plan.has_panel:
+                for item, values in _majorities(plan, items, run.stored("scores", model.name, chunk)):
+                    scoring.add(item, **values)
         finally:
             journal.close()
-        run.finish_chunk("scores", model.name, chunk, [_key(candidate, metric) for candidate, metric in wanted])
-    ok = sum(row["status"] == "ok" for row in run.stored("scores", model.name, chunk).values())
-    return ChunkOutcome(asked=len(pending), ok=ok, failed=len(wanted) - ok)
+        stored = run.finish_chunk("scores", model.name, chunk, [_key(item) for item in items])
+    ok = sum(stored.get(_key(item), {}).get("status") == "ok" for item in items)
+    return ChunkOutcome(asked=len(pending), ok=ok, failed=len(items) - ok)
 
 
 def pending_verdicts(
-    run: RunStore,
-    chunk: Chunk,
-    model: ModelConfig,
-    metrics: Sequence[str],
-    judge: ModelConfig,
-    *,
-    only_failed: bool = False,
-) -> list[tuple[Key, ChatRequest]]:
-    """Return what `score_chunk` would ask the judge now, by question id and metric, in its order."""
-    wanted = [(candidate, metric) for metric in metrics for candidate in _candidates(run, chunk, model)]
-    pending = _pending(run.stored("scores", model.name, chunk), wanted, only_failed=only_failed)
+    run: RunStore, chunk: Chunk, model: ModelConfig, plan: ScorePlan, *, only_failed: bool = False
+) -> list[PendingVerdict]:
+    """Return what `score_chunk` would ask the judges now; for each judge, in its order."""
+    items, stored = _items(run, chunk, model, plan), run.stored("scores", model.name, chunk)
     return [
-        (_key(candidate, metric), _verdict_request(candidate, metric, judge))
-        for candidate, metric in pending
-        if candidate.answer is not None
+        PendingVerdict(
+            key=_key((candidate, score)), judge=score.judge, request=verdict_request(candidate, score, score.judge)
+        )
+        for candidate, score in _pending(stored, items, plan, only_failed=only_failed)
+        if score.judge and candidate.answer is not None and _moved(stored, plan, (candidate, score)) is None
     ]
 
 
-def _candidates(run: RunStore, chunk: Chunk, model: ModelConfig) -> list[_Candidate]:
+def count_model_free(run: RunStore, chunk: Chunk, model: ModelConfig, plan: ScorePlan) -> int:
+    """Return how many scores `score_chunk` would compute now without asking anybody."""
+    items, stored = _items(run, chunk, model, plan), run.stored("scores", model.name, chunk)
+    pending = _pending(stored, items, plan, only_failed=False)
+    return sum(score.judge is None and candidate.answer is not None for candidate, score in pending)
+
+
+def _moved(stored: Mapping[Key, Row], plan: ScorePlan, item: _Item) -> Row | None:
+    """Return the row that holds a planned verdict under another name, which only renewing looks for."""
+    return moved(stored, *item) if plan.renew else None
+
+
+def _items(run: RunStore, chunk: Chunk, model: ModelConfig, plan: ScorePlan) -> list[_Item]:
+    """Return every planned score of the chunk's answers, one metric after the other."""
+    candidates = list(_candidates(run, chunk, model, plan))
+    planned = [plan.scores(candidate.question.question_id) for candidate in candidates]
+    names = dict.fromkeys(score.name for scores in sorted(planned, key=len, reverse=True) for score in scores)
+    by_name = [{score.name: score for score in scores} for scores in planned]
+    return [
+        (candidate, scores[name])
+        for name in names
+        for candidate, scores in zip(candidates, by_name, strict=True)
+        if name in scores
+    ]
+
+
+def _candidates(run: RunStore, chunk: Chunk, model: ModelConfig, plan: ScorePlan) -> Iterator[Candidate]:
     inputs = read_inputs(run)
     answers = run.stored("answers", model.name, chunk)
-    return [
-        _Candidate(
+    questions = inputs.of_chunk(chunk)
+    contexts = inputs.contexts(chunk) if FAITHFULNESS in plan.judge_metrics else [[] for _ in questions]
+    for question, shown in zip(questions, contexts, strict=True):
+        yield Candidate(
             question=question,
             answer=answers.get((question.question_id,), {}).get("answer"),
             reference=inputs.documents[question.document_id].text,
+            contexts=shown,
         )
-        for question in inputs.of_chunk(chunk)
-    ]
 
 
-def _key(candidate: _Candidate, metric: str) -> Key:
-    return (candidate.question.question_id, metric)
+def _key(item: _Item) -> Key:
+    return (item[0].question.question_id, item[1].name)
 
 
-def _pending(
-    stored: Mapping[Key, Row], wanted: Sequence[tuple[_Candidate, str]], *, only_failed: bool
-) -> list[tuple[_Candidate, str]]:
+def _pending(stored: Mapping[Key, Row], items: Sequence[_Item], plan: ScorePlan, *, only_failed: bool) -> list[_Item]:
+    """Return the scores that have to be computed or asked for; majorities follow from others and are none of them."""
     return [
-        (candidate, metric)
-        for candidate, metric in wanted
-        if _is_pending(stored.get(_key(candidate, metric)), candidate, only_failed)
+        item
+        for item in items
+        if not item[1].is_majority and _is_pending(stored.get(_key(item)), item, only_failed, plan.renew)
     ]
 
 
-def _is_pending(row: Row | None, candidate: _Candidate, only_failed: bool) -> bool:
+def _is_pending(row: Row | None, item: _Item, only_failed: bool, renew: bool) -> bool:
     """An unreadable verdict was paid for and stays; a failed request, or an answer that came later, is asked for."""
     if row is None:
         return not only_failed
     if row["status"] == "failed":
         return True
-    return row["status"] == "skipped" and candidate.answer is not None
+    if row["status"] == "skipped" and item[0].answer is not None:
+        return True
+    return renew and is_stale(row, item[1])
+
+
+def _count_stored(plan: ScorePlan, items: Sequence[_Item], pending: Sequence[_Item], stored: Mapping[Key, Row]) -> None:
+    """Tell progress displays how many verdicts of each judge need not be asked for."""
+    asked = [
+        score.judge for candidate, score in pending
+        if candidate.answer is not None and _moved(stored, plan, (candidate, score)) is None
+    ]  # fmt: skip
+    for judge in plan.judges:
+        wanted = sum(score.judge == judge for _, score in items)
+        chat_engine().expect(verdicts_label(judge), 0, stored=wanted - asked.count(judge))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,100 +181,106 @@ class _Scoring:
 
     chunk: Chunk
     model: ModelConfig
-    index: IndexConfig
-    judge: ModelConfig | None
+    plan: ScorePlan
     run: RunStore
     journal: Journal
     ask: Ask
 
-    def add(self, candidate: _Candidate, metric: str, **values: Any) -> None:
+    def add(self, item: _Item, **values: Any) -> None:
         """Store one score."""
-        version = _COSINE_VERSION if metric == COSINE else JUDGE_PROMPT_VERSION
+        candidate, score = item
+        judge = score.judge.name if score.judge else None
+        values.setdefault("judge_model", judge)
         self.journal.append(
             Score(
                 question_id=candidate.question.question_id,
                 model=self.model.name,
                 search_method=self.chunk.search_method,
-                metric=metric,
-                metric_version=version,
-                judge_model=self.judge.name if self.judge and metric != COSINE else None,
+                metric=score.name,
+                metric_version=score.version,
                 **values,
             )
         )
 
 
-def _score(scoring: _Scoring, pending: Sequence[tuple[_Candidate, str]]) -> None:
-    for candidate, metric in pending:
-        if candidate.answer is None:
-            scoring.add(candidate, metric, status="skipped", value=None, error="there is no answer to score")
-    answered = [(candidate, metric) for candidate, metric in pending if candidate.answer is not None]
-    verdicts = _start_judging(scoring, [pair for pair in answered if pair[1] != COSINE])
+def _score(scoring: _Scoring, pending: Sequence[_Item], stored: Mapping[Key, Row]) -> None:
+    answered: list[_Item] = []
+    for item in pending:
+        if item[0].answer is None:
+            scoring.add(item, status="skipped", value=None, error=NO_ANSWER)
+        elif row := _moved(stored, scoring.plan, item):
+            _add_moved(scoring, item, row)
+        else:
+            answered.append(item)
+    asked = _start_judging(scoring, [item for item in answered if item[1].judge])
     try:
-        _add_cosines(scoring, [candidate for candidate, metric in answered if metric == COSINE])
+        for metric in scoring.plan.model_free:
+            _add_values(scoring, metric, [item for item in answered if item[1].metric == metric])
     finally:
-        if verdicts:
+        wait(asked)  # of all judges: each writes to the journal until it has ended
+        for verdicts in asked:
             verdicts.result()
 
 
-def _add_cosines(scoring: _Scoring, candidates: Sequence[_Candidate]) -> None:
-    if not candidates:
+def _add_values(scoring: _Scoring, metric: str, items: Sequence[_Item]) -> None:
+    """Compute a metric that asks no model."""
+    if not items:
         return
-    index = scoring.index
-    embedder = load_embedder(index.embedding_model, index.batch_size, scoring.run.cache)
-    texts = [c.answer or "" for c in candidates] + [c.reference for c in candidates]
-    vectors = embedder.embed(texts)
-    cosines = cosine_similarity(vectors[: len(candidates)], vectors[len(candidates) :])
-    for candidate, cosine in zip(candidates, cosines, strict=True):
-        scoring.add(candidate, COSINE, status="ok", value=float(cosine))
+    answers, references = [c.answer or "" for c, _ in items], [c.reference for c, _ in items]
+    values = model_free_values(metric, answers, references, scoring.plan.index, scoring.run.cache)
+    for item, value in zip(items, values, strict=True):
+        scoring.add(item, status="ok", value=float(value))
 
 
-def _start_judging(scoring: _Scoring, pending: Sequence[tuple[_Candidate, str]]) -> Future[None] | None:
-    judge = scoring.judge
-    if judge is None or not pending:
-        return None
-    requests = [_verdict_request(candidate, metric, judge) for candidate, metric in pending]
+def _start_judging(scoring: _Scoring, items: Sequence[_Item]) -> list[Future[None]]:
+    """Ask each judge for its verdicts, all at once."""
+    of_judge = [(judge, [item for item in items if item[1].judge == judge]) for judge in scoring.plan.judges]
+    return [_ask(scoring, judge, mine) for judge, mine in of_judge if mine]
+
+
+def _ask(scoring: _Scoring, judge: ModelConfig, items: Sequence[_Item]) -> Future[None]:
+    requests = [verdict_request(candidate, score, judge) for candidate, score in items]
 
     def store(position: int, reply: ChatReply) -> None:
-        candidate, metric = pending[position]
         scoring.add(
-            candidate,
-            metric,
+            items[position],
             attempts=reply.attempts,
             usage=reply.usage,
             cost_usd=reply.cost_usd,
             latency_s=reply.latency_s,
             reused_from=reply.reused_from,
             request_fingerprint=requests[position].fingerprint(judge),
-            **_verdict(reply),
+            **read_reply(reply, items[position][1].metric),
         )
 
     return scoring.ask(requests, judge, store, label=verdicts_label(judge))
 
 
-def _verdict_request(candidate: _Candidate, metric: str, judge: ModelConfig) -> ChatRequest:
-    return ChatRequest(messages=_judge_messages(candidate, metric), response_format=_verdict_format(judge))
+def _add_moved(scoring: _Scoring, item: _Item, row: Row) -> None:
+    """Store a verdict that was paid for under the name that it has now."""
+    own = {name: value for name, value in row.items() if name not in _USAGE}
+    scoring.journal.append(
+        Score(**(own | {"metric": item[1].name}), usage=Usage(**{name: row[name] for name in _USAGE}))
+    )
 
 
-def _verdict_format(judge: ModelConfig) -> dict[str, Any]:
-    schema = Verdict.model_json_schema()
-    if judge.is_local:
-        schema = judge_schema(schema)
-    return {"type": "json_schema", "json_schema": {"name": "verdict", "strict": True, "schema": schema}}
-
-
-def _judge_messages(candidate: _Candidate, metric: str) -> list[Message]:
-    question, answer = candidate.question.question, candidate.answer or ""
-    if metric == WITH_REFERENCE:
-        return judge_with_reference_messages(question, candidate.reference, answer)
-    return judge_without_reference_messages(question, answer)
-
-
-def _verdict(reply: ChatReply) -> dict[str, Any]:
-    if reply.error is not None:
-        return {"status": "failed", "value": None, "error": reply.error}
-    try:
-        verdict = read_verdict(reply.text)
-    except UnreadableVerdictError as error:
-        reason = f"{error} (cut for its length)" if reply.finish_reason == "length" else str(error)
-        return {"status": "unscored", "value": None, "error": reason, "raw_reply": reply.text}
-    return {"status": "ok", "value": LABEL_VALUES[verdict.label], "label": verdict.label, "reason": verdict.reason}
+def _majorities(
+    plan: ScorePlan, items: Sequence[_Item], stored: Mapping[Key, Row]
+) -> list[tuple[_Item, dict[str, Any]]]:
+    """Return what the panel comes to, wherever all its verdicts are there and that is not stored yet."""
+    if not plan.has_panel:
+        return []
+    names = " + ".join(judge.name for judge in plan.judges)
+    due = []
+    for item in items:
+        candidate, score = item
+        if not score.is_majority:
+            continue
+        keys = {j.name: (candidate.question.question_id, detail_of(score.metric, j.name)) for j in plan.judges}
+        if not all(key in stored for key in keys.values()):
+            continue
+        values = majority(score.metric, {name: stored[key] for name, key in keys.items()}) | {"judge_model": names}
+        before = stored.get(_key(item), {})
+        if any(before.get(column) != value for column, value in values.items()):
+            due.append((item, values))
+    return due

@@ -190,7 +190,7 @@ def test_each_method_is_cut_to_top_k_and_hybrid_sees_the_candidates(
     question = Question(
         question_id="q", question="enrolling in docker", course="ml", document_id="join", alternate_ids=("docker",)
     )
-    config = RetrievalConfig(methods=("hybrid", "vector", "text"), top_k=2, candidates=3)
+    config = RetrievalConfig(methods=("hybrid", "vector", "text"), top_k=2, cutoffs=(1,), candidates=3)
     found = retrieve(index, embedder, [question], config)
     assert list(found) == ["hybrid", "vector", "text"]
     # Text: docker alone. Vector: docker, join, pods. Fused: docker 2/61, join 1/62.
@@ -202,3 +202,7 @@ def test_each_method_is_cut_to_top_k_and_hybrid_sees_the_candidates(
     assert [found[method][0].first_relevant_rank for method in ("hybrid", "vector", "text")] == [2, 2, None]
     accepting = config.model_copy(update={"accept_alternates": True})
     assert retrieve(index, embedder, [question], accepting)["text"][0].first_relevant_rank == 1
+    deeper = retrieve(index, embedder, [question], config.model_copy(update={"candidates": 1, "cutoffs": (1, 3)}))
+    # Three documents are kept for the metrics at 3, but hybrid fuses two of each as before, so it finds no third one.
+    assert deeper["vector"][0].document_ids == ("docker", "join", "pods")
+    assert deeper["hybrid"][0].document_ids == ("docker", "join")

@@ -14,6 +14,9 @@ import pytest
 
 from tests.fake_llm import FakeLLM
 
+AGAIN = 4
+"""Of the twenty questions: the random slice whose verdicts are asked for again, with the default seed and share (0.1):
+why one would need a flow, a judge or an index, and what a budget is."""
 SUBJECTS = ("flow", "task", "worker", "judge", "index", "cosine", "budget", "report", "chunk", "schedule")
 
 

@@ -11,7 +11,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 
 from tests.fake_llm import VERDICT, Body, FakeLLM, Reply, is_judgement, prompt
-from tests.flows.conftest import Outcome, Rageval
+from tests.flows.conftest import AGAIN, Outcome, Rageval
 from tests.flows.test_interruption import evaluation
 
 PRICED = ("--set", "answers.models=[{name: m1, input_usd_per_mtok: 1.0, output_usd_per_mtok: 2.0}]")
@@ -40,8 +40,9 @@ def test_a_run_in_batches_ends_with_the_same_rows_at_half_the_price(rageval: Rag
         pd.testing.assert_frame_equal(rows(batched, table, columns), rows(one_by_one, table, columns))
     fingerprints = (run.table("answers")["request_fingerprint"].to_pylist() for run in (batched, one_by_one))
     assert next(fingerprints) == next(fingerprints)
-    # A batch of 20 answers; one of two verdicts for each of the 19 questions that have an answer.
-    assert [len(lines) for lines in llm.batches.uploads] == [20, 38]
+    # A batch of 20 answers; one of two verdicts for each of the 19 questions that have an answer, and the second ones.
+    verdicts = 38 + 2 * AGAIN
+    assert [len(lines) for lines in llm.batches.uploads] == [20, verdicts]
     assert set(Counter(line["custom_id"] for line in llm.batches.lines).values()) == {1}
     sent = sorted(str(line["body"]) for line in llm.batches.lines)
     assert sent == sorted(str({"model": body["model"], **body}) for body in same_order(llm.requests[:asked]))
@@ -56,7 +57,7 @@ def test_a_run_in_batches_ends_with_the_same_rows_at_half_the_price(rageval: Rag
     llm.reply = default
     rageval(*PRICED, *BATCH, run_id="r2")
     # Only what has failed, then nothing.
-    assert [len(lines) for lines in llm.batches.uploads] == [20, 38, 1, 2]
+    assert [len(lines) for lines in llm.batches.uploads] == [20, verdicts, 1, 2]
     assert rageval(*PRICED, *BATCH, run_id="r2").status == 0
     assert (len(llm.batches.uploads), len(llm.batches.created), len(llm.requests)) == (4, 4, asked)
 
@@ -172,11 +173,11 @@ def test_a_run_that_is_killed_or_interrupted_while_it_waits_collects_the_same_ba
     resumed = rageval("--max-concurrency", "4", *BATCH)
 
     assert resumed.status == 0, resumed.err
-    assert [len(lines) for lines in llm.batches.uploads] == [20, 40]
+    assert [len(lines) for lines in llm.batches.uploads] == [20, 40 + 2 * AGAIN]
     assert list(llm.batches.created) == ["batch_1", "batch_2"]
     assert llm.requests == []
     scores = resumed.table("scores").to_pandas()
-    assert len(scores) == 60
+    assert len(scores) == 20 * 8 + 2 * AGAIN
     assert not scores.duplicated(["question_id", "metric"]).any()
 
 

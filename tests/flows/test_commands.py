@@ -7,7 +7,7 @@ import pytest
 
 from flows import cli
 from tests.fake_llm import Body, FakeLLM, Reply, is_judgement, prompt
-from tests.flows.conftest import Rageval
+from tests.flows.conftest import AGAIN, Rageval
 
 
 def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -78,9 +78,10 @@ def test_a_dry_run_sends_nothing_and_counts_every_call(rageval: Rageval, llm: Fa
     assert not run.folder.exists()
     rows = [line.split("│") for line in run.out.splitlines() if "│" in line]
     cells = {(row[1].strip(), row[2].strip()): [cell.strip() for cell in row[3:-1]] for row in rows}
-    # 20 questions for each model at 10 a minute; 20 x 2 answers x 2 verdicts by the first model, of unknown price.
+    # 20 questions for each model at 10 a minute; 20 x 2 answers x 2 verdicts by the first model, and those of the slice
+    # that is judged again, of unknown price.
     assert cells["m1", "answers"][0] == cells["gpt-4o-mini", "answers"][0] == "20"
     assert cells["gpt-4o-mini", "answers"][-1] == "2.0"
-    assert cells["m1", "verdicts"][0] == "80"
+    assert cells["m1", "verdicts"][0] == str(80 + 4 * AGAIN)
     assert cells["m1", "answers"][3] == "unknown"
     assert float(cells["gpt-4o-mini", "answers"][3]) > 0

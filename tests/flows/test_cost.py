@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.fake_llm import VERDICT, Body, FakeLLM, Reply, is_judgement, prompt
-from tests.flows.conftest import Outcome, Rageval
+from tests.flows.conftest import AGAIN, Outcome, Rageval
 
 PRICES = (
     "--set", "answers.models=[{name: m1, max_concurrency: 4, input_usd_per_mtok: 1000, output_usd_per_mtok: 1000}]",
@@ -54,9 +54,9 @@ def test_a_run_stops_at_its_ceiling_and_goes_on_with_a_higher_one(priced: Rageva
 
     done = priced("--max-cost-usd", "1000")
     assert done.status == 0, done.err
-    # 20 answers and 40 verdicts, each asked for once in all three starts.
-    assert len(llm.requests) == 60
-    assert max(Counter(prompt(body) for body in llm.requests).values()) == 1
+    # 20 answers and 40 verdicts, each asked for once in all three starts, but for the slice that is judged again.
+    assert len(llm.requests) == 60 + 2 * AGAIN
+    assert Counter(Counter(prompt(body) for body in llm.requests).values()) == {1: 60 - 2 * AGAIN, 2: 2 * AGAIN}
     assert done.manifest["totals"]["cost_usd"] == pytest.approx(spent(done))  # type: ignore[index]
 
 
@@ -92,8 +92,8 @@ def test_a_dry_run_prices_live_flex_and_batch_and_sums_up(rageval: Rageval) -> N
     for key in (("gpt-4o-mini", "answers"), ("gpt-4o", "answers"), ("gpt-4o-mini", "verdicts"), ("total", "")):
         live, flex, batch = (float(price) for price in table[key][3:6])
         assert flex == batch == pytest.approx(live / 2, abs=1e-4)
-    # 20 answers of each model, 80 verdicts.
-    assert table["total", ""][0] == "120"
+    # 20 answers of each model, 80 verdicts, and those that are asked for again.
+    assert table["total", ""][0] == str(120 + 4 * AGAIN)
     total = sum(float(row[3]) for key, row in table.items() if key[1])
     assert float(table["total", ""][3]) == pytest.approx(total, abs=2e-4)
 
@@ -121,8 +121,8 @@ def test_the_estimate_stands_beside_what_it_took(priced: Rageval) -> None:
 
     (answers, verdicts), actual = run.manifest["estimate"], run.manifest["actual"]  # type: ignore[misc]
     assert (answers["model"], answers["role"], answers["calls"]) == ("m1", "answers", 20)
-    assert (verdicts["role"], verdicts["calls"]) == ("verdicts", 40)
-    assert [row["calls"] for row in actual] == [20, 40]  # type: ignore[attr-defined]
+    assert (verdicts["role"], verdicts["calls"]) == ("verdicts", 40 + 2 * AGAIN)
+    assert [row["calls"] for row in actual] == [20, 40 + 2 * AGAIN]  # type: ignore[attr-defined]
     assert sum(row["cost_usd"] for row in actual) == pytest.approx(spent(run))  # type: ignore[attr-defined]
     for role, row in zip((answers, verdicts), actual, strict=True):  # type: ignore[call-overload]
         # A token is a quarter of a character to both, so the prompts can only differ by what is in them.
@@ -143,7 +143,7 @@ def test_retry_failed_asks_for_failures_and_leaves_what_is_missing(rageval: Rage
     first = rageval()
     # A chunk of four answers that were never asked for, with its scores.
     _drop(first.folder / "answers.parquet", 4)
-    _drop(first.folder / "scores.parquet", 12)
+    _drop(first.folder / "scores.parquet", 4 * 8)
     failed = first.table("answers")["status"].to_pylist().count("failed")
     assert failed == 1
     llm.requests.clear()

@@ -164,8 +164,9 @@ def test_a_custom_run_of_the_deployment_writes_its_tables_and_publishes_its_summ
     assert flow_run["state_type"] == "COMPLETED", server.log(flow_run)
     folder = corpus / "runs" / "deployed"
     rows = {table: pq.read_metadata(folder / f"{table}.parquet").num_rows for table in SCHEMAS}
-    # Six questions by one search method and one model, each scored by cosine and by two judgements.
-    assert (rows["questions"], rows["retrieval"], rows["answers"], rows["scores"]) == (6, 6, 6, 18)
+    # Six questions by one search method and one model, each scored by cosine, five text metrics and two judgements;
+    # none of the six is among those that are judged twice.
+    assert (rows["questions"], rows["retrieval"], rows["answers"], rows["scores"]) == (6, 6, 6, 48)
     assert json.loads((folder / "run.json").read_text(encoding="utf-8"))["status"] == "complete"
     assert len(llm.requests) == 6 + 12
     artifacts = server.artifacts(flow_run)

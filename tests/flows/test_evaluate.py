@@ -8,27 +8,30 @@ import pandas as pd
 import pytest
 
 from tests.fake_llm import Body, FakeLLM, Reply, is_judgement, prompt
-from tests.flows.conftest import Rageval
+from tests.flows.conftest import AGAIN, Rageval
 
-METRICS = ["cosine", "judge_with_reference", "judge_without_reference"]
+TEXT_METRICS = ["rouge_l", "exact_match", "fuzzy_match", "refusal", "answer_words"]
+JUDGE_METRICS = ["judge_with_reference", "judge_without_reference"]
+METRICS = ["cosine", *TEXT_METRICS, *JUDGE_METRICS]
 
 
 def test_a_run_writes_every_answer_and_every_score_exactly_once(rageval: Rageval, llm: FakeLLM) -> None:
     run = rageval("--model", "m1", "--model", "m2", "--search", "vector", "--search", "text", "--search", "hybrid")
 
     assert run.status == 0, run.err
-    # 20 questions x 2 models, each answered once and judged twice.
-    assert len(llm.requests) == 40 + 80
+    # 20 questions x 2 models, each answered once and judged twice; a slice of them twice more.
+    assert len(llm.requests) == 40 + 80 + 4 * AGAIN
     answers, scores = run.table("answers").to_pandas(), run.table("scores").to_pandas()
     assert Counter(answers["model"]) == {"m1": 20, "m2": 20}
     assert not answers.duplicated(["question_id", "model", "search_method"]).any()
-    assert Counter(scores["metric"]) == dict.fromkeys(METRICS, 40)
+    again = {f"{metric}[again]": 2 * AGAIN for metric in JUDGE_METRICS}
+    assert Counter(scores["metric"]) == dict.fromkeys(METRICS, 40) | again
     assert not scores.duplicated(["question_id", "model", "search_method", "metric"]).any()
     assert set(scores["status"]) == {"ok"}
     # 20 questions x 3 methods.
     assert Counter(run.table("retrieval")["search_method"].to_pylist()) == {"vector": 20, "text": 20, "hybrid": 20}
     assert run.manifest["status"] == "complete"
-    assert run.manifest["totals"]["requests"] == 120  # type: ignore[index]
+    assert run.manifest["totals"]["requests"] == 120 + 4 * AGAIN  # type: ignore[index]
     assert not (run.folder / "parts").exists()
     assert not (run.folder / "journal").exists()
 
@@ -45,8 +48,8 @@ def test_every_figure_of_the_summary_can_be_recomputed_from_the_tables(rageval: 
         assert summary.loc[("vector", metric), "n_scored"] == 20
     for method in ("vector", "text"):
         ranks = retrieval.loc[retrieval["search_method"] == method, "first_relevant_rank"]
-        assert summary.loc[(method, "hit_rate@5"), "mean"] == pytest.approx(ranks.notna().mean())
-        assert summary.loc[(method, "mrr@5"), "mean"] == pytest.approx((1 / ranks).fillna(0).mean())
+        assert summary.loc[(method, "hit_rate@5"), "mean"] == pytest.approx((ranks <= 5).mean())
+        assert summary.loc[(method, "mrr@5"), "mean"] == pytest.approx((1 / ranks.where(ranks <= 5)).fillna(0).mean())
 
 
 def test_pandas_and_duckdb_read_the_same_tables(rageval: Rageval) -> None:
@@ -73,7 +76,9 @@ def test_a_failed_request_stays_a_row_and_is_asked_again_on_resume(rageval: Rage
     assert list(failed["error"]) == ["HTTP 400: too long"]
     assert failed["answer"].isna().all()
     scores = run.table("scores").to_pandas()
-    assert list(scores.loc[scores["status"] == "skipped", "error"]) == ["there is no answer to score"]
+    skipped = scores[scores["status"] == "skipped"]
+    assert list(skipped["metric"]) == ["cosine", *TEXT_METRICS]
+    assert set(skipped["error"]) == {"there is no answer to score"}
     summary = run.table("summary").to_pandas().set_index("metric")
     assert tuple(summary.loc["cosine", ["n", "n_scored", "n_failed"]]) == (20, 19, 1)
 
@@ -104,7 +109,7 @@ def test_an_unreadable_verdict_is_unscored_with_its_words_kept_and_not_asked_aga
 
     run = rageval()
 
-    verdicts = run.table("scores").to_pandas().query("metric != 'cosine'")
+    verdicts = run.table("scores").to_pandas().query("metric.str.startswith('judge')")
     assert set(verdicts["status"]) == {"unscored"}
     assert set(verdicts["raw_reply"]) == {"I would say RELEVANT"}
     assert verdicts["value"].isna().all()

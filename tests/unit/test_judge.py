@@ -8,8 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rageval.metrics.judge import LABEL_VALUES, MAX_REPLY_CHARS, UnreadableVerdictError, read_verdict
-from rageval.prompts import Label
+from rageval.metrics import judge
+from rageval.metrics.judge import FAITHFULNESS_VALUES, LABEL_VALUES, MAX_REPLY_CHARS, UnreadableVerdictError
+from rageval.prompts import FaithfulnessLabel, FaithfulnessVerdict, Label, Verdict
 
 GOOD = '{"reason": "All of it is right.", "label": "RELEVANT"}'
 labels = st.sampled_from(sorted(LABEL_VALUES))
@@ -21,7 +22,13 @@ def verdict_json(reason: str, label: str) -> str:
     return json.dumps({"reason": reason, "label": label})
 
 
+def read_verdict(reply):
+    return judge.read_verdict(reply, Verdict)
+
+
 def test_every_label_has_a_value():
+    assert set(FAITHFULNESS_VALUES) == set(get_args(FaithfulnessLabel))
+    assert FAITHFULNESS_VALUES == {"FAITHFUL": 1.0, "PARTLY_FAITHFUL": 0.5, "UNFAITHFUL": 0.0}
     assert set(LABEL_VALUES) == set(get_args(Label))
     assert LABEL_VALUES == {"RELEVANT": 1.0, "PARTLY_RELEVANT": 0.5, "NON_RELEVANT": 0.0}
 
@@ -132,3 +139,18 @@ def test_a_verdict_inside_other_words_is_none(quoted, before, after):
             read_verdict(reply)
     else:
         assert read_verdict(reply).label == quoted
+
+
+def test_each_kind_of_verdict_has_its_own_labels_and_the_same_strictness():
+    for kind, own, other in (
+        (Verdict, LABEL_VALUES, FAITHFULNESS_VALUES),
+        (FaithfulnessVerdict, FAITHFULNESS_VALUES, LABEL_VALUES),
+    ):
+        for label in own:
+            verdict = judge.read_verdict(verdict_json("why", label), kind)
+            assert (type(verdict), verdict.reason, verdict.label) == (kind, "why", label)
+        for label in other:
+            with pytest.raises(UnreadableVerdictError, match="unknown label"):
+                judge.read_verdict(verdict_json("why", label), kind)
+        with pytest.raises(UnreadableVerdictError, match="unknown key"):
+            judge.read_verdict(json.dumps({"reason": "x", "label": next(iter(own)), "score": 1}), kind)

@@ -1,13 +1,22 @@
-"""Hit rate and reciprocal rank: by hand, and against ranx."""
+"""Retrieval metrics: by hand, and against ranx."""
 
 import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rageval.metrics.ranking import first_relevant_rank, hit, reciprocal_rank
+from rageval.metrics.ranking import (
+    average_precision,
+    first_relevant_rank,
+    grades_found,
+    hit,
+    ndcg,
+    precision,
+    recall,
+    reciprocal_rank,
+)
 
 
 def test_the_first_right_document_counts() -> None:
@@ -62,3 +71,84 @@ def test_means_agree_with_ranx(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.mean([hit(rank, 3) for rank in ranks]) == pytest.approx(theirs["hit_rate@3"])
     assert np.mean([reciprocal_rank(rank, 3) for rank in ranks]) == pytest.approx(theirs["mrr@3"])
     assert 0 < theirs["mrr@3"] < theirs["hit_rate@3"] < 1
+
+
+def table_of(rows: list[list[int]]) -> np.ndarray:
+    """Grades as the metrics take them: rows of the same length, filled up with 0."""
+    width = max(map(len, rows))
+    return np.array([row + [0] * (width - len(row)) for row in rows])
+
+
+def test_grades_stand_at_the_rank_of_their_document_and_a_repeated_document_takes_one_rank() -> None:
+    assert grades_found(["a", "x", "a", "b"], {"b": 2, "a": 3, "missing": 1}) == [3, 0, 2]
+    assert grades_found([], {"a": 1}) == []
+
+
+def test_several_right_documents_and_grades_by_hand() -> None:
+    # Ranks 1 to 5: nothing, grade 3, grade 1, nothing, grade 2; all three right documents are found by then.
+    found, right = table_of([[0, 3, 1, 0, 2]]), table_of([[1, 3, 2]])
+    assert recall(found, right, 3) == pytest.approx([2 / 3])
+    assert precision(found, 3) == pytest.approx([2 / 3])
+    assert average_precision(found, right, 3) == pytest.approx([(1 / 2 + 2 / 3) / 3])
+    # DCG = 3/log2(3) + 1/log2(4); the best order is 3, 2, 1.
+    best = 3 + 2 / np.log2(3) + 1 / 2
+    assert ndcg(found, right, 3) == pytest.approx([(3 / np.log2(3) + 1 / 2) / best])
+    assert recall(found, right, 5) == [1.0]
+    assert precision(found, 10) == [0.3]  # of 10, although only 5 were found
+    assert ndcg(table_of([[3, 2, 1]]), right, 10) == [1.0]
+
+
+def test_with_one_right_document_the_metrics_say_what_its_rank_says() -> None:
+    found = np.eye(6, dtype=np.int64)[:5] * 7  # rank 1 to 5, grade 7
+    right = np.full((5, 1), 7)
+    ranks = np.arange(1, 6)
+    assert recall(found, right, 3).tolist() == [hit(rank, 3) for rank in range(1, 6)]
+    assert average_precision(found, right, 3).tolist() == [reciprocal_rank(rank, 3) for rank in range(1, 6)]
+    assert precision(found, 3).tolist() == [hit(rank, 3) / 3 for rank in range(1, 6)]
+    assert ndcg(found, right, 3) == pytest.approx(np.where(ranks <= 3, 1 / np.log2(ranks + 1), 0))
+
+
+def test_a_question_without_a_right_document_and_unequal_rows_are_refused() -> None:
+    found = np.zeros((2, 3))
+    for metric in (recall, ndcg, average_precision):
+        with pytest.raises(ValueError, match="question 1 has no right document"):
+            metric(found, table_of([[1], [0]]), 3)
+        with pytest.raises(ValueError, match=r"one row per question in both, got shapes \(2, 3\) and \(1, 1\)"):
+            metric(found, table_of([[1]]), 3)
+        with pytest.raises(ValueError, match="k must be 1 or more, found 0"):
+            metric(found, table_of([[1], [1]]), 0)
+
+
+@settings(max_examples=150)
+@given(
+    st.permutations(list(range(8))),
+    st.integers(0, 8),
+    st.dictionaries(st.integers(0, 11), st.integers(1, 10), min_size=1, max_size=12),
+    st.integers(1, 12),
+)
+def test_every_metric_equals_that_of_ranx(order: list[int], length: int, grades: dict[int, int], k: int) -> None:
+    docs = [f"d{i}" for i in order[:length]] or ["nothing"]
+    named = {f"d{i}": grade for i, grade in grades.items()}
+    theirs = of_ranx(docs, named, k)
+    found, right = table_of([grades_found(docs, named)]), table_of([list(named.values())])
+    ours = {
+        "recall": recall(found, right, k)[0],
+        "precision": precision(found, k)[0],
+        "ndcg": ndcg(found, right, k)[0],
+        "map": average_precision(found, right, k)[0],
+        "mrr": reciprocal_rank(first_relevant_rank(docs, named), k),
+        "hit_rate": hit(first_relevant_rank(docs, named), k),
+    }
+    assert ours == pytest.approx(theirs, abs=1e-9)
+
+
+def of_ranx(docs: list[str], grades: dict[str, int], k: int) -> dict[str, float]:
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        warnings.simplefilter("ignore")  # numba's own
+        patch.setattr("numba.config.DISABLE_JIT", True)
+        from ranx import Qrels, Run, evaluate
+
+        run = Run({"q": {doc: 1 / (rank + 1) for rank, doc in enumerate(docs)}})
+        names = ("recall", "precision", "ndcg", "map", "mrr", "hit_rate")
+        found = evaluate(Qrels({"q": grades}), run, [f"{name}@{k}" for name in names])
+    return {name: float(found[f"{name}@{k}"]) for name in names}

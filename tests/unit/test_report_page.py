@@ -15,9 +15,11 @@ import pytest
 from rageval.config import EvaluationConfig
 from rageval.metrics.judge import LABEL_VALUES
 from rageval.report import formats, plots
+from rageval.report.comparisons import compare_within, comparison_table
 from rageval.report.failures import failures
 from rageval.report.headline import headline
 from rageval.report.markdown import render_markdown
+from rageval.report.measurements import RunTables
 from rageval.report.page import ReportData, render_page
 from rageval.report.summary import summarize
 from rageval.report.worst import worst_answers
@@ -67,8 +69,12 @@ def build(n=12, models=("alpha", "beta"), text="plain words", seed=0, status="co
         "scores": scores,
     }
     tables = {name: pa.Table.from_pylist(rows[name], schema=SCHEMAS[name]) for name in rows}
-    summary = summarize(*(tables[name] for name in ("questions", "retrieval", "answers", "scores")), top_k=2)
-    return ReportData(**tables, summary=summary, manifest=manifest(models, text, status))
+    summary = summarize(
+        *(tables[name] for name in ("questions", "retrieval", "answers", "scores")), top_k=2, cutoffs=[1]
+    )
+    facts = manifest(models, text, status)
+    comparisons = comparison_table(compare_within(RunTables(name="run", manifest=facts, **tables)))
+    return ReportData(**tables, summary=summary, comparisons=comparisons, manifest=facts)
 
 
 def answer(ok, words, random, text):
@@ -106,7 +112,8 @@ def scores_of(i, value, good, random, text):
 
 
 def manifest(models, text, status):
-    config = EvaluationConfig.model_validate({"answers": {"models": [re.sub(r"[\x00-\x1f]", "", m) for m in models]}})
+    answers = {"models": [re.sub(r"[\x00-\x1f]", "", m) for m in models]}
+    config = EvaluationConfig.model_validate({"answers": answers, "retrieval": {"top_k": 2, "cutoffs": [1]}})
     return {
         "run_id": f"run {text}",
         "status": status,
@@ -203,27 +210,37 @@ def test_ids_are_unique_and_links_lead_somewhere(page):
 
 def test_the_answers_table_equals_a_recomputation_from_the_scores(run, page):
     header, *body = page.rows["answers"]
-    assert header == ["model", "search", "cosine", "judge_with_reference"]
+    assert header == ["metric", "alphavector", "betavector"]
+    assert [line[0] for line in body] == ["cosine", "judge_with_reference"]
     scores, document = run.scores.to_pylist(), {f"q{i}": f"d{i // 3}" for i in range(12)}
-    for line, model in zip(body, ("alpha", "beta"), strict=True):
-        assert line[:2] == [model, "vector"]
-        for metric, shown in zip(header[2:], line[2:], strict=True):
+    for metric, *line in body:
+        for model, shown in zip(("alpha", "beta"), line, strict=True):
             rows = [s for s in scores if (s["model"], s["metric"]) == (model, metric) and s["value"] is not None]
             values = [s["value"] for s in rows]
-            interval = mean_interval(values, [document[s["question_id"]] for s in rows])
+            limits = (-1, 1) if metric == "cosine" else (0, 1)
+            interval = mean_interval(values, [document[s["question_id"]] for s in rows], bounds=limits)
             assert shown == f"{mean(values):.3f} [{interval.low:.3f}, {interval.high:.3f}] {len(values)}/12"
 
 
 def test_the_retrieval_table_and_the_rank_plots_count_the_same_misses(page):
     # Questions 0, 4 and 8 of 12 find nothing; all others find their document first: 9/12 for both metrics.
-    _, vector, text = page.rows["retrieval"]
+    columns = list(zip(*page.rows["retrieval"][:9], strict=True))
+    header, vector, text = columns
+    deeper = page.rows["retrieval"][9:]
+    assert header[1:7] == ("hit_rate@2", "mrr@2", "recall@2", "precision@2", "ndcg@2", "map@2")
     assert vector[0] == "vector"
     assert vector[1].startswith("0.750 [")
     assert vector[1].endswith("12/12")
     assert vector[2] == vector[1]
-    assert vector[3] == "65.0 ms"  # median of 10, 20, ..., 120 ms
+    assert vector[7] == "65.0 ms"  # median of 10, 20, ..., 120 ms
     assert text[0] == "text"
-    assert page.text.count("not found for 3 of 12 (25.0 %)") == 2
+    # The second table has every metric at both depths, after a row that names the search method.
+    assert deeper[:2] == [["metric", "@1", "@2"], ["vector"]]
+    assert deeper[2][0] == "hit_rate"
+    assert [shown.partition(" ")[0] for shown in deeper[2][1:]] == ["0.750", "0.750"]
+    assert [row[0] for row in deeper[2:8]] == ["hit_rate", "mrr", "recall", "precision", "ndcg", "map"]
+    assert deeper[8] == ["text"]
+    assert page.text.count("not among the first 2 for 3 of 12 (25.0 %)") == 2
 
 
 def test_unknown_cost_is_unknown_and_partly_known_sums_say_so(run, page):
@@ -290,20 +307,27 @@ def test_an_incomplete_run_says_why_and_a_resumed_one_adds_up_its_starts(run):
     assert "starts.3.seconds.answers300.500" in text
 
 
-def test_overlapping_intervals_name_no_winner_and_clear_ones_do():
-    clear = headline(build(n=60, quality=(0.9, 0.2)).summary)
+def said_of(run):
+    return headline(run.summary, run.comparisons)
+
+
+def test_the_headline_says_what_the_comparison_says_and_never_more():
+    clear = said_of(build(n=60, quality=(0.9, 0.2)))
+    value = r"0\.\d+ \[0\.\d+, 0\.\d+\]"
     assert re.fullmatch(
-        r"alpha has the highest judge_with_reference, 0\.\d+ \[.*\]; its 95 % interval lies above that of the "
-        r"other\.",
+        rf"The highest mean judge_with_reference is {value} \(alpha\)\. Question by question: it is better than beta "
+        r"\(at the same price\)\.",
         clear[0],
     )
-    alike = headline(build(n=60, quality=(0.6, 0.6)).summary)
-    assert "these figures do not show which is better" in alike[0]
-    assert "has the highest" not in alike[0]
-    alone = headline(build(models=("alpha",)).summary)
+    alike = said_of(build(n=60, quality=(0.6, 0.6)))
+    assert "too few questions to tell it from" in alike[0]
+    assert "better" not in alike[0]
+    alone = said_of(build(models=("alpha",)))
     assert "nothing to compare it with" in alone[0]
     tied = build(n=4, models=("alpha", "beta"), quality=(20, 20), seed=1)  # cosine is 1.0 for all
-    assert "do not show" in headline(tied.summary.filter(pa.compute.equal(tied.summary["metric"], "cosine")))[0]
+    only_cosine = tied.summary.filter(pa.compute.equal(tied.summary["metric"], "cosine"))
+    assert "too few questions" in headline(only_cosine, tied.comparisons)[0]
+    assert "it was not compared with" in headline(build(n=60).summary)[0]
 
 
 def test_the_embedded_model_is_announced_for_what_it_is(page):

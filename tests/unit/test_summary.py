@@ -31,7 +31,7 @@ def table(schema, rows):
 
 
 def questions(documents):
-    return table(QUESTIONS, [{"question_id": f"q{i}", "document_id": d} for i, d in enumerate(documents)])
+    return table(QUESTIONS, [{"question_id": f"q{i}", "document_id": d, "grade": 1} for i, d in enumerate(documents)])
 
 
 def retrieval(ranks, method="vector", latency=0.0):
@@ -91,15 +91,23 @@ def test_a_missing_score_lowers_n_scored_and_not_the_mean():
     assert row["mean"] == pytest.approx(0.6)  # (0.2 + 0.6 + 1.0) / 3
     assert (row["median"], row["total"]) == (0.6, pytest.approx(1.8))
     assert row["p95"] == pytest.approx(0.96)  # 0.95 * (3 - 1) = 1.9: 9/10 of the way from 0.6 to 1.0
-    # One value in each of three clusters: residuals -0.4, 0, 0.4; Var = 3/2 * 0.32 / 9; t(0.975, 2) = 4.30265.
-    margin = 4.302652729911275 * math.sqrt(1.5 * 0.32 / 9)
-    assert (row["ci_low"], row["ci_high"]) == (pytest.approx(0.6 - margin), pytest.approx(0.6 + margin))
+    # One value in each of three documents, which is within a cosine's bounds of -1 and 1.
+    interval = mean_interval([0.2, 0.6, 1.0], list("abc"), bounds=(-1, 1))
+    assert (row["ci_low"], row["ci_high"]) == (interval.low, interval.high)
+
+
+def test_a_metric_without_bounds_has_the_t_interval():
+    summary = summarize(questions("abc"), NO_RETRIEVAL, answers(3), scores([20, 60, 100], "answer_words"), top_k=5)
+    row = figures(summary, "answer_words", "m")
+    # Residuals -40, 0, 40; Var = 3/2 * 3200 / 9; t(0.975, 2) = 4.30265.
+    margin = 4.302652729911275 * math.sqrt(1.5 * 3200 / 9)
+    assert (row["ci_low"], row["ci_high"]) == (pytest.approx(60 - margin), pytest.approx(60 + margin))
 
 
 def test_intervals_are_clustered_by_the_questions_document():
     values = [0.1, 0.2, 0.9, 0.8]
     row = figures(summarize(questions("aabb"), NO_RETRIEVAL, answers(4), scores(values), top_k=5), "cosine", model="m")
-    interval = mean_interval(values, list("aabb"))
+    interval = mean_interval(values, list("aabb"), bounds=(-1, 1))
     assert (row["ci_low"], row["ci_high"]) == (interval.low, interval.high)
 
 
@@ -154,9 +162,13 @@ def test_rows_come_in_a_stable_order():
     assert summary.schema.equals(SUMMARY, check_metadata=True)
     groups = list(dict.fromkeys((row["model"], row["search_method"]) for row in summary.to_pylist()))
     assert groups == [(None, "text"), (None, "hybrid"), ("z", "text"), ("z", "hybrid"), ("a", "text")]
-    assert [row["metric"] for row in summary.to_pylist() if row["model"] is None][:3] == [
+    assert [row["metric"] for row in summary.to_pylist() if row["model"] is None][:7] == [
         "hit_rate@5",
         "mrr@5",
+        "recall@5",
+        "precision@5",
+        "ndcg@5",
+        "map@5",
         "search_latency_s",
     ]
     assert [row["metric"] for row in summary.to_pylist() if row["model"] == "a"] == [
@@ -239,12 +251,15 @@ def test_rows_in_words_show_interval_and_denominator_in_every_cell():
         [scores([0.1, 0.2, None], model="a"), scores([1.0, None, None], "judge_with_reference", "a")]
     )
     summary = summarize(questions("abc"), retrieval([1, None, 2], latency=0.0123), asked, scored, top_k=5)
-    # Cosine of a: mean 0.15, residuals -0.05 and 0.05; Var = 2/1 * 0.005 / 4 = 0.0025; t(0.975, 1) = 12.7062.
+    # Cosine of a on the scale from 0 to 1: m = 0.575, variance of the mean 0.0025 / 2^2, so that it is worth
+    # n' = 2/1 * 0.575 * 0.425 / 0.000625 = 782 yes-or-no values; t(0.975, 1)^2 / n' = 161.448 / 782 = 0.20646.
+    # Centre (0.575 + 0.10323) / 1.20646 = 0.56217; margin 12.7062 * sqrt(0.24438 / 782 + 161.448 / (4 * 782^2))
+    # / 1.20646 = 0.20489; back on the scale from -1 to 1: -0.285 and 0.534.
     assert summary_rows(summary) == [
         {
             "model": "a",
             "search_method": "vector",
-            "cosine": "0.150 [-0.485, 0.785] 2/3",
+            "cosine": "0.150 [-0.285, 0.534] 2/3",
             "judge_with_reference": "1.000 [no interval] 1/3",
         },
         {

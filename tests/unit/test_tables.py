@@ -19,7 +19,15 @@ ANSWER = Answer(
 )  # fmt: skip
 RECORDS: dict[str, Any] = {
     "documents": Document(document_id="d", course="c", section="s", question="q", text="t", content_hash="h"),
-    "questions": Question(question_id="q", question="why", course="c", document_id="d", alternate_ids=("e", "f")),
+    "questions": Question(
+        question_id="q",
+        question="why",
+        course="c",
+        document_id="d",
+        grade=3,
+        alternate_ids=("e", "f"),
+        alternate_grades=(1, 2),
+    ),
     "retrieval": Retrieval(
         question_id="q", search_method="text", document_ids=(), scores=(), first_relevant_rank=None, latency_s=0.1
     ),

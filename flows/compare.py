@@ -1,0 +1,33 @@
+"""Compare two runs question by question, without asking any model."""
+
+from typing import Annotated
+
+from prefect import flow
+from pydantic import Field
+
+from rageval.adapters.run_store import RunStore
+from rageval.compare.pairing import Choice
+from tasks.compare import Finding, compare_runs
+
+
+@flow(name="compare", flow_run_name="{run_b} against {run_a}")
+def compare(
+    run_a: str,
+    run_b: str,
+    metrics: tuple[str, ...] = (),
+    common: bool = False,
+    relevant: Annotated[float, Field(gt=0)] = 0.05,
+    html: str = "",
+) -> list[Finding]:
+    """Compare run B with run A; the artifact `rageval-compare` holds what came out.
+
+    Args:
+        run_a: Folder of the baseline.
+        run_b: Folder of the candidate.
+        metrics: Names of metrics; empty for the leading ones.
+        common: Compare the questions that both runs have, though one has others, too.
+        relevant: A difference that would matter, in the metric's unit.
+        html: Path of a page to write, too; empty for none.
+    """
+    choice = Choice(metrics=tuple(metrics))
+    return compare_runs(RunStore(run_a), RunStore(run_b), choice, common=common, relevant=relevant, html=html)

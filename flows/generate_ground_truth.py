@@ -1,0 +1,72 @@
+"""Generate ground truth: documents -> questions, filtered and checked -> CSV."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from prefect import flow
+
+from rageval.adapters.chat import chat_engine
+from rageval.adapters.run_store import RunStore
+from rageval.config import RunOptions
+from rageval.errors import RagevalError, RunStoppedError
+from rageval.ground_truth.config import GenerationConfig
+from rageval.stages import generation_manifest
+from rageval.stages.ground_truth import GROUND_TRUTH, serve_writers, spent_usd
+from rageval.stages.runs import open_run
+from tasks.ground_truth import ask_questions, begin_generation, check_questions, check_writers, write_ground_truth
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationResult:
+    """Where the questions lie, and how the run ended."""
+
+    run_id: str
+    ground_truth: str
+    status: str
+    manifest: dict[str, Any]
+
+
+@flow(name="generate_ground_truth", flow_run_name="questions from {config.documents}")
+def generate_ground_truth(config: GenerationConfig = GenerationConfig()) -> GenerationResult:  # noqa: B008 - it is frozen
+    """Let a model write the questions that documents answer, and keep those that can be measured with.
+
+    With nothing set, the sample corpus is asked about with the embedded model, whose questions are poor.
+
+    Args:
+        config: Everything that can be set.
+    """
+    run = open_run(RunOptions(output=config.output, run_id=config.run_id))
+    generation_manifest.check_prices(config)
+    with run.lock():
+        begin_generation(run, config)
+        try:
+            return _generate(run, config)
+        except RagevalError as error:
+            generation_manifest.stop(run, str(error))
+            raise
+
+
+def _generate(run: RunStore, config: GenerationConfig) -> GenerationResult:
+    chat_engine().start_run(max_cost_usd=config.max_cost_usd, spent_usd=spent_usd(run))
+    check_writers(config)
+    try:
+        with serve_writers(config) as models:
+            ask_questions(run, config, models.writer)
+            if models.checker:
+                check_questions(run, config, models.checker)
+    except BaseException as error:
+        # Ctrl-C or a cancellation: what runs has to end first.
+        chat_engine().stop(error if isinstance(error, RunStoppedError) else RunStoppedError("the run was stopped"))
+        raise
+    manifest = write_ground_truth(run, config)
+    if manifest["reason"]:
+        raise RunStoppedError(
+            f"the run {run.run_id!r} is incomplete: {manifest['reason']}. Everything finished is saved in "
+            f"{run.folder}; start it again with --run-id {run.run_id}, and it asks only for what has no reply"
+        )
+    return GenerationResult(
+        run_id=run.run_id,
+        ground_truth=str(run.path / GROUND_TRUTH),
+        status=manifest["status"],
+        manifest=manifest,
+    )

@@ -1,0 +1,91 @@
+"""Score the answers of a run once more: metrics that it lacks, or verdicts of another judge; nothing is answered."""
+
+from dataclasses import replace
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.futures import PrefectFuture
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from rageval.adapters.chat import chat_engine
+from rageval.adapters.earlier_runs import forget_earlier_runs
+from rageval.adapters.run_store import RunStore
+from rageval.config import EvaluationConfig
+from rageval.errors import RagevalError, RunStoppedError
+from rageval.overrides import validate
+from rageval.records import Chunk
+from rageval.stages import rescore as stage
+from rageval.stages.batch import refuse_open_batches
+from rageval.stages.estimate import check_prices
+from rageval.stages.scores import verdicts_label
+from tasks.report import write_rescored_report
+from tasks.runs import check_models, serve_models, spent_usd
+from tasks.scores import rescore_chunks
+
+_THREADS = 64
+_RUNNER: TaskRunner[PrefectFuture[Any]] = ThreadPoolTaskRunner(max_workers=_THREADS)  # type: ignore[assignment]  # its own future is one
+
+
+@flow(name="rescore", flow_run_name="{folder}", task_runner=_RUNNER)
+def rescore(folder: str, metrics: tuple[str, ...] = (), config: EvaluationConfig | None = None) -> dict[str, Any]:
+    """Add scores to a run, or have its answers judged again; its answers are not asked for again.
+
+    Args:
+        folder: The run's folder.
+        metrics: What to score; empty for all metrics of the configuration that ask no model.
+        config: The run's settings with other judges or text metrics; empty for the run's own.
+    """
+    run = RunStore(folder)
+    config = config or validate(EvaluationConfig, stage.settings_of(run))
+    forget_earlier_runs()
+    with run.lock():
+        for note in run.repair():
+            get_run_logger().warning("Repaired: %s", note)
+        wanted = stage.rescoring(run, config, metrics)
+        chunks = stage.chunks_of(run, wanted.config)
+        if wanted.plan.judges:
+            check_prices(wanted.config)
+            refuse_open_batches(run)
+            check_models(wanted.plan.judges)
+        spent = spent_usd(run, wanted.config, chunks)
+        chat_engine().start_run(max_cost_usd=wanted.config.run.max_cost_usd, spent_usd=spent)
+        stage.begin(run, wanted)
+        scored, stopped = _score(run, wanted, chunks)
+        ended = write_rescored_report(run, wanted, scored, str(stopped) if stopped else None)
+    if stopped:
+        raise stopped
+    if ended["rescored"][-1]["status"] != "complete":
+        raise RunStoppedError(
+            f"the run {run.run_id!r} is incomplete: {ended['reason']}. Every score that was made is saved; the same "
+            "command goes on"
+        )
+    return ended
+
+
+def _score(run: RunStore, wanted: stage.Rescoring, chunks: list[Chunk]) -> tuple[int, RagevalError | None]:
+    """Score all chunks; returns how many scores were made now, and the error that ended it early, or None."""
+    scored = 0
+    with serve_models((), wanted.plan.judges) as models:
+        plan = replace(wanted.plan, judges=models.judges)
+        verdicts = stage.verdicts(run, wanted)
+        for judge in models.judges:
+            chat_engine().expect(verdicts_label(judge), verdicts[judge.name])
+        size = -(-len(chunks) * len(wanted.config.answers.models) // _THREADS) or 1
+        # As many task runs as threads, and not one for every chunk: most of them only compute.
+        parts = [chunks[start : start + size] for start in range(0, len(chunks), size)]
+        futures: list[PrefectFuture[Any]] = [
+            rescore_chunks.submit(run, part, number, model, plan, wanted.config.run, return_state=False)
+            for model in wanted.config.answers.models
+            for number, part in enumerate(parts, start=1)
+        ]
+        try:
+            for future in futures:
+                scored += future.result()
+        except BaseException as error:
+            chat_engine().stop(error if isinstance(error, RunStoppedError) else RunStoppedError("the run was stopped"))
+            for future in futures:
+                future.wait()
+            if isinstance(error, RagevalError):
+                return scored, error
+            raise
+    return scored, None

@@ -1,0 +1,76 @@
+"""An output folder -> the runs that lie in it, and single columns of their tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rageval.adapters.run_files import replacing, write_parquet
+from rageval.adapters.run_store import RunStore
+from rageval.errors import DataError
+
+_MANIFEST = "run.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFolders:
+    """The folders of an output folder, by name; hidden ones, such as the cache, are left out."""
+
+    runs: tuple[RunStore, ...]
+    foreign: tuple[str, ...]
+    """Names of folders without a `run.json`."""
+
+
+def run_folders(output: str) -> RunFolders:
+    """Return what lies in an output folder; nothing is opened yet.
+
+    Raises:
+        DataError: If it is no folder, or cannot be read.
+    """
+    try:
+        folders = sorted(p for p in Path(output).iterdir() if p.is_dir() and not p.name.startswith("."))
+    except OSError as error:
+        raise DataError(
+            f"{output} cannot be read as a folder of runs ({error.strerror}); give the --output of `rageval evaluate`"
+        ) from error
+    return RunFolders(
+        runs=tuple(RunStore(str(folder)) for folder in folders if (folder / _MANIFEST).is_file()),
+        foreign=tuple(folder.name for folder in folders if not (folder / _MANIFEST).is_file()),
+    )
+
+
+def read_columns(run: RunStore, table: str, columns: Sequence[str]) -> pa.Table:
+    """Return some columns of a run's table, every page of them checked; the others are not read.
+
+    Raises:
+        DataError: If the table is missing or damaged, or has no such column.
+    """
+    path = run.path / f"{table}.parquet"
+    try:
+        found = pq.read_table(path, columns=list(columns), page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} cannot be read ({error}); start the run again, which sets it aside") from error
+    if missing := set(columns) - set(found.column_names):
+        raise DataError(f"{path} has no column {', '.join(sorted(missing))}; it is not the table of a run")
+    return found
+
+
+def write_table(path: str, rows: pa.Table) -> None:
+    """Write a table to a Parquet file that may lie anywhere.
+
+    Raises:
+        RunStoppedError: If it cannot be written.
+    """
+    write_parquet(Path(path), [rows], rows.schema)
+
+
+def write_page(path: str, text: str) -> None:
+    """Write a text to a file that may lie anywhere.
+
+    Raises:
+        RunStoppedError: If it cannot be written.
+    """
+    with replacing(Path(path)) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

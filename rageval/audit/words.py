@@ -1,0 +1,32 @@
+"""A text -> its words, and the forms in which two texts count as the same."""
+
+import re
+import unicodedata
+
+_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+# Chinese and Japanese are written without spaces: each character counts as a word.
+_WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+")
+_URL = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text in lower case: runs of letters, digits and underscores.
+
+    A Chinese or Japanese character is a word of its own. The empty list if there are none.
+    """
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def without_urls(text: str) -> str:
+    """Return the text without its web addresses."""
+    return _URL.sub(" ", text)
+
+
+def same_text_key(text: str) -> str:
+    """Return the text with every run of white space as one blank: equal for texts that read the same."""
+    return " ".join(text.split())
+
+
+def same_question_key(text: str) -> str:
+    """Return what is equal for questions that differ only in case, white space, width or their last marks."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split()).rstrip(" ?!.…")

@@ -1,0 +1,55 @@
+"""How deep a run's retrieval reaches: what the model is shown, and down to which ranks metrics are computed.
+
+The retrieval table holds as many documents as the deepest metric needs; the model was shown the first `top_k`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalDepth:
+    """The part of a run's configuration that decides its retrieval metrics."""
+
+    top_k: int | None = None
+    """Documents that the model is shown; None where `run.json` does not say, and everything found is taken."""
+    cutoffs: tuple[int, ...] = ()
+    """Every k that metrics are computed for, ascending, `top_k` among them."""
+    accept_alternates: bool = False
+    """Whether every document that the ground truth names for a question is right."""
+
+
+def retrieval_depth(manifest: Mapping[str, Any]) -> RetrievalDepth:
+    """Return the depth of a run.
+
+    Args:
+        manifest: The content of run.json. One of an earlier version knows no cut-offs but `top_k`, which is also how
+            many documents that version stored.
+    """
+    settings = (manifest.get("config") or {}).get("retrieval") or {}
+    top_k = settings.get("top_k")
+    if top_k is None:
+        return RetrievalDepth()
+    return RetrievalDepth(
+        top_k=top_k,
+        cutoffs=tuple(sorted({top_k, *settings.get("cutoffs", ())})),
+        accept_alternates=settings.get("accept_alternates", False),
+    )
+
+
+def first_documents(retrieval: pa.Table, top_k: int | None) -> pa.Table:
+    """Return the table `tables.RETRIEVAL` with no more than the first `top_k` documents of each row.
+
+    `first_relevant_rank` stays as it is: it may lie deeper.
+    """
+    if top_k is None:
+        return retrieval
+    for name in ("document_ids", "scores"):
+        column = retrieval.schema.field(name)
+        cut = pc.list_slice(retrieval[name], 0, top_k, return_fixed_size_list=False).cast(column.type)
+        retrieval = retrieval.set_column(retrieval.schema.get_field_index(name), column, cut)
+    return retrieval

@@ -1,0 +1,1 @@
+"""Documents -> questions with a known answer, written by a model and filtered."""

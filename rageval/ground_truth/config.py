@@ -1,0 +1,68 @@
+"""The configuration of generated ground truth: the flow's parameter and the form in the Prefect UI."""
+
+from pydantic import Field, model_validator
+
+from rageval.config import LOCAL, FileName, ModelConfig, Name, Settings
+
+
+class GenerationConfig(Settings):
+    """From which documents questions are written, by which model, and which of them are kept."""
+
+    documents: Name = "examples/faq/documents.json"
+    """Path or URL of the FAQ: JSON list, JSONL, CSV or Parquet with id, course, section, question, text."""
+    course: str = ""
+    """Only the documents of this course; empty for all."""
+    sample: int | None = Field(default=None, ge=1, le=10_000_000)
+    """Only this many documents, drawn at random with the seed; empty for all."""
+    seed: int = Field(default=42, ge=0, le=2**32 - 1)
+    """Seed of the sample: the same seed draws the same documents."""
+    model: ModelConfig = ModelConfig(name=LOCAL)
+    """Writes the questions."""
+    per_document: int = Field(default=5, ge=1, le=50)
+    """Questions asked for from each document."""
+    check: bool = True
+    """Let a model judge for each question whether its document alone answers it; one more call a question."""
+    checker: ModelConfig | None = None
+    """The model that judges it; empty takes the one that writes."""
+    near_threshold: float = Field(default=0.9, gt=0, le=1)
+    """Cosine from which two questions of a course count as the same."""
+    fewest_words: int = Field(default=4, ge=1, le=100)
+    """Shorter questions are dropped."""
+    embedding_model: Name = "all-MiniLM-L6-v2"
+    """A sentence-transformers model name or folder, for the comparison of questions."""
+    output: Name = "runs"
+    """Folder that holds one folder per run."""
+    run_id: FileName = ""
+    """Name of the run; the id of an earlier one resumes it. Empty makes a new one from the time."""
+    out: str = Field(default="", max_length=2000)
+    """CSV file that the kept questions are written to as well; they are always in the run's folder."""
+    max_failed_share: float = Field(default=0.05, ge=0, le=1)
+    """Share of documents, or of checks, that may fail before the run counts as incomplete."""
+    max_cost_usd: float | None = Field(default=None, gt=0, le=10_000_000)
+    """US dollars the whole run may spend, earlier starts included; empty for no ceiling."""
+
+    @model_validator(mode="after")
+    def _share_one_budget(self) -> "GenerationConfig":
+        if (
+            self.checker
+            and _budget(self.checker) == _budget(self.model)
+            and _limits(self.checker) != _limits(self.model)
+        ):
+            raise ValueError(
+                f"the model {self.model.served_name!r} stands twice with different rpm, tpm or max_concurrency; its "
+                "requests share one budget, so give the same limits each time"
+            )
+        return self
+
+    @property
+    def models(self) -> tuple[ModelConfig, ...]:
+        """The model that writes, and the one that checks if anything is checked."""
+        return (self.model, self.checker or self.model) if self.check else (self.model,)
+
+
+def _budget(model: ModelConfig) -> tuple[str, str, str]:
+    return model.base_url, model.api_key_env, model.served_name
+
+
+def _limits(model: ModelConfig) -> tuple[object, ...]:
+    return model.rpm, model.tpm, model.max_concurrency

@@ -1,0 +1,1 @@
+"""Many runs -> how each metric went."""

@@ -1,0 +1,1 @@
+"""Verdicts -> whether their judge can be trusted."""

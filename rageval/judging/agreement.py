@@ -1,0 +1,99 @@
+"""Verdicts -> how well a judge agrees with itself, its other prompt, the cosine, its panel, and people."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from rageval.judging.figures import COSINE, HUMANS, ITSELF, MAJORITY, Figure, agreement_figures, share_figure
+from rageval.judging.verdicts import RELEVANCE, JudgeVerdicts, labels_of
+from rageval.statistics.agreement import auc
+from rageval.statistics.corrected import prediction_powered_share
+
+WITH_REFERENCE, WITHOUT_REFERENCE = "judge_with_reference", "judge_without_reference"
+RIGHT = RELEVANCE[0]
+
+
+def agreement_of(verdicts: JudgeVerdicts) -> Iterator[Figure]:
+    """Yield every figure on the agreement of each judge of a run with something else."""
+    yield from _with_itself(verdicts)
+    yield from _with_and_without(verdicts)
+    yield from _with_cosine(verdicts)
+    yield from _within_panels(verdicts)
+    yield from _with_humans(verdicts)
+
+
+def _with_itself(verdicts: JudgeVerdicts) -> Iterator[Figure]:
+    for (judge, metric), second in verdicts.again.items():
+        if (judge, metric) not in verdicts.first:
+            continue
+        both = verdicts.first[judge, metric].join(second.add_suffix("_again"), how="inner")
+        about = Figure(judge=judge, metric=metric, against=ITSELF)
+        clusters = verdicts.clusters(both.index)
+        yield share_figure(about, "flip_rate", both["label"] != both["label_again"], clusters)
+        yield from agreement_figures(about, both["label"], both["label_again"], labels_of(metric), clusters)
+
+
+def _with_and_without(verdicts: JudgeVerdicts) -> Iterator[Figure]:
+    for judge in [judge for judge, metric in verdicts.first if metric == WITH_REFERENCE]:
+        if (judge, WITHOUT_REFERENCE) in verdicts.first:
+            about = Figure(judge=judge, metric=WITH_REFERENCE, against=WITHOUT_REFERENCE)
+            yield from _compared(verdicts, about, (judge, WITHOUT_REFERENCE))
+
+
+def _with_cosine(verdicts: JudgeVerdicts) -> Iterator[Figure]:
+    if verdicts.cosine.empty:
+        return
+    for (judge, metric), frame in verdicts.first.items():
+        if labels_of(metric) == RELEVANCE:
+            both = frame.join(verdicts.cosine.rename("cosine"), how="inner")
+            found = auc(both["cosine"], both["label"] == RIGHT, verdicts.clusters(both.index))
+            yield Figure(judge=judge, metric=metric, against=COSINE).named("auc", found, len(both))
+
+
+def _within_panels(verdicts: JudgeVerdicts) -> Iterator[Figure]:
+    for panel, metric in verdicts.metric_judges:
+        members = verdicts.members(panel, metric)
+        for judge in members:
+            about = Figure(judge=judge, metric=metric, against=MAJORITY)
+            yield from _compared(verdicts, about, (panel, metric))
+        for judge, other in combinations(members, 2):
+            yield from _compared(verdicts, Figure(judge=judge, metric=metric, against=other), (other, metric))
+
+
+def _compared(verdicts: JudgeVerdicts, about: Figure, other: tuple[str, str]) -> Iterator[Figure]:
+    both = verdicts.first[about.judge, about.metric].join(verdicts.first[other].add_suffix("_other"), how="inner")
+    clusters = verdicts.clusters(both.index)
+    yield from agreement_figures(about, both["label"], both["label_other"], labels_of(about.metric), clusters)
+
+
+def _with_humans(verdicts: JudgeVerdicts) -> Iterator[Figure]:
+    if verdicts.human.empty:
+        return
+    for (judge, metric), frame in verdicts.first.items():
+        if labels_of(metric) != RELEVANCE:
+            continue
+        about = Figure(judge=judge, metric=metric, against=HUMANS)
+        both = frame.join(verdicts.human.rename("human"), how="inner")
+        clusters = verdicts.clusters(both.index)
+        yield from agreement_figures(about, both["label"], both["human"], RELEVANCE, clusters)
+        right = both["human"] == RIGHT
+        for name, kind in (("sensitivity", right), ("specificity", ~right)):
+            hits = (both["label"] == RIGHT)[kind] == (name == "sensitivity")
+            yield share_figure(about, name, hits, clusters[kind.to_numpy()])
+        if (judge, metric) in verdicts.metric_judges:
+            yield from _corrected(verdicts, about, frame)
+
+
+def _corrected(verdicts: JudgeVerdicts, about: Figure, frame: pd.DataFrame) -> Iterator[Figure]:
+    """Yield the share of right answers by the judge, and without its errors, for each model and search method."""
+    both = frame.join(verdicts.human.rename("human")).join(verdicts.answers[["model", "search_method"]])
+    for (model, method), group in both.groupby(["model", "search_method"], sort=False):
+        judged = (group["label"] == RIGHT).astype(float)
+        human = (group["human"] == RIGHT).astype(float).where(group["human"].notna(), np.nan)
+        clusters = verdicts.clusters(group.index)
+        here = replace(about, model=str(model), search_method=str(method))
+        yield share_figure(here, "share_judged", judged, clusters)
+        yield here.named("share_corrected", prediction_powered_share(judged, human, clusters), int(human.notna().sum()))

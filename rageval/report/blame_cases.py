@@ -1,0 +1,187 @@
+"""The cells of a run's answers -> the worst cases of each cell, and the whole section of the page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rageval.report.blame import (
+    CELLS,
+    KEYS,
+    ConfigurationBlame,
+    blame_counts,
+    verdict_metric,
+    where_to_work,
+    why_no_blame,
+)
+
+CASES_PER_CELL: Final = 3
+CELLS_TO_READ: Final = (
+    "generation miss", "refused with the context", "search miss", "correct refusal", "lucky", "right",
+)  # fmt: skip
+"""The cells that there is something to read in, the most telling ones first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownDocument:
+    """One document that the model was shown, by its title."""
+
+    rank: int
+    title: str
+    right: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlameCase:
+    """One answer with what is needed to see why it is in its cell."""
+
+    model: str
+    search_method: str
+    question: str
+    answer: str
+    reference: str
+    right_title: str
+    """Title of the document that the question was made from."""
+    label: str | None
+    """The judge's label."""
+    reason: str | None
+    """The judge's reason."""
+    contexts: Sequence[ShownDocument]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blame:
+    """Everything that the section shows; with a reason, nothing else is filled in."""
+
+    missing: str | None
+    """Why there is no blame, or None."""
+    sentence: str = ""
+    metric: str = ""
+    """The metric that told right from wrong."""
+    configurations: Sequence[ConfigurationBlame] = ()
+    cases: Mapping[str, Sequence[BlameCase]]
+
+    @property
+    def meanings(self) -> Mapping[str, str]:
+        """What each cell means."""
+        return CELLS
+
+
+def blame_section(
+    blame: pa.Table,
+    documents: pa.Table,
+    questions: pa.Table,
+    retrieval: pa.Table,
+    answers: pa.Table,
+    scores: pa.Table,
+    top_k: int | None,
+) -> Blame:
+    """Return counts, the sentence on top, and the worst cases of each cell.
+
+    Args:
+        blame: Table `tables.BLAME`, as from `blame_table`.
+        documents: Table `tables.DOCUMENTS`.
+        questions: Table `tables.QUESTIONS`.
+        retrieval: Table `tables.RETRIEVAL`.
+        answers: Table `tables.ANSWERS`.
+        scores: Table `tables.SCORES`.
+        top_k: Documents that the models were shown; None if the run does not say.
+    """
+    if not len(answers):
+        return Blame(missing="No answers were asked for.", cases={})
+    if reason := why_no_blame(scores):
+        return Blame(missing=reason, cases={})
+    if top_k is None or not len(blame):
+        return Blame(missing="The run does not say how many documents the models were shown.", cases={})
+    found = blame_counts(blame, questions)
+    return Blame(
+        missing=None,
+        sentence=where_to_work(blame, questions, top_k),
+        metric=verdict_metric(scores),
+        configurations=found,
+        cases=worst_cases(blame, documents, questions, retrieval, answers, scores, top_k),
+    )
+
+
+def worst_cases(
+    blame: pa.Table,
+    documents: pa.Table,
+    questions: pa.Table,
+    retrieval: pa.Table,
+    answers: pa.Table,
+    scores: pa.Table,
+    top_k: int,
+) -> dict[str, list[BlameCase]]:
+    """Return up to three cases of each cell that has any: lowest verdict first, then lowest cosine.
+
+    Each question stands once in a cell, with the model that did worst on it. Ties keep the order of the table.
+    """
+    chosen = _chosen(blame, scores)
+    ids = pa.array(chosen["question_id"].unique().tolist(), pa.string())
+    asked = {row["question_id"]: row for row in _of(questions, ids).to_pylist()}
+    found = {(row["question_id"], row["search_method"]): row for row in _of(retrieval, ids).to_pylist()}
+    words = {tuple(row[key] for key in KEYS): row["answer"] for row in _of(answers, ids).to_pylist()}
+    titles = _titles(documents, [*asked.values()], [*found.values()], top_k)
+    cases: dict[str, list[BlameCase]] = {}
+    for row in chosen.to_dict("records"):
+        key, question = tuple(row[name] for name in KEYS), asked[row["question_id"]]
+        right = titles.get(question["document_id"], {"question": "", "text": ""})
+        cases.setdefault(row["cell"], []).append(
+            BlameCase(
+                model=row["model"],
+                search_method=row["search_method"],
+                question=question["question"],
+                answer=words[key] or "",
+                reference=right["text"],
+                right_title=right["question"],
+                label=row["label"],
+                reason=row["reason"],
+                contexts=_contexts(found.get((key[0], key[2])), titles, top_k),
+            )
+        )
+    return {cell: cases[cell] for cell in CELLS_TO_READ if cell in cases}
+
+
+def _chosen(blame: pa.Table, scores: pa.Table) -> pd.DataFrame:
+    """Return the rows of the cases, with the judge's label and reason."""
+    readable = pc.is_in(blame["cell"], pa.array(CELLS_TO_READ))
+    frame = blame.filter(readable).select([*KEYS, "cell"]).to_pandas()
+    frame = frame.merge(_scored(scores, verdict_metric(scores), ["label", "reason"]), on=KEYS, how="left")
+    frame = frame.merge(_scored(scores, "cosine", []), on=KEYS, how="left", suffixes=("", "_cosine"))
+    ranked = frame.sort_values(["value", "value_cosine"], kind="stable", na_position="last")
+    chosen = ranked.drop_duplicates(["cell", "question_id"]).groupby("cell", sort=False).head(CASES_PER_CELL)
+    return chosen.astype({"label": object, "reason": object}).replace({float("nan"): None})
+
+
+def _scored(scores: pa.Table, metric: str, columns: list[str]) -> pd.DataFrame:
+    wanted = scores.filter(pc.and_(pc.equal(scores["metric"], metric), pc.equal(scores["status"], "ok")))
+    return wanted.select([*KEYS, "value", *columns]).to_pandas()
+
+
+def _of(table: pa.Table, ids: pa.Array) -> pa.Table:
+    return table.filter(pc.is_in(table["question_id"], ids))
+
+
+def _titles(
+    documents: pa.Table, questions: Sequence[Mapping[str, Any]], retrieval: Sequence[Mapping[str, Any]], top_k: int
+) -> dict[str, Mapping[str, Any]]:
+    """Return the right and the shown documents by id."""
+    needed = {row["document_id"] for row in questions}.union(*(row["document_ids"][:top_k] for row in retrieval))
+    rows = documents.filter(pc.is_in(documents["document_id"], pa.array(sorted(needed), pa.string()))).to_pylist()
+    return {row["document_id"]: row for row in rows}
+
+
+def _contexts(
+    row: Mapping[str, Any] | None, titles: Mapping[str, Mapping[str, Any]], top_k: int
+) -> list[ShownDocument]:
+    if row is None:
+        return []
+    return [
+        ShownDocument(
+            rank=rank, title=titles.get(found, {}).get("question", ""), right=rank == row["first_relevant_rank"]
+        )
+        for rank, found in enumerate(row["document_ids"][:top_k], start=1)
+    ]

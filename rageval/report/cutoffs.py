@@ -1,0 +1,66 @@
+"""The summary table -> retrieval metrics at one k for the main table, and every metric at every k beside it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+
+from rageval.depth import retrieval_depth
+from rageval.report.pivot import Cell, cell, configurations, quality_metrics
+from rageval.report.retrieval_values import METRICS, at
+
+LEADING: Final = ("hit_rate", "mrr", "recall", "ndcg")
+"""Metrics that the terminal shows; with one right document the others say nothing that these do not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutoffRow:
+    """One metric of one search method."""
+
+    search_method: str
+    metric: str
+    """Without its k, such as `ndcg`."""
+    cells: tuple[Cell, ...]
+    """In the order of `CutoffTable.cutoffs`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutoffTable:
+    """Every retrieval metric at every k."""
+
+    cutoffs: tuple[int, ...]
+    """Every k, ascending."""
+    rows: tuple[CutoffRow, ...]
+    """By search method in the order of the summary, then as in `METRICS`."""
+
+
+def metrics_at(names: Iterable[str], top_k: int | None, wanted: Iterable[str] = METRICS) -> list[str]:
+    """Return those of the names that are wanted retrieval metrics at `top_k`; all names where there are none."""
+    known = list(names)
+    return [name for metric in wanted if top_k and (name := at(metric, top_k)) in known] or known
+
+
+def leading_metrics(summary: pa.Table, manifest: Mapping[str, Any]) -> list[str]:
+    """Return the names of the metrics that the terminal shows: the leading ones at the run's `top_k`."""
+    names = quality_metrics([c for c in configurations(summary) if c.model is None])
+    return metrics_at(names, retrieval_depth(manifest).top_k, LEADING)
+
+
+def cutoff_table(summary: pa.Table) -> CutoffTable:
+    """Return the retrieval metrics of a summary at every k; no cut-offs and no rows if nothing was retrieved."""
+    searches = [c for c in configurations(summary) if c.model is None]
+    parts = [name.partition("@") for c in searches for name in c.figures if "@" in name]
+    cutoffs = tuple(sorted({int(k) for _, _, k in parts}))
+    present = {metric for metric, _, _ in parts}
+    rows = tuple(
+        CutoffRow(
+            search_method=c.search_method,
+            metric=metric,
+            cells=tuple(cell(c.figures.get(at(metric, k))) for k in cutoffs),
+        )
+        for c in searches
+        for metric in METRICS
+        if metric in present
+    )
+    return CutoffTable(cutoffs=cutoffs, rows=rows)

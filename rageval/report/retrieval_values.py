@@ -1,0 +1,150 @@
+"""Tables of questions and of what was found for them -> every retrieval metric of every question, at several k."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from rageval.metrics.ranking import Grades, Values, average_precision, ndcg, precision, recall
+
+METRICS = ("hit_rate", "mrr", "recall", "precision", "ndcg", "map")
+"""Their names without the `@k`, in the order of every table."""
+Integers: TypeAlias = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradedRows:
+    """The grades that the metrics of `rageval.metrics.ranking` take, a row for each row of the retrieval table."""
+
+    found: Grades
+    """Grade at each rank, shape `(n, depth)`; 0 for a document that is not right, and after the last one."""
+    right: Grades
+    """Grades of all right documents, shape `(n, most)`, filled up with 0."""
+
+
+def at(metric: str, k: int) -> str:
+    """Return the name of a metric at a cut-off, such as `ndcg@5`."""
+    return f"{metric}@{k}"
+
+
+def retrieval_values(
+    questions: pa.Table, retrieval: pa.Table, cutoffs: Sequence[int], *, accept_alternates: bool
+) -> dict[str, Values]:
+    """Return the six metrics at every cut-off, by name: `hit_rate@1`, `mrr@1`, ...
+
+    Hit rate and reciprocal rank follow from the column `first_relevant_rank`, the others from `document_ids` and the
+    grades of the questions. Nothing found is 0, not a gap.
+
+    Args:
+        questions: Table `tables.QUESTIONS`; without its columns of grades every right document has the grade 1.
+        retrieval: Rows of the table `tables.RETRIEVAL`, n of them, deep enough for the largest cut-off.
+        cutoffs: Every k, each 1 or more.
+        accept_alternates: Whether the other documents of the same question are right, or the row's own alone.
+
+    Returns:
+        An array of shape `(n,)` per metric, in [0, 1], in the order of the rows; by cut-off, then as in `METRICS`.
+
+    Raises:
+        ValueError: If a cut-off is below 1, or a row belongs to a question that is not in `questions`.
+    """
+    graded = graded_rows(questions, retrieval, max(cutoffs, default=1), accept_alternates=accept_alternates)
+    rank = retrieval["first_relevant_rank"].to_numpy().astype(np.float64)
+    return {at(metric, k): values for k in cutoffs for metric, values in _at_cutoff(rank, graded, k)}
+
+
+def graded_rows(questions: pa.Table, retrieval: pa.Table, depth: int, *, accept_alternates: bool) -> GradedRows:
+    """Return the grades of what was found and of what should have been, for each row of the retrieval table.
+
+    Args:
+        questions: As in `retrieval_values`.
+        retrieval: As in `retrieval_values`.
+        depth: Ranks that are looked at; a document that stands twice in a row takes one rank, its first.
+        accept_alternates: As in `retrieval_values`.
+
+    Raises:
+        ValueError: If a row belongs to a question that is not in `questions`.
+    """
+    owner = _positions(retrieval["question_id"], questions["question_id"])
+    asked, right_ids, grades = _right_documents(questions, accept_alternates=accept_alternates)
+    row = pc.list_parent_indices(retrieval["document_ids"]).to_numpy().astype(np.int64)
+    codes, distinct = _codes([right_ids, pc.list_flatten(retrieval["document_ids"])])
+    right_keys = asked * distinct + codes[: len(asked)]
+    order = np.argsort(right_keys, kind="stable")
+    found = np.zeros((retrieval.num_rows, depth), np.int8)
+    row, code, rank = _ranked(row, codes[len(asked) :], distinct)
+    within = rank < depth
+    row, code, rank = row[within], code[within], rank[within]
+    keys = owner[row] * distinct + code
+    place = np.minimum(np.searchsorted(right_keys[order], keys), max(0, len(order) - 1))
+    is_right = right_keys[order][place] == keys if len(order) else np.zeros(len(keys), bool)
+    found[row[is_right], rank[is_right]] = grades[order][place[is_right]]
+    return GradedRows(found=found, right=_padded(asked, grades, questions.num_rows)[owner])
+
+
+def _at_cutoff(rank: Values, graded: GradedRows, k: int) -> Iterator[tuple[str, Values]]:
+    hit = rank <= k  # False for NaN: no right document was found, which is a miss and not a gap
+    yield "hit_rate", hit.astype(np.float64)
+    yield "mrr", np.divide(1.0, rank, out=np.zeros_like(rank), where=hit)
+    yield "recall", recall(graded.found, graded.right, k)
+    yield "precision", precision(graded.found, k)
+    yield "ndcg", ndcg(graded.found, graded.right, k)
+    yield "map", average_precision(graded.found, graded.right, k)
+
+
+def _positions(ids: pa.ChunkedArray, known: pa.ChunkedArray) -> Integers:
+    """Return where each id stands among the known ones."""
+    places = pc.index_in(ids, value_set=known.combine_chunks())
+    if places.null_count:
+        stranger = ids.filter(pc.is_null(places))[0].as_py()
+        raise ValueError(f"retrieval holds question_id {stranger!r}, which is not in the questions table")
+    return np.asarray(places.to_numpy(), dtype=np.int64)
+
+
+def _right_documents(questions: pa.Table, *, accept_alternates: bool) -> tuple[Integers, Any, Integers]:
+    """Return question, document id and grade of every pair of a question and a right document."""
+    n = questions.num_rows
+    asked, ids = np.arange(n), pc.fill_null(questions["document_id"], "")
+    grades = _filled(questions["grade"]) if "grade" in questions.column_names else np.ones(n, np.int64)
+    if not accept_alternates:
+        return asked, ids, grades
+    others = pc.list_flatten(questions["alternate_ids"])
+    known = "alternate_grades" in questions.column_names
+    more = _filled(pc.list_flatten(questions["alternate_grades"])) if known else np.empty(0, np.int64)
+    # A run of an earlier version has no grades, or none for some: 1 each.
+    more = more if len(more) == len(others) else np.ones(len(others), np.int64)
+    parents = pc.list_parent_indices(questions["alternate_ids"]).to_numpy().astype(np.int64)
+    ids = pa.chunked_array([*ids.chunks, *others.chunks], pa.string())
+    return np.concatenate([asked, parents]), ids, np.concatenate([grades, more])
+
+
+def _filled(grades: pa.ChunkedArray) -> Integers:
+    return np.asarray(pc.fill_null(grades, 1).to_numpy(), dtype=np.int64)
+
+
+def _codes(parts: Sequence[pa.ChunkedArray]) -> tuple[Integers, int]:
+    """Return a number for each text, the same for the same text, and how many different ones there are."""
+    chunks = [chunk for part in parts for chunk in part.chunks]
+    encoded = pa.chunked_array(chunks, pa.string()).combine_chunks().dictionary_encode()
+    return np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.int64), max(1, len(encoded.dictionary))
+
+
+def _ranked(row: Integers, code: Integers, distinct: int) -> tuple[Integers, Integers, Integers]:
+    """Return row, code and rank (from 0) of every document, without those that stand in their row already."""
+    first = np.sort(np.unique(row * distinct + code, return_index=True)[1])
+    row, code = row[first], code[first]
+    starts = np.searchsorted(row, row, side="left")
+    return row, code, np.arange(len(row)) - starts
+
+
+def _padded(owner: Integers, grades: Integers, n: int) -> Grades:
+    """Return the grades of each owner as a row, the highest first, filled up with 0."""
+    order = np.lexsort((-grades, owner))
+    owner, grades = owner[order], grades[order]
+    rank = np.arange(len(owner)) - np.searchsorted(owner, owner, side="left")
+    padded = np.zeros((n, int(rank.max(initial=0)) + 1), np.int8)
+    padded[owner, rank] = grades
+    return padded

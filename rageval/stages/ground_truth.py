@@ -1,0 +1,236 @@
+"""Documents -> questions with the document they were written from: asked for, filtered, checked, written as CSV.
+
+What has been asked stands in `replies.jsonl`. Everything else follows from it: drafts are read and filtered anew at
+each step, so a run that is resumed comes to the same questions as one that was not stopped.
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from rageval.adapters import corpus
+from rageval.adapters.chat import chat_engine
+from rageval.adapters.chat_call import ChatReply, ChatRequest
+from rageval.adapters.reply_log import ReplyLog, StoredReply, read_replies
+from rageval.adapters.run_files import replacing, write_parquet
+from rageval.adapters.run_store import RunStore
+from rageval.config import ModelConfig
+from rageval.errors import ConfigError
+from rageval.fingerprint import digest, documents_fingerprint
+from rageval.ground_truth.config import GenerationConfig
+from rageval.ground_truth.filters import UNCHECKED, Draft, count_reasons
+from rageval.records import Document
+from rageval.stages import generation_manifest
+from rageval.stages.drafts import check_key, check_request, checked_drafts, filtered_drafts, questions_request
+from rageval.stages.inputs import read_documents
+from rageval.stages.models import serve_models
+from rageval.tables import DOCUMENTS, GENERATED, to_table
+
+GROUND_TRUTH = "ground-truth.csv"
+_LOCAL_TOKENS_A_QUESTION = 120
+_LOCAL_REPEAT_PENALTY = 1.2
+"""Without one the embedded model writes the same words, or digits, until its tokens are used up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writers:
+    """The model that writes and the one that checks, each with an endpoint that serves it."""
+
+    writer: ModelConfig
+    checker: ModelConfig | None
+
+
+def questions_label(config: GenerationConfig) -> str:
+    """Return what documents are counted under in progress displays."""
+    return f"documents asked of {config.model.name}"
+
+
+def checks_label(config: GenerationConfig) -> str:
+    """Return what checks are counted under in progress displays."""
+    return f"checks by {(config.checker or config.model).name}"
+
+
+@contextmanager
+def serve_writers(config: GenerationConfig) -> Iterator[Writers]:
+    """Start the embedded model if the run uses it, and stop it at the end, whatever happens."""
+    with serve_models((), config.models) as served:
+        writer, *checkers = served.judges
+        if writer.is_local:
+            own = {
+                "max_tokens": _LOCAL_TOKENS_A_QUESTION * (config.per_document + 1),
+                "repeat_penalty": _LOCAL_REPEAT_PENALTY,
+            }
+            writer = writer.model_copy(update={"extra_body": {**writer.extra_body, **own, **config.model.extra_body}})
+        yield Writers(writer=writer, checker=checkers[0] if checkers else None)
+
+
+def choose_documents(config: GenerationConfig) -> tuple[Document, ...]:
+    """Read the documents, and return those of the course and the sample, in their order.
+
+    Raises:
+        DataError: If the file cannot be read or a row is bad.
+        ConfigError: If no document belongs to the course, or the sample is larger than the set.
+    """
+    documents, _ = corpus.load_documents(config.documents)
+    wanted = [document for document in documents if config.course in ("", document.course)]
+    if not wanted:
+        known = ", ".join(sorted({document.course for document in documents}))
+        raise ConfigError(f'no document belongs to the course "{config.course}"; known courses: {known}')
+    if config.sample is None:
+        return tuple(wanted)
+    if config.sample > len(wanted):
+        raise ConfigError(
+            f"sample is {config.sample}, but there are only {len(wanted)} documents; name at most that many"
+        )
+    drawn = sorted(digest(str(config.seed), document.document_id) for document in wanted)[: config.sample]
+    return tuple(document for document in wanted if digest(str(config.seed), document.document_id) in set(drawn))
+
+
+def store_documents(run: RunStore, config: GenerationConfig) -> int:
+    """Store the documents that questions are written from, and return how many there are.
+
+    Raises:
+        ConfigError: If the run was started before with other documents; or see `choose_documents`.
+    """
+    documents = choose_documents(config)
+    generation_manifest.describe_documents(run, len(documents), documents_fingerprint(documents))
+    if not run.has("documents"):
+        run.write("documents", to_table(documents, DOCUMENTS))
+    return len(documents)
+
+
+def ask_questions(run: RunStore, config: GenerationConfig, writer: ModelConfig) -> int:
+    """Ask for questions about every document that has no reply yet, and return how many were asked about.
+
+    Raises:
+        RagevalError: If the run has to end, see `ChatEngine.submit`. What was replied until then is stored.
+    """
+    requests = [questions_request(document, config) for document in read_documents(run).values()]
+    with ReplyLog(run.path) as log:
+        return _ask(log, requests, config.model, writer, questions_label(config))
+
+
+def check_questions(run: RunStore, config: GenerationConfig, checker: ModelConfig) -> int:
+    """Let a model judge every question that the filters have kept, and return how many were asked about.
+
+    Raises:
+        RagevalError: If the run has to end, see `ChatEngine.submit`. What was replied until then is stored.
+    """
+    with ReplyLog(run.path) as log:
+        drafts = filtered_drafts(run, config, log.stored)
+        requests = [check_request(draft, config) for draft in drafts if draft.status == "kept"]
+        return _ask(log, requests, config.checker or config.model, checker, checks_label(config))
+
+
+def write_ground_truth(run: RunStore, config: GenerationConfig) -> dict[str, Any]:
+    """Write the table of all questions and the CSV of the kept ones, and return the manifest.
+
+    Raises:
+        RunStoppedError: If a file cannot be written.
+    """
+    with ReplyLog(run.path) as log:
+        drafts = checked_drafts(filtered_drafts(run, config, log.stored), config, log.stored)
+        rows = list(_rows(drafts, config, log.stored))
+        spent_usd = log.spent_usd
+    write_parquet(run.path / "generated.parquet", [pa.Table.from_pylist(rows, schema=GENERATED)], GENERATED)
+    text = _csv(drafts)
+    run.write_text(GROUND_TRUTH, text)
+    if config.out:
+        with replacing(Path(config.out)) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    totals = _totals(rows, spent_usd) | {"counts": count_reasons(drafts), "written_to": config.out or None}
+    return generation_manifest.finish(run, reason=_too_many_failures(drafts, config), totals=totals)
+
+
+def spent_usd(run: RunStore) -> float:
+    """Return the dollars of all replies so far."""
+    return sum(reply.cost_usd or 0.0 for reply in read_replies(run.path))
+
+
+def _ask(log: ReplyLog, requests: Sequence[ChatRequest], asked: ModelConfig, served: ModelConfig, label: str) -> int:
+    """Ask what has no reply yet; equal requests are asked once. Fingerprints are those of the model as configured."""
+    wanted = {request.fingerprint(asked): request for request in requests}
+    pending = [(key, request) for key, request in wanted.items() if not log.has(key)]
+    chat_engine().expect(label, len(wanted), stored=len(wanted) - len(pending))
+
+    def store(position: int, reply: ChatReply) -> None:
+        log.append(pending[position][0], reply)
+
+    if pending:
+        chat_engine().submit([request for _, request in pending], served, store, label=label).result()
+    return len(pending)
+
+
+def _rows(
+    drafts: Sequence[Draft], config: GenerationConfig, stored: Mapping[str, StoredReply]
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of `generated`; what a reply took stands once, however many rows came of it."""
+    counted: set[str] = set()
+
+    def take(key: str | None) -> StoredReply | None:
+        if key is None or key in counted:
+            return None
+        counted.add(key)
+        return stored.get(key)
+
+    for draft in drafts:
+        is_checked = config.check and (draft.answerable is not None or draft.reason == UNCHECKED)
+        yield {
+            "document_id": draft.document.document_id, "course": draft.document.course, "number": draft.number,
+            "question": draft.question, "status": draft.status, "reason": draft.reason, "detail": draft.detail,
+            "copied_share": draft.copied.share if draft.copied else None,
+            "copied_run": draft.copied.longest_run if draft.copied else None,
+            "answerable": draft.answerable, "model": config.model.name,
+            **_took(take(questions_request(draft.document, config).fingerprint(config.model)), ""),
+            **_took(take(check_key(draft, config) if is_checked else None), "check_"),
+        }  # fmt: skip
+
+
+def _took(reply: StoredReply | None, prefix: str) -> dict[str, Any]:
+    names = ("attempts", "prompt_tokens", "completion_tokens", "cost_usd")
+    values: tuple[float | None, ...] = (0, 0, 0, 0.0)
+    if reply:
+        values = (reply.attempts, reply.usage.prompt_tokens, reply.usage.completion_tokens, reply.cost_usd)
+    return {f"{prefix}{name}": value for name, value in zip(names, values, strict=True)}
+
+
+def _totals(rows: Sequence[Mapping[str, Any]], spent: float) -> dict[str, Any]:
+    """Return requests, tokens and dollars; dollars are None if any price is unknown."""
+    both = ("", "check_")
+    unpriced = any(row[f"{p}cost_usd"] is None and row[f"{p}prompt_tokens"] is not None for row in rows for p in both)
+    return {
+        "requests": sum(row[f"{p}attempts"] for row in rows for p in both),
+        "prompt_tokens": sum(row[f"{p}prompt_tokens"] or 0 for row in rows for p in both),
+        "completion_tokens": sum(row[f"{p}completion_tokens"] or 0 for row in rows for p in both),
+        "cost_usd": None if unpriced else spent,
+    }
+
+
+def _too_many_failures(drafts: Sequence[Draft], config: GenerationConfig) -> str | None:
+    documents = {draft.document.document_id for draft in drafts}
+    failed = [draft for draft in drafts if draft.status == "failed"]
+    checked = sum(draft.answerable is not None or draft.reason == UNCHECKED for draft in drafts)
+    unchecked = [draft for draft in drafts if draft.reason == UNCHECKED]
+    for what, bad, of in (("documents", failed, len(documents)), ("checks", unchecked, checked)):
+        if len(bad) > config.max_failed_share * of:
+            return (
+                f"{len(bad)} of {of} {what} failed, more than max_failed_share = {config.max_failed_share:g} allows "
+                f"(the first: {bad[0].reason}: {bad[0].detail})"
+            )
+    return None
+
+
+def _csv(drafts: Sequence[Draft]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("question", "course", "document"))
+    for draft in drafts:
+        if draft.status == "kept":
+            writer.writerow((draft.text, draft.document.course, draft.document.document_id))
+    return text.getvalue()

@@ -1,0 +1,45 @@
+"""Answers and references -> the values of a metric that asks no model."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from rageval.adapters.embedder import load_embedder
+from rageval.config import IndexConfig
+from rageval.metrics.cosine import Array, cosine_similarity
+from rageval.metrics.refusal import refusals
+from rageval.metrics.text_match import answer_words, exact_match, fuzzy_match, rouge_l
+from rageval.score_plan import COSINE
+
+_OF_TEXTS: Final[Mapping[str, Callable[[Sequence[str], Sequence[str]], Array]]] = {
+    "rouge_l": rouge_l,
+    "exact_match": exact_match,
+    "fuzzy_match": fuzzy_match,
+    "refusal": lambda answers, _: refusals(answers),
+    "answer_words": lambda answers, _: answer_words(answers),
+}
+
+
+def model_free_values(
+    metric: str, answers: Sequence[str], references: Sequence[str], index: IndexConfig, cache: Path
+) -> Array:
+    """Return the metric of each answer.
+
+    Args:
+        metric: One of `score_plan.MODEL_FREE_VERSIONS`.
+        answers: Texts, shape `(n,)`.
+        references: The reference of each, shape `(n,)`.
+        index: Names the embedding model of the cosine.
+        cache: Where embeddings are kept.
+
+    Returns:
+        Shape `(n,)`, as the metric's own module says.
+
+    Raises:
+        KeyError: If there is no such metric.
+        ConfigError: If the embedding model cannot be loaded.
+    """
+    if metric != COSINE:
+        return _OF_TEXTS[metric](answers, references)
+    vectors = load_embedder(index.embedding_model, index.batch_size, cache).embed([*answers, *references])
+    return cosine_similarity(vectors[: len(answers)], vectors[len(answers) :])

@@ -1,0 +1,58 @@
+"""Two runs -> their comparison as a Markdown artifact, and as a page."""
+
+from dataclasses import dataclass
+
+from prefect import get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+
+from rageval.adapters.run_folders import write_page
+from rageval.adapters.run_store import RunStore
+from rageval.compare.markdown import render_comparison
+from rageval.compare.page import render_compare_page
+from rageval.compare.pairing import Choice
+from rageval.compare.run_comparison import Compared
+from rageval.compare.words import sentences, words_of
+from rageval.stages import compare as stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What was found out about one metric of one configuration."""
+
+    model: str
+    search: str
+    metric: str
+    difference: float | None
+    """B - A; None where there were too few questions."""
+    p_value: float
+    """Adjusted for all metrics that were compared."""
+    verdict: str
+
+
+@task
+def compare_runs(
+    a: RunStore, b: RunStore, choice: Choice, *, common: bool, relevant: float, html: str
+) -> list[Finding]:
+    """Compare run B with run A, publish what came out, and write the page if it has a path."""
+    found = stage.compare(a, b, choice, common=common, relevant=relevant)
+    create_markdown_artifact(
+        key="rageval-compare",
+        markdown=render_comparison(found),
+        description=f"{found.b.name} (B) against {found.a.name} (A)",
+    )
+    for sentence in (*found.warnings, *sentences(found)):
+        get_run_logger().info(sentence)
+    if html:
+        write_page(html, render_compare_page(found))
+    return [_finding(row) for row in found.compared]
+
+
+def _finding(row: Compared) -> Finding:
+    return Finding(
+        model=row.pair.model,
+        search=row.pair.search,
+        metric=row.metric,
+        difference=row.difference.mean if row.difference else None,
+        p_value=row.p_value,
+        verdict=words_of(row),
+    )

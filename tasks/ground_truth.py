@@ -1,0 +1,54 @@
+"""Documents -> ground truth: one task run per step; the request engine holds limits and progress."""
+
+from typing import Any
+
+from prefect import get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+
+from rageval.adapters.run_store import RunStore
+from rageval.config import ModelConfig
+from rageval.ground_truth.config import GenerationConfig
+from rageval.ground_truth.words import render_generation
+from rageval.stages import generation_manifest, ground_truth, models
+
+
+@task(task_run_name="begin-{run.run_id}")
+def begin_generation(run: RunStore, config: GenerationConfig) -> int:
+    """Write `generation.json` and store the documents; returns how many there are."""
+    logger = get_run_logger()
+    for note in run.repair():
+        logger.warning("Repaired: %s", note)
+    generation_manifest.begin(run, config)
+    documents = ground_truth.store_documents(run, config)
+    logger.info("Run %s in %s: %d documents", run.run_id, run.folder, documents)
+    return documents
+
+
+@task
+def check_writers(config: GenerationConfig) -> None:
+    """Reach every endpoint with its key before anything is spent."""
+    names = models.check_models(config.models)
+    get_run_logger().info("Models can be asked: %s", ", ".join(dict.fromkeys(names)))
+
+
+@task(task_run_name="ask-{writer.name}")
+def ask_questions(run: RunStore, config: GenerationConfig, writer: ModelConfig) -> None:
+    """Ask for questions about every document; documents that have a reply are not asked about again."""
+    get_run_logger().info("%d documents asked about now", ground_truth.ask_questions(run, config, writer))
+
+
+@task(task_run_name="check-{checker.name}")
+def check_questions(run: RunStore, config: GenerationConfig, checker: ModelConfig) -> None:
+    """Let a model judge whether each question is answered by its document; verdicts that are there stay."""
+    get_run_logger().info("%d questions checked now", ground_truth.check_questions(run, config, checker))
+
+
+@task
+def write_ground_truth(run: RunStore, config: GenerationConfig) -> dict[str, Any]:
+    """Write the table of all questions and the CSV of the kept ones; returns the manifest."""
+    ended = ground_truth.write_ground_truth(run, config)
+    create_markdown_artifact(
+        key="rageval-ground-truth", markdown=render_generation(ended), description=f"Questions of {run.run_id}"
+    )
+    get_run_logger().info("Run %s is %s", run.run_id, ended["status"])
+    return ended

@@ -1,0 +1,57 @@
+"""Settings of a search -> what each finds: one task run per search, and one for the figures of all."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from prefect import get_run_logger, task
+from prefect.artifacts import create_table_artifact
+
+from rageval.adapters.sweep_store import SweepStore
+from rageval.stages import sweep
+from rageval.stages.sweep import SWEEP_PAGE, SearchOutcome
+from rageval.sweep.config import SweepConfig
+from rageval.sweep.page import sweep_rows, sweep_sentences
+from rageval.sweep.settings import SearchSetting
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepWords:
+    """What a sweep says, for people."""
+
+    best: str
+    """Name of the best setting."""
+    sentences: list[str]
+    rows: list[dict[str, str]]
+
+
+@task
+def load_sweep_data(store: SweepStore, config: SweepConfig) -> dict[str, Any]:
+    """Read and check documents and ground truth, and divide the questions into two parts."""
+    dataset = sweep.load_data(store, config)
+    logger = get_run_logger()
+    for note in dataset["notes"]:
+        logger.info("Data: %s", note)
+    logger.info(
+        "Loaded %d documents and %d questions: %d to choose on, %d to report on",
+        dataset["documents"], dataset["questions"], dataset["tuning"], dataset["held_out"],
+    )  # fmt: skip
+    return dataset
+
+
+@task(task_run_name="search-{setting.name}")
+def search_with(store: SweepStore, config: SweepConfig, setting: SearchSetting) -> SearchOutcome:
+    """Search for every question with one setting, unless an earlier start has stored that search."""
+    outcome = sweep.search(store, config, setting)
+    get_run_logger().info("%s %s", "Searched with" if outcome.searched else "Stored already:", outcome.name)
+    return outcome
+
+
+@task
+def write_sweep(store: SweepStore, config: SweepConfig) -> SweepWords:
+    """Compute the figures of every setting, and write tables and page."""
+    result, plan = sweep.write_sweep(store, config)
+    words = SweepWords(best=result.best.name, sentences=sweep_sentences(result, plan), rows=sweep_rows(result, plan))
+    description = f"Settings of sweep {store.run.run_id} by {plan.metric}"
+    create_table_artifact(key="rageval-sweep", table=words.rows, description=description)
+    get_run_logger().info("Sweep %s is complete; page: %s/%s", store.run.run_id, store.folder, SWEEP_PAGE)
+    return words

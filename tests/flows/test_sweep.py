@@ -1,0 +1,155 @@
+"""`rageval sweep` on a small corpus: LanceDB, and a server that speaks Elasticsearch's API."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from flows import cli
+from rageval.adapters.elasticsearch_index import ElasticsearchIndex
+from rageval.adapters.lancedb_index import LanceDBIndex
+from rageval.adapters.search_index import index_name
+from rageval.config import IndexConfig
+from rageval.records import Question
+from rageval.sweep.settings import parts_of
+
+Sweep = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def sweep(
+    prefect_server: None, corpus: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Sweep:
+    """Call `rageval sweep` on the corpus; options given last win."""
+
+    def call(*options: str, run_id: str = "s1") -> tuple[int, str, str]:
+        words = [
+            "rageval", "sweep", "--documents", str(corpus / "documents.json"),
+            "--ground-truth", str(corpus / "questions.csv"), "--output", str(corpus / "runs"), "--run-id", run_id,
+            "--set", "grid.candidates=[10]", *options,
+        ]  # fmt: skip
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capfd.readouterr()
+        return ended.value.code or 0, out, err  # type: ignore[return-value]
+
+    return call
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Counts what is asked of any index."""
+    made: Counter[str] = Counter()
+
+    def counted(kind: type, name: str) -> None:
+        real = getattr(kind, name)
+
+        def count(self: Any, *arguments: Any) -> Any:
+            made[name] += 1
+            return real(self, *arguments)
+
+        monkeypatch.setattr(kind, name, count)
+
+    for kind in (LanceDBIndex, ElasticsearchIndex):
+        for name in ("build", "search_text", "search_vector"):
+            counted(kind, name)
+    return made
+
+
+def rows(folder: Path, name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = pq.read_table(folder / f"{name}.parquet").to_pylist()
+    return found
+
+
+def test_every_search_is_made_once_and_a_larger_grid_searches_only_for_what_is_new(
+    sweep: Sweep, corpus: Path, calls: Counter[str]
+) -> None:
+    status, out, err = sweep()
+    assert status == 0, err
+    # Two boosts, one embedding model: the two hybrid settings fuse what these three searches have found.
+    assert calls == {"build": 1, "search_text": 2, "search_vector": 1}
+    folder = corpus / "runs" / "s1"
+    figures = rows(folder, "sweep")
+    assert len(figures) == 5 * 2 * 4 * 6  # settings x parts x cut-offs x metrics
+    assert "hybrid, boost 1" in out
+    assert (folder / "sweep.html").read_text().count("<html") == 1
+
+    assert sweep("--set", "grid.question_boosts=[3, 1, 7]")[0] == 0
+    assert calls == {"build": 1, "search_text": 3, "search_vector": 1}
+    larger = rows(folder, "sweep")
+    assert len(larger) == 7 * 2 * 4 * 6
+    known = {(row["setting"], row["part"], row["metric"]): row["mean"] for row in larger}
+    assert all(known[row["setting"], row["part"], row["metric"]] == row["mean"] for row in figures)
+
+
+def test_a_sweep_has_the_figures_of_an_evaluation_and_no_document_in_both_parts(
+    sweep: Sweep, corpus: Path, rageval: Any
+) -> None:
+    options = ("--search", "hybrid", "--search", "text", "--search", "vector", "--sample", "15")
+    assert sweep(*options, "--set", "tuning.accept_alternates=true")[0] == 0
+    run = rageval("--no-judge", *options, "--set", "retrieval.candidates=10", "--set", "retrieval.cutoffs=[1,3,10]")
+    assert run.status == 0, run.err
+    swept = rows(corpus / "runs" / "s1", "sweep_retrieval")
+    named = {
+        "text": "text, boost 3",
+        "vector": "vector, all-MiniLM-L6-v2, flat",
+        "hybrid": "hybrid, boost 3, all-MiniLM-L6-v2, flat, 10 candidates",
+    }
+    evaluated = {(named[row["search_method"]], row["question_id"]): row for row in run.table("retrieval").to_pylist()}
+    mine = {(row["setting"], row["question_id"]): row for row in swept if row["setting"] in named.values()}
+    assert mine.keys() == evaluated.keys()
+    for key, row in mine.items():
+        assert row["document_ids"] == evaluated[key]["document_ids"]
+        assert row["first_relevant_rank"] == evaluated[key]["first_relevant_rank"]
+    questions = [
+        Question(**{**row, "alternate_ids": (), "alternate_grades": ()}) for row in run.table("questions").to_pylist()
+    ]
+    parts = dict(zip((q.question_id for q in questions), parts_of(questions, share=0.5, seed=42), strict=True))
+    assert {row["question_id"]: row["part"] for row in swept} == parts
+    manifest = json.loads((corpus / "runs" / "s1" / "sweep.json").read_text())
+    assert manifest["status"] == "complete"
+    assert manifest["dataset"]["tuning"] + manifest["dataset"]["held_out"] == 15
+
+
+def test_every_kind_of_vector_index_has_an_index_of_its_own(
+    sweep: Sweep, corpus: Path, calls: Counter[str], elasticsearch_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The test server says that it is an 8, which the client refuses outside of tests.
+    def open_index(config: IndexConfig, boost: float, folder: Path, path: str) -> ElasticsearchIndex:
+        name = index_name(config, path)
+        return ElasticsearchIndex(elasticsearch_url, name, boost, config.index_options, frozenset({8, 9}))
+
+    monkeypatch.setattr("rageval.stages.sweep.open_index", open_index)
+    status, _, err = sweep("--set", "grid.index_options=[flat, hnsw, int8_hnsw]", "--set", "grid.question_boosts=[3]")
+    assert status == 0, err
+    assert calls == {"build": 3, "search_text": 1, "search_vector": 3}
+    names = {row["setting"] for row in rows(corpus / "runs" / "s1", "sweep")}
+    assert names == {
+        "text, boost 3",
+        *(f"vector, all-MiniLM-L6-v2, {options}" for options in ("flat", "hnsw", "int8_hnsw")),
+        *(f"hybrid, boost 3, all-MiniLM-L6-v2, {options}, 10 candidates" for options in ("flat", "hnsw", "int8_hnsw")),
+    }
+
+
+def test_lancedb_knows_no_other_vector_index_and_says_so(sweep: Sweep) -> None:
+    status, _, err = sweep("--set", "grid.index_options=[flat, hnsw]")
+    assert status == 2
+    assert "LanceDB searches exactly and knows only flat" in " ".join(err.split())
+
+
+def test_too_few_documents_for_two_parts_and_the_name_of_a_run_are_refused(sweep: Sweep, corpus: Path) -> None:
+    status, _, err = sweep("--sample", "1")
+    assert status == 2
+    assert "expected at least 2" in err
+    folder = corpus / "runs" / "r1"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text("{}")
+    status, _, err = sweep(run_id="r1")
+    assert status == 2
+    assert "holds an evaluation run" in err

@@ -1,0 +1,127 @@
+"""Runs made by hand: tables with the values that a test wants, written as a real run writes them.
+
+write_run(tmp_path / "a", scores={"m1": {"cosine": [0.8, 0.7, None]}})
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from rageval.adapters.run_store import RunStore
+from rageval.config import EvaluationConfig
+from rageval.tables import ANSWERS, DOCUMENTS, QUESTIONS, RETRIEVAL, SCORES
+
+Values = Sequence[float | None]
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def write_run(
+    folder: Path,
+    *,
+    scores: Mapping[str, Mapping[str, Values]],
+    ranks: Mapping[str, Sequence[int | None]] | None = None,
+    per_document: int = 1,
+    first_question: int = 0,
+    judge: str | Mapping[str, str] = "judge-1",
+    version: str = "1",
+    search: str = "vector",
+    status: str = "complete",
+    started_at: str = "2026-01-01T00:00:00+00:00",
+    cost_usd: float | None = 0.001,
+    texts: str = "text",
+    config: Mapping[str, Any] | None = None,
+    manifest: Mapping[str, Any] | None = None,
+) -> RunStore:
+    """Write a run whose answers have these scores by model and metric; None is an unscored answer.
+
+    Question i is `q{first_question + i}`, about the document `d{... // per_document}`. `ranks` holds the rank of the
+    first right document by search method. `judge` may differ by model.
+    """
+    n = len(next(iter(next(iter(scores.values())).values())))
+    run = RunStore(str(folder))
+    ids = [f"q{first_question + i}" for i in range(n)]
+    documents = [f"d{(first_question + i) // per_document}" for i in range(n)]
+    ranks = ranks or {search: [1] * n}
+    tables = {
+        "documents": (_documents(documents, texts), DOCUMENTS),
+        "questions": (_questions(ids, documents), QUESTIONS),
+        "retrieval": ([row for method in ranks for row in _found(ids, documents, method, ranks[method])], RETRIEVAL),
+        "answers": ([_answer(id_, model, search, cost_usd) for model in scores for id_ in ids], ANSWERS),
+        "scores": (
+            [
+                _score(id_, model, search, metric, value, judge if isinstance(judge, str) else judge[model], version)
+                for model, metrics in scores.items()
+                for metric, values in metrics.items()
+                for id_, value in zip(ids, values, strict=True)
+            ],
+            SCORES,
+        ),
+    }
+    for name, (rows, schema) in tables.items():
+        run.write(name, pa.Table.from_pylist(rows, schema=schema))
+    settings = EvaluationConfig.model_validate({"answers": {"models": list(scores)}, **(config or {})})
+    run.write_json(
+        "run.json",
+        {
+            "run_id": run.run_id,
+            "status": status,
+            "reason": None if status == "complete" else "it was interrupted",
+            "started_at": started_at,
+            "config": settings.model_dump(mode="json"),
+            "dataset": {"documents_fingerprint": texts, "questions_fingerprint": f"{first_question}+{n}", "notes": []},
+            "index": {"embedding_model": "minilm@1"},
+            **(manifest or {}),
+        },
+    )
+    return run
+
+
+def _documents(documents: Sequence[str], text: str) -> list[dict[str, Any]]:
+    return [
+        {"document_id": d, "course": "c", "section": "s", "question": f"Title {d}", "text": f"{text} {d}"}
+        | {"content_hash": text}
+        for d in dict.fromkeys(documents)
+    ]
+
+
+def _questions(ids: Sequence[str], documents: Sequence[str]) -> list[dict[str, Any]]:
+    rows = [
+        {"question_id": id_, "question": f"What about {id_}?", "course": "c", "document_id": document}
+        | {"alternate_ids": [], "grade": 1, "alternate_grades": []}
+        for id_, document in zip(ids, documents, strict=True)
+    ]
+    return [{name: row[name] for name in QUESTIONS.names if name in row} for row in rows]
+
+
+def _found(
+    ids: Sequence[str], documents: Sequence[str], method: str, ranks: Sequence[int | None]
+) -> list[dict[str, Any]]:
+    return [
+        {"question_id": id_, "search_method": method, "first_relevant_rank": rank, "latency_s": 0.01}
+        | {"document_ids": [d if place == rank else f"x{place}" for place in range(1, 11)], "scores": [1.0] * 10}
+        for id_, d, rank in zip(ids, documents, ranks, strict=True)
+    ]
+
+
+def _answer(id_: str, model: str, search: str, cost_usd: float | None) -> dict[str, Any]:
+    return {
+        "question_id": id_, "model": model, "search_method": search, "status": "ok", "answer": f"{model} on {id_}",
+        "error": None, "attempts": 1, "finish_reason": "stop", "prompt_tokens": 100, "completion_tokens": 20,
+        "cost_usd": cost_usd, "latency_s": 1.5, "request_fingerprint": "", "started_at": START,
+    }  # fmt: skip
+
+
+def _score(
+    id_: str, model: str, search: str, metric: str, value: float | None, judge: str, version: str
+) -> dict[str, Any]:
+    judged = metric.startswith("judge")
+    label = {1.0: "RELEVANT", 0.5: "PARTLY_RELEVANT", 0.0: "NON_RELEVANT"}.get(value) if judged else None  # type: ignore[arg-type]  # None is no key
+    return {
+        "question_id": id_, "model": model, "search_method": search, "metric": metric,
+        "status": "unscored" if value is None else "ok", "value": value, "label": label,
+        "reason": "because" if judged and value is not None else None, "error": "no JSON" if value is None else None,
+        "metric_version": version, "judge_model": judge if judged else None, "attempts": int(judged),
+    }  # fmt: skip

@@ -1,0 +1,264 @@
+"""Comparisons within a run: which pairs, over which questions, and how they read in every report."""
+
+import re
+import time
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from rageval.report.comparison_rows import (
+    brief_comparison_rows,
+    comparison_groups,
+    comparison_rows,
+    price_ratio,
+    price_words,
+)
+from rageval.report.comparisons import Pairing, compare_values, compare_within, comparison_table
+from rageval.report.forest import DrawnInterval, intervals
+from rageval.report.headline import headline
+from rageval.report.measurements import Measurement, RunTables
+from rageval.report.plots import GOOD
+from rageval.report.summary import summarize
+from rageval.statistics.multiplicity import holm
+from rageval.statistics.paired import paired_difference
+from rageval.tables import ANSWERS, COMPARISONS, DOCUMENTS, QUESTIONS, RETRIEVAL, SCORES
+
+N = 60
+QUESTION_IDS = [f"q{i}" for i in range(N)]
+MANIFEST = {"config": {"retrieval": {"top_k": 2, "cutoffs": [1]}}}
+
+
+def table(schema, rows):
+    blank = {"string": "", "int64": 0, "double": 0.0, "timestamp[us, tz=UTC]": datetime(2025, 1, 1, tzinfo=UTC)}
+    filled = {f.name: None if f.nullable else blank.get(str(f.type), []) for f in schema}
+    return pa.Table.from_pylist([filled | row for row in rows], schema=schema)
+
+
+def run_of(configurations, metric="judge_with_reference", ranks=None, costs=None):
+    """A run of 60 questions over 20 documents, from the values of each model and search method."""
+    answers, scores = [], []
+    for (model, method), values in configurations.items():
+        for i, value in enumerate(values):
+            key = {"question_id": f"q{i}", "model": model, "search_method": method, "status": "ok"}
+            answers.append(key | {"cost_usd": (costs or {}).get(model)})
+            scores.append(key | {"metric": metric, "value": value, "status": "unscored" if value is None else "ok"})
+    retrieval = [
+        {"question_id": f"q{i}", "search_method": method, "first_relevant_rank": rank}
+        | {"document_ids": ["other", f"d{i // 3}"] if rank == 2 else [f"d{i // 3}"] if rank == 1 else []}
+        for method, of_all in (ranks or {}).items()
+        for i, rank in enumerate(of_all)
+    ]
+    return RunTables(
+        name="run",
+        manifest=MANIFEST,
+        documents=DOCUMENTS.empty_table(),
+        questions=table(
+            QUESTIONS, [{"question_id": f"q{i}", "document_id": f"d{i // 3}", "grade": 1} for i in range(N)]
+        ),
+        retrieval=table(RETRIEVAL, retrieval),
+        answers=table(ANSWERS, answers),
+        scores=table(SCORES, scores),
+    )
+
+
+def marks(share, seed):
+    return (np.random.default_rng(seed).random(N) < share).astype(float).tolist()
+
+
+def names(comparisons):
+    return [((c.pairing.a.model, c.pairing.a.search_method), (c.pairing.b.model, c.pairing.b.search_method))
+            for c in comparisons]  # fmt: skip
+
+
+def test_models_are_compared_within_a_search_method_and_methods_within_a_model():
+    configurations = {(model, method): marks(0.5, 1) for model in ("m", "n") for method in ("text", "hybrid")}
+    assert names(compare_within(run_of(configurations))) == [
+        (("m", "text"), ("n", "text")),
+        (("m", "hybrid"), ("n", "hybrid")),
+        (("m", "text"), ("m", "hybrid")),
+        (("n", "text"), ("n", "hybrid")),
+    ]
+
+
+def test_search_methods_are_compared_by_hit_rate_mrr_and_ndcg_at_top_k():
+    ranks = {"vector": [1] * N, "text": [2] * 30 + [None] * 30, "hybrid": [1, None] * 30}
+    found = compare_within(run_of({}, ranks=ranks))
+    assert [(c.pairing.a.metric, *[side[1] for side in pair]) for c, pair in zip(found, names(found), strict=True)] == [
+        (metric, a, b)
+        for metric in ("hit_rate@2", "mrr@2", "ndcg@2")
+        for a, b in (("vector", "text"), ("vector", "hybrid"), ("text", "hybrid"))
+    ]
+    # vector finds all at rank 1, text half of them at rank 2: 1 - 1/2, 1 - 1/4, 1 - 1 / (2 log2 3).
+    differences = [found[place].difference.mean for place in (0, 3, 6)]
+    assert differences == pytest.approx([0.5, 0.75, 1 - 0.5 / np.log2(3)])
+    assert {found[place].verdict for place in (0, 3, 6)} == {"better"}
+
+
+def test_only_questions_with_both_values_count_and_the_test_is_clustered_by_document():
+    a, b = marks(0.9, 1), marks(0.6, 2)
+    a[5], b[7] = None, None
+    comparison = compare_within(run_of({("m", "text"): a, ("n", "text"): b}))[0]
+    both = [i for i in range(N) if i not in (5, 7)]
+    expected = paired_difference([a[i] for i in both], [b[i] for i in both], [i // 3 for i in both])
+    assert comparison.difference == expected
+    assert (comparison.n, comparison.p_adjusted) == (58, expected.p_value)
+    assert comparison.mean_a - comparison.mean_b == pytest.approx(expected.mean)
+
+
+@pytest.mark.parametrize("metric", ["refusal", "answer_words", "pairwise[n]", "judge_with_reference[again]", "unheard"])
+def test_what_decides_nothing_by_itself_is_not_compared(metric):
+    assert compare_within(run_of({("m", "text"): marks(0.5, 1), ("n", "text"): marks(0.5, 2)}, metric)) == []
+
+
+def test_p_values_are_adjusted_for_all_comparisons_of_the_run():
+    configurations = {
+        (name, "text"): marks(share, n) for n, (name, share) in enumerate([("a", 0.9), ("b", 0.7), ("c", 0.4)])
+    }
+    found = compare_within(run_of(configurations, ranks={"vector": [1, 2] * 30, "text": [2, 1] * 30}))
+    assert len(found) == 3 + 3
+    assert [c.p_adjusted for c in found] == pytest.approx(holm([c.difference.p_value for c in found]))
+
+
+def measurement(values, metric="search_latency_s"):
+    return Measurement(model=None, search_method="text", metric=metric, values=pd.Series(values, dtype=float))
+
+
+def test_less_latency_is_better():
+    random = np.random.default_rng(0)
+    fast = {q: random.random() for q in QUESTION_IDS}
+    slow = {q: random.random() + 1 for q in QUESTION_IDS}
+    documents = pd.Series(range(N), index=QUESTION_IDS)
+    pairing = Pairing(a=measurement(fast), b=measurement(slow))
+    comparison = compare_values([pairing], documents)[0]
+    assert (comparison.verdict, comparison.difference.mean < 0) == ("better", True)
+
+
+def test_values_without_a_common_question_are_no_test_and_count_in_no_correction():
+    documents = pd.Series(range(N), index=QUESTION_IDS)
+    one, other = ({q: float(i % 3) for i, q in enumerate(half)} for half in (QUESTION_IDS[:30], QUESTION_IDS[30:]))
+    apart = Pairing(a=measurement(one), b=measurement(other))
+    shifted = Pairing(a=measurement(one), b=measurement({q: v + (i > 3) for i, (q, v) in enumerate(one.items())}))
+    none, some = compare_values([apart, shifted], documents)
+    assert (none.n, none.difference, none.p_adjusted, none.verdict) == (0, None, None, "too few questions")
+    assert some.p_adjusted == some.difference.p_value
+    row = comparison_table([none]).to_pylist()[0]
+    assert (row["n"], row["mean_a"], row["difference"], row["p_value"]) == (0, None, None, None)
+    assert comparison_rows(comparison_table([none]))[0]["difference [95 %]"] == "unknown"
+
+
+@pytest.fixture(scope="module")
+def priced():
+    configurations = {("large", "text"): marks(0.65, 1), ("small", "text"): marks(0.65, 2), ("poor", "text"): [0.0] * N}
+    return run_of(configurations, costs={"large": 0.0051, "small": 0.0003, "poor": None})
+
+
+def test_the_table_holds_every_figure_so_that_it_can_be_recomputed(priced):
+    found = comparison_table(compare_within(priced))
+    assert found.schema.equals(COMPARISONS, check_metadata=True)
+    large, small = marks(0.65, 1), marks(0.65, 2)
+    expected = paired_difference(large, small, [i // 3 for i in range(N)])
+    row = found.to_pylist()[0]
+    assert (row["model_a"], row["model_b"], row["metric"], row["n"]) == ("large", "small", "judge_with_reference", N)
+    assert (row["difference"], row["ci_low"], row["ci_high"]) == (expected.mean, expected.low, expected.high)
+    assert (row["better"], row["worse"], row["tied"]) == (expected.better, expected.worse, expected.tied)
+    assert (row["mean_a"], row["mean_b"]) == (pytest.approx(np.mean(large)), pytest.approx(np.mean(small)))
+    assert row["cost_a_usd"] == pytest.approx(0.0051)
+
+
+def test_the_words_stand_beside_the_price(priced):
+    found = comparison_table(compare_within(priced))
+    rows = comparison_rows(found)
+    # 0.0051 - 0.0003 = 0.0048 dollars an answer, 17 times as much.
+    assert (rows[0]["a - b"], rows[0]["with"], rows[0]["cost of a - b"]) == (
+        "large - small",
+        "text search",
+        "+$4.800 per 1,000, 17 times the price",
+    )
+    assert rows[0]["verdict on a"] == "too few questions"
+    assert (rows[1]["verdict on a"], rows[1]["adjusted p"], rows[1]["cost of a - b"]) == (
+        "better",
+        "< 0.001",
+        "unknown",
+    )
+    assert re.fullmatch(r"\+0\.\d{3} \[\+0\.\d{3}, \+0\.\d{3}\]", rows[1]["difference [95 %]"])
+    brief = brief_comparison_rows(found)
+    assert [row["a - b"] for row in brief] == [row["a - b"] for row in rows]
+    assert [row["verdict on a"] for row in brief[:2]] == ["too few questions, at 17 times the price", "better"]
+
+
+def test_the_headline_names_the_price_of_what_is_not_better(priced):
+    summary = summarize(priced.questions, priced.retrieval, priced.answers, priced.scores, 2)
+    sentence = headline(summary, comparison_table(compare_within(priced)))[0]
+    first = sum(marks(0.65, 1)) >= sum(marks(0.65, 2))
+    best, other, price = ("large", "small", "17 times") if first else ("small", "large", "1/17 of")
+    assert f"({best}). Question by question: it is better than poor; there are too few questions to tell it" in sentence
+    assert sentence.endswith(f" from {other} (at {price} the price).")
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "words"),
+    [
+        (0.3, 0.1, "3 times the price"),
+        (0.2, 3.4, "1/17 of the price"),
+        (1234.0, 1.0, "1,234 times the price"),
+        (1.04, 1.0, "the same price"),
+        (1.0, 1.5, "1/1.5 of the price"),
+    ],
+)
+def test_ratios_of_prices_have_about_two_figures(a, b, words):
+    assert price_words(price_ratio({"cost_a_usd": a, "cost_b_usd": b})) == words
+
+
+@pytest.mark.parametrize(("a", "b"), [(None, 1.0), (1.0, None), (0.0, 1.0), (1.0, 0.0)])
+def test_a_price_that_is_unknown_or_nothing_has_no_ratio(a, b):
+    assert price_ratio({"cost_a_usd": a, "cost_b_usd": b}) is None
+
+
+def test_intervals_are_drawn_to_one_scale_and_hold_nothing_but_numbers_and_colours():
+    half = DrawnInterval(mean=0.1, low=0.0, high=0.2, colour=GOOD)
+    whole = DrawnInterval(mean=-0.2, low=-0.9, high=0.1, colour=GOOD)
+    first, second, empty = intervals([half, whole, None])
+    # The scale reaches to 0.6, three times the farthest mean: 94 units from the middle at 100.
+    assert f'M100.0 10H{100 + 94 * 0.2 / 0.6:.1f}"' in first
+    assert f'cx="{100 + 94 * 0.1 / 0.6:.1f}"' in first
+    assert "M6.0 10H" in second  # -0.9 lies beyond the edge
+    assert "circle" not in empty
+    assert not re.search(r"#| id=|href|url", first + second)
+
+
+def test_groups_follow_the_order_of_metrics():
+    run = run_of(
+        {("m", "text"): marks(0.5, 1), ("n", "text"): marks(0.5, 2)}, ranks={"vector": [1] * N, "text": [2] * N}
+    )
+    groups = comparison_groups(comparison_table(compare_within(run)))
+    assert [group.metric for group in groups] == ["judge_with_reference", "hit_rate@2", "mrr@2", "ndcg@2"]
+    assert [len(group.rows) for group in groups] == [1, 1, 1, 1]
+
+
+def test_100_000_questions_of_two_models_take_seconds():
+    n, random = 100_000, np.random.default_rng(0)
+    ids, metrics = [f"q{i}" for i in range(n)], ("cosine", "judge_with_reference", "judge_without_reference")
+
+    def big(schema, copies, **columns):
+        size = n * copies
+        filled = {f.name: columns.get(f.name, pa.nulls(size, f.type)) for f in schema}
+        filled |= {f.name: pa.array([[]] * size, f.type) for f in schema if pa.types.is_list(f.type)}
+        return pa.table(filled).cast(pa.schema([f.with_nullable(True) for f in schema]))
+
+    asked = big(QUESTIONS, 1, question_id=ids, document_id=[f"d{i // 5}" for i in range(n)])
+    shared = {"question_id": ids * 2, "model": ["m"] * n + ["k"] * n, "search_method": ["text"] * 2 * n}
+    replied = big(ANSWERS, 2, **shared, cost_usd=random.random(2 * n))
+    scored = pa.concat_tables(
+        big(SCORES, 2, **shared, metric=[m] * 2 * n, status=["ok"] * 2 * n, value=random.random(2 * n)) for m in metrics
+    )
+    run = RunTables(
+        name="run", manifest=MANIFEST, documents=DOCUMENTS.empty_table(), questions=asked,
+        retrieval=RETRIEVAL.empty_table(), answers=replied, scores=scored,
+    )  # fmt: skip
+    start = time.perf_counter()
+    found = compare_within(run)
+    assert time.perf_counter() - start < 10
+    assert [c.n for c in found] == [n] * 3

@@ -1,0 +1,123 @@
+"""Which scores an answer gets, and which judge is asked for each."""
+
+from collections import Counter
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rageval.config import EvaluationConfig, ModelConfig, TextMetric
+from rageval.errors import ConfigError
+from rageval.fingerprint import draw
+from rageval.overrides import validate
+from rageval.score_plan import COSINE, JUDGE_VERSIONS, MODEL_FREE_VERSIONS, ScorePlan, pairwise_rows, score_plan
+from rageval.stages import model_free, verdicts
+
+IDS = [f"q{number}" for number in range(2000)]
+
+
+def configured(**groups: Any) -> EvaluationConfig:
+    return validate(EvaluationConfig, {"answers": {"models": ["m1", "m2", "m3"]}, **groups})
+
+
+def names(plan: ScorePlan, question_id: str = "q") -> list[str]:
+    return [score.name for score in plan.scores(question_id)]
+
+
+def test_every_metric_has_a_version_and_a_way_to_compute_it() -> None:
+    assert set(MODEL_FREE_VERSIONS) == {COSINE, *get_args(TextMetric)}
+    assert set(model_free._OF_TEXTS) == set(get_args(TextMetric))
+    assert set(verdicts._GRADINGS) == set(JUDGE_VERSIONS)
+
+
+def test_one_judge_gives_the_metric_itself_and_second_verdicts_of_a_slice() -> None:
+    judge = {"faithfulness": True, "again_share": 1.0}
+    plan = score_plan(configured(judge=judge, scores={"text_metrics": ["refusal"]}))
+    assert names(plan) == [
+        "cosine", "refusal",
+        "judge_with_reference", "judge_with_reference[again]",
+        "judge_without_reference", "judge_without_reference[again]",
+        "judge_faithfulness", "judge_faithfulness[again]",
+    ]  # fmt: skip
+    assert [score.judge.name if score.judge else None for score in plan.scores("q")] == [None, None, *["m1"] * 6]
+    assert not any(score.is_majority for score in plan.scores("q"))
+
+
+def test_a_panel_gives_a_row_for_each_judge_and_one_for_the_majority_that_asks_nobody() -> None:
+    judge = {"model": "j", "panel": ["k", "m1"], "without_reference": False, "again_share": 1.0}
+    plan = score_plan(configured(judge=judge, scores={"text_metrics": []}))
+    assert [(score.name, score.judge and score.judge.name, score.is_majority) for score in plan.scores("q")] == [
+        ("cosine", None, False),
+        ("judge_with_reference", None, True),
+        ("judge_with_reference[j]", "j", False),
+        ("judge_with_reference[k]", "k", False),
+        ("judge_with_reference[m1]", "m1", False),
+        ("judge_with_reference[again]", "j", False),
+    ]
+    # The first judge once for every question and once more for all of them, the others once.
+    assert plan.calls(["q1", "q2"]) == {
+        ("j", "judge_with_reference"): 4, ("k", "judge_with_reference"): 2, ("m1", "judge_with_reference"): 2,
+    }  # fmt: skip
+
+
+def test_without_a_judge_nobody_is_asked() -> None:
+    plan = score_plan(configured(judge={"enabled": False, "panel": ["k"], "again_share": 1.0}))
+    assert names(plan) == ["cosine", *get_args(TextMetric)]
+    assert not plan.calls(IDS)
+    only_pairs = score_plan(configured(judge={"with_reference": False, "without_reference": False, "pairwise": True}))
+    assert not only_pairs.calls(IDS)
+
+
+def test_the_slice_has_its_share_and_depends_on_seed_and_question_alone() -> None:
+    plan = score_plan(configured())
+    chosen = {question_id for question_id in IDS if plan.is_asked_again(question_id)}
+    # 200 expected of 2,000 at a tenth; four standard deviations are 54.
+    assert abs(len(chosen) - 200) < 54
+    assert chosen == {
+        question_id for question_id in reversed(IDS) if score_plan(configured()).is_asked_again(question_id)
+    }
+    assert chosen != {q for q in IDS if score_plan(configured(data={"seed": 1})).is_asked_again(q)}
+    # A larger share adds questions and takes none out, so a slice that grows asks for no verdict twice.
+    assert chosen < {q for q in IDS if score_plan(configured(judge={"again_share": 0.3})).is_asked_again(q)}
+    for share, n in ((0.0, 0), (1.0, len(IDS))):
+        assert sum(score_plan(configured(judge={"again_share": share})).is_asked_again(q) for q in IDS) == n
+
+
+def test_rows_and_calls_are_the_sums_over_the_questions() -> None:
+    plan = score_plan(configured(judge={"panel": ["k"], "faithfulness": True}))
+    scores = [score for question_id in IDS[:300] for score in plan.scores(question_id)]
+    assert plan.rows(IDS[:300]) == Counter(score.name for score in scores)
+    assert plan.calls(IDS[:300]) == Counter((score.judge.name, score.metric) for score in scores if score.judge)
+    assert plan.rows([]) + Counter() == Counter()
+
+
+def test_pairs_are_asked_about_in_both_orders_by_the_first_judge() -> None:
+    # Three pairs of three models x 2 orders x 2 search methods x 10 questions.
+    config = configured(
+        retrieval={"methods": ["text", "vector"]}, judge={"pairwise": True, "panel": ["k"]},
+    )  # fmt: skip
+    config = config.model_copy(update={"answers": config.answers.model_copy(update={"search": ("text", "vector")})})
+    assert pairwise_rows(config, 10) == 3 * 2 * 2 * 10
+    assert pairwise_rows(configured(), 10) == 0
+    assert pairwise_rows(configured(judge={"pairwise": True, "enabled": False}), 10) == 0
+
+
+@given(st.lists(st.text(), max_size=3))
+def test_a_draw_is_a_number_below_one_and_always_the_same(parts: list[str]) -> None:
+    assert 0 <= draw(*parts) < 1
+    assert draw(*parts) == draw(*parts)
+
+
+def test_draws_are_spread_evenly() -> None:
+    drawn = [draw("x", question_id) for question_id in IDS]
+    # Mean 1/2 with standard error 1 / sqrt(12 x 2000) = 0.0065; four of them.
+    assert sum(drawn) / len(drawn) == pytest.approx(0.5, abs=0.026)
+
+
+@pytest.mark.parametrize("panel", [["m1"], ["k", "k"], ["again"]])
+def test_judges_need_names_of_their_own(panel: list[str]) -> None:
+    with pytest.raises(ConfigError, match="the judges need names of their own, none of them 'again'"):
+        configured(judge={"panel": panel})
+    assert configured(judge={"panel": panel, "enabled": False}).judges == ()
+    assert configured(judge={"panel": ["k"]}).judges == (ModelConfig(name="m1"), ModelConfig(name="k"))
