@@ -9,19 +9,29 @@ from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig
 from rageval.errors import RagevalError
 
+_SLICE = 256
+"""Questions embedded at once: a second of work."""
+
 
 def warm_up(run: RunStore, config: EvaluationConfig) -> None:
     """Load the embedding model and embed the run's questions in a thread of its own, and return at once.
 
     The process's embedder remembers both, and whoever needs it meanwhile waits for it. Nothing is done for a run whose
     retrieval is stored. An error is kept from nobody: the run's own steps meet it again, where it can be told.
+    The process waits for the thread when it ends, because threads of PyTorch that are cut off abort it, but for no more
+    than what is under way then.
     """
     if not run.has("retrieval"):
-        threading.Thread(target=_warm_up, args=(run, config), name="warm-up", daemon=True).start()
+        threading.Thread(target=_warm_up, args=(run, config), name="warm-up").start()
 
 
 def _warm_up(run: RunStore, config: EvaluationConfig) -> None:
     with suppress(RagevalError, OSError):
+        questions = [question.question for question in load_corpus(config.data).questions]
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, run.cache)
-        if {"vector", "hybrid"} & set(config.retrieval.methods):
-            embedder.embed_queries([question.question for question in load_corpus(config.data).questions])
+        if not {"vector", "hybrid"} & set(config.retrieval.methods):
+            return
+        for start in range(0, len(questions), _SLICE):
+            if not threading.main_thread().is_alive():
+                return
+            embedder.embed_queries(questions[start : start + _SLICE])
