@@ -10,12 +10,16 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.commands.accept import accept
 from flows.commands.audit import audit
 from flows.commands.evidence import compare, gate, history
 from flows.commands.ground_truth import ground_truth_app
 from flows.commands.labels import labels
+from flows.commands.prune import prune
 from flows.commands.rescore import rescore
+from flows.commands.serve import serve
 from flows.commands.sweep import sweep
+from flows.logs import say_error
 from rageval.errors import InputError, RagevalError, RunStoppedError
 
 app = typer.Typer(
@@ -250,10 +254,13 @@ app.command("rescore")(rescore)
 app.command("labels")(labels)
 app.command("compare")(compare)
 app.command("gate")(gate)
+app.command("accept")(accept)
 app.command("history")(history)
 app.command("audit")(audit)
 app.add_typer(ground_truth_app, name="ground-truth")
 app.command("sweep")(sweep)
+app.command("serve")(serve)
+app.command("prune")(prune)
 
 
 @app.command()
@@ -289,7 +296,7 @@ def _guarded(command: Callable[[], Any]) -> int:
     except RagevalError as error:
         if "--debug" in sys.argv:
             raise
-        typer.secho(f"Error: {error}", fg="red", err=True)
+        say_error(error)
         return _status(error)
     return 0
 

@@ -8,6 +8,7 @@ from pydantic import Field
 from rageval.adapters.run_store import RunStore
 from rageval.compare.pairing import Choice
 from tasks.compare import Finding, compare_runs
+from tasks.ending import end_in_words
 
 
 @flow(name="compare", flow_run_name="{run_b} against {run_a}")
@@ -30,4 +31,6 @@ def compare(
         html: Path of a page to write, too; empty for none.
     """
     choice = Choice(metrics=tuple(metrics))
-    return compare_runs(RunStore(run_a), RunStore(run_b), choice, common=common, relevant=relevant, html=html)
+    return end_in_words(
+        lambda: compare_runs(RunStore(run_a), RunStore(run_b), choice, common=common, relevant=relevant, html=html)
+    )

@@ -6,7 +6,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -15,8 +15,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.logs import json_lines, wants_json
 from flows.progress import display
 from rageval.adapters.run_store import RunStore
+from rageval.adapters.tracing import about
 from rageval.config import EvaluationConfig
 from rageval.errors import DataError, RunStoppedError
 from rageval.judging.section import trust_sentences
@@ -60,7 +62,7 @@ def run_evaluation(config: EvaluationConfig, *, debug: bool) -> None:
     run = open_run(config.run)
     warm_up(run, config)
     config = config.model_copy(update={"run": config.run.model_copy(update={"run_id": run.run_id})})
-    with prefect_running(debug=debug), stop_on_ctrl_c(run):
+    with about(run_id=run.run_id), prefect_running(debug=debug), stop_on_ctrl_c(run):
         from flows.evaluate import evaluate  # noqa: PLC0415 - imports Prefect, which takes seconds
 
         try:
@@ -229,9 +231,16 @@ def prefect_running(*, debug: bool) -> Iterator[None]:
     """Run a flow from here: Prefect's defaults for one process, and a display of what our own tasks say."""
     for name, value in _PREFECT_DEFAULTS.items():
         os.environ.setdefault(name, value)
+    if wants_json():
+        with json_lines(sys.stderr):
+            _start_prefect()
+        with json_lines(sys.stderr), _tagged():  # Prefect has set up its own meanwhile
+            yield
+        return
     if debug:
         _start_prefect()
-        yield
+        with _tagged():
+            yield
         return
     with console.status("Starting Prefect ..."):
         _start_prefect()
@@ -247,10 +256,18 @@ def prefect_running(*, debug: bool) -> Iterator[None]:
         for log in runs:
             log.addHandler(handler)
         try:
-            yield
+            with _tagged():
+                yield
         finally:
             for log in runs:
                 log.removeHandler(handler)
+
+
+def _tagged() -> AbstractContextManager[object]:
+    """Tag the flow runs of the block as the deployments tag theirs, so that the UI can filter by it."""
+    from prefect import tags  # noqa: PLC0415 - imports Prefect, which takes seconds
+
+    return tags("rageval", "ad-hoc")
 
 
 def _start_prefect() -> None:

@@ -19,6 +19,7 @@ from flows.pairwise import PairwiseWork, compared_chunks
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.earlier_runs import forget_earlier_runs
 from rageval.adapters.run_store import RunStore
+from rageval.adapters.tracing import step
 from rageval.config import EvaluationConfig, ModelConfig
 from rageval.errors import RagevalError, RunStoppedError
 from rageval.records import Chunk, SearchMethod
@@ -29,11 +30,13 @@ from rageval.stages.chunks import plan_chunks
 from rageval.stages.estimate import check_prices
 from rageval.stages.inputs import read_questions
 from rageval.stages.models import ServedModels
+from rageval.stages.report import sentence
 from rageval.stages.retrieval import stored_methods
 from rageval.stages.runs import check_retry, is_finished, open_run, raise_if_incomplete
 from rageval.stages.scores import verdicts_label
 from tasks.answers import answer_chunk
 from tasks.documents import load_documents
+from tasks.ending import end_in_words
 from tasks.index import index_run
 from tasks.report import Progress, write_report
 from tasks.retrieval import retrieve
@@ -55,11 +58,16 @@ class EvaluationResult:
     manifest: dict[str, Any]
 
 
-def _run_name() -> str:
-    config: EvaluationConfig = flow_run.parameters["config"]
+def run_words(config: EvaluationConfig) -> str:
+    """Return what runs, in words: models, course, number of questions."""
     models = "+".join(model.name for model in config.answers.models)
     questions = f"{config.data.sample} questions" if config.data.sample else "all questions"
     return f"{models}, {config.data.course or 'all courses'}, {questions}"
+
+
+def _run_name() -> str:
+    # What a deployment leaves out is not among the parameters.
+    return run_words(flow_run.parameters.get("config", EvaluationConfig()))
 
 
 @flow(name="evaluate", flow_run_name=_run_name, task_runner=_RUNNER)
@@ -71,14 +79,19 @@ def evaluate(config: EvaluationConfig = EvaluationConfig()) -> EvaluationResult:
     Args:
         config: Everything that can be set; each group opens to its settings.
     """
+    return end_in_words(lambda: _alone(config))
+
+
+def _alone(config: EvaluationConfig) -> tuple[EvaluationResult, str]:
+    """Evaluate as the only process that works on the run; returns the result and what it says."""
     run = open_run(config.run)
     check_prices(config)
     check_retry(run, config.run)
     forget_earlier_runs()
-    with run.lock():
+    with run.lock(), step("evaluate", run_id=run.run_id):
         config = begin_run(run, config)
         try:
-            return _evaluate(run, config)
+            return _evaluate(run, config), sentence(run)
         except RagevalError as error:
             note_stop(run, error)
             raise
@@ -231,7 +244,8 @@ class _Clock:
     def stage(self, name: str) -> Iterator[None]:
         started = time.monotonic()
         try:
-            yield
+            with step(name, stage=name):
+                yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
 

@@ -4,15 +4,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from prefect import flow
+from prefect.runtime import flow_run
 
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.run_store import RunStore
 from rageval.config import RunOptions
 from rageval.errors import RagevalError, RunStoppedError
 from rageval.ground_truth.config import GenerationConfig
+from rageval.ground_truth.words import generation_sentence
 from rageval.stages import generation_manifest
 from rageval.stages.ground_truth import GROUND_TRUTH, serve_writers, spent_usd
 from rageval.stages.runs import open_run
+from tasks.ending import end_in_words
 from tasks.ground_truth import ask_questions, begin_generation, check_questions, check_writers, write_ground_truth
 
 
@@ -26,7 +29,12 @@ class GenerationResult:
     manifest: dict[str, Any]
 
 
-@flow(name="generate_ground_truth", flow_run_name="questions from {config.documents}")
+def _run_name() -> str:
+    config: GenerationConfig = flow_run.parameters.get("config", GenerationConfig())
+    return f"questions from {config.documents}"
+
+
+@flow(name="generate_ground_truth", flow_run_name=_run_name)
 def generate_ground_truth(config: GenerationConfig = GenerationConfig()) -> GenerationResult:  # noqa: B008 - it is frozen
     """Let a model write the questions that documents answer, and keep those that can be measured with.
 
@@ -35,15 +43,21 @@ def generate_ground_truth(config: GenerationConfig = GenerationConfig()) -> Gene
     Args:
         config: Everything that can be set.
     """
+    return end_in_words(lambda: _alone(config))
+
+
+def _alone(config: GenerationConfig) -> tuple[GenerationResult, str]:
+    """Generate as the only process that works on the run; returns the result and what it says."""
     run = open_run(RunOptions(output=config.output, run_id=config.run_id))
     generation_manifest.check_prices(config)
     with run.lock():
         begin_generation(run, config)
         try:
-            return _generate(run, config)
+            result = _generate(run, config)
         except RagevalError as error:
             generation_manifest.stop(run, str(error))
             raise
+    return result, f"{generation_sentence(result.manifest)} They are in {result.ground_truth}"
 
 
 def _generate(run: RunStore, config: GenerationConfig) -> GenerationResult:

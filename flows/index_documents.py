@@ -1,13 +1,20 @@
 """Embed and index documents, without asking any question."""
 
 from prefect import flow
+from prefect.runtime import flow_run
 
 from rageval.config import EvaluationConfig
 from rageval.stages.index import IndexReport
+from tasks.ending import end_in_words
 from tasks.index import index_corpus
 
 
-@flow(name="index_documents", flow_run_name="index {config.data.documents}")
+def _run_name() -> str:
+    config: EvaluationConfig = flow_run.parameters.get("config", EvaluationConfig())
+    return f"index {config.data.documents}"
+
+
+@flow(name="index_documents", flow_run_name=_run_name)
 def index_documents(
     config: EvaluationConfig = EvaluationConfig(),  # noqa: B008 - it is frozen
     rebuild: bool = False,
@@ -18,4 +25,4 @@ def index_documents(
         config: Documents, index and output folder; everything else is left alone.
         rebuild: Replace the index even if it was built with another embedding model.
     """
-    return index_corpus(config, rebuild)
+    return end_in_words(lambda: index_corpus(config, rebuild))

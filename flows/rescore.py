@@ -1,10 +1,11 @@
 """Score the answers of a run once more: metrics that it lacks, or verdicts of another judge; nothing is answered."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from prefect import flow, get_run_logger
 from prefect.futures import PrefectFuture
+from prefect.runtime import flow_run
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from rageval.adapters.chat import chat_engine
@@ -17,8 +18,10 @@ from rageval.records import Chunk
 from rageval.stages import rescore as stage
 from rageval.stages.batch import refuse_open_batches
 from rageval.stages.estimate import check_prices
+from rageval.stages.report import sentence
 from rageval.stages.scores import verdicts_label
-from tasks.report import write_rescored_report
+from tasks.ending import end_in_words
+from tasks.report import Progress, write_rescored_report
 from tasks.runs import check_models, serve_models, spent_usd
 from tasks.scores import rescore_chunks
 
@@ -26,8 +29,25 @@ _THREADS = 64
 _RUNNER: TaskRunner[PrefectFuture[Any]] = ThreadPoolTaskRunner(max_workers=_THREADS)  # type: ignore[assignment]  # its own future is one
 
 
-@flow(name="rescore", flow_run_name="{folder}", task_runner=_RUNNER)
-def rescore(folder: str, metrics: tuple[str, ...] = (), config: EvaluationConfig | None = None) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class RescoringResult:
+    """The run that was scored once more, and how that ended."""
+
+    run_id: str
+    folder: str
+    status: str
+    scored: int
+    """Scores that were made now."""
+    manifest: dict[str, Any]
+
+
+def _run_name() -> str:
+    given = flow_run.parameters  # without what the deployment leaves out
+    return f"{given['folder']}: {', '.join(given.get('metrics', ())) or 'all metrics that ask no model'}"
+
+
+@flow(name="rescore", flow_run_name=_run_name, task_runner=_RUNNER)
+def rescore(folder: str, metrics: tuple[str, ...] = (), config: EvaluationConfig | None = None) -> RescoringResult:
     """Add scores to a run, or have its answers judged again; its answers are not asked for again.
 
     Args:
@@ -35,7 +55,10 @@ def rescore(folder: str, metrics: tuple[str, ...] = (), config: EvaluationConfig
         metrics: What to score; empty for all metrics of the configuration that ask no model.
         config: The run's settings with other judges or text metrics; empty for the run's own.
     """
-    run = RunStore(folder)
+    return end_in_words(lambda: _rescore(RunStore(folder), metrics, config))
+
+
+def _rescore(run: RunStore, metrics: tuple[str, ...], config: EvaluationConfig | None) -> tuple[RescoringResult, str]:
     config = config or validate(EvaluationConfig, stage.settings_of(run))
     forget_earlier_runs()
     with run.lock():
@@ -59,7 +82,10 @@ def rescore(folder: str, metrics: tuple[str, ...] = (), config: EvaluationConfig
             f"the run {run.run_id!r} is incomplete: {ended['reason']}. Every score that was made is saved; the same "
             "command goes on"
         )
-    return ended
+    result = RescoringResult(
+        run_id=run.run_id, folder=run.folder, status=ended["status"], scored=scored, manifest=ended
+    )
+    return result, f"{scored:,} scores made now; the run is {sentence(run)}"
 
 
 def _score(run: RunStore, wanted: stage.Rescoring, chunks: list[Chunk]) -> tuple[int, RagevalError | None]:
@@ -79,8 +105,10 @@ def _score(run: RunStore, wanted: stage.Rescoring, chunks: list[Chunk]) -> tuple
             for number, part in enumerate(parts, start=1)
         ]
         try:
-            for future in futures:
-                scored += future.result()
+            with Progress(total=len(futures), description="Parts scored") as progress:
+                for future in futures:
+                    scored += future.result()
+                    progress.advance()
         except BaseException as error:
             chat_engine().stop(error if isinstance(error, RunStoppedError) else RunStoppedError("the run was stopped"))
             for future in futures:

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 
 from prefect import flow
+from prefect.runtime import flow_run
 
-from rageval.stages.sweep import open_sweep, searches_of
+from rageval.stages.sweep import SWEEP_PAGE, open_sweep, searches_of
 from rageval.sweep.config import SweepConfig
+from tasks.ending import end_in_words
+from tasks.report import Progress
 from tasks.sweep import SweepWords, load_sweep_data, search_with, write_sweep
 
 
@@ -20,17 +23,33 @@ class SweepEnd:
     """Searches that were made now; all others were stored."""
 
 
-@flow(name="sweep", flow_run_name="sweep {config.data.documents}")
+def _run_name() -> str:
+    config: SweepConfig = flow_run.parameters.get("config", SweepConfig())
+    return f"sweep {config.data.documents}"
+
+
+@flow(name="sweep", flow_run_name=_run_name)
 def sweep(config: SweepConfig = SweepConfig()) -> SweepEnd:  # noqa: B008 - it is frozen
     """Find the best way to search: chosen on one part of the questions, reported on the other.
 
     Args:
         config: Data, grid of settings, and how the best one is chosen.
     """
+    return end_in_words(lambda: _sweep(config))
+
+
+def _sweep(config: SweepConfig) -> tuple[SweepEnd, str]:
     store = open_sweep(config)
     with store.run.lock():
         load_sweep_data(store, config)
         # One after the other: searches side by side would blur each other's latency.
-        outcomes = [search_with(store, config, setting) for setting in searches_of(config)]
+        searches = searches_of(config)
+        outcomes = []
+        with Progress(total=len(searches), description="Searches made") as progress:
+            for setting in searches:
+                outcomes.append(search_with(store, config, setting))
+                progress.advance()
         words = write_sweep(store, config)
-    return SweepEnd(folder=store.folder, words=words, searched=sum(outcome.searched for outcome in outcomes))
+    searched = sum(outcome.searched for outcome in outcomes)
+    end = SweepEnd(folder=store.folder, words=words, searched=searched)
+    return end, f"{words.sentences[0]} Page: {store.folder}/{SWEEP_PAGE}"

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from rageval.form import number_fields, title_of
 from rageval.metrics.names import AGAIN
 from rageval.records import SearchMethod
 
@@ -20,7 +21,13 @@ LOCAL = "local"
 class Settings(BaseModel):
     """Base of all groups of settings: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        field_title_generator=title_of,
+        json_schema_extra=number_fields,
+    )
 
 
 class DataConfig(Settings):
@@ -94,6 +101,9 @@ class ModelConfig(Settings):
     """Tokens a minute; empty learns the limit from the server."""
     max_concurrency: int = Field(default=64, ge=1, le=4096)
     """The most requests in flight at once."""
+    shared_limit: FileName = ""
+    """Name of a Prefect global concurrency limit. All runs and workers that name it keep rpm and tpm together, each
+    with a share by the chunks it has under way; empty keeps them in this process alone."""
     timeout_s: float = Field(default=60.0, gt=0, le=3600)
     """Seconds after which one attempt is cancelled."""
     deadline_s: float = Field(default=900.0, gt=0, le=86_400)
@@ -257,15 +267,21 @@ class EvaluationConfig(Settings):
 
     @model_validator(mode="after")
     def _share_one_budget(self) -> "EvaluationConfig":
-        limits: dict[tuple[str, str, str], tuple[object, ...]] = {}
+        limits: dict[tuple[str, str, str], tuple[int | None, int | None, int, str]] = {}
         for model in (*self.answers.models, *([self.judge.model] if self.judge.model else []), *self.judge.panel):
             budget = (model.base_url, model.api_key_env, model.served_name)
-            mine = (model.rpm, model.tpm, model.max_concurrency)
+            mine = (model.rpm, model.tpm, model.max_concurrency, model.shared_limit)
             if limits.setdefault(budget, mine) != mine:
                 raise ValueError(
-                    f"the model {model.served_name!r} stands twice with different rpm, tpm or max_concurrency; its "
-                    "requests share one budget, so give the same limits each time"
+                    f"the model {model.served_name!r} stands twice with different rpm, tpm, max_concurrency or "
+                    "shared_limit; its requests share one budget, so give the same limits each time"
                 )
+        shared = [limit for *_, limit in limits.values() if limit]
+        if len(set(shared)) != len(shared):
+            raise ValueError(
+                f"two models have the same shared_limit, found {', '.join(shared)}; limits are per model, so name one "
+                "for each"
+            )
         return self
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@
     │   ├── ServiceError        a service cannot be reached or used as it is
     │   ├── CredentialsError    a key is missing or was refused
     │   └── RunLockedError      another process works on the same run
+    ├── GateFailedError         a run got worse, or could not be compared; the command line exits with 1
     ├── RunStoppedError         the run ended early, everything saved; the command line exits with 3
     └── RequestFailedError      one model request has failed for good; becomes a row, never ends a run
 
@@ -46,6 +47,10 @@ class CredentialsError(InputError):
 
 class RunLockedError(InputError):
     """Another process works on the same run."""
+
+
+class GateFailedError(RagevalError):
+    """A run may not take the place of the one it was measured against; it is complete and saved."""
 
 
 class RunStoppedError(RagevalError):

@@ -11,6 +11,7 @@ from rageval.config import ModelConfig, RunOptions
 from rageval.errors import RagevalError
 from rageval.records import Chunk
 from rageval.stages import answers
+from tasks.limits import Places
 
 
 @task(task_run_name="answer-{model.name}-{chunk.search_method}-{chunk.number}")
@@ -20,7 +21,8 @@ def answer_chunk(run: RunStore, chunk: Chunk, model: ModelConfig, options: RunOp
     Answers already stored for this run are not asked again, so a restart pays only for what is missing.
     """
     try:
-        outcome = answers.answer_chunk(run, chunk, model, options=options)
+        with Places([model]) as places:
+            outcome = answers.answer_chunk(run, chunk, model, places.ask, options=options)
     except RagevalError as error:
         return Failed(message=str(error), data=error)
     return Completed(message=f"{outcome.ok} answers, {outcome.failed} failed, {outcome.asked} asked now", data=outcome)

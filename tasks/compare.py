@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from prefect import get_run_logger, task
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from rageval.adapters.run_folders import write_page
 from rageval.adapters.run_store import RunStore
@@ -11,7 +11,7 @@ from rageval.compare.markdown import render_comparison
 from rageval.compare.page import render_compare_page
 from rageval.compare.pairing import Choice
 from rageval.compare.run_comparison import Compared
-from rageval.compare.words import sentences, words_of
+from rageval.compare.words import comparison_rows, sentences, words_of
 from rageval.stages import compare as stage
 
 
@@ -32,19 +32,21 @@ class Finding:
 @task
 def compare_runs(
     a: RunStore, b: RunStore, choice: Choice, *, common: bool, relevant: float, html: str
-) -> list[Finding]:
-    """Compare run B with run A, publish what came out, and write the page if it has a path."""
+) -> tuple[list[Finding], str]:
+    """Compare run B with run A, publish it, write the page if it has a path; returns the findings and the verdict."""
     found = stage.compare(a, b, choice, common=common, relevant=relevant)
+    description = f"{found.b.name} (B) against {found.a.name} (A)"
     create_markdown_artifact(
         key="rageval-compare",
         markdown=render_comparison(found),
-        description=f"{found.b.name} (B) against {found.a.name} (A)",
+        description=description,
     )
+    create_table_artifact(key="rageval-compare-table", table=comparison_rows(found), description=description)
     for sentence in (*found.warnings, *sentences(found)):
         get_run_logger().info(sentence)
     if html:
         write_page(html, render_compare_page(found))
-    return [_finding(row) for row in found.compared]
+    return [_finding(row) for row in found.compared], f"{description}: {' '.join(sentences(found))}"
 
 
 def _finding(row: Compared) -> Finding:

@@ -3,13 +3,14 @@
 from typing import Any
 
 from prefect import get_run_logger, task
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from rageval.adapters.run_store import RunStore
 from rageval.config import ModelConfig
 from rageval.ground_truth.config import GenerationConfig
-from rageval.ground_truth.words import render_generation
+from rageval.ground_truth.words import generation_rows, render_generation
 from rageval.stages import generation_manifest, ground_truth, models
+from tasks.limits import Places, check_limits
 
 
 @task(task_run_name="begin-{run.run_id}")
@@ -27,6 +28,7 @@ def begin_generation(run: RunStore, config: GenerationConfig) -> int:
 @task
 def check_writers(config: GenerationConfig) -> None:
     """Reach every endpoint with its key before anything is spent."""
+    check_limits(config.models)
     names = models.check_models(config.models)
     get_run_logger().info("Models can be asked: %s", ", ".join(dict.fromkeys(names)))
 
@@ -34,13 +36,19 @@ def check_writers(config: GenerationConfig) -> None:
 @task(task_run_name="ask-{writer.name}")
 def ask_questions(run: RunStore, config: GenerationConfig, writer: ModelConfig) -> None:
     """Ask for questions about every document; documents that have a reply are not asked about again."""
-    get_run_logger().info("%d documents asked about now", ground_truth.ask_questions(run, config, writer))
+    with Places([writer]) as places:
+        places.take()
+        asked = ground_truth.ask_questions(run, config, writer)
+    get_run_logger().info("%d documents asked about now", asked)
 
 
 @task(task_run_name="check-{checker.name}")
 def check_questions(run: RunStore, config: GenerationConfig, checker: ModelConfig) -> None:
     """Let a model judge whether each question is answered by its document; verdicts that are there stay."""
-    get_run_logger().info("%d questions checked now", ground_truth.check_questions(run, config, checker))
+    with Places([checker]) as places:
+        places.take()
+        checked = ground_truth.check_questions(run, config, checker)
+    get_run_logger().info("%d questions checked now", checked)
 
 
 @task
@@ -50,5 +58,7 @@ def write_ground_truth(run: RunStore, config: GenerationConfig) -> dict[str, Any
     create_markdown_artifact(
         key="rageval-ground-truth", markdown=render_generation(ended), description=f"Questions of {run.run_id}"
     )
+    table = generation_rows(ended)
+    create_table_artifact(key="rageval-ground-truth-table", table=table, description=f"Questions of {run.run_id}")
     get_run_logger().info("Run %s is %s", run.run_id, ended["status"])
     return ended

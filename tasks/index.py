@@ -1,9 +1,13 @@
 """Documents -> search index."""
 
+from dataclasses import asdict
+
 from prefect import get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
 
 from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig
+from rageval.report.markdown import escape, section
 from rageval.stages import index as stage
 from rageval.stages.index import IndexReport
 
@@ -17,11 +21,15 @@ def index_run(run: RunStore, config: EvaluationConfig) -> IndexReport:
 
 
 @task
-def index_corpus(config: EvaluationConfig, rebuild: bool) -> IndexReport:
-    """Embed and index the documents of a file; only documents that changed are embedded again."""
+def index_corpus(config: EvaluationConfig, rebuild: bool) -> tuple[IndexReport, str]:
+    """Embed and index the documents of a file, and publish what was done; returns the report and a sentence."""
     report = stage.index_corpus(config, rebuild=rebuild)
-    get_run_logger().info(_sentence(report))
-    return report
+    said = _sentence(report)
+    rows = [{"fact": name.replace("_", " "), "value": str(value)} for name, value in asdict(report).items()]
+    markdown = f"# {escape(said)}\n\n{section('The index', rows)}\n"
+    create_markdown_artifact(key="rageval-index", markdown=markdown, description=f"Index {report.name}")
+    get_run_logger().info(said)
+    return report, said
 
 
 def _sentence(report: IndexReport) -> str:

@@ -12,6 +12,7 @@ from rageval.config import ModelConfig, RunOptions
 from rageval.errors import RagevalError
 from rageval.records import Chunk
 from rageval.stages import pairwise
+from tasks.limits import Places
 
 
 @task(task_run_name="compare-{model.name}-{chunk.search_method}-{chunk.number}")
@@ -27,9 +28,11 @@ def compare_chunk(
 ) -> State[Any]:
     """Let the judge choose between one model's answers and those of the others; stored choices are not asked again."""
     try:
-        outcome = pairwise.compare_chunk(
-            run, chunk, model, others, judge, with_reference=with_reference, label=label, options=options
-        )
+        with Places([judge]) as places:
+            outcome = pairwise.compare_chunk(
+                run, chunk, model, others, judge,
+                with_reference=with_reference, label=label, ask=places.ask, options=options,
+            )  # fmt: skip
     except RagevalError as error:
         return Failed(message=str(error), data=error)
     return Completed(

@@ -17,6 +17,7 @@ from prefect.artifacts import (
 from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig
 from rageval.records import Chunk
+from rageval.report.markdown import escape
 from rageval.report.pivot import summary_rows
 from rageval.stages import manifest, report, rescore, runs
 
@@ -48,7 +49,9 @@ def write_rescored_report(run: RunStore, wanted: rescore.Rescoring, scored: int,
 
 def _publish(run: RunStore, status: str) -> None:
     page = report.write_report(run)
-    create_markdown_artifact(key="rageval-summary", markdown=page.markdown, description=f"Summary of {run.run_id}")
+    title, _, rest = page.markdown.partition("\n")
+    markdown = f"{title}\n\n**{escape(report.sentence(run))}**\n{rest}"
+    create_markdown_artifact(key="rageval-summary", markdown=markdown, description=f"Summary of {run.run_id}")
     rows = summary_rows(run.read("summary"))
     create_table_artifact(key="rageval-table", table=rows, description=f"Summary of {run.run_id}")
     get_run_logger().info("Run %s is %s; report: %s", run.run_id, status, page.page)
@@ -59,13 +62,13 @@ class Progress:
     """A progress artifact that is updated every few seconds at the most."""
 
     total: int
+    description: str = "Chunks answered and scored"
     _done: int = 0
     _artifact: UUID | None = None
     _updated: float = field(default=0.0)
 
     def __enter__(self) -> "Progress":
-        description = "Chunks answered and scored"
-        made = create_progress_artifact(key="rageval-progress", progress=0.0, description=description)
+        made = create_progress_artifact(key="rageval-progress", progress=0.0, description=self.description)
         self._artifact = cast(UUID, made)  # a coroutine only where an event loop calls it
         return self
 

@@ -10,6 +10,7 @@ from rageval.config import EvaluationConfig, ModelConfig
 from rageval.errors import RagevalError, RunStoppedError
 from rageval.records import Chunk
 from rageval.stages import costs, estimate, manifest, models
+from tasks.limits import check_limits
 
 
 @task(task_run_name="begin-{run.run_id}")
@@ -28,6 +29,7 @@ def begin_run(run: RunStore, config: EvaluationConfig) -> EvaluationConfig:
 @task
 def check_models(asked: Sequence[ModelConfig]) -> None:
     """Reach every endpoint with its key before anything is spent."""
+    check_limits(asked)
     names = models.check_models(asked)
     get_run_logger().info("Models can be asked: %s", ", ".join(dict.fromkeys(names)))
 

@@ -13,13 +13,15 @@ from rageval.errors import RagevalError
 from rageval.records import Chunk
 from rageval.score_plan import ScorePlan
 from rageval.stages import scores
+from tasks.limits import Places
 
 
 @task(task_run_name="score-{model.name}-{chunk.search_method}-{chunk.number}")
 def score_chunk(run: RunStore, chunk: Chunk, model: ModelConfig, plan: ScorePlan, options: RunOptions) -> State[Any]:
     """Score one model's answers to a chunk; scores already stored are not computed or asked again."""
     try:
-        outcome = scores.score_chunk(run, chunk, model, plan, options=options)
+        with Places(plan.judges) as places:
+            outcome = scores.score_chunk(run, chunk, model, plan, places.ask, options=options)
     except RagevalError as error:
         return Failed(message=str(error), data=error)
     return Completed(message=f"{outcome.ok} scores, {outcome.failed} without a value", data=outcome)
@@ -31,7 +33,10 @@ def rescore_chunks(
 ) -> State[Any]:
     """Score one model's stored answers to some chunks by another plan, one chunk after the other."""
     try:
-        outcomes = [scores.score_chunk(run, chunk, model, plan, options=options) for chunk in chunks]
+        outcomes = []
+        for chunk in chunks:
+            with Places(plan.judges) as places:
+                outcomes.append(scores.score_chunk(run, chunk, model, plan, places.ask, options=options))
     except RagevalError as error:
         return Failed(message=str(error), data=error)
     asked, lost = sum(outcome.asked for outcome in outcomes), sum(outcome.failed for outcome in outcomes)

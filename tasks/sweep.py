@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from prefect import get_run_logger, task
-from prefect.artifacts import create_table_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from rageval.adapters.sweep_store import SweepStore
+from rageval.report.markdown import escape, section
 from rageval.stages import sweep
 from rageval.stages.sweep import SWEEP_PAGE, SearchOutcome
 from rageval.sweep.config import SweepConfig
@@ -52,6 +53,10 @@ def write_sweep(store: SweepStore, config: SweepConfig) -> SweepWords:
     result, plan = sweep.write_sweep(store, config)
     words = SweepWords(best=result.best.name, sentences=sweep_sentences(result, plan), rows=sweep_rows(result, plan))
     description = f"Settings of sweep {store.run.run_id} by {plan.metric}"
+    page = f"{store.folder}/{SWEEP_PAGE}"
+    lines = [f"# {escape(words.sentences[0])}", *map(escape, words.sentences[1:]), f"Page: `{page}`"]
+    markdown = "\n\n".join([*lines, section("Settings", words.rows)]) + "\n"
+    create_markdown_artifact(key="rageval-sweep-summary", markdown=markdown, description=description)
     create_table_artifact(key="rageval-sweep", table=words.rows, description=description)
-    get_run_logger().info("Sweep %s is complete; page: %s/%s", store.run.run_id, store.folder, SWEEP_PAGE)
+    get_run_logger().info("Sweep %s is complete; page: %s", store.run.run_id, page)
     return words

@@ -43,6 +43,7 @@ class ChatEngine:
         self._stopped: RagevalError | None = None
         self._endpoints: dict[tuple[str, str], Endpoint] = {}
         self._traffic: dict[tuple[str, str, str], Traffic] = {}
+        self._shares: dict[str, float] = {}
         # Each submit, and what it is cancelled with: `start_run` may have forgotten that before its caller wakes up.
         self._running: dict[asyncio.Task[None], RagevalError | None] = {}
         self._loop = asyncio.new_event_loop()
@@ -77,6 +78,10 @@ class ChatEngine:
         counts.expected += records
         counts.done += stored
         counts.stored += stored
+
+    def share(self, shared_limit: str, share: float) -> None:
+        """Keep that share (above 0, at most 1) of the limits of the models with that `shared_limit` from now on."""
+        self._call(self._share(shared_limit, share))
 
     def submit(
         self,
@@ -138,6 +143,12 @@ class ChatEngine:
         for key in idle:
             del self._traffic[key]
 
+    async def _share(self, shared_limit: str, share: float) -> None:
+        self._shares[shared_limit] = share
+        for traffic in self._traffic.values():
+            if traffic.shared_limit == shared_limit:
+                traffic.budget.share(share)
+
     async def _check(self, model: ModelConfig) -> None:
         endpoint = self._endpoint(model)
         try:
@@ -164,7 +175,10 @@ class ChatEngine:
         name = (endpoint.url, endpoint.key, model.served_name)
         if name not in self._traffic:
             budget = RequestBudget(rpm=model.rpm, tpm=model.tpm, max_concurrency=model.max_concurrency)
-            self._traffic[name] = Traffic(endpoint=endpoint, budget=budget, spending=self.spending)
+            budget.share(self._shares.get(model.shared_limit, 1.0))
+            self._traffic[name] = Traffic(
+                endpoint=endpoint, budget=budget, spending=self.spending, shared_limit=model.shared_limit
+            )
         return self._traffic[name]
 
     async def _complete_all(

@@ -28,6 +28,7 @@ from rageval.adapters.hedging import Hedging, first_good
 from rageval.adapters.prices import cost_usd
 from rageval.adapters.request_budget import RequestBudget, Ticket
 from rageval.adapters.spending import Spending
+from rageval.adapters.tracing import model_call, note_reply
 from rageval.config import ModelConfig
 from rageval.errors import ConfigError, CredentialsError, RunStoppedError
 from rageval.fingerprint import digest, request_fingerprint
@@ -103,6 +104,7 @@ class Traffic:
     endpoint: Endpoint
     budget: RequestBudget
     spending: Spending
+    shared_limit: str = ""
     hedging: Hedging = field(default_factory=Hedging)
     failures_in_a_row: int = 0
 
@@ -259,7 +261,9 @@ class Call:
         if formatted:
             body["response_format"] = wanted
         try:
-            reply, headers = await self._post(body)
+            with model_call(self.model, endpoint.url, self.attempts + 1) as span:
+                reply, headers = await self._post(body)
+                note_reply(span, reply.usage, reply.finish_reason)
         except (openai.OpenAIError, ValueError, TimeoutError) as error:
             # Not only while nothing is known: another reply may have shown meanwhile that formats are refused.
             if formatted and not endpoint.structured and isinstance(error, _BAD_REQUEST):

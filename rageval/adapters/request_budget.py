@@ -46,6 +46,7 @@ class RequestBudget:
         self.in_flight = 0
         self._clock = clock
         self._fixed = (rpm is not None, tpm is not None)
+        self._share = 1.0
         self._requests = Pacer(rpm) if rpm else None
         self._tokens = Pacer(tpm) if tpm else None
         self._concurrency = AdaptiveConcurrency(max_concurrency)
@@ -60,6 +61,14 @@ class RequestBudget:
     def estimate(self, characters: int, max_completion_tokens: int | None) -> float:
         """Return the tokens to reserve for a request of so many characters, as learnt from earlier replies."""
         return characters / self._chars_per_token + (max_completion_tokens or self._completion_tokens)
+
+    def share(self, share: float) -> None:
+        """Keep only that share (above 0, at most 1) of both rates from now on; other processes use the rest."""
+        for pacer in (self._requests, self._tokens):
+            if pacer:
+                pacer.retune(pacer.per_minute * share / self._share, self._clock())
+        self._share = share
+        self._changed.set()
 
     @asynccontextmanager
     async def admit(self, tokens: float, on_turn: Callable[[], None] = lambda: None) -> AsyncIterator[Ticket]:
@@ -164,10 +173,11 @@ class RequestBudget:
     ) -> Pacer | None:
         if limit is None:
             return pacer
-        now = self._clock()
+        now, per_minute = self._clock(), limit.per_minute * self._share
         if pacer is None:
-            return Pacer(limit.per_minute)
-        elif pacer.per_minute != limit.per_minute and not fixed:
-            pacer.retune(limit.per_minute, now)
+            return Pacer(per_minute)
+        elif pacer.per_minute != per_minute and not fixed:
+            pacer.retune(per_minute, now)
+        # Of a shared limit, the server's own bucket says nothing: `mirror` leaves alone what is about another rate.
         pacer.mirror(now, limit, sent=sent, taken=taken)
         return pacer

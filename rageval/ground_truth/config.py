@@ -43,14 +43,18 @@ class GenerationConfig(Settings):
 
     @model_validator(mode="after")
     def _share_one_budget(self) -> "GenerationConfig":
-        if (
-            self.checker
-            and _budget(self.checker) == _budget(self.model)
-            and _limits(self.checker) != _limits(self.model)
-        ):
+        if not self.checker:
+            return self
+        same = _budget(self.checker) == _budget(self.model)
+        if same and _limits(self.checker) != _limits(self.model):
             raise ValueError(
-                f"the model {self.model.served_name!r} stands twice with different rpm, tpm or max_concurrency; its "
-                "requests share one budget, so give the same limits each time"
+                f"the model {self.model.served_name!r} stands twice with different rpm, tpm, max_concurrency or "
+                "shared_limit; its requests share one budget, so give the same limits each time"
+            )
+        if not same and self.model.shared_limit and self.checker.shared_limit == self.model.shared_limit:
+            raise ValueError(
+                f"two models have the shared_limit {self.model.shared_limit!r}; limits are per model, so name one for "
+                "each"
             )
         return self
 
@@ -65,4 +69,4 @@ def _budget(model: ModelConfig) -> tuple[str, str, str]:
 
 
 def _limits(model: ModelConfig) -> tuple[object, ...]:
-    return model.rpm, model.tpm, model.max_concurrency
+    return model.rpm, model.tpm, model.max_concurrency, model.shared_limit

@@ -4,6 +4,7 @@ from rageval.adapters.chat import chat_engine
 from rageval.adapters.chat_call import ChatReply, ChatRequest
 from rageval.adapters.earlier_runs import earlier_runs
 from rageval.adapters.run_store import RunStore
+from rageval.adapters.tracing import step
 from rageval.config import ModelConfig, RunOptions
 from rageval.prompts import answer_messages
 from rageval.records import Answer, Chunk, Question
@@ -41,7 +42,8 @@ def answer_chunk(
     chat_engine().expect(answers_label(model), 0, stored=len(questions) - len(pending))
     if pending:
         ask = ask or chat_engine().submit
-        _ask(run, chunk, model, pending, reusing(ask, earlier_runs(run)) if options.reuse else ask)
+        with step(f"answers of {model.name}", stage="answers", model=model.name, chunk=chunk.number):
+            _ask(run, chunk, model, pending, reusing(ask, earlier_runs(run)) if options.reuse else ask)
         run.finish_chunk("answers", model.name, chunk, [(question.question_id,) for question in questions])
     rows = run.stored("answers", model.name, chunk).values()
     ok = sum(row["status"] == "ok" for row in rows)

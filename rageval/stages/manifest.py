@@ -20,8 +20,8 @@ MANIFEST = "run.json"
 _PACKAGES = ("rageval", "prefect", "sentence-transformers", "lancedb", "elasticsearch", "openai", "pyarrow", "torch")
 _MAY_CHANGE = {
     "answers.models": {
-        "base_url", "api_key_env", "rpm", "tpm", "max_concurrency", "timeout_s", "deadline_s", "max_attempts", "hedge",
-        "input_usd_per_mtok", "output_usd_per_mtok",
+        "base_url", "api_key_env", "rpm", "tpm", "max_concurrency", "shared_limit", "timeout_s", "deadline_s",
+        "max_attempts", "hedge", "input_usd_per_mtok", "output_usd_per_mtok",
     },
     "index": {"backend", "name", "batch_size"},
     "data": {"documents", "ground_truth"},

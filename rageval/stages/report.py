@@ -4,15 +4,17 @@ from dataclasses import dataclass
 
 from rageval.adapters.run_store import RunStore
 from rageval.depth import retrieval_depth
-from rageval.judging.table import judging_table, minimum_kappa
+from rageval.judging.table import judging_table, minimum_kappa, unfit_metrics
 from rageval.report.blame import blame_table
 from rageval.report.comparisons import compare_within, comparison_table
 from rageval.report.markdown import render_markdown
 from rageval.report.measurements import RunTables
 from rageval.report.page import ReportData, render_page
+from rageval.report.sentence import run_sentence
 from rageval.report.summary import summarize
 from rageval.stages.labels import labels_of
 from rageval.stages.manifest import MANIFEST
+from rageval.tables import JUDGING
 
 REPORT = "report.html"
 _MEASURED = ("documents", "questions", "retrieval", "answers", "scores")
@@ -72,3 +74,14 @@ def write_report(run: RunStore) -> Report:
     )
     run.write_text(REPORT, render_page(data))
     return Report(page=str(run.path / REPORT), markdown=render_markdown(summary, manifest, comparisons, judging))
+
+
+def sentence(run: RunStore) -> str:
+    """Return in one sentence what came out of a run whose report is written, and where that lies.
+
+    Raises:
+        DataError: If the run has no summary, or a table is damaged.
+    """
+    judging = run.read("judging") if run.has("judging") else JUDGING.empty_table()
+    said = run_sentence(run.read("summary"), run.read_json(MANIFEST), unfit=unfit_metrics(judging))
+    return f"{said}; report: {run.folder}/{REPORT}"

@@ -9,6 +9,7 @@ from rageval.adapters.chat import chat_engine
 from rageval.adapters.chat_call import ChatReply, ChatRequest
 from rageval.adapters.earlier_runs import earlier_runs
 from rageval.adapters.run_store import Journal, Key, Row, RunStore
+from rageval.adapters.tracing import step
 from rageval.config import ModelConfig, RunOptions
 from rageval.metrics.names import detail_of
 from rageval.records import Chunk, Score, Usage
@@ -75,7 +76,8 @@ def score_chunk(
             ask=reusing(ask, earlier_runs(run)) if options.reuse else ask,
         )  # fmt: skip
         try:
-            _score(scoring, pending, stored)
+            with step(f"scores of {model.name}", stage="scores", model=model.name, chunk=chunk.number):
+                _score(scoring, pending, stored)
             if plan.has_panel:
                 for item, values in _majorities(plan, items, run.stored("scores", model.name, chunk)):
                     scoring.add(item, **values)

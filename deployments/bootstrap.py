@@ -1,0 +1,190 @@
+"""Set up a Prefect server for the deployments: work pool, shared limits, alerts. Run again, it changes nothing.
+
+python -m deployments.bootstrap --limit rageval-openai=100 --webhook-url-env ALERT_WEBHOOK_URL
+"""
+
+import os
+import re
+import sys
+from typing import Annotated, Any
+
+import typer
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.events.actions import SendNotification
+from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger, Posture
+from prefect.exceptions import ObjectNotFound
+from prefect.workers.process import ProcessWorker
+
+from flows.server import running_server
+from rageval.errors import ConfigError, RagevalError
+
+POOL = "rageval"
+"""The work pool of deployments/prefect.yaml."""
+ALERTS = "rageval-alerts"
+"""Name of the notification block and of the automation that uses it."""
+_ALERTED_TAG = "scheduled"
+_ALERTED_STATES = ("Failed", "TimedOut", "Crashed", "Late")
+
+app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+
+
+@app.command()
+def bootstrap(
+    limit: Annotated[
+        list[str],
+        typer.Option(
+            "--limit",
+            help="A budget that runs and workers share: the name that a model's shared_limit gives, and how many "
+            "chunks of questions may be under way at once; repeat it for more.",
+            metavar="NAME=SLOTS",
+        ),
+    ] = [],  # noqa: B006
+    webhook_url_env: Annotated[
+        str,
+        typer.Option(
+            help="Variable that holds the URL to which failed, crashed and late scheduled runs are reported: Slack, "
+            "Mattermost, Teams, or anything that takes JSON with a text.",
+            metavar="VAR",
+        ),
+    ] = "",
+) -> None:
+    """Create what the deployments need on the Prefect server that PREFECT_API_URL names, where it is not there yet."""
+    limits = dict(map(_limit, limit))
+    webhook = _webhook_url(webhook_url_env) if webhook_url_env else ""
+    with running_server() as client:
+        _say("work pool", POOL, _set_up_pool(client))
+        for name, slots in limits.items():
+            _say("shared limit", name, _set_up_limit(client, name, slots))
+        if webhook:
+            _say("notification", ALERTS, _set_up_notification(webhook))
+            _say("automation", ALERTS, _set_up_automation(client))
+    if not webhook:
+        typer.echo("No alerts were asked for: --webhook-url-env VAR sends those of scheduled runs to the URL in VAR.")
+
+
+def _set_up_pool(client: SyncPrefectClient) -> str:
+    try:
+        client.read_work_pool(POOL)
+    except ObjectNotFound:
+        template = ProcessWorker.get_default_base_job_template()
+        client.create_work_pool(WorkPoolCreate(name=POOL, type=ProcessWorker.type, base_job_template=template))
+        return "created"
+    return "unchanged"
+
+
+def _set_up_limit(client: SyncPrefectClient, name: str, slots: int) -> str:
+    try:
+        before = client.read_global_concurrency_limit_by_name(name).limit
+    except ObjectNotFound:
+        before = None
+    client.upsert_global_concurrency_limit_by_name(name, slots)
+    if before is None:
+        return f"created, {slots} slots"
+    return f"unchanged, {slots} slots" if before == slots else f"changed from {before} to {slots} slots"
+
+
+def _set_up_notification(url: str) -> str:
+    """Store the URL as the block's secret, which the server encrypts."""
+    wanted = CustomWebhookNotificationBlock(
+        name=ALERTS, url="{{url}}", json_data={"text": "{{subject}}\n{{body}}"}, secrets={"url": url}
+    )
+    try:
+        found: CustomWebhookNotificationBlock | None = CustomWebhookNotificationBlock.load(ALERTS)  # type: ignore[assignment]  # not async here
+    except ValueError:
+        found = None
+    if found and _settings(found) == _settings(wanted):
+        return "unchanged"
+    wanted.save(ALERTS, overwrite=True)
+    return "changed" if found else "created"
+
+
+def _settings(block: CustomWebhookNotificationBlock) -> tuple[Any, ...]:
+    return block.url, block.json_data, block.secrets.get_secret_value()["url"]
+
+
+def _set_up_automation(client: SyncPrefectClient) -> str:
+    block = client.read_block_document_by_name(ALERTS, CustomWebhookNotificationBlock.get_block_type_slug())
+    wanted = AutomationCore(
+        name=ALERTS,
+        description="Reports scheduled runs that failed, crashed or are late. Made by deployments/bootstrap.py.",
+        trigger=EventTrigger(
+            expect={f"prefect.flow-run.{state}" for state in _ALERTED_STATES},
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related=[
+                {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{_ALERTED_TAG}"},
+                # A flow within a flow has no deployment: its end is told by the flow around it.
+                {"prefect.resource.role": "deployment", "prefect.resource.id": "prefect.deployment.*"},
+            ],
+            posture=Posture.Reactive,
+        ),
+        actions=[
+            SendNotification(
+                block_document_id=block.id,
+                subject="{{ flow.name }}/{{ deployment.name }}: {{ flow_run.state.name }}",
+                body="{{ flow_run.name }}\n{{ flow_run.state.message or '' }}\n{{ flow_run|ui_url }}",
+            )
+        ],
+    )
+    found = client.read_automations_by_name(ALERTS)
+    if not found:
+        client.create_automation(wanted)
+        return "created"
+    # Whoever has switched it off in the UI meant it.
+    wanted.enabled = found[0].enabled
+    if _content(found[0]) == _content(wanted):
+        return "unchanged"
+    client.update_automation(found[0].id, wanted)
+    return "changed"
+
+
+def _content(automation: Automation | AutomationCore) -> dict[str, Any]:
+    return automation.model_dump(include={"description", "trigger", "actions"}, exclude={"trigger": {"id"}})
+
+
+def _limit(assignment: str) -> tuple[str, int]:
+    """Return name and slots of a limit.
+
+    Raises:
+        ConfigError: If it is not a name, "=", and at least 1.
+    """
+    found = re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]*)=([1-9][0-9]{0,5})", assignment)
+    if not found:
+        raise ConfigError(
+            "--limit takes NAME=SLOTS, such as rageval-openai=100: letters, digits, dots, dashes and underscores, and "
+            f"at least one slot; found {assignment!r}"
+        )
+    return found[1], int(found[2])
+
+
+def _webhook_url(variable: str) -> str:
+    """Return the URL that a variable holds.
+
+    Raises:
+        ConfigError: If it holds none. What it holds is not shown: it is a secret.
+    """
+    url = os.environ.get(variable, "")
+    if not re.fullmatch(r"https?://\S+", url):
+        raise ConfigError(
+            f"--webhook-url-env names {variable!r}, which should hold a URL that starts with https:// or http://, but "
+            f"{'is not set' if not url else 'holds something else'}; export it first"
+        )
+    return url
+
+
+def _say(kind: str, name: str, what: str) -> None:
+    typer.echo(f"{kind:<13} {name:<20} {what}")
+
+
+def main() -> None:
+    """Run it; every expected error is one sentence and status 2."""
+    try:
+        app()
+    except RagevalError as error:
+        typer.secho(f"Error: {error}", fg="red", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""`rageval serve`: all deployments from one process, without a work pool."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    file: Annotated[
+        Path,
+        typer.Option(
+            help="The deployments; runs work in the folder above its own, which is the checkout.",
+            metavar="PREFECT.yaml",
+        ),
+    ] = Path("deployments/prefect.yaml"),
+    limit: Annotated[int, typer.Option(help="The most runs at once.", min=1, max=1000)] = 1,
+) -> None:
+    """Serve every deployment from this process: no work pool and no worker are needed.
+
+    It starts what is scheduled, and what is started in the UI or by `prefect deployment run`, until Ctrl-C, which
+    pauses the deployments until they are served, or deployed, again. Those that lie in a work pool are taken from it;
+    `prefect deploy` puts them back.
+    """
+    from flows import serving  # noqa: PLC0415 - help must not wait for imports
+
+    serving.serve_deployments(file, limit)

@@ -1,0 +1,50 @@
+"""The summary of a run -> one sentence that says what came out: the message of its final state."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from rageval.report.cutoffs import leading_metrics
+from rageval.report.formats import count
+from rageval.report.headline import LEADING, name_of
+from rageval.report.pivot import Configuration, cell, configurations, quality_metrics
+
+_MOST = 3
+"""Configurations that one sentence has room for."""
+
+
+def run_sentence(summary: pa.Table, manifest: Mapping[str, Any], *, unfit: Collection[str] = frozenset()) -> str:
+    """Return status, number of questions, and the leading figures of answers and search; nothing is ranked.
+
+    Args:
+        summary: Table `tables.SUMMARY`.
+        manifest: The content of run.json.
+        unfit: Metrics that are left out because their judge is unfit.
+    """
+    found = configurations(summary)
+    asked = max((int(row["n"]) for c in found for row in c.figures.values()), default=0)
+    parts = [f"{count(asked)} question{'' if asked == 1 else 's'}", *_answers(found, unfit)]
+    searches = [c for c in found if c.model is None]
+    if searches:
+        metric = leading_metrics(summary, manifest)[0]
+        parts += [_figures(metric, [(c.search_method, cell(c.figures.get(metric)).mean) for c in searches])]
+    return f"{manifest.get('status', 'unknown')}: {', '.join(parts)}"
+
+
+def _answers(found: Sequence[Configuration], unfit: Collection[str]) -> Iterator[str]:
+    answering = [c for c in found if c.model is not None]
+    metrics = [metric for metric in quality_metrics(answering) if metric not in unfit]
+    leading = [metric for metric in LEADING if metric in metrics] or metrics
+    for metric in leading[:1]:
+        cells = [(name_of(c, answering), cell(c.figures.get(metric))) for c in answering]
+        yield _figures(metric, [(name, f"{shown.mean} {shown.interval}".strip()) for name, shown in cells])
+    if unfit:
+        yield "the judge is unfit"
+
+
+def _figures(metric: str, values: Sequence[tuple[str, str]]) -> str:
+    if len(values) == 1:
+        return f"{metric} {values[0][1]}"
+    more = f" and {len(values) - _MOST} more" if len(values) > _MOST else ""
+    return f"{metric} " + "; ".join(f"{name} {value}" for name, value in values[:_MOST]) + more

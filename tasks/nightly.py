@@ -1,0 +1,62 @@
+"""A night's run -> its verdict against the last accepted run, published, and the run accepted if it passes."""
+
+from prefect import get_run_logger, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task
+
+from rageval.adapters.run_store import RunStore
+from rageval.compare.config import GateSettings
+from rageval.compare.markdown import render_gate
+from rageval.compare.words import gate_rows
+from rageval.report.markdown import escape, section
+from rageval.report.pivot import summary_rows
+from rageval.stages import nightly as stage
+from rageval.stages.nightly import Night
+from rageval.stages.report import REPORT, sentence
+
+
+def _is_a_fault_of_the_disk(task: Task[..., object], task_run: TaskRun, state: State[object]) -> bool:
+    """Return whether reading may go better next time; what is wrong with a run stays so."""
+    return isinstance(state.result(raise_on_failure=False), OSError)
+
+
+@task(
+    task_run_name="gate-{run.run_id}",
+    retries=2,
+    retry_delay_seconds=10,
+    retry_condition_fn=_is_a_fault_of_the_disk,
+)
+def judge_night(run: RunStore, settings: GateSettings, label: str) -> Night:
+    """Measure the run against the last accepted one of its label. It only reads, so it may be tried again."""
+    night = stage.judge_night(run, settings, label)
+    get_run_logger().info(night.sentence)
+    return night
+
+
+@task
+def publish_night(run: RunStore, night: Night) -> None:
+    """Publish verdict, gate and figures of the night as artifacts."""
+    rows = summary_rows(run.read("summary"))
+    parts = [
+        f"# Nightly {escape(night.label)}: {'passed' if night.passed else 'failed'}",
+        f"**{escape(night.sentence)}**",
+        f"This run: {escape(sentence(run))}",
+        section("Answers", rows),
+        render_gate(night.gate).replace("# Gate", "## Gate", 1).replace("\n## Metrics", "\n### Metrics", 1)
+        if night.gate
+        else "",
+        f"Report: `{run.folder}/{REPORT}`",
+    ]
+    description = f"{run.run_id} of {night.label}"
+    markdown = "\n\n".join(part for part in parts if part) + "\n"
+    create_markdown_artifact(key="rageval-nightly", markdown=markdown, description=description)
+    table = gate_rows(night.gate) if night.gate and night.gate.rows else rows
+    create_table_artifact(key="rageval-nightly-table", table=table, description=description)
+
+
+@task(task_run_name="accept-{run.run_id}")
+def accept_night(run: RunStore, night: Night) -> None:
+    """Make the run the one that the next night is measured against."""
+    before = stage.accept(run, night.label, night.sentence)
+    get_run_logger().info("Accepted %s of %s in place of %s", run.run_id, night.label, before or "none")

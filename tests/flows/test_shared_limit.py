@@ -1,0 +1,96 @@
+"""Two processes under one provider's limit: a Prefect global concurrency limit that both take places at."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from prefect.client.orchestration import get_client
+from prefect.settings import get_current_settings
+
+from tests.fake_llm import Body, Bucket, FakeLLM, Reply, default_reply
+from tests.flows.conftest import Rageval
+
+RPM = 1200
+ROUND_S = 9.0
+
+
+@contextmanager
+def process(llm: FakeLLM) -> Iterator[subprocess.Popen[str]]:
+    """A process that is ready to ask, and is ended at last."""
+    command = [sys.executable, "-m", "tests.flows.shared_limit_worker", llm.url, str(RPM), "two-processes"]
+    env = {**os.environ, "PREFECT_API_URL": str(get_current_settings().api.url)}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True) as started:
+        try:
+            yield started
+        finally:
+            started.kill()
+
+
+def begin(started: subprocess.Popen[str]) -> None:
+    assert started.stdin
+    started.stdin.write("\n")
+    started.stdin.flush()
+
+
+def wait_for_requests(llm: FakeLLM, count: int) -> None:
+    for _ in range(6000):
+        if len(llm.admitted) >= count:
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError(f"{len(llm.admitted)} requests came in a minute, not {count}")
+
+
+def test_two_processes_keep_one_limit_together_and_use_it(prefect_server: None, llm: FakeLLM) -> None:
+    with get_client(sync_client=True) as client:
+        client.upsert_global_concurrency_limit_by_name("two-processes", 100)
+    llm.requests_limit = Bucket(per_minute=RPM)  # 20 a second, and no more than 20 at once
+    llm.headers_on = False
+    llm.reply = lambda _: Reply(text="ok", delay_s=0.2)
+
+    with ExitStack() as running:
+        first, second = (running.enter_context(process(llm)) for _ in range(2))
+        for started in (first, second):
+            assert started.stdout
+            assert started.stdout.readline() == "ready\n"
+        begin(first)
+        wait_for_requests(llm, 40)  # the second one comes while the first one uses the whole limit
+        begin(second)
+        wait_for_requests(llm, 40 + int(ROUND_S * RPM / 60))
+
+    # From when the newcomer has its share: it takes two seconds to grow to a half.
+    begins_at, ends_at = llm.admitted[100], llm.admitted[-1]
+    per_minute = (len(llm.admitted) - 101) * 60 / (ends_at - begins_at)
+    assert 0.85 * RPM <= per_minute <= RPM
+    assert llm.refused <= 2, f"{per_minute:.0f} a minute"
+
+
+def test_a_limit_that_is_not_there_ends_the_run_before_anything_is_sent(rageval: Rageval, llm: FakeLLM) -> None:
+    run = rageval("--no-judge", "--set", "answers.models=[{name: m1, shared_limit: nowhere}]")
+
+    assert run.status == 2
+    error = run.err.replace("\n", " ")
+    assert "no global concurrency limit 'nowhere'" in error
+    assert "python -m deployments.bootstrap --limit nowhere=100" in error
+    assert llm.requests == []
+
+
+def test_every_chunk_takes_a_place_while_it_is_asked_and_gives_it_back(rageval: Rageval, llm: FakeLLM) -> None:
+    with get_client(sync_client=True) as client:
+        client.upsert_global_concurrency_limit_by_name("one-run", 4)
+        held = []
+
+        def look(body: Body) -> str | Reply:
+            if len(llm.requests) % 9 == 1:
+                held.append(client.read_global_concurrency_limit_by_name("one-run").active_slots)
+            return default_reply(body)
+
+        llm.reply = look
+        run = rageval("--sample", "6", "--set", "answers.models=[{name: m1, shared_limit: one-run}]")
+
+        assert run.status == 0, run.err
+        assert len(held) >= 2  # of 18 requests: six are answered once and judged twice
+        assert set(held) <= {1, 2, 3, 4}
+        assert client.read_global_concurrency_limit_by_name("one-run").active_slots == 0

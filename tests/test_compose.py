@@ -1,0 +1,148 @@
+"""`docker-compose.yml` fits the code: versions, variables, commands, ports, passwords, limits, start order."""
+
+import ast
+import re
+import tomllib
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from flows.cli import app
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+COMPOSE = yaml.safe_load(TEXT)
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+CONSTRAINTS = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+VERSIONS = dict(re.findall(r"^([\w-]+)==(\S+)$", CONSTRAINTS, re.MULTILINE))
+OFFERED = re.findall(r"^#?([A-Z][A-Z0-9_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
+OURS = {name for name, service in SERVICES.items() if "build" in service}
+
+each_service = pytest.mark.parametrize("name", SERVICES)
+
+
+def test_the_stack_is_complete() -> None:
+    assert SERVICES.keys() == {"elasticsearch", "postgres", "prefect-server", "bootstrap", "serve", "grafana"}
+    assert {"bootstrap", "serve"} == OURS
+
+
+@each_service
+def test_no_image_moves_by_itself(name: str) -> None:
+    assert re.fullmatch(r"[\w./-]+:\d+\.\d+[\w.-]*", SERVICES[name]["image"])
+
+
+def test_the_images_have_the_versions_that_are_installed() -> None:
+    elasticsearch = SERVICES["elasticsearch"]["image"].rpartition(":")[2]
+
+    assert SERVICES["prefect-server"]["image"].startswith(f"prefecthq/prefect:{VERSIONS['prefect']}-python3.")
+    # An Elasticsearch server takes clients of its own major version only.
+    assert elasticsearch.split(".")[0] == VERSIONS["elasticsearch"].split(".")[0]
+    assert {SERVICES[name]["image"] for name in OURS} == {f"rageval:{PROJECT['version']}"}
+
+
+@each_service
+def test_a_service_is_reached_from_this_machine_only(name: str) -> None:
+    assert all(re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port) for port in SERVICES[name].get("ports", []))
+
+
+@each_service
+def test_no_password_is_in_the_file_and_none_may_be_missing(name: str) -> None:
+    for variable, value in SERVICES[name]["environment"].items():
+        if "PASSWORD" in variable or "@" in str(value):
+            assert re.search(r"\$\{\w+:\?[^}]+\}", value), f"{variable} must come from .env"
+
+
+def test_every_variable_of_the_file_is_explained_and_every_one_explained_for_it_is_used() -> None:
+    used = set(re.findall(r"\$\{(\w+)", TEXT))
+    own_section = (ROOT / ".env.example").read_text(encoding="utf-8").partition("--- docker compose only")[2]
+
+    assert used <= set(OFFERED)
+    assert set(re.findall(r"^#?([A-Z][A-Z0-9_]+)=", own_section, re.MULTILINE)) <= used
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_the_code_reads_what_its_services_are_given(name: str) -> None:
+    # tests/test_docs.py holds .env.example to what the code reads.
+    assert SERVICES[name]["environment"].keys() <= set(OFFERED)
+
+
+def test_prefect_knows_its_settings() -> None:
+    from prefect.settings import Settings
+    from prefect.settings.legacy import _get_settings_fields
+
+    given = {name for service in SERVICES.values() for name in service["environment"] if name.startswith("PREFECT_")}
+
+    assert len(given) >= 4
+    assert given <= _get_settings_fields(Settings).keys()
+
+
+def test_the_commands_exist() -> None:
+    from prefect.cli._app import _app as prefect
+
+    program, *options = SERVICES["serve"]["command"]
+    assert program in PROJECT["scripts"]
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # it is a group of commands
+    commands[options[0]].make_context(options[0], options[1:])  # raises for an option that does not exist
+
+    python, module_option, module = SERVICES["bootstrap"]["command"]
+    assert (python, module_option) == ("python", "-m")
+    source = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8"))
+    assert any(isinstance(node, ast.If) and "__main__" in ast.unparse(node.test) for node in source.body)
+
+    words = SERVICES["prefect-server"]["command"].split()
+    prefect.parse_args(words[1:], exit_on_error=False, print_error=False)  # raises for what does not exist
+
+
+@each_service
+def test_a_service_that_stays_is_watched_and_none_takes_the_whole_machine(name: str) -> None:
+    service = SERVICES[name]
+    limits = service["deploy"]["resources"]["limits"]
+
+    if name not in OURS:  # those have the health check of their image, see tests/test_dockerfile.py
+        assert {"test", "interval", "timeout", "retries"} <= service["healthcheck"].keys()
+    assert limits.keys() == {"cpus", "memory"}
+    assert service["restart"] == ("on-failure" if name == "bootstrap" else "unless-stopped")
+
+
+def test_everything_starts_in_an_order_and_waits_for_what_it_needs() -> None:
+    needs = {name: service.get("depends_on", {}) for name, service in SERVICES.items()}
+
+    order = list(TopologicalSorter(needs).static_order())  # raises for a circle
+
+    assert [name for name in order if name in {"postgres", "prefect-server", "bootstrap", "serve"}] == [
+        "postgres", "prefect-server", "bootstrap", "serve",
+    ]  # fmt: skip
+    for name, conditions in needs.items():
+        for other, how in conditions.items():
+            ends = other == "bootstrap"
+            assert how["condition"] == ("service_completed_successfully" if ends else "service_healthy"), (name, other)
+    # What ends belongs to something that stays: else `up --wait` takes its end for a failure.
+    assert "bootstrap" in needs["serve"]
+
+
+def test_every_volume_is_declared_and_every_folder_is_there() -> None:
+    mounts = [mount.split(":")[0] for service in SERVICES.values() for mount in service.get("volumes", [])]
+
+    assert {mount for mount in mounts if not mount.startswith(".")} == COMPOSE["volumes"].keys()
+    assert all((ROOT / mount).is_dir() for mount in mounts if mount.startswith("."))
+
+
+def test_grafana_reads_the_monitoring_database_as_a_user_of_its_own() -> None:
+    file = ROOT / "deployments" / "grafana" / "datasources" / "postgres.yaml"
+    [source] = yaml.safe_load(file.read_text(encoding="utf-8"))["datasources"]
+    databases = (ROOT / "deployments" / "postgres" / "databases.sql").read_text(encoding="utf-8")
+    variable = source["secureJsonData"]["password"].removeprefix("$")
+
+    assert source["url"].split(":")[0] in SERVICES
+    assert f"CREATE DATABASE {source['jsonData']['database']};" in databases
+    assert f"CREATE ROLE {source['user']} LOGIN" in databases
+    assert f"\\getenv grafana_password {variable}" in databases
+    assert variable in SERVICES["grafana"]["environment"]
+    assert variable in SERVICES["postgres"]["environment"]
+    major = SERVICES["postgres"]["image"].partition(":")[2].split(".")[0]
+    assert source["jsonData"]["postgresVersion"] == int(major) * 100

@@ -1,0 +1,125 @@
+"""The `Dockerfile` fits the project: pinned, not root, watched, small, and everything it names exists."""
+
+import ast
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import typer
+from packaging.specifiers import SpecifierSet
+
+from flows.cli import app
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def _stages() -> list[list[tuple[str, str]]]:
+    """Return the instructions of every stage: name and arguments, continued lines joined."""
+    text = re.sub(r"^\s*#.*\n", "", (ROOT / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    stages: list[list[tuple[str, str]]] = []
+    for line in filter(None, text.replace("\\\n", " ").splitlines()):
+        name, _, arguments = line.partition(" ")
+        if name == "FROM":
+            stages.append([])
+        stages[-1].append((name, arguments.strip()))
+    return stages
+
+
+BUILD, FINAL = _stages()
+
+
+def _all(stage: list[tuple[str, str]], name: str) -> list[str]:
+    return [arguments for instruction, arguments in stage if instruction == name]
+
+
+def _variables(stage: list[tuple[str, str]]) -> dict[str, str]:
+    pairs = [word.partition("=") for arguments in _all(stage, "ENV") for word in shlex.split(arguments)]
+    return {name: value for name, _, value in pairs}
+
+
+def test_the_base_is_a_small_python_of_one_version_that_the_project_runs_on() -> None:
+    [of_build], [of_final] = _all(BUILD, "FROM"), _all(FINAL, "FROM")
+
+    assert of_build.split()[0] == of_final, "the environment is bound to the Python that made it"
+    base = re.fullmatch(r"python:(\d+\.\d+\.\d+)-slim-\w+", of_final)
+    assert base
+    assert base[1] in SpecifierSet(PROJECT["requires-python"])
+
+
+def test_it_does_not_run_as_root() -> None:
+    *_, last = _all(FINAL, "USER")
+
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", last), "a number: Kubernetes cannot tell of a name whether it is root"
+    after = [name for name, _ in FINAL[FINAL.index(("USER", last)) :]]
+    assert after == ["USER", "HEALTHCHECK", "CMD"]
+
+
+def test_everything_is_installed_in_the_versions_of_the_constraints() -> None:
+    installs = [line for line in _all(BUILD, "RUN") if "pip install" in line]
+
+    assert len(installs) == 2
+    assert all("constraints.txt" in line for line in installs)
+    # Without its dependencies: those of the CPU's index are other versions.
+    assert "--no-deps" in installs[0]
+    assert "torch==" in installs[0]
+    assert not any("pip" in line for line in _all(FINAL, "RUN"))
+
+
+def test_the_embedded_model_is_left_out_unless_it_is_asked_for() -> None:
+    arguments = dict(line.split("=", 1) for line in _all(BUILD, "ARG"))
+
+    assert arguments["EXTRAS"].strip('"') == ""
+    assert arguments["TORCH_INDEX"].endswith("/cpu")
+    assert "local" in PROJECT["optional-dependencies"]
+
+
+def test_the_code_is_on_the_path_of_its_environment() -> None:
+    # An editable install of packages that are not there yet puts nothing on the path, and pip says nothing.
+    [install] = [line for line in _all(BUILD, "RUN") if "--editable" in line]
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+
+    assert all(f"{package}/__init__.py" in install for package in packages["packages"])
+    assert _all(BUILD, "WORKDIR") == _all(FINAL, "WORKDIR") == [_variables(FINAL)["RAGEVAL_HOME"]]
+
+
+def test_everything_that_is_copied_exists_and_reaches_the_engine() -> None:
+    sent = [line[1:] for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line[:1] == "!"]
+    copied = {
+        source
+        for stage in (BUILD, FINAL)
+        for line in _all(stage, "COPY")
+        if not line.startswith("--from=")
+        for source in line.split()[:-1]
+    }
+
+    assert copied == set(sent)
+    assert all((ROOT / source).exists() for source in copied)
+    assert {"rageval", "tasks", "flows", "deployments", "examples"} <= copied
+
+
+def test_its_command_exists_and_leaves_room_for_the_commands_of_a_work_pool() -> None:
+    [command] = _all(FINAL, "CMD")
+    program, *words = ast.literal_eval(command)
+
+    assert program in PROJECT["scripts"]
+    assert words[0] in typer.main.get_command(app).commands  # type: ignore[attr-defined]  # it is a group of commands
+    assert _all(FINAL, "ENTRYPOINT") == []
+
+
+def test_it_is_watched_by_the_question_whether_it_still_asks_for_work() -> None:
+    from prefect.settings import Settings
+
+    [check] = _all(FINAL, "HEALTHCHECK")
+    server = Settings.model_fields["runner"].default_factory().server  # type: ignore[misc, union-attr, call-arg]
+
+    assert _variables(FINAL)["PREFECT_RUNNER_SERVER_ENABLE"] == "true"
+    assert f"http://{server.host}:{server.port}/health" in check
+    assert {"--interval", "--timeout", "--start-period", "--retries"} == set(re.findall(r"--[a-z-]+(?==)", check))
+
+
+def test_no_secret_is_in_the_image() -> None:
+    for stage in (BUILD, FINAL):
+        names = [*_variables(stage), *(line.partition("=")[0] for line in _all(stage, "ARG"))]
+        assert not [name for name in names if re.search("KEY|SECRET|PASSWORD|TOKEN", name)]
