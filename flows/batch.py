@@ -21,26 +21,27 @@ class BatchWork:
     run: RunStore
     config: EvaluationConfig
     models: ServedModels
+    chunks: list[Chunk]
     _started: list[PrefectFuture[Any]] = field(default_factory=list)
 
-    def through(self, chunks: list[Chunk]) -> Iterator[Chunk]:
-        """Yield each chunk of each model once all are answered and scored.
+    def through(self) -> Iterator[None]:
+        """Yield for each chunk of each model once all are answered and scored.
 
         Raises:
             Exception: The error of the first step that failed.
         """
         options = self.config.run
         for model in self.models.answering:
-            self._started.append(batch_answers.submit(self.run, chunks, model, options.batch_poll_s))
+            self._started.append(batch_answers.submit(self.run, self.chunks, model, options.batch_poll_s))
         for answered in self._started:
             answered.result()
         scored = batch_scores.submit(
-            run=self.run, chunks=chunks, answering=self.models.answering,
+            run=self.run, chunks=self.chunks, answering=self.models.answering,
             plan=score_plan(self.config, self.models.judges), poll_s=options.batch_poll_s,
         )  # fmt: skip
         self._started.append(scored)
         scored.result()
-        yield from (chunk for _ in self.models.answering for chunk in chunks)
+        yield from (None for _ in self.models.answering for _ in self.chunks)
 
     def wait(self) -> None:
         """Wait until every step that was started has ended, well or not."""

@@ -1,6 +1,6 @@
-"""The command line: `rageval evaluate`, `index`, `report`, `inspect`.
+"""The command line: `rageval evaluate`, `index`, `report` and `inspect`; the other commands are in `flows.commands`.
 
-Exit status: 0 done, 1 the gate failed, 2 bad usage or bad input, 3 run incomplete but saved.
+Exit status: 0 done, 1 the gate failed or the audit found an error, 2 bad usage or bad input, 3 run incomplete.
 """
 
 import sys
@@ -15,6 +15,24 @@ from flows.commands.audit import audit
 from flows.commands.evidence import compare, gate, history
 from flows.commands.ground_truth import ground_truth_app
 from flows.commands.labels import labels
+from flows.commands.options import (
+    DATA,
+    MODELS,
+    RUN,
+    ApiKeyEnv,
+    BaseUrl,
+    ConfigFile,
+    Debug,
+    Documents,
+    GroundTruth,
+    MaxConcurrency,
+    Output,
+    Rpm,
+    RunFolder,
+    RunId,
+    Seed,
+    Tpm,
+)
 from flows.commands.prune import prune
 from flows.commands.rescore import rescore
 from flows.commands.serve import serve
@@ -28,57 +46,31 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Evaluate a RAG system: documents, index, retrieval, answers, scores, report.\n\n"
     "Start with [bold]rageval evaluate examples/configs/demo.yaml[/bold], which needs no key and no server.",
-    epilog="Exit status: 0 done, 1 the gate failed, 2 bad usage or bad input, 3 run incomplete but saved.",
+    epilog="Exit status: 0 done, 1 the gate failed or the audit found an error, 2 bad usage or bad input, "
+    "3 run incomplete but saved.",
 )
 
-ConfigFile = Annotated[
-    Path | None, typer.Argument(help="YAML file of settings; see examples/configs.", metavar="[CONFIG.yaml]")
-]
-RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, such as runs/demo.", metavar="RUN")]
-Output = Annotated[
-    str | None,
-    typer.Option(help="Folder that holds one folder per run.  (default: runs)", metavar="DIR", rich_help_panel="Run"),
-]
 Sets = Annotated[
     list[str],
     typer.Option(
         "--set",
         help="Any other setting, such as --set retrieval.top_k=10.",
         metavar="KEY.PATH=VALUE",
-        rich_help_panel="Run",
+        rich_help_panel=RUN,
     ),
 ]
-Documents = Annotated[
-    str | None,
-    typer.Option(
-        help="FAQ: JSON, JSONL, CSV or Parquet with id, course, section, question, text.",
-        metavar="PATH|URL",
-        rich_help_panel="Data",
-    ),
-]
-Debug = Annotated[
-    bool, typer.Option("--debug", help="Show Prefect's logs, and the traceback of an error.", rich_help_panel="Run")
-]
-DATA, MODELS, RUN = "Data", "Models", "Run"
 
 
 @app.command()
 def evaluate(
     config: ConfigFile = None,
     documents: Documents = None,
-    ground_truth: Annotated[
-        str | None,
-        typer.Option(
-            help="Questions: CSV, JSONL or Parquet with question, course, document.",
-            metavar="PATH|URL",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
+    ground_truth: GroundTruth = None,
     course: Annotated[
         str | None, typer.Option(help="Ask only the questions of this course.", rich_help_panel=DATA)
     ] = None,
     sample: Annotated[int | None, typer.Option(help="Ask only so many questions.", rich_help_panel=DATA)] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the sample.  (default: 42)", rich_help_panel=DATA)] = None,
+    seed: Seed = None,
     search: Annotated[
         list[str],
         typer.Option(
@@ -102,39 +94,13 @@ def evaluate(
     no_judge: Annotated[
         bool, typer.Option("--no-judge", help="Do not judge; cosine only.", rich_help_panel=MODELS)
     ] = False,
-    base_url: Annotated[
-        str | None,
-        typer.Option(
-            help="OpenAI-compatible endpoint of all models but `local`.  (default: OPENAI_BASE_URL, else OpenAI)",
-            metavar="URL",
-            rich_help_panel=MODELS,
-        ),
-    ] = None,
-    api_key_env: Annotated[
-        str | None,
-        typer.Option(
-            help="Name of the variable that holds the key.  (default: OPENAI_API_KEY)",
-            metavar="VAR",
-            rich_help_panel=MODELS,
-        ),
-    ] = None,
-    rpm: Annotated[
-        int | None,
-        typer.Option(
-            help="Requests a minute of each model.  (default: learnt from the server)", rich_help_panel=MODELS
-        ),
-    ] = None,
-    tpm: Annotated[
-        int | None,
-        typer.Option(help="Tokens a minute of each model.  (default: learnt from the server)", rich_help_panel=MODELS),
-    ] = None,
-    max_concurrency: Annotated[
-        int | None, typer.Option(help="Most requests in flight.  (default: 64)", rich_help_panel=MODELS)
-    ] = None,
+    base_url: BaseUrl = None,
+    api_key_env: ApiKeyEnv = None,
+    rpm: Rpm = None,
+    tpm: Tpm = None,
+    max_concurrency: MaxConcurrency = None,
     output: Output = None,
-    run_id: Annotated[
-        str | None, typer.Option(help="Name of the run; the name of an earlier run resumes it.", rich_help_panel=RUN)
-    ] = None,
+    run_id: RunId = None,
     batch: Annotated[
         bool,
         typer.Option(

@@ -1,11 +1,10 @@
 """Evaluate a RAG system: documents -> index -> retrieval -> answers -> scores -> report."""
 
-import queue
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -15,7 +14,8 @@ from prefect.runtime import flow_run
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.batch import BatchWork
-from flows.pairwise import PairwiseWork, compared_chunks
+from flows.pairwise import compared_chunks, pairwise_lines
+from flows.under_way import Line, UnderWay, width
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.earlier_runs import forget_earlier_runs
 from rageval.adapters.run_store import RunStore
@@ -45,7 +45,6 @@ from tasks.scores import score_chunk
 
 _THREADS = 64
 _RUNNER: TaskRunner[PrefectFuture[Any]] = ThreadPoolTaskRunner(max_workers=_THREADS)  # type: ignore[assignment]  # its own future is one
-_CHUNKS_AHEAD = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,14 +143,16 @@ def _answer_and_score(run: RunStore, config: EvaluationConfig, chunks: list[Chun
         Progress(total=len(chunks) * len(models.answering) + compared_chunks(config, chunks)) as progress,
     ):
         _announce(run, config, models)
-        work = (BatchWork if config.run.batch else _Work)(run=run, config=config, models=models)
-        comparing = PairwiseWork(run=run, config=config, models=models)
+        work: BatchWork | UnderWay = UnderWay(_answer_lines(run, config, models, chunks))
+        if config.run.batch:
+            work = BatchWork(run=run, config=config, models=models, chunks=chunks)
+        comparing = UnderWay(pairwise_lines(run, config, models, chunks))
         try:
-            for _ in chain(work.through(chunks), comparing.through(chunks)):
+            for _ in chain(work.through(), comparing.through()):
                 progress.advance()
         except BaseException as error:
             # A bad key, spent credit, Ctrl-C or a cancellation: whatever it is, what runs has to end first.
-            chat_engine().stop(error if isinstance(error, RunStoppedError) else RunStoppedError("the run was stopped"))
+            chat_engine().stop(error)
             work.wait()
             comparing.wait()
             if isinstance(error, Exception):
@@ -172,66 +173,25 @@ def _announce(run: RunStore, config: EvaluationConfig, models: ServedModels) -> 
         chat_engine().expect(verdicts_label(judge), verdicts + (0 if number else pairwise_rows(config, len(ids))))
 
 
-@dataclass(kw_only=True)
-class _Work:
-    """Keeps a few chunks of every model under way, so that each model is limited by nothing but its own limits."""
+def _answer_lines(run: RunStore, config: EvaluationConfig, models: ServedModels, chunks: list[Chunk]) -> list[Line]:
+    """Return a line of chunks for each model, to be answered and scored."""
+    plan = score_plan(config, models.judges)
 
-    run: RunStore
-    config: EvaluationConfig
-    models: ServedModels
-    _ended: "queue.SimpleQueue[_Pair]" = field(default_factory=queue.SimpleQueue)
-    _under_way: "dict[int, _Pair]" = field(default_factory=dict)
-
-    def through(self, chunks: list[Chunk]) -> Iterator[Chunk]:
-        """Yield each chunk of each model once it is answered and scored.
-
-        Raises:
-            Exception: The error of the first chunk that failed.
-        """
-        waiting = {model.name: deque(chunks) for model in self.models.answering}
-        for model in self.models.answering:
-            for _ in range(self._window(model)):
-                self._start_next(model, waiting[model.name])
-        while self._under_way:
-            pair = self._ended.get()
-            del self._under_way[id(pair)]
-            for future in pair.futures:
-                future.result()
-            self._start_next(pair.model, waiting[pair.model.name])
-            yield pair.chunk
-
-    def wait(self) -> None:
-        """Wait until every chunk that was started has ended, well or not."""
-        for pair in self._under_way.values():
-            for future in pair.futures:
-                future.wait()
-
-    def _window(self, model: ModelConfig) -> int:
-        size = self.config.answers.chunk_size
-        widest = _THREADS // (2 * len(self.models.answering))
-        return max(1, min(widest, -(-model.max_concurrency // size) + _CHUNKS_AHEAD))
-
-    def _start_next(self, model: ModelConfig, waiting: deque[Chunk]) -> None:
-        if not waiting:
-            return
-        chunk = waiting.popleft()
-        answered = answer_chunk.submit(self.run, chunk, model, self.config.run)
+    def start(model: ModelConfig, chunk: Chunk) -> list[PrefectFuture[Any]]:
+        answered = answer_chunk.submit(run, chunk, model, config.run)
         scored = score_chunk.submit(
-            run=self.run, chunk=chunk, model=model, plan=score_plan(self.config, self.models.judges),
-            options=self.config.run, wait_for=[answered], return_state=False,
-        )  # fmt: skip
-        pair = _Pair(chunk=chunk, model=model, futures=(answered, scored))
-        self._under_way[id(pair)] = pair
-        scored.add_done_callback(lambda _: self._ended.put(pair))
+            run=run, chunk=chunk, model=model, plan=plan, options=config.run, wait_for=[answered], return_state=False
+        )
+        return [answered, scored]
 
-
-@dataclass(frozen=True, kw_only=True)
-class _Pair:
-    """The two task runs of one chunk."""
-
-    chunk: Chunk
-    model: ModelConfig
-    futures: tuple[PrefectFuture[Any], ...]
+    widest = _THREADS // (2 * len(models.answering))
+    return [
+        Line(
+            starts=[partial(start, model, chunk) for chunk in chunks],
+            width=width(model, config.answers.chunk_size, widest),
+        )
+        for model in models.answering
+    ]
 
 
 @dataclass

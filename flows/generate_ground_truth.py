@@ -70,7 +70,7 @@ def _generate(run: RunStore, config: GenerationConfig) -> GenerationResult:
                 check_questions(run, config, models.checker)
     except BaseException as error:
         # Ctrl-C or a cancellation: what runs has to end first.
-        chat_engine().stop(error if isinstance(error, RunStoppedError) else RunStoppedError("the run was stopped"))
+        chat_engine().stop(error)
         raise
     manifest = write_ground_truth(run, config)
     if manifest["reason"]:

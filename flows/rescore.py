@@ -110,7 +110,8 @@ def _score(run: RunStore, wanted: stage.Rescoring, chunks: list[Chunk]) -> tuple
                     scored += future.result()
                     progress.advance()
         except BaseException as error:
-            chat_engine().stop(error if isinstance(error, RunStoppedError) else RunStoppedError("the run was stopped"))
+            # Ctrl-C or a cancellation too: whatever it is, what runs has to end first.
+            chat_engine().stop(error)
             for future in futures:
                 future.wait()
             if isinstance(error, RagevalError):

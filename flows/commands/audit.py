@@ -5,25 +5,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.commands.options import DATA, ConfigFile, Documents, GroundTruth
+
 if TYPE_CHECKING:
     from rageval.audit.findings import Finding
 
-DATA = "Data"
 _EXAMPLES = 3
 
 
 def audit(
-    config: Annotated[
-        Path | None, typer.Argument(help="YAML file of settings; see examples/configs.", metavar="[CONFIG.yaml]")
-    ] = None,
-    documents: Annotated[
-        str | None,
-        typer.Option(help="FAQ: JSON, JSONL, CSV or Parquet.", metavar="PATH|URL", rich_help_panel=DATA),
-    ] = None,
-    ground_truth: Annotated[
-        str | None,
-        typer.Option(help="Questions: CSV, JSONL or Parquet.", metavar="PATH|URL", rich_help_panel=DATA),
-    ] = None,
+    config: ConfigFile = None,
+    documents: Documents = None,
+    ground_truth: GroundTruth = None,
     course: Annotated[str | None, typer.Option(help="Look at this course only.", rich_help_panel=DATA)] = None,
     near: Annotated[
         float,

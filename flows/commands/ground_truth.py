@@ -4,10 +4,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows.commands.options import (
+    DATA,
+    MODELS,
+    RUN,
+    ApiKeyEnv,
+    BaseUrl,
+    Debug,
+    Documents,
+    MaxConcurrency,
+    Output,
+    Rpm,
+    RunId,
+    Seed,
+    Tpm,
+)
+
 if TYPE_CHECKING:
     from rageval.ground_truth.config import GenerationConfig
 
-DATA, MODELS, RUN = "Data", "Models", "Run"
 ground_truth_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode="rich", help="Generate ground truth from documents."
 )
@@ -20,17 +35,10 @@ def _group() -> None:
 
 @ground_truth_app.command()
 def generate(
-    documents: Annotated[
-        str | None,
-        typer.Option(
-            help="FAQ: JSON, JSONL, CSV or Parquet.  (default: the sample corpus)",
-            metavar="PATH|URL",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
+    documents: Documents = None,
     course: Annotated[str | None, typer.Option(help="Only documents of this course.", rich_help_panel=DATA)] = None,
     sample: Annotated[int | None, typer.Option(help="Only so many documents.", rich_help_panel=DATA)] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the sample.  (default: 42)", rich_help_panel=DATA)] = None,
+    seed: Seed = None,
     per_document: Annotated[
         int | None, typer.Option(help="Questions a document.  (default: 5)", rich_help_panel=DATA)
     ] = None,
@@ -53,31 +61,12 @@ def generate(
     no_check: Annotated[
         bool, typer.Option("--no-check", help="Do not let a model judge the questions.", rich_help_panel=MODELS)
     ] = False,
-    base_url: Annotated[
-        str | None,
-        typer.Option(
-            help="OpenAI-compatible endpoint.  (default: OPENAI_BASE_URL, else OpenAI)",
-            metavar="URL",
-            rich_help_panel=MODELS,
-        ),
-    ] = None,
-    api_key_env: Annotated[
-        str | None,
-        typer.Option(
-            help="Name of the variable that holds the key.  (default: OPENAI_API_KEY)",
-            metavar="VAR",
-            rich_help_panel=MODELS,
-        ),
-    ] = None,
-    rpm: Annotated[int | None, typer.Option(help="Requests a minute.", rich_help_panel=MODELS)] = None,
-    tpm: Annotated[int | None, typer.Option(help="Tokens a minute.", rich_help_panel=MODELS)] = None,
-    max_concurrency: Annotated[
-        int | None, typer.Option(help="Most requests in flight.  (default: 64)", rich_help_panel=MODELS)
-    ] = None,
-    output: Annotated[
-        str | None,
-        typer.Option(help="Folder that holds one folder per run.  (default: runs)", metavar="DIR", rich_help_panel=RUN),
-    ] = None,
+    base_url: BaseUrl = None,
+    api_key_env: ApiKeyEnv = None,
+    rpm: Rpm = None,
+    tpm: Tpm = None,
+    max_concurrency: MaxConcurrency = None,
+    output: Output = None,
     out: Annotated[
         str | None,
         typer.Option(
@@ -86,9 +75,7 @@ def generate(
             rich_help_panel=RUN,
         ),
     ] = None,
-    run_id: Annotated[
-        str | None, typer.Option(help="Name of the run; the name of an earlier run resumes it.", rich_help_panel=RUN)
-    ] = None,
+    run_id: RunId = None,
     max_cost_usd: Annotated[
         float | None,
         typer.Option(
@@ -103,9 +90,7 @@ def generate(
         list[str],
         typer.Option("--set", help="Any other setting, such as --set near_threshold=0.95.", rich_help_panel=RUN),
     ] = [],  # noqa: B006
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show Prefect's logs, and the traceback of an error.", rich_help_panel=RUN)
-    ] = False,
+    debug: Debug = False,
 ) -> None:
     """Let a model write questions that the documents answer, and keep those that can be measured with.
 

@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from flows.commands.options import RunFolder
+
 
 def labels(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, such as runs/demo.", metavar="RUN")],
+    run: RunFolder,
     file: Annotated[Path, typer.Argument(help="CSV file to write; it must not be there yet.", metavar="FILE.csv")],
     n: Annotated[int, typer.Option("--n", min=1, max=1_000_000, help="Answers to draw, over all models.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws other answers.")] = 42,

@@ -1,15 +1,16 @@
 """`rageval rescore`: metrics that an old run lacks, or its answers judged again."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from flows.commands.options import Debug, RunFolder
 
 _SCORES, _JUDGES, _RUN = "Scores", "Judges", "Run"
 
 
 def rescore(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, such as runs/demo.", metavar="RUN")],
+    run: RunFolder,
     metric: Annotated[
         list[str],
         typer.Option(
@@ -46,9 +47,7 @@ def rescore(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would take, and send nothing.", rich_help_panel=_RUN)
     ] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show Prefect's logs, and the traceback of an error.", rich_help_panel=_RUN)
-    ] = False,
+    debug: Debug = False,
 ) -> None:
     """Add scores to a run, or judge its answers again; its answers are never asked for again.
 

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.commands.options import Debug, Documents, GroundTruth
+
 if TYPE_CHECKING:
     from rageval.sweep.config import SweepConfig
 
@@ -16,22 +18,8 @@ def sweep(
         Path | None,
         typer.Argument(help="YAML file of settings; see examples/configs/sweep.yaml.", metavar="[CONFIG.yaml]"),
     ] = None,
-    documents: Annotated[
-        str | None,
-        typer.Option(
-            help="FAQ: JSON, JSONL, CSV or Parquet with id, course, section, question, text.",
-            metavar="PATH|URL",
-            rich_help_panel=_DATA,
-        ),
-    ] = None,
-    ground_truth: Annotated[
-        str | None,
-        typer.Option(
-            help="Questions: CSV, JSONL or Parquet with question, course, document.",
-            metavar="PATH|URL",
-            rich_help_panel=_DATA,
-        ),
-    ] = None,
+    documents: Documents = None,
+    ground_truth: GroundTruth = None,
     course: Annotated[
         str | None, typer.Option(help="Search for the questions of this course only.", rich_help_panel=_DATA)
     ] = None,
@@ -71,10 +59,7 @@ def sweep(
             rich_help_panel=_SWEEP,
         ),
     ] = [],  # noqa: B006
-    debug: Annotated[
-        bool,
-        typer.Option("--debug", help="Show Prefect's logs, and the traceback of an error.", rich_help_panel=_SWEEP),
-    ] = False,
+    debug: Debug = False,
 ) -> None:
     """Compare search methods, boosts, embedding models, vector indexes and depths; no model is asked for an answer.
 

@@ -107,10 +107,13 @@ class ChatEngine:
         counts = self.counts.setdefault(label, ModelCounts())
         return asyncio.run_coroutine_threadsafe(self._complete_all(requests, model, on_reply, counts), self._loop)
 
-    def stop(self, error: RagevalError) -> None:
-        """Cancel everything in flight; every waiting and every later caller gets the error until `start_run`."""
-        self._stopped = error
-        self._loop.call_soon_threadsafe(self._cancel_running, error)
+    def stop(self, error: BaseException) -> None:
+        """Cancel everything in flight; every waiting and every later caller gets the error until `start_run`.
+
+        An error that is no reason to stop a run, such as a Ctrl-C, reaches them as one that is.
+        """
+        self._stopped = error if isinstance(error, RunStoppedError) else RunStoppedError("the run was stopped")
+        self._loop.call_soon_threadsafe(self._cancel_running, self._stopped)
 
     def raise_if_stopped(self) -> None:
         """Raise what the run was stopped with, if it was; for whoever waits for something else than a reply."""

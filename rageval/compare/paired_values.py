@@ -52,16 +52,6 @@ class PairedValues:
         """Questions without a value in the second run."""
         return int(np.isnan(self.b).sum())
 
-    @property
-    def only_a(self) -> int:
-        """Questions with a value in the first run alone."""
-        return int((np.isfinite(self.a) & np.isnan(self.b)).sum())
-
-    @property
-    def only_b(self) -> int:
-        """Questions with a value in the second run alone."""
-        return int((np.isnan(self.a) & np.isfinite(self.b)).sum())
-
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:

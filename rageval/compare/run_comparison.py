@@ -17,7 +17,7 @@ from rageval.config import EvaluationConfig
 from rageval.errors import DataError
 from rageval.metrics.catalog import bounds, higher_is_better
 from rageval.report.measurements import RunTables
-from rageval.statistics.multiplicity import holm
+from rageval.statistics.multiplicity import holm_of_known
 from rageval.statistics.paired import PairedDifference, paired_difference
 from rageval.statistics.verdicts import RELEVANT, Verdict, verdict
 
@@ -94,10 +94,10 @@ def compare_runs(
     if not found.paired:
         raise DataError(nothing_comparable(a, b, found))
     differences = [difference_of(values) for values in found.paired]
-    adjusted = iter(holm([difference.p_value for difference in differences if difference]))
+    adjusted = holm_of_known(difference.p_value if difference else None for difference in differences)
     compared = [
-        _compared(values, difference, float(next(adjusted)) if difference else 1.0, relevant)
-        for values, difference in zip(found.paired, differences, strict=True)
+        _compared(values, difference, 1.0 if p is None else p, relevant)
+        for values, difference, p in zip(found.paired, differences, adjusted, strict=True)
     ]
     return RunComparison(
         a=a,
@@ -179,12 +179,7 @@ def _compared(values: PairedValues, difference: PairedDifference | None, p: floa
 
 def _verdict(values: PairedValues, difference: PairedDifference | None, p: float, relevant: float) -> Verdict | None:
     direction = higher_is_better(values.metric)
-    if direction is None:
-        return None
-    said = verdict(difference, p, relevant=relevant)
-    if direction or said not in ("better", "worse"):
-        return said
-    return "worse" if said == "better" else "better"
+    return None if direction is None else verdict(difference, p, relevant=relevant, higher_is_better=direction)
 
 
 def _warnings(a: RunTables, b: RunTables, found: SideBySide) -> Iterator[str]:

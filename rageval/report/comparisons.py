@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rageval.metrics.catalog import bounds, higher_is_better, metric_of
 from rageval.report.measurements import Key, Measurement, RunTables, measurements
-from rageval.statistics.multiplicity import holm
+from rageval.statistics.multiplicity import holm_of_known
 from rageval.statistics.paired import PairedDifference, paired_difference
 from rageval.statistics.verdicts import Verdict, verdict
 from rageval.tables import COMPARISONS
@@ -88,10 +88,10 @@ def compare_values(pairings: Sequence[Pairing], documents: pd.Series) -> list[Co
     both = [np.isfinite(values[id(p.a)]) & np.isfinite(values[id(p.b)]) for p in pairings]
     shared = [(values[id(p.a)][rows], values[id(p.b)][rows]) for p, rows in zip(pairings, both, strict=True)]
     differences = [paired_difference(a, b, clusters[rows]) for (a, b), rows in zip(shared, both, strict=True)]
-    adjusted = iter(holm([difference.p_value for difference in differences if difference]))
+    adjusted = holm_of_known(difference.p_value if difference else None for difference in differences)
     return [
-        _comparison(pairing, a, b, difference, float(next(adjusted)) if difference else None)
-        for pairing, (a, b), difference in zip(pairings, shared, differences, strict=True)
+        _comparison(pairing, a, b, difference, p)
+        for pairing, (a, b), difference, p in zip(pairings, shared, differences, adjusted, strict=True)
     ]
 
 
@@ -151,15 +151,10 @@ def _comparison(
         mean_b=float(b.mean()) if b.size else None,
         difference=difference,
         p_adjusted=p,
-        verdict=_towards_good(verdict(difference, 1.0 if p is None else p), pairing.a.metric),
+        verdict=verdict(
+            difference, 1.0 if p is None else p, higher_is_better=higher_is_better(pairing.a.metric) is not False
+        ),
     )
-
-
-def _towards_good(found: Verdict, metric: str) -> Verdict:
-    """Return the verdict the other way round where less of the metric is better."""
-    if higher_is_better(metric) is not False or found not in ("better", "worse"):
-        return found
-    return "worse" if found == "better" else "better"
 
 
 def _row(comparison: Comparison) -> dict[str, str | float | None]:

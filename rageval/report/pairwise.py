@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rageval.metrics.pairwise import preference_metrics, rivals
 from rageval.score_plan import PAIRWISE
 from rageval.statistics.intervals import Interval, mean_interval
-from rageval.statistics.multiplicity import holm
+from rageval.statistics.multiplicity import holm_of_known
 from rageval.statistics.paired import PairedDifference, paired_difference
 from rageval.statistics.verdicts import Verdict, verdict
 
@@ -143,10 +143,9 @@ def _result(
 
 def _judged(found: Sequence[tuple[PairwiseResult, PairedDifference | None]]) -> list[PairwiseResult]:
     """Return the results with p-values corrected for how many pairs there are, and their verdicts."""
-    adjusted = iter(holm([difference.p_value for _, difference in found if difference]))
+    adjusted = holm_of_known(difference.p_value if difference else None for _, difference in found)
     results = []
-    for result, difference in found:
-        p_value = float(next(adjusted)) if difference else None
+    for (result, difference), p_value in zip(found, adjusted, strict=True):
         # Twice the usual: the difference of the two shares is twice as far from 0 as the win rate is from one half.
         words = verdict(difference, 1.0 if p_value is None else p_value, relevant=0.1)
         results.append(replace(result, p_value=p_value, verdict=words))

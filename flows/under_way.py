@@ -1,0 +1,77 @@
+"""Lines of chunks -> a few task runs of each under way at a time: a line is limited by nothing but its own limits."""
+
+import queue
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from prefect.futures import PrefectFuture
+
+from rageval.config import ModelConfig
+
+CHUNKS_AHEAD = 2
+"""Chunks that a line is ahead of what its model can have in flight."""
+
+Start: TypeAlias = Callable[[], Sequence[PrefectFuture[Any]]]
+"""Submits the task runs of one chunk; the chunk has ended when the last one has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """Chunks that go on one after the other."""
+
+    starts: Iterable[Start]
+    width: int
+    """Chunks under way at a time, at least 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Started:
+    futures: Sequence[PrefectFuture[Any]]
+    waiting: Iterator[Start]
+
+
+@dataclass
+class UnderWay:
+    """Works through lines of chunks side by side."""
+
+    lines: Sequence[Line]
+    _ended: "queue.SimpleQueue[_Started]" = field(default_factory=queue.SimpleQueue)
+    _running: dict[int, _Started] = field(default_factory=dict)
+
+    def through(self) -> Iterator[None]:
+        """Yield whenever a chunk has ended, until all have.
+
+        Raises:
+            Exception: The error of the first chunk that failed.
+        """
+        for line in self.lines:
+            waiting = iter(line.starts)
+            for _ in range(line.width):
+                self._start_next(waiting)
+        while self._running:
+            ended = self._ended.get()
+            del self._running[id(ended)]
+            for future in ended.futures:
+                future.result()
+            self._start_next(ended.waiting)
+            yield
+
+    def wait(self) -> None:
+        """Wait until every chunk that was started has ended, well or not."""
+        for started in self._running.values():
+            for future in started.futures:
+                future.wait()
+
+    def _start_next(self, waiting: Iterator[Start]) -> None:
+        start = next(waiting, None)
+        if start is None:
+            return
+        started = _Started(futures=start(), waiting=waiting)
+        self._running[id(started)] = started
+        started.futures[-1].add_done_callback(lambda _: self._ended.put(started))
+
+
+def width(model: ModelConfig, chunk_requests: int, widest: int) -> int:
+    """Return how many chunks of so many requests keep a model busy, of `widest` at the most."""
+    return max(1, min(widest, -(-model.max_concurrency // chunk_requests) + CHUNKS_AHEAD))
