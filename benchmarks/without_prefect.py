@@ -4,6 +4,7 @@ import argparse
 from concurrent.futures import ThreadPoolExecutor
 
 from rageval.adapters.chat import chat_engine
+from rageval.adapters.corpus import load_ahead
 from rageval.config import AnswersConfig, DataConfig, EvaluationConfig, ModelConfig, RunOptions
 from rageval.score_plan import score_plan
 from rageval.stages import manifest, runs
@@ -33,7 +34,7 @@ def main() -> None:
         run=RunOptions(output=options.output, run_id="without-prefect"),
     )
     run = runs.open_run(config.run)
-    warm_up(run, config)
+    warm_up(run, config, [question.question for question in load_ahead(config.data).questions])
     manifest.begin(run, config, [])
     dataset = load_documents(run, config.data)
     chunks = plan_chunks(dataset.questions, config.answers.chunk_size, config.answer_search)

@@ -22,6 +22,7 @@ from flows.commands.options import (
     ApiKeyEnv,
     BaseUrl,
     ConfigFile,
+    Dask,
     Debug,
     Documents,
     GroundTruth,
@@ -31,6 +32,7 @@ from flows.commands.options import (
     RunFolder,
     RunId,
     Seed,
+    SharedLimit,
     Tpm,
 )
 from flows.commands.prune import prune
@@ -99,8 +101,10 @@ def evaluate(
     rpm: Rpm = None,
     tpm: Tpm = None,
     max_concurrency: MaxConcurrency = None,
+    shared_limit: SharedLimit = None,
     output: Output = None,
     run_id: RunId = None,
+    dask: Dask = None,
     batch: Annotated[
         bool,
         typer.Option(
@@ -155,6 +159,7 @@ def evaluate(
             "data.sample": sample, "data.seed": seed, "retrieval.methods": search or None,
             "run.output": output, "run.run_id": run_id, "run.batch": batch or None,
             "run.max_cost_usd": max_cost_usd, "run.retry_failed": retry_failed or None, "run.reuse": reuse or None,
+            "run.task_runner": "dask" if dask else None, "run.dask_scheduler": dask,
         },
         set_,
     )  # fmt: skip
@@ -162,8 +167,11 @@ def evaluate(
     choose_judge(settings, judge, disabled=no_judge)
     set_for_remote_models(
         settings,
-        {"base_url": base_url, "api_key_env": api_key_env, "rpm": rpm, "tpm": tpm, "max_concurrency": max_concurrency},
-    )
+        {
+            "base_url": base_url, "api_key_env": api_key_env, "rpm": rpm, "tpm": tpm,
+            "max_concurrency": max_concurrency, "shared_limit": shared_limit,
+        },
+    )  # fmt: skip
     configuration = validate(EvaluationConfig, settings)
     from flows import console  # noqa: PLC0415
 

@@ -15,8 +15,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.logs import json_lines, wants_json
 from flows.progress import display
+from rageval.adapters.corpus import load_ahead, load_documents
+from rageval.adapters.logs import json_lines, wants_json
+from rageval.adapters.places import first_look, place
 from rageval.adapters.run_store import RunStore
 from rageval.adapters.tracing import about
 from rageval.config import EvaluationConfig
@@ -60,7 +62,7 @@ def run_evaluation(config: EvaluationConfig, *, debug: bool) -> None:
             that does it has been printed.
     """
     run = open_run(config.run)
-    warm_up(run, config)
+    warm_up(run, config, [question.question for question in load_ahead(config.data).questions])
     config = config.model_copy(update={"run": config.run.model_copy(update={"run_id": run.run_id})})
     with about(run_id=run.run_id), prefect_running(debug=debug), stop_on_ctrl_c(run):
         from flows.evaluate import evaluate  # noqa: PLC0415 - imports Prefect, which takes seconds
@@ -81,7 +83,12 @@ def _resume_command(run: RunStore) -> str:
 
 
 def run_indexing(config: EvaluationConfig, *, rebuild: bool, debug: bool) -> None:
-    """Run the indexing flow in this process."""
+    """Run the indexing flow in this process.
+
+    Raises:
+        RagevalError: Whatever ended it; what is wrong with the documents is told before Prefect starts.
+    """
+    load_documents(config.data.documents)
     with prefect_running(debug=debug):
         from flows.index_documents import index_documents  # noqa: PLC0415
 
@@ -89,11 +96,11 @@ def run_indexing(config: EvaluationConfig, *, rebuild: bool, debug: bool) -> Non
     console.print(f"Index {report.name}: {report.documents} documents, {report.embedded} embedded now.")
 
 
-def rebuild_report(folder: Path, human_labels: str | None = None) -> None:
+def rebuild_report(folder: str, human_labels: str | None = None) -> None:
     """Write summary and page of a run again, and show the summary.
 
     Args:
-        folder: The run's folder.
+        folder: The run's folder, or its URL.
         human_labels: Path or URL of labels that replace the run's; None keeps those.
 
     Raises:
@@ -109,14 +116,17 @@ def rebuild_report(folder: Path, human_labels: str | None = None) -> None:
     show_run(run)
 
 
-def existing_run(folder: Path) -> RunStore:
-    """Return the store of a run that is there.
+def existing_run(folder: str) -> RunStore:
+    """Return the store of a run that is there, by its folder or URL.
 
     Raises:
         DataError: If the folder holds no run.
+        ConfigError: If it is on an object store that cannot be used.
     """
-    run = RunStore(str(folder))
-    if not run.read_json("run.json"):
+    run = RunStore(str(place(folder)))
+    with first_look():
+        manifest = run.read_json("run.json")
+    if not manifest:
         raise DataError(f"{folder} holds no run (no run.json); give the folder of one, such as runs/demo")
     return run
 

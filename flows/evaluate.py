@@ -11,11 +11,12 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.batch import BatchWork
+from flows.embedding import embed_on_workers
 from flows.pairwise import compared_chunks, pairwise_lines
 from flows.under_way import Line, UnderWay, width
+from flows.workers import THREADS, Workers, workers
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.earlier_runs import forget_earlier_runs
 from rageval.adapters.run_store import RunStore
@@ -30,21 +31,18 @@ from rageval.stages.chunks import plan_chunks
 from rageval.stages.estimate import check_prices
 from rageval.stages.inputs import read_questions
 from rageval.stages.models import ServedModels
-from rageval.stages.report import sentence
+from rageval.stages.report import figures, sentence
 from rageval.stages.retrieval import stored_methods
 from rageval.stages.runs import check_retry, is_finished, open_run, raise_if_incomplete
 from rageval.stages.scores import verdicts_label
 from tasks.answers import answer_chunk
 from tasks.documents import load_documents
-from tasks.ending import end_in_words
+from tasks.ending import end_in_words, say_in_name
 from tasks.index import index_run
 from tasks.report import Progress, write_report
 from tasks.retrieval import retrieve
 from tasks.runs import begin_run, check_models, note_estimate, note_stop, serve_models, spent_usd
 from tasks.scores import score_chunk
-
-_THREADS = 64
-_RUNNER: TaskRunner[PrefectFuture[Any]] = ThreadPoolTaskRunner(max_workers=_THREADS)  # type: ignore[assignment]  # its own future is one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +67,14 @@ def _run_name() -> str:
     return run_words(flow_run.parameters.get("config", EvaluationConfig()))
 
 
-@flow(name="evaluate", flow_run_name=_run_name, task_runner=_RUNNER)
+@flow(name="evaluate", flow_run_name=_run_name, task_runner=THREADS)
 def evaluate(config: EvaluationConfig = EvaluationConfig()) -> EvaluationResult:  # noqa: B008 - it is frozen
     """Evaluate search methods and models on a FAQ and its ground truth.
 
     With nothing set, the sample corpus is evaluated with the embedded model.
 
     Args:
-        config: Everything that can be set; each group opens to its settings.
+        config: Everything that can be set, group by group; what you leave alone stays as it is filled in.
     """
     return end_in_words(lambda: _alone(config))
 
@@ -90,7 +88,9 @@ def _alone(config: EvaluationConfig) -> tuple[EvaluationResult, str]:
     with run.lock(), step("evaluate", run_id=run.run_id):
         config = begin_run(run, config)
         try:
-            return _evaluate(run, config), sentence(run)
+            result = _evaluate(run, config)
+            say_in_name(figures(run))
+            return result, sentence(run)
         except RagevalError as error:
             note_stop(run, error)
             raise
@@ -110,9 +110,10 @@ def _evaluate(run: RunStore, config: EvaluationConfig) -> EvaluationResult:
         if not config.run.batch:
             refuse_open_batches(run)
         check_models([*config.answers.models, *config.judges])
-        _search(run, config, config.answer_search, clock)
-        with clock.stage("answers_and_scores"):
-            stopped = _answer_and_score(run, config, chunks)
+        with workers(run, config.run) as crew:
+            _search(run, config, config.answer_search, clock)
+            with clock.stage("answers_and_scores"):
+                stopped = _answer_and_score(run, config, chunks, crew)
     if not stopped:
         _search(run, config, config.retrieval.methods, clock)
     manifest = write_report(run, config, chunks, clock.seconds, str(stopped) if stopped else None)
@@ -131,32 +132,35 @@ def _search(run: RunStore, config: EvaluationConfig, methods: Sequence[SearchMet
     if set(methods) <= stored_methods(run):
         return
     with clock.stage("index"):
+        embed_on_workers(run, config)
         index_run(run, config)
     with clock.stage("retrieval"):
         retrieve(run, config, methods)
 
 
-def _answer_and_score(run: RunStore, config: EvaluationConfig, chunks: list[Chunk]) -> BaseException | None:
+def _answer_and_score(
+    run: RunStore, config: EvaluationConfig, chunks: list[Chunk], crew: Workers
+) -> BaseException | None:
     """Work through all chunks of all models; returns the error that ended the run early, or None."""
     with (
         serve_models(config.answers.models, config.judges) as models,
         Progress(total=len(chunks) * len(models.answering) + compared_chunks(config, chunks)) as progress,
     ):
         _announce(run, config, models)
-        work: BatchWork | UnderWay = UnderWay(_answer_lines(run, config, models, chunks))
+        work: BatchWork | UnderWay = UnderWay(_answer_lines(run, config, models, chunks, crew))
         if config.run.batch:
             work = BatchWork(run=run, config=config, models=models, chunks=chunks)
-        comparing = UnderWay(pairwise_lines(run, config, models, chunks))
+        comparing = UnderWay(pairwise_lines(run, config, models, chunks, crew))
         try:
             for _ in chain(work.through(), comparing.through()):
                 progress.advance()
         except BaseException as error:
             # A bad key, spent credit, Ctrl-C or a cancellation: whatever it is, what runs has to end first.
-            chat_engine().stop(error)
+            crew.stop(error)
             work.wait()
             comparing.wait()
             if isinstance(error, Exception):
-                return error
+                return crew.explained(error)
             raise
     return None
 
@@ -173,7 +177,9 @@ def _announce(run: RunStore, config: EvaluationConfig, models: ServedModels) -> 
         chat_engine().expect(verdicts_label(judge), verdicts + (0 if number else pairwise_rows(config, len(ids))))
 
 
-def _answer_lines(run: RunStore, config: EvaluationConfig, models: ServedModels, chunks: list[Chunk]) -> list[Line]:
+def _answer_lines(
+    run: RunStore, config: EvaluationConfig, models: ServedModels, chunks: list[Chunk], crew: Workers
+) -> list[Line]:
     """Return a line of chunks for each model, to be answered and scored."""
     plan = score_plan(config, models.judges)
 
@@ -184,11 +190,11 @@ def _answer_lines(run: RunStore, config: EvaluationConfig, models: ServedModels,
         )
         return [answered, scored]
 
-    widest = _THREADS // (2 * len(models.answering))
+    widest = crew.widest(len(models.answering))
     return [
         Line(
             starts=[partial(start, model, chunk) for chunk in chunks],
-            width=width(model, config.answers.chunk_size, widest),
+            width=width(model, config.answers.chunk_size, widest, crew.processes),
         )
         for model in models.answering
     ]

@@ -8,6 +8,7 @@ from prefect.runtime import flow_run
 
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.run_store import RunStore
+from rageval.adapters.tracing import step
 from rageval.config import RunOptions
 from rageval.errors import RagevalError, RunStoppedError
 from rageval.ground_truth.config import GenerationConfig
@@ -50,7 +51,7 @@ def _alone(config: GenerationConfig) -> tuple[GenerationResult, str]:
     """Generate as the only process that works on the run; returns the result and what it says."""
     run = open_run(RunOptions(output=config.output, run_id=config.run_id))
     generation_manifest.check_prices(config)
-    with run.lock():
+    with run.lock(), step("generate_ground_truth", run_id=run.run_id):
         begin_generation(run, config)
         try:
             result = _generate(run, config)

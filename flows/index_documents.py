@@ -3,9 +3,11 @@
 from prefect import flow
 from prefect.runtime import flow_run
 
+from flows.embedding import embed_on_workers
+from flows.workers import workers
 from rageval.config import EvaluationConfig
 from rageval.stages.index import IndexReport
-from tasks.ending import end_in_words
+from tasks.ending import end_in_words, say_in_name
 from tasks.index import index_corpus
 
 
@@ -25,4 +27,12 @@ def index_documents(
         config: Documents, index and output folder; everything else is left alone.
         rebuild: Replace the index even if it was built with another embedding model.
     """
-    return end_in_words(lambda: index_corpus(config, rebuild))
+    return end_in_words(lambda: _index(config, rebuild))
+
+
+def _index(config: EvaluationConfig, rebuild: bool) -> tuple[IndexReport, str]:
+    with workers(None, config.run):
+        embed_on_workers(None, config)
+    report, sentence = index_corpus(config, rebuild)
+    say_in_name(sentence)
+    return report, sentence

@@ -1,7 +1,6 @@
 """`rageval inspect`: a run's summary, its failures, and one question from its contexts to its verdicts."""
 
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from rich.panel import Panel
@@ -17,7 +16,7 @@ from rageval.stages.inputs import read_documents
 _Row = dict[str, Any]
 
 
-def inspect_run(folder: Path, question: str | None) -> None:
+def inspect_run(folder: str, question: str | None) -> None:
     """Print the summary, the failures and one question of a run.
 
     Raises:

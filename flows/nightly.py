@@ -7,11 +7,12 @@ from prefect.runtime import deployment, flow_run
 
 from flows.evaluate import evaluate, run_words
 from rageval.adapters.run_store import RunStore
+from rageval.adapters.tracing import step
 from rageval.compare.config import GateSettings
 from rageval.config import EvaluationConfig
 from rageval.errors import GateFailedError
 from rageval.stages.nightly import DEFAULT_LABEL
-from tasks.ending import end_in_words
+from tasks.ending import end_in_words, say_in_name
 from tasks.nightly import accept_night, judge_night, publish_night
 
 
@@ -44,7 +45,7 @@ def nightly(
     its message says why. `rageval accept` accepts a run by hand.
 
     Args:
-        config: Everything that can be set of the evaluation; each group opens to its settings.
+        config: Everything that can be set of the evaluation; what you leave alone stays as it is filled in.
         gate: What must not get worse, and by how much.
     """
     return end_in_words(lambda: _nightly(config, gate, _label(gate)))
@@ -54,11 +55,13 @@ def _nightly(config: EvaluationConfig, gate: GateSettings, label: str) -> tuple[
     with tags("rageval", label):
         ended = evaluate(config)
     run = RunStore(ended.folder)
-    night = judge_night(run, gate, label)
-    publish_night(run, night)
-    if not night.passed:
-        raise GateFailedError(night.sentence)
-    accept_night(run, night)
+    with step("nightly", run_id=run.run_id):
+        night = judge_night(run, gate, label)
+        publish_night(run, night)
+        if not night.passed:
+            raise GateFailedError(night.sentence)
+        accept_night(run, night)
+    say_in_name(night.sentence)
     result = NightlyResult(
         run_id=run.run_id, folder=run.folder, label=label, baseline=night.baseline, verdict=night.sentence
     )

@@ -7,6 +7,7 @@ from typing import Any
 from prefect.futures import PrefectFuture
 
 from flows.under_way import Line, width
+from flows.workers import Workers
 from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig, ModelConfig
 from rageval.metrics.pairwise import rivals
@@ -14,8 +15,6 @@ from rageval.records import Chunk
 from rageval.stages.models import ServedModels
 from rageval.stages.scores import verdicts_label
 from tasks.pairwise import compare_chunk
-
-_WIDEST = 32
 
 
 def compared_chunks(config: EvaluationConfig, chunks: Sequence[Chunk]) -> int:
@@ -26,7 +25,7 @@ def compared_chunks(config: EvaluationConfig, chunks: Sequence[Chunk]) -> int:
 
 
 def pairwise_lines(
-    run: RunStore, config: EvaluationConfig, models: ServedModels, chunks: Sequence[Chunk]
+    run: RunStore, config: EvaluationConfig, models: ServedModels, chunks: Sequence[Chunk], crew: Workers
 ) -> list[Line]:
     """Return one line of all comparisons, each of all pairs of one first model; none without a judge that chooses."""
     judge = models.judge
@@ -42,4 +41,4 @@ def pairwise_lines(
         return [compared]
 
     starts = (partial(start, chunk, *pairs) for chunk in chunks for pairs in rivals(models.answering))
-    return [Line(starts=starts, width=width(judge, 2 * config.answers.chunk_size, _WIDEST))]
+    return [Line(starts=starts, width=width(judge, 2 * config.answers.chunk_size, crew.widest(1), crew.processes))]

@@ -6,11 +6,12 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from flows.workers import THREADS, workers
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.earlier_runs import forget_earlier_runs
 from rageval.adapters.run_store import RunStore
+from rageval.adapters.tracing import step
 from rageval.config import EvaluationConfig
 from rageval.errors import RagevalError, RunStoppedError
 from rageval.overrides import validate
@@ -25,8 +26,7 @@ from tasks.report import Progress, write_rescored_report
 from tasks.runs import check_models, serve_models, spent_usd
 from tasks.scores import rescore_chunks
 
-_THREADS = 64
-_RUNNER: TaskRunner[PrefectFuture[Any]] = ThreadPoolTaskRunner(max_workers=_THREADS)  # type: ignore[assignment]  # its own future is one
+_PARTS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ def _run_name() -> str:
     return f"{given['folder']}: {', '.join(given.get('metrics', ())) or 'all metrics that ask no model'}"
 
 
-@flow(name="rescore", flow_run_name=_run_name, task_runner=_RUNNER)
+@flow(name="rescore", flow_run_name=_run_name, task_runner=THREADS)
 def rescore(folder: str, metrics: tuple[str, ...] = (), config: EvaluationConfig | None = None) -> RescoringResult:
     """Add scores to a run, or have its answers judged again; its answers are not asked for again.
 
@@ -61,7 +61,7 @@ def rescore(folder: str, metrics: tuple[str, ...] = (), config: EvaluationConfig
 def _rescore(run: RunStore, metrics: tuple[str, ...], config: EvaluationConfig | None) -> tuple[RescoringResult, str]:
     config = config or validate(EvaluationConfig, stage.settings_of(run))
     forget_earlier_runs()
-    with run.lock():
+    with run.lock(), step("rescore", run_id=run.run_id):
         for note in run.repair():
             get_run_logger().warning("Repaired: %s", note)
         wanted = stage.rescoring(run, config, metrics)
@@ -91,13 +91,13 @@ def _rescore(run: RunStore, metrics: tuple[str, ...], config: EvaluationConfig |
 def _score(run: RunStore, wanted: stage.Rescoring, chunks: list[Chunk]) -> tuple[int, RagevalError | None]:
     """Score all chunks; returns how many scores were made now, and the error that ended it early, or None."""
     scored = 0
-    with serve_models((), wanted.plan.judges) as models:
+    with serve_models((), wanted.plan.judges) as models, workers(run, wanted.config.run) as crew:
         plan = replace(wanted.plan, judges=models.judges)
         verdicts = stage.verdicts(run, wanted)
         for judge in models.judges:
             chat_engine().expect(verdicts_label(judge), verdicts[judge.name])
-        size = -(-len(chunks) * len(wanted.config.answers.models) // _THREADS) or 1
-        # As many task runs as threads, and not one for every chunk: most of them only compute.
+        size = -(-len(chunks) * len(wanted.config.answers.models) // _PARTS) or 1
+        # A few task runs, and not one for every chunk: most of them only compute.
         parts = [chunks[start : start + size] for start in range(0, len(chunks), size)]
         futures: list[PrefectFuture[Any]] = [
             rescore_chunks.submit(run, part, number, model, plan, wanted.config.run, return_state=False)
@@ -111,10 +111,11 @@ def _score(run: RunStore, wanted: stage.Rescoring, chunks: list[Chunk]) -> tuple
                     progress.advance()
         except BaseException as error:
             # Ctrl-C or a cancellation too: whatever it is, what runs has to end first.
-            chat_engine().stop(error)
+            crew.stop(error)
             for future in futures:
                 future.wait()
-            if isinstance(error, RagevalError):
-                return scored, error
+            ended = crew.explained(error)
+            if isinstance(ended, RagevalError):
+                return scored, ended
             raise
     return scored, None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from prefect import flow
 from prefect.runtime import flow_run
 
+from rageval.adapters.tracing import step
 from rageval.stages.sweep import SWEEP_PAGE, open_sweep, searches_of
 from rageval.sweep.config import SweepConfig
 from tasks.ending import end_in_words
@@ -40,7 +41,7 @@ def sweep(config: SweepConfig = SweepConfig()) -> SweepEnd:  # noqa: B008 - it i
 
 def _sweep(config: SweepConfig) -> tuple[SweepEnd, str]:
     store = open_sweep(config)
-    with store.run.lock():
+    with store.run.lock(), step("sweep", run_id=store.run.run_id):
         load_sweep_data(store, config)
         # One after the other: searches side by side would blur each other's latency.
         searches = searches_of(config)

@@ -72,6 +72,13 @@ class UnderWay:
         started.futures[-1].add_done_callback(lambda _: self._ended.put(started))
 
 
-def width(model: ModelConfig, chunk_requests: int, widest: int) -> int:
-    """Return how many chunks of so many requests keep a model busy, of `widest` at the most."""
-    return max(1, min(widest, -(-model.max_concurrency // chunk_requests) + CHUNKS_AHEAD))
+def width(model: ModelConfig, chunk_requests: int, widest: int, processes: int = 1) -> int:
+    """Return how many chunks of so many requests keep a model busy, of `widest` at the most.
+
+    Args:
+        model: Whom the chunks ask.
+        chunk_requests: Requests of one chunk.
+        widest: The most chunks.
+        processes: How many ask the model side by side.
+    """
+    return max(1, min(widest, -(-model.max_concurrency * processes // chunk_requests) + CHUNKS_AHEAD))

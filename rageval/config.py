@@ -15,6 +15,7 @@ Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f
 FileName = Annotated[str, Field(max_length=100, pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$")]
 VariableName = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Url = Annotated[str, Field(max_length=2000, pattern=r"^(https?://[A-Za-z0-9._~-]+(:[0-9]{1,5})?(/[^\s]*)?)?$")]
+SchedulerUrl = Annotated[str, Field(max_length=500, pattern=r"^((tcp|tls|ws|wss|ucx)://[A-Za-z0-9._~-]+:[0-9]{1,5})?$")]
 LOCAL = "local"
 
 
@@ -40,7 +41,7 @@ class DataConfig(Settings):
     course: str = ""
     """Ask only the questions of this course; empty for all. The index always holds every document."""
     sample: int | None = Field(default=None, ge=1, le=10_000_000)
-    """Ask only this many questions, drawn at random with the seed; empty for all."""
+    """Ask only this many questions, drawn at random with the seed; without a number, all."""
     seed: int = Field(default=42, ge=0, le=2**32 - 1)
     """Seed of the sample: the same seed draws the same questions."""
 
@@ -50,8 +51,8 @@ class IndexConfig(Settings):
 
     backend: Literal["auto", "lancedb", "elasticsearch"] = "auto"
     """`auto` uses Elasticsearch where ELASTICSEARCH_URL is set, else LanceDB in the output folder."""
-    name: FileName = ""
-    """Name of the index (in Elasticsearch: of the alias); empty derives it from the documents' path."""
+    name: FileName = Field(default="", title="Name of the index")
+    """In Elasticsearch the name of the alias; empty derives it from the documents' path."""
     embedding_model: Name = "all-MiniLM-L6-v2"
     """A sentence-transformers model name or folder; the default comes with the installation."""
     index_options: Literal["flat", "hnsw", "int8_hnsw", "bbq_hnsw"] = "flat"
@@ -86,24 +87,24 @@ class RetrievalConfig(Settings):
 class ModelConfig(Settings):
     """One model behind an OpenAI-compatible endpoint, with its limits and request parameters."""
 
-    name: Name
-    """Label in every table, and the model's name at the endpoint unless `model` says otherwise. `local` starts
+    name: Name = Field(title="Name of the model")
+    """What it is called in every table, and at the endpoint unless another name is given for there. `local` starts
     the embedded model."""
-    model: str = ""
-    """The model's name at the endpoint, if it is not `name`."""
+    model: str = Field(default="", title="Name at the endpoint")
+    """What the endpoint calls the model, if that is another name."""
     base_url: Url = ""
     """The endpoint; empty for OPENAI_BASE_URL or else OpenAI's."""
     api_key_env: VariableName = "OPENAI_API_KEY"
     """Name of the environment variable that holds the key. Never the key itself."""
     rpm: int | None = Field(default=None, ge=1, le=10_000_000)
-    """Requests a minute; empty learns the limit from the server."""
+    """Its limit; without a number it is learnt from the server."""
     tpm: int | None = Field(default=None, ge=1, le=10_000_000_000)
-    """Tokens a minute; empty learns the limit from the server."""
+    """Its limit; without a number it is learnt from the server."""
     max_concurrency: int = Field(default=64, ge=1, le=4096)
     """The most requests in flight at once."""
     shared_limit: FileName = ""
-    """Name of a Prefect global concurrency limit. All runs and workers that name it keep rpm and tpm together, each
-    with a share by the chunks it has under way; empty keeps them in this process alone."""
+    """Name of a Prefect global concurrency limit. All runs and workers that name it keep the requests and tokens a
+    minute together, each with a share by the chunks it has under way; empty keeps them in this process alone."""
     timeout_s: float = Field(default=60.0, gt=0, le=3600)
     """Seconds after which one attempt is cancelled."""
     deadline_s: float = Field(default=900.0, gt=0, le=86_400)
@@ -118,14 +119,14 @@ class ModelConfig(Settings):
     max_completion_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
     """Sent only if set."""
     service_tier: Literal["", "flex", "priority", "default"] = ""
-    """Sent only if set. `flex` costs half and may take many minutes: raise timeout_s to 900 and deadline_s with it.
-    `priority` costs more than the price table knows, so its cost is unknown unless a price is set."""
+    """Sent only if set. `flex` costs half and may take many minutes: raise the time-out to 900 seconds and the
+    deadline with it. `priority` costs more than the price table knows, so its cost is unknown unless a price is set."""
     extra_body: dict[str, Any] = Field(default_factory=dict)
     """More request parameters, sent as they are, such as {"seed": 1}."""
     input_usd_per_mtok: float | None = Field(default=None, ge=0, le=100_000)
-    """Dollars for a million prompt tokens; empty looks the model up in the price table."""
+    """Without a number the model is looked up in the price table; give both prices or neither."""
     output_usd_per_mtok: float | None = Field(default=None, ge=0, le=100_000)
-    """Dollars for a million completion tokens; empty looks the model up in the price table."""
+    """Without a number the model is looked up in the price table; give both prices or neither."""
 
     @model_validator(mode="before")
     @classmethod
@@ -184,8 +185,8 @@ class JudgeConfig(Settings):
 
     enabled: bool = True
     """Whether answers are judged at all; cosine needs no judge."""
-    model: ModelConfig | None = None
-    """The judge; empty takes the first answering model."""
+    model: ModelConfig | None = Field(default=None, title="Judge")
+    """The model that grades; without one, the first answering model does."""
     panel: tuple[ModelConfig, ...] = ()
     """More judges: each grades every answer, and the majority of all counts (the median label without one)."""
     with_reference: bool = True
@@ -208,9 +209,9 @@ class RunOptions(Settings):
     """Where results go and when a run counts as failed."""
 
     output: Name = "runs"
-    """Folder that holds one folder per run."""
+    """Folder, or URL such as s3://bucket/runs, that holds one folder per run."""
     run_id: FileName = ""
-    """Name of the run; the id of an earlier run resumes it. Empty makes a new one from the time."""
+    """The name of an earlier run resumes it; empty makes a new one from the time."""
     max_failed_share: float = Field(default=0.05, ge=0, le=1)
     """Share of answers or of judge verdicts that may fail before the run counts as incomplete."""
     batch: bool = False
@@ -219,15 +220,23 @@ class RunOptions(Settings):
     batch_poll_s: float = Field(default=30.0, ge=0.01, le=3600)
     """Seconds between two looks at a batch that is under way."""
     max_cost_usd: float | None = Field(default=None, gt=0, le=10_000_000)
-    """US dollars the whole run may spend, earlier starts included; empty for no ceiling. Nothing more is sent once
-    that much is spent, so only the requests then in flight can lie above it."""
+    """US dollars the whole run may spend, earlier starts included; without a number, no ceiling. Nothing more is sent
+    once that much is spent, so only the requests then in flight can lie above it."""
     retry_failed: bool = False
     """Ask again only for what has failed in an earlier start, not for what is missing."""
     reuse: bool = False
     """Take answers and verdicts from earlier runs of the same output folder, where the very same request was made."""
+    task_runner: Literal["threads", "dask"] = "threads"
+    """Where chunks are worked on: in threads of the flow's process, or on the workers of a Dask cluster."""
+    dask_scheduler: SchedulerUrl = ""
+    """Address of the Dask cluster's scheduler; empty for the environment's DASK_SCHEDULER_ADDRESS."""
 
     @model_validator(mode="after")
     def _check(self) -> "RunOptions":
+        if self.batch and self.task_runner == "dask":
+            raise ValueError(
+                "batch waits for one batch, which a cluster does not speed up; leave task_runner as threads"
+            )
         others = [name for name in ("max_cost_usd", "retry_failed", "reuse") if getattr(self, name)]
         if self.batch and others:
             raise ValueError(f"batch does not know {', '.join(others)}; leave out the one or the other")
@@ -282,6 +291,23 @@ class EvaluationConfig(Settings):
                 f"two models have the same shared_limit, found {', '.join(shared)}; limits are per model, so name one "
                 "for each"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _fits_clusters(self) -> "EvaluationConfig":
+        if self.run.task_runner != "dask":
+            return self
+        for model in (*self.answers.models, *self.judges):
+            if model.is_local:
+                raise ValueError(
+                    f"the embedded model {model.name!r} is served for one machine alone; name models behind an "
+                    "endpoint, or leave run.task_runner as threads"
+                )
+            if not model.shared_limit:
+                raise ValueError(
+                    f"the model {model.name!r} has no shared_limit, without which every worker of the Dask cluster "
+                    "would use the whole of its rpm and tpm; name a Prefect global concurrency limit"
+                )
         return self
 
     @model_validator(mode="after")

@@ -3,13 +3,13 @@
 Every bad row is found before anything is reported, so that a file is corrected once and not row by row.
 """
 
-import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rageval.errors import ConfigError, DataError
+from rageval.corpus_words import continued_document, count, listed, merged_documents, raise_problems, repeated_rows
+from rageval.errors import DataError
 from rageval.fingerprint import digest, question_id
 from rageval.grades import GRADE_COLUMN, grade_problems, read_grade
 from rageval.records import Document, Question
@@ -18,7 +18,6 @@ from rageval.rows import Row, RowFile
 DOCUMENT_COLUMNS = ("id", "course", "section", "question", "text")
 QUESTION_COLUMNS = ("question", "course", "document")
 MAX_FIELD_CHARS = 1_000_000
-MAX_SHOWN = 20
 _MAY_BE_EMPTY = frozenset({"section"})
 
 
@@ -77,8 +76,8 @@ def check_documents(file: RowFile) -> CheckedDocuments:
         documents=tuple(document for document in known.values() if document is not None),
         notes=(
             *ignored,
-            *_merged_documents(identical),
-            *(_continued_document(file, key, places[key], place) for key, place in continued.items()),
+            *merged_documents(identical),
+            *(continued_document(file, key, places[key], place) for key, place in continued.items()),
         ),
         problems=tuple(problems),
         known=known,
@@ -119,7 +118,7 @@ def check_questions(file: RowFile, known: Mapping[str, Document | None]) -> Chec
             repeated.append(row.place)
     linked, note = _with_alternates(questions.values())
     return CheckedQuestions(
-        questions=linked, notes=(*ignored, *_repeated_rows(file, repeated), *note), problems=tuple(problems)
+        questions=linked, notes=(*ignored, *repeated_rows(file, repeated), *note), problems=tuple(problems)
     )
 
 
@@ -146,65 +145,7 @@ def check_columns(file: RowFile, columns: Sequence[str], *, optional: Sequence[s
     if not file.rows:
         raise DataError(f"{file.name}: the file holds no rows; expected rows with {', '.join(columns)}")
     extra = [column for column in file.columns if column not in {*columns, *optional}]
-    return (f"{file.name}: ignored columns: {_listed(extra)}",) if extra else ()
-
-
-def raise_problems(problems: Sequence[str]) -> None:
-    """Raise one error that shows the first problems and counts the others; do nothing if there are none.
-
-    Raises:
-        DataError: If there is a problem.
-    """
-    if not problems:
-        return
-    shown = list(problems[:MAX_SHOWN])
-    if len(problems) > MAX_SHOWN:
-        shown.append(f"and {len(problems) - MAX_SHOWN} more")
-    head = f"{_count(len(problems), 'problem')} in the input; correct or remove these rows and start again:"
-    raise DataError("\n  ".join([head, *shown]))
-
-
-def select_questions(
-    questions: Sequence[Question], courses: Iterable[str], *, course: str, sample: int | None, seed: int
-) -> tuple[Question, ...]:
-    """Return the questions of the course, or as many of them as the sample asks for, in their order.
-
-    A question is drawn by a hash of the seed and its id. So the same seed draws the same questions whatever
-    the order of the rows, and a file that grows changes the sample only where new questions displace old ones.
-
-    Args:
-        questions: All questions.
-        courses: The courses that the documents belong to.
-        course: The only course wanted; empty for all.
-        sample: How many questions are wanted; None for all.
-        seed: Decides which ones.
-
-    Raises:
-        ConfigError: If no document belongs to the course, or the sample is larger than the set.
-        DataError: If the course has no questions.
-    """
-    known = sorted(set(courses))
-    if course and course not in known:
-        raise ConfigError(
-            f'data.course is "{course}", to which no document belongs; known courses: {_listed(known)}; '
-            "name one of them, or leave it empty for all"
-        )
-    wanted = [question for question in questions if course in ("", question.course)]
-    if not wanted:
-        asked = sorted({question.course for question in questions})
-        raise DataError(
-            f'the ground truth has no question of data.course "{course}"; it has questions of: '
-            f"{_listed(asked)}; name one of these, or add questions"
-        )
-    if sample is None:
-        return tuple(wanted)
-    if sample > len(wanted):
-        raise ConfigError(
-            f"data.sample is {sample}, but there are only {_count(len(wanted), 'question')}"
-            f"{f' of course {course}' if course else ''}; name at most that many, or leave it empty for all"
-        )
-    drawn = heapq.nsmallest(sample, (digest(str(seed), question.question_id) for question in wanted))
-    return tuple(q for q in wanted if digest(str(seed), q.question_id) <= drawn[-1])
+    return (f"{file.name}: ignored columns: {listed(extra)}",) if extra else ()
 
 
 def _value_problems(values: Mapping[str, Any], columns: Iterable[str]) -> Iterator[str]:
@@ -281,7 +222,7 @@ def _with_alternates(questions: Iterable[Question]) -> tuple[tuple[Question, ...
     linked = tuple(_linked(row, references[row.course, row.question]) for row in rows)
     verb = "stands" if len(several) == 1 else "stand"
     return linked, (
-        f"{_count(len(several), 'question')} {verb} with several documents ({sum(map(len, several))} rows); "
+        f"{count(len(several), 'question')} {verb} with several documents ({sum(map(len, several))} rows); "
         "each row keeps its own document as reference and names the others as alternates",
     )
 
@@ -289,40 +230,3 @@ def _with_alternates(questions: Iterable[Question]) -> tuple[tuple[Question, ...
 def _linked(row: Question, grades: Mapping[str, int]) -> Question:
     others = {document_id: grade for document_id, grade in grades.items() if document_id != row.document_id}
     return replace(row, alternate_ids=tuple(others), alternate_grades=tuple(others.values()))
-
-
-def _merged_documents(merged: Mapping[str, int]) -> tuple[str, ...]:
-    if not merged:
-        return ()
-    times = "twice" if set(merged.values()) == {1} else "several times"
-    verbs = ("stands", "was") if len(merged) == 1 else ("stand", "were")
-    return (
-        f"{_count(len(merged), 'document')} {verbs[0]} {times} with the same content and {verbs[1]} merged: "
-        f"{_listed(list(merged))}",
-    )
-
-
-def _continued_document(file: RowFile, document_id: str, first: str, second: str) -> str:
-    return (
-        f"1 document stands twice and one of its texts has more lines at the end, which was kept: {document_id} "
-        f"({file.name}, {first} and {second})"
-    )
-
-
-def _repeated_rows(file: RowFile, places: Sequence[str]) -> tuple[str, ...]:
-    if not places:
-        return ()
-    verbs = ("repeats", "was") if len(places) == 1 else ("repeat", "were")
-    return (
-        f"{_count(len(places), 'ground-truth row')} {verbs[0]} an earlier row and {verbs[1]} merged with it: "
-        f"{file.name}, {_listed(places)}",
-    )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MAX_SHOWN} more" if len(names) > MAX_SHOWN else ""
-    return ", ".join(names[:MAX_SHOWN]) + more

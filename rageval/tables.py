@@ -236,8 +236,6 @@ GENERATED = schema_of(
     column("check_completion_tokens", _INT, "of the check, 0 if it was not checked; null if unknown", null=True),
     column("check_cost_usd", _FLOAT, "US dollars of the check, 0 if it was not checked", null=True),
 )
-DATA_SCHEMAS: Mapping[str, pa.Schema] = {"audit": AUDIT, "generated": GENERATED}
-"""Tables about documents and ground truth, which belong to no evaluation run."""
 
 
 def to_row(record: Document | Question | Retrieval | Answer | Score) -> dict[str, Any]:

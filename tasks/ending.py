@@ -1,4 +1,4 @@
-"""How a flow ends: a final state whose message says in one sentence what happened.
+"""How a flow ends: a final state, and a name, that say in words what happened.
 
 Callers of the flow in the same process get the result itself, or the error raised: Prefect unwraps the state.
 """
@@ -6,23 +6,46 @@ Callers of the flow in the same process get the result itself, or the error rais
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from prefect.client.orchestration import get_client
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
+from rageval.adapters.logs import log_as_wanted
+from rageval.adapters.tracing import export_spans
 from rageval.errors import RagevalError
 
 Result = TypeVar("Result")
+_LONGEST_NAME = 300
 
 
 def end_in_words(body: Callable[[], tuple[Result, str]]) -> Result:
     """Return what a flow returns to end in words: its body's result and message, or the text of an expected error.
+
+    Every flow starts here, in whatever process, so what the environment says of logs and traces is followed from here.
 
     Args:
         body: Everything that the flow does; returns the flow's result and a sentence about it. Any error but a
             `RagevalError` goes through, with its traceback in the log.
     """
     try:
+        log_as_wanted()
+        export_spans()
         result, sentence = body()
         state: Any = Completed(message=sentence, data=result)
     except RagevalError as error:
         state = Failed(message=str(error), data=error)
+        say_in_name(str(error))
     return state  # type: ignore[no-any-return]  # what the caller of the flow gets is the result
+
+
+def say_in_name(words: str) -> None:
+    """Add to the flow run's name what came out: it heads the run's page, where the state's message is below the fold.
+
+    Args:
+        words: What the name does not say yet, the most important first: the page shows about 75 characters.
+    """
+    name = f"{flow_run.name}: {' '.join(words.split())}"
+    if len(name) > _LONGEST_NAME:
+        name = f"{name[: _LONGEST_NAME - 1]}…"
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(flow_run.id, name=name)

@@ -11,6 +11,7 @@ from rageval.ground_truth.config import GenerationConfig
 from rageval.ground_truth.words import generation_rows, render_generation
 from rageval.stages import generation_manifest, ground_truth, models
 from tasks.limits import Places, check_limits
+from tasks.report import follow_model
 
 
 @task(task_run_name="begin-{run.run_id}")
@@ -36,7 +37,8 @@ def check_writers(config: GenerationConfig) -> None:
 @task(task_run_name="ask-{writer.name}")
 def ask_questions(run: RunStore, config: GenerationConfig, writer: ModelConfig) -> None:
     """Ask for questions about every document; documents that have a reply are not asked about again."""
-    with Places([writer]) as places:
+    label = ground_truth.questions_label(config)
+    with Places([writer]) as places, follow_model(label, "Documents asked about"):
         places.take()
         asked = ground_truth.ask_questions(run, config, writer)
     get_run_logger().info("%d documents asked about now", asked)
@@ -45,7 +47,7 @@ def ask_questions(run: RunStore, config: GenerationConfig, writer: ModelConfig) 
 @task(task_run_name="check-{checker.name}")
 def check_questions(run: RunStore, config: GenerationConfig, checker: ModelConfig) -> None:
     """Let a model judge whether each question is answered by its document; verdicts that are there stay."""
-    with Places([checker]) as places:
+    with Places([checker]) as places, follow_model(ground_truth.checks_label(config), "Questions checked"):
         places.take()
         checked = ground_truth.check_questions(run, config, checker)
     get_run_logger().info("%d questions checked now", checked)

@@ -1,15 +1,23 @@
 """Documents -> search index."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
 
+from rageval.adapters.corpus import load_documents
+from rageval.adapters.places import Place
 from rageval.adapters.run_store import RunStore
-from rageval.config import EvaluationConfig
+from rageval.config import EvaluationConfig, IndexConfig
+from rageval.errors import RagevalError
 from rageval.report.markdown import escape, section
 from rageval.stages import index as stage
 from rageval.stages.index import IndexReport
+from rageval.stages.inputs import read_documents
 
 
 @task
@@ -30,6 +38,23 @@ def index_corpus(config: EvaluationConfig, rebuild: bool) -> tuple[IndexReport, 
     create_markdown_artifact(key="rageval-index", markdown=markdown, description=f"Index {report.name}")
     get_run_logger().info(said)
     return report, said
+
+
+@task
+def texts_to_embed(run: RunStore | None, config: EvaluationConfig) -> list[str]:
+    """Return the texts that indexing will have to embed, of a run's documents or of the file's."""
+    documents = read_documents(run).values() if run else load_documents(config.data.documents)[0]
+    return stage.texts_to_embed(list(documents), config, run.cache if run else stage.cache_of(config))
+
+
+@task(task_run_name="embed-{number}")
+def embed_texts(number: int, texts: Sequence[str], config: IndexConfig, cache: Place) -> State[Any]:
+    """Embed some texts of documents and keep their vectors in the cache."""
+    try:
+        embedded = stage.embed_texts(texts, config, cache)
+    except RagevalError as error:
+        return Failed(message=str(error), data=error)
+    return Completed(message=f"{embedded} of {len(texts)} texts embedded", data=embedded)
 
 
 def _sentence(report: IndexReport) -> str:

@@ -18,6 +18,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.responses import GlobalConcurrencyLimitResponse
 from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.concurrency.sync import concurrency
+from prefect.context import SettingsContext, get_settings_context
 from prefect.exceptions import ObjectNotFound
 
 from rageval.adapters.chat import chat_engine
@@ -127,7 +128,9 @@ class _Limit:
             self._held += 1
             if self._held == 1:
                 self._idle = threading.Event()
-                threading.Thread(target=self._watch, args=[self._idle], name=f"limit-{self._name}", daemon=True).start()
+                # A worker of a cluster knows the Prefect server from its task's settings alone.
+                watched = (self._idle, get_settings_context().model_copy())
+                threading.Thread(target=self._watch, args=watched, name=f"limit-{self._name}", daemon=True).start()
         self._look()
 
     def leave(self) -> None:
@@ -138,9 +141,10 @@ class _Limit:
                 self._idle.set()
         self._pace()
 
-    def _watch(self, idle: threading.Event) -> None:
-        while not idle.wait(_LOOK_EVERY_S):
-            self._look()
+    def _watch(self, idle: threading.Event, settings: SettingsContext) -> None:
+        with settings:
+            while not idle.wait(_LOOK_EVERY_S):
+                self._look()
 
     def _look(self) -> None:
         before = self._held

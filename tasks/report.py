@@ -1,7 +1,10 @@
 """Tables of a run -> summary, report page and Prefect artifacts; the progress artifact while it runs."""
 
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import UUID
@@ -14,6 +17,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from rageval.adapters.chat import chat_engine
 from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig
 from rageval.records import Chunk
@@ -79,9 +83,42 @@ class Progress:
             self._updated = time.monotonic()
             self._show()
 
+    def put(self, done: int, total: int) -> None:
+        """Show that so many of so many are done."""
+        self._done, self.total = done, total
+        self._show()
+
     def __exit__(self, *_: object) -> None:
         self._show()
 
     def _show(self) -> None:
         if self._artifact:
-            update_progress_artifact(self._artifact, progress=100.0 * self._done / max(1, self.total))
+            done = self._done / self.total if self.total else 1.0
+            update_progress_artifact(self._artifact, progress=100.0 * done)
+
+
+@contextmanager
+def follow_model(label: str, description: str) -> Iterator[None]:
+    """Show by a progress artifact how many requests of the engine's label are done, until the block ends."""
+    ended = threading.Event()
+
+    def follow(progress: Progress) -> None:
+        seen = None
+        while True:
+            last = ended.wait(_PROGRESS_EVERY_S)
+            counts = chat_engine().counts.get(label)
+            if counts and (now := (counts.done, counts.expected)) != seen:
+                progress.put(*now)
+                seen = now
+            if last:
+                return
+
+    with Progress(total=1, description=description) as progress:
+        # In the task run's context, whose client Prefect takes then; it would leave one of its own open each time.
+        follower = threading.Thread(target=copy_context().run, args=[follow, progress], name="progress")
+        follower.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            follower.join()

@@ -95,6 +95,8 @@ class FakeLLM:
     def __init__(self) -> None:
         self.requests: list[Body] = []
         self.keys: list[str] = []
+        self.ports: list[int] = []
+        """The client's port of each request, which tells processes apart."""
         self.admitted: list[float] = []
         """Times (monotonic) at which requests passed the limits."""
         self.refused = 0
@@ -161,6 +163,7 @@ class FakeLLM:
                 return self._refuse(wait_s, headers)
         self.admitted.append(time.monotonic())
         self.requests.append(body)
+        self.ports.append(request.transport.get_extra_info("peername")[1] if request.transport else 0)
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
         try:

@@ -1,13 +1,12 @@
 """`rageval accept`: make a run the one that the next night is measured against."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
 def accept(
-    run: Annotated[Path, typer.Argument(help="Folder of a complete run, such as runs/demo.", metavar="RUN")],
+    run: Annotated[str, typer.Argument(help="Folder or URL of a complete run, such as runs/demo.", metavar="RUN")],
     label: Annotated[
         str, typer.Option(help="Label of the nightly flow: its gate.label, else its deployment's name.", metavar="NAME")
     ] = "nightly",

@@ -46,6 +46,7 @@ def audit(
     """
     from flows.console import console, plain  # noqa: PLC0415 - help must not wait for imports
     from rageval.adapters.config_file import read_settings  # noqa: PLC0415
+    from rageval.adapters.places import place  # noqa: PLC0415
     from rageval.audit.findings import severity_counts  # noqa: PLC0415
     from rageval.config import EvaluationConfig  # noqa: PLC0415
     from rageval.overrides import put, validate  # noqa: PLC0415
@@ -60,7 +61,7 @@ def audit(
     configuration = validate(EvaluationConfig, settings)
     with console.status("Reading and embedding ..."):
         found = look(configuration, near_threshold=near)
-    page = write_audit(found, output or Path(configuration.run.output) / "audit")
+    page = write_audit(found, output or place(configuration.run.output) / "audit")
     _show(found.findings, found.document_count, found.question_count)
     if fix:
         done = write_fixed(found, fix)

@@ -1,6 +1,5 @@
 """`rageval compare`, `gate` and `history`: what several runs say together."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,11 +19,11 @@ Metrics = Annotated[
     ),
 ]
 Html = Annotated[
-    Path | None,
+    str | None,
     typer.Option(help="Write a page to this file, too; it loads nothing.", metavar="FILE", rich_help_panel=_OUT),
 ]
 Markdown = Annotated[
-    Path | None, typer.Option(help="Write Markdown to this file, too.", metavar="FILE", rich_help_panel=_OUT)
+    str | None, typer.Option(help="Write Markdown to this file, too.", metavar="FILE", rich_help_panel=_OUT)
 ]
 
 
@@ -36,8 +35,8 @@ def _named(side: str, what: str) -> typer.models.OptionInfo:
 
 
 def compare(
-    run_a: Annotated[Path, typer.Argument(help="Folder of the baseline.", metavar="RUN_A")],
-    run_b: Annotated[Path, typer.Argument(help="Folder of the candidate.", metavar="RUN_B")],
+    run_a: Annotated[str, typer.Argument(help="Folder or URL of the baseline.", metavar="RUN_A")],
+    run_b: Annotated[str, typer.Argument(help="Folder or URL of the candidate.", metavar="RUN_B")],
     metric: Metrics = [],  # noqa: B006
     a_model: Annotated[str | None, _named("A", "Model")] = None,
     b_model: Annotated[str | None, _named("B", "Model")] = None,
@@ -97,9 +96,10 @@ def compare(
 
 
 def gate(
-    run: Annotated[Path, typer.Argument(help="Folder of the candidate.", metavar="RUN")],
+    run: Annotated[str, typer.Argument(help="Folder or URL of the candidate.", metavar="RUN")],
     baseline: Annotated[
-        Path, typer.Option(help="Folder of the run that it is measured against.", metavar="RUN", rich_help_panel=_WHAT)
+        str,
+        typer.Option(help="Folder or URL of the run to measure it against.", metavar="RUN", rich_help_panel=_WHAT),
     ],
     metric: Annotated[
         list[str],
@@ -177,7 +177,9 @@ def gate(
 
 
 def history(
-    folder: Annotated[Path, typer.Argument(help="Folder that holds one folder per run, such as runs.")] = Path("runs"),
+    folder: Annotated[
+        str, typer.Argument(help="Folder, or URL such as s3://bucket/runs, that holds one folder per run.")
+    ] = "runs",
     metric: Annotated[
         list[str],
         typer.Option(
@@ -188,7 +190,7 @@ def history(
     ] = [],  # noqa: B006
     html: Html = None,
     parquet: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="Write all metrics of all runs to this table, too.", metavar="FILE", rich_help_panel=_OUT),
     ] = None,
 ) -> None:

@@ -174,8 +174,10 @@ def _run_generation(config: "GenerationConfig", *, debug: bool) -> None:
     from rageval.config import RunOptions  # noqa: PLC0415
     from rageval.errors import RunStoppedError  # noqa: PLC0415
     from rageval.ground_truth.words import generation_rows, generation_sentence  # noqa: PLC0415
+    from rageval.stages.ground_truth import choose_documents  # noqa: PLC0415
     from rageval.stages.runs import open_run  # noqa: PLC0415
 
+    choose_documents(config)  # what is wrong with the documents shows before Prefect starts
     run = open_run(RunOptions(output=config.output, run_id=config.run_id))
     config = config.model_copy(update={"run_id": run.run_id})
     with prefect_running(debug=debug), stop_on_ctrl_c(run):

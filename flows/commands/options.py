@@ -10,7 +10,9 @@ DATA, MODELS, RUN = "Data", "Models", "Run"
 ConfigFile = Annotated[
     Path | None, typer.Argument(help="YAML file of settings; see examples/configs.", metavar="[CONFIG.yaml]")
 ]
-RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, such as runs/demo.", metavar="RUN")]
+RunFolder = Annotated[
+    str, typer.Argument(help="Folder or URL of a run, such as runs/demo or s3://bucket/runs/demo.", metavar="RUN")
+]
 Documents = Annotated[
     str | None,
     typer.Option(
@@ -55,9 +57,29 @@ Tpm = Annotated[
 MaxConcurrency = Annotated[
     int | None, typer.Option(help="Most requests in flight.  (default: 64)", rich_help_panel=MODELS)
 ]
+SharedLimit = Annotated[
+    str | None,
+    typer.Option(
+        help="Prefect global concurrency limit through which all runs and workers keep --rpm and --tpm together.",
+        metavar="NAME",
+        rich_help_panel=MODELS,
+    ),
+]
+Dask = Annotated[
+    str | None,
+    typer.Option(
+        help="Work on the chunks on the workers of this Dask cluster; needs --shared-limit and a Prefect server.",
+        metavar="tcp://HOST:PORT",
+        rich_help_panel=RUN,
+    ),
+]
 Output = Annotated[
     str | None,
-    typer.Option(help="Folder that holds one folder per run.  (default: runs)", metavar="DIR", rich_help_panel=RUN),
+    typer.Option(
+        help="Folder, or URL such as s3://bucket/runs, that holds one folder per run.  (default: runs)",
+        metavar="DIR|URL",
+        rich_help_panel=RUN,
+    ),
 ]
 RunId = Annotated[
     str | None, typer.Option(help="Name of the run; the name of an earlier run resumes it.", rich_help_panel=RUN)

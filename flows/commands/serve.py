@@ -22,6 +22,9 @@ def serve(
     pauses the deployments until they are served, or deployed, again. Those that lie in a work pool are taken from it;
     `prefect deploy` puts them back.
     """
-    from flows import serving  # noqa: PLC0415 - help must not wait for imports
+    from rageval.adapters.logs import let_prefect_log_as_wanted  # noqa: PLC0415 - help must not wait for imports
+
+    let_prefect_log_as_wanted()
+    from flows import serving  # noqa: PLC0415 - imports Prefect
 
     serving.serve_deployments(file, limit)

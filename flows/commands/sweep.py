@@ -92,9 +92,11 @@ def run_sweep(config: "SweepConfig", *, debug: bool) -> None:
         RagevalError: Whatever else ended it.
     """
     from flows.console import console, plain, prefect_running, print_rows  # noqa: PLC0415
+    from rageval.adapters.corpus import load_ahead  # noqa: PLC0415
     from rageval.errors import RunStoppedError  # noqa: PLC0415
     from rageval.stages.sweep import open_sweep  # noqa: PLC0415
 
+    load_ahead(config.data)
     store = open_sweep(config)
     config = config.model_copy(update={"run": config.run.model_copy(update={"run_id": store.run.run_id})})
     with prefect_running(debug=debug):

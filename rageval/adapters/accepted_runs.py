@@ -4,13 +4,15 @@ One file for all labels, replaced as a whole; a lock beside it keeps two runs th
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import filelock
 
+from rageval.adapters.leases import lease
+from rageval.adapters.places import Place, StorePath, place
 from rageval.adapters.run_files import replacing, writing
 from rageval.adapters.run_store import RunStore
 from rageval.errors import DataError
@@ -36,7 +38,7 @@ def accepted_runs(output: str) -> Mapping[str, AcceptedRun]:
     Raises:
         DataError: If the file is damaged.
     """
-    path = Path(output) / ACCEPTED
+    path = place(output) / ACCEPTED
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         return {label: AcceptedRun(**values) for label, values in found.items()}
@@ -57,9 +59,19 @@ def accept_run(run: RunStore, label: str, note: str) -> AcceptedRun:
     """
     folder = run.path.parent
     accepted = AcceptedRun(run_id=run.run_id, accepted_at=datetime.now(UTC).isoformat(timespec="seconds"), note=note)
-    with writing(folder), filelock.FileLock(folder / f".{ACCEPTED}.lock", timeout=_LOCK_TIMEOUT_S):
+    with writing(folder), _lock(folder):
         found = {**accepted_runs(str(folder)), label: accepted}
         text = json.dumps({name: asdict(run) for name, run in sorted(found.items())}, indent=2, ensure_ascii=False)
         with replacing(folder / ACCEPTED) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
     return accepted
+
+
+@contextmanager
+def _lock(folder: Place) -> Iterator[None]:
+    if isinstance(folder, StorePath):
+        with lease(folder / f".{ACCEPTED}.lock", wait_s=_LOCK_TIMEOUT_S):
+            yield
+    else:
+        with filelock.FileLock(folder / f".{ACCEPTED}.lock", timeout=_LOCK_TIMEOUT_S):
+            yield

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from secrets import token_hex
 
+from rageval.adapters.places import matching
 from rageval.adapters.run_store import RunStore
 from rageval.fingerprint import digest
 
@@ -83,6 +84,6 @@ class BatchLog:
 
 def open_batches(run: RunStore) -> list[str]:
     """Return the ids of all batches of a run whose replies are not stored yet; unknown ones as "(unknown)"."""
-    logs = [run.read_json(f"{_FOLDER}/{path.name}") for path in sorted((run.path / _FOLDER).glob("*.json"))]
+    logs = [run.read_json(f"{_FOLDER}/{path.name}") for path in matching(run.path / _FOLDER, "*.json")]
     batches = [batch for log in logs for batch in log["batches"]]
     return [batch["batch_id"] or "(unknown)" for batch in batches if batch["status"] == _OPEN]

@@ -115,6 +115,11 @@ class ChatEngine:
         self._stopped = error if isinstance(error, RunStoppedError) else RunStoppedError("the run was stopped")
         self._loop.call_soon_threadsafe(self._cancel_running, self._stopped)
 
+    @property
+    def stopped(self) -> RagevalError | None:
+        """What the run was stopped with, if it was."""
+        return self._stopped
+
     def raise_if_stopped(self) -> None:
         """Raise what the run was stopped with, if it was; for whoever waits for something else than a reply."""
         if self._stopped:

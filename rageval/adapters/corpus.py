@@ -12,21 +12,17 @@ import aiohttp
 import fsspec
 
 from rageval.config import DataConfig
-from rageval.corpus_checks import (
-    DOCUMENT_COLUMNS,
-    QUESTION_COLUMNS,
-    check_documents,
-    check_questions,
-    raise_problems,
-    select_questions,
-)
+from rageval.corpus_checks import DOCUMENT_COLUMNS, QUESTION_COLUMNS, check_documents, check_questions
+from rageval.corpus_words import raise_problems
 from rageval.errors import DataError
 from rageval.grades import GRADE_COLUMN
 from rageval.records import Document, Question
 from rageval.rows import RowFile, format_of, parse_rows
+from rageval.sampling import select_questions
 
 MAX_FILE_BYTES = 2 * 1024**3
 _BLOCK_BYTES = 2**20
+_ahead: "dict[DataConfig, Corpus]" = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +39,20 @@ class Corpus:
     """One sentence on everything that was merged or ignored."""
 
 
+def load_ahead(config: DataConfig) -> Corpus:
+    """Do now what `load_corpus` of the same settings does next, which then need not read the files again.
+
+    So whoever starts a run tells what is wrong with its data before anything else is started.
+
+    Raises:
+        DataError, ConfigError: See `load_corpus`.
+    """
+    _ahead.clear()
+    corpus = load_corpus(config)
+    _ahead[config] = corpus
+    return corpus
+
+
 def load_corpus(config: DataConfig) -> Corpus:
     """Read, check, filter and sample what the configuration names.
 
@@ -51,6 +61,8 @@ def load_corpus(config: DataConfig) -> Corpus:
             no questions.
         ConfigError: If the course is unknown or the sample is larger than the set.
     """
+    if ahead := _ahead.pop(config, None):
+        return ahead
     documents = check_documents(parse_rows(*_read(config.documents), DOCUMENT_COLUMNS))
     rows = parse_rows(*_read(config.ground_truth), QUESTION_COLUMNS, optional=(GRADE_COLUMN,))
     truth = check_questions(rows, documents.known)

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -18,6 +17,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rageval.adapters.chat_call import ChatReply
+from rageval.adapters.places import Place, changed_ns
+from rageval.adapters.run_files import readable
 from rageval.adapters.run_store import RunStore
 
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -66,11 +67,11 @@ def forget_earlier_runs() -> None:
 
 
 @lru_cache(maxsize=1)
-def _earlier_runs(output: Path, besides: str) -> EarlierRuns:
+def _earlier_runs(output: Place, besides: str) -> EarlierRuns:
     tables: list[tuple[str, pa.Table]] = []
     places: dict[str, tuple[int, int]] = {}
     for path, name in _files(output):
-        run_id = path.relative_to(output).parts[0]
+        run_id = path.relative_to(str(output)).parts[0]
         rows = None if run_id == besides else _usable(path, name)
         if rows is None:
             continue
@@ -80,19 +81,19 @@ def _earlier_runs(output: Path, besides: str) -> EarlierRuns:
     return EarlierRuns(tables=tuple(tables), places=places)
 
 
-def _files(output: Path) -> Iterator[tuple[Path, str]]:
+def _files(output: Place) -> Iterator[tuple[Place, str]]:
     """Yield tables and parts of all runs, the newest first."""
     found = [
         (path, table) for table in _COLUMNS for pattern in (f"*/{table}.parquet", f"*/parts/{table}/*.parquet")
         for path in output.glob(pattern)
     ]  # fmt: skip
-    yield from sorted(found, key=lambda item: (item[0].stat().st_mtime_ns, item[0]), reverse=True)
+    yield from sorted(found, key=lambda item: (changed_ns(item[0]), str(item[0])), reverse=True)
 
 
-def _usable(path: Path, table: str) -> pa.Table | None:
+def _usable(path: Place, table: str) -> pa.Table | None:
     """Return the rows whose reply can be used, or None if the file is damaged or holds something else."""
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with pq.ParquetFile(readable(path), page_checksum_verification=True) as file:
             names = file.schema_arrow.names
             if not set(_COLUMNS[table]) <= set(names):
                 return None

@@ -9,11 +9,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from rageval.adapters.places import Place
 from rageval.adapters.search_index import Matrix, plain_text
 from rageval.adapters.vector_cache import Vector, VectorCache
 from rageval.errors import ConfigError
@@ -44,7 +46,7 @@ class Embedder:
     """
 
     def __init__(
-        self, model: "SentenceTransformer", *, identity: str, batch_size: int, cache_folder: Path | None
+        self, model: "SentenceTransformer", *, identity: str, batch_size: int, cache_folder: Place | None
     ) -> None:
         """Wrap a loaded model; use `load_embedder` to load one.
 
@@ -65,7 +67,6 @@ class Embedder:
         self._lock = threading.RLock()
         self._vectors: dict[_Task, dict[str, Vector]] = {"similarity": {}, "query": {}, "document": {}}
         self._disk = _disk_cache(cache_folder, identity)
-        self._disk_was_read = False
 
     def embed(self, texts: Sequence[str]) -> Matrix:
         """Return vectors of texts that are compared with each other, such as answers and references.
@@ -85,20 +86,28 @@ class Embedder:
     def embed_documents(self, texts: Sequence[str]) -> Embedded:
         """Return vectors of documents, as in `embed`, and how many of the texts had to be embedded.
 
-        Vectors that an earlier process stored in the cache folder are reused, and new ones are stored there.
+        Vectors that another process has stored in the cache folder are reused, and new ones are stored there.
 
         Raises:
-            OSError: If the cache folder cannot be written.
+            RunStoppedError: If the cache folder cannot be written.
         """
         with self._lock:
             known = self._vectors["document"]
-            if self._disk and not self._disk_was_read:
+            if self._disk and any(digest(text) not in known for text in texts):
                 known.update(self._disk.read())
-                self._disk_was_read = True
+            before = len(known)
             result = self._embed("document", texts)
             if self._disk and result.embedded:
-                self._disk.write(known)
+                self._disk.write(dict(islice(known.items(), before, None)))
             return result
+
+    def unknown_documents(self, texts: Sequence[str]) -> list[str]:
+        """Return those of the texts that `embed_documents` would have to embed, each once."""
+        with self._lock:
+            known = self._vectors["document"]
+            if self._disk:
+                known.update(self._disk.read())
+            return list({key: text for text in texts if (key := digest(text)) not in known}.values())
 
     def _embed(self, task: _Task, texts: Sequence[str]) -> Embedded:
         if not texts:
@@ -123,12 +132,12 @@ class Embedder:
         return np.asarray(vectors, dtype=np.float32)
 
 
-_embedders: dict[tuple[str, int, Path | None], Embedder] = {}
+_embedders: dict[tuple[str, int, Place | None], Embedder] = {}
 _models: dict[str, "SentenceTransformer"] = {}
 _loading = threading.Lock()
 
 
-def load_embedder(model_name: str, batch_size: int, cache_folder: Path | None) -> Embedder:
+def load_embedder(model_name: str, batch_size: int, cache_folder: Place | None) -> Embedder:
     """Return the process's embedder with these settings; a model is loaded once.
 
     Args:
@@ -219,10 +228,10 @@ def _folder_hash(folder: Path) -> str:
     return hasher.hexdigest()[:12]
 
 
-def _disk_cache(folder: Path | None, identity: str) -> VectorCache | None:
+def _disk_cache(folder: Place | None, identity: str) -> VectorCache | None:
     if folder is None:
         return None
-    return VectorCache(folder / f"{re.sub(r'[^A-Za-z0-9.]+', '-', identity)}.parquet", identity)
+    return VectorCache(folder / f"{re.sub(r'[^A-Za-z0-9.]+', '-', identity)}.vectors", identity)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rageval.adapters.corpus import display_name, read_rows
 from rageval.adapters.run_files import replacing
-from rageval.corpus_checks import raise_problems
+from rageval.corpus_words import raise_problems
 from rageval.errors import ConfigError, DataError
 from rageval.labels import LABEL_COLUMNS, OPTIONAL_COLUMNS, TEMPLATE_COLUMNS, Answered, CheckedLabels, check_labels
 

@@ -6,13 +6,13 @@ A reply is found again by the fingerprint of its request. A later line of the sa
 """
 
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import orjson
 
 from rageval.adapters.chat_call import ChatReply
-from rageval.adapters.run_files import writing
+from rageval.adapters.places import Place
+from rageval.adapters.run_files import appending
 from rageval.records import Usage
 
 REPLIES = "replies.jsonl"
@@ -31,7 +31,7 @@ class StoredReply:
     cost_usd: float | None
 
 
-def read_replies(folder: Path) -> list[StoredReply]:
+def read_replies(folder: Place) -> list[StoredReply]:
     """Return all replies of a run's folder as they came, none if there are none; lines that a kill cut are left out."""
     path = folder / REPLIES
     lines = path.read_bytes().split(b"\n") if path.exists() else []
@@ -41,7 +41,7 @@ def read_replies(folder: Path) -> list[StoredReply]:
 class ReplyLog:
     """The replies of one run, open within its `with` block; appended to from one thread at a time."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Place) -> None:
         """Read what is there, and open the file for appending.
 
         Args:
@@ -52,19 +52,14 @@ class ReplyLog:
         """
         path = folder / REPLIES
         found = read_replies(folder)
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("ab", buffering=0)
-            if path.stat().st_size and not path.read_bytes().endswith(b"\n"):  # a kill has cut the last line
-                self._file.write(b"\n")
-        self._folder = folder
+        self._lines = appending(path)
         self.stored = {reply.fingerprint: reply for reply in found}
         """The latest reply of each request."""
         self.spent_usd = sum(reply.cost_usd or 0.0 for reply in found)
         """Dollars of all replies, also of those that were replaced; a reply of unknown cost counts as nothing."""
 
     def append(self, fingerprint: str, reply: ChatReply) -> None:
-        """Keep a reply; it is safe from the death of this process when this returns.
+        """Keep a reply; when it is safe from the death of this process is said at `appending`.
 
         Raises:
             RunStoppedError: If it cannot be written.
@@ -73,10 +68,7 @@ class ReplyLog:
             fingerprint=fingerprint, text=reply.text, error=reply.error, finish_reason=reply.finish_reason,
             attempts=reply.attempts, usage=reply.usage, cost_usd=reply.cost_usd,
         )  # fmt: skip
-        line = memoryview(orjson.dumps(asdict(stored)) + b"\n")
-        with writing(self._folder):
-            while line:  # a disk that fills up takes a part, and refuses the rest with an error
-                line = line[self._file.write(line) :]
+        self._lines.append(orjson.dumps(asdict(stored)))
         self.stored[fingerprint] = stored
         self.spent_usd += reply.cost_usd or 0.0
 
@@ -88,7 +80,7 @@ class ReplyLog:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self._lines.close()
 
 
 def _read(line: bytes) -> StoredReply | None:

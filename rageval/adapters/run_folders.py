@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from rageval.adapters.run_files import replacing, write_parquet
+from rageval.adapters.places import first_look, place
+from rageval.adapters.run_files import read_parquet, replacing, write_parquet
 from rageval.adapters.run_store import RunStore
 from rageval.errors import DataError
 
@@ -28,12 +27,15 @@ def run_folders(output: str) -> RunFolders:
 
     Raises:
         DataError: If it is no folder, or cannot be read.
+        ConfigError: If it is on an object store that cannot be used.
     """
     try:
-        folders = sorted(p for p in Path(output).iterdir() if p.is_dir() and not p.name.startswith("."))
+        with first_look():
+            folders = sorted(p for p in place(output).iterdir() if p.is_dir() and not p.name.startswith("."))
     except OSError as error:
         raise DataError(
-            f"{output} cannot be read as a folder of runs ({error.strerror}); give the --output of `rageval evaluate`"
+            f"{output} cannot be read as a folder of runs ({error.strerror or 'there is nothing'}); give the --output "
+            "of `rageval evaluate`"
         ) from error
     return RunFolders(
         runs=tuple(RunStore(str(folder)) for folder in folders if (folder / _MANIFEST).is_file()),
@@ -49,7 +51,7 @@ def read_columns(run: RunStore, table: str, columns: Sequence[str]) -> pa.Table:
     """
     path = run.path / f"{table}.parquet"
     try:
-        found = pq.read_table(path, columns=list(columns), page_checksum_verification=True)
+        found = read_parquet(path, columns)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read ({error}); start the run again, which sets it aside") from error
     if missing := set(columns) - set(found.column_names):
@@ -63,7 +65,7 @@ def write_table(path: str, rows: pa.Table) -> None:
     Raises:
         RunStoppedError: If it cannot be written.
     """
-    write_parquet(Path(path), [rows], rows.schema)
+    write_parquet(place(path), [rows], rows.schema)
 
 
 def write_page(path: str, text: str) -> None:
@@ -72,5 +74,5 @@ def write_page(path: str, text: str) -> None:
     Raises:
         RunStoppedError: If it cannot be written.
     """
-    with replacing(Path(path)) as temporary:
+    with replacing(place(path)) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

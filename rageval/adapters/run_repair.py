@@ -4,19 +4,19 @@ Every page of every Parquet file is read, because a damaged one may lie anywhere
 """
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rageval.adapters.run_files import replacing
+from rageval.adapters.places import Place, matching
+from rageval.adapters.run_files import readable, replacing
 from rageval.tables import SCHEMAS
 
 _ASKED = {"answers", "scores"}
 
 
-def repair(folder: Path, read_line: Callable[[str, bytes], Any]) -> list[str]:
+def repair(folder: Place, read_line: Callable[[str, bytes], Any]) -> list[str]:
     """Set damaged files aside, remove half-written ones, and end torn journals; returns a sentence for each.
 
     Args:
@@ -26,29 +26,27 @@ def repair(folder: Path, read_line: Callable[[str, bytes], Any]) -> list[str]:
     return [*_half_written(folder), *_damaged(folder), *_torn(folder, read_line)]
 
 
-def _half_written(folder: Path) -> Iterator[str]:
+def _half_written(folder: Place) -> Iterator[str]:
     for leftover in folder.rglob(".*.tmp"):
         leftover.unlink(missing_ok=True)
-        yield f"removed the half-written file {leftover.relative_to(folder)}"
+        yield f"removed the half-written file {leftover.relative_to(str(folder))}"
 
 
-def _damaged(folder: Path) -> Iterator[str]:
-    for path in sorted(folder.rglob("*.parquet")):
+def _damaged(folder: Place) -> Iterator[str]:
+    for path in sorted([*folder.rglob("*.parquet")], key=str):
         table = path.stem if path.parent == folder else path.parent.name
         problem = _problem(path, SCHEMAS.get(table))
         if problem:
             rows = _rows(path)
             path.replace(path.with_name(path.name + ".damaged"))
-            yield (
-                f"set the damaged file {path.relative_to(folder)} aside as *.damaged, and {_consequence(table, rows)} "
-                f"({problem})"
-            )
+            name = path.relative_to(str(folder))
+            yield (f"set the damaged file {name} aside as *.damaged, and {_consequence(table, rows)} ({problem})")
 
 
-def _problem(path: Path, schema: pa.Schema | None) -> str | None:
+def _problem(path: Place, schema: pa.Schema | None) -> str | None:
     """Return why a file cannot be used, after reading all of it, or None."""
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with pq.ParquetFile(readable(path), page_checksum_verification=True) as file:
             found = file.schema_arrow
             if schema is not None:
                 missing = [field.name for field in schema if not field.nullable and field.name not in found.names]
@@ -66,9 +64,9 @@ def _fits(field: pa.Field, schema: pa.Schema) -> bool:
     return bool(field.type == schema.field(field.name).type)
 
 
-def _rows(path: Path) -> int | None:
+def _rows(path: Place) -> int | None:
     try:
-        return int(pq.read_metadata(path).num_rows)
+        return int(pq.read_metadata(readable(path)).num_rows)
     except (pa.ArrowException, OSError, ValueError):
         return None
 
@@ -82,10 +80,10 @@ def _consequence(table: str, rows: int | None) -> str:
     return f"{what} will be asked for again, unless a journal or part still has them"
 
 
-def _torn(folder: Path, read_line: Callable[[str, bytes], Any]) -> Iterator[str]:
+def _torn(folder: Place, read_line: Callable[[str, bytes], Any]) -> Iterator[str]:
     """Take out of journals what is no record: the line that a kill cut short, or one that was damaged."""
     cut = damaged = 0
-    for path in sorted(folder.glob("journal/*/*.jsonl")):
+    for path in matching(folder, "journal/*/*.jsonl"):
         lines = path.read_bytes().split(b"\n")
         is_bad = [bool(line) and read_line(path.parent.name, line) is None for line in lines]
         if not any(is_bad):

@@ -8,6 +8,9 @@
 
 A record counts as stored once it stands in the journal: a later row of the same key replaces an earlier one,
 and journal beats part beats table. Every file but the journal is written under a temporary name and renamed.
+
+On an object store the folder is the same but for two things: `.lock` holds a lease, and as nothing can be added to an
+object, each writer of a chunk has a journal of its own, `journal/<table>/<chunk>.<time>-<token>.jsonl`.
 """
 
 import contextlib
@@ -16,64 +19,44 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Literal, TypeAlias
 
 import filelock
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from rageval.adapters import run_repair
-from rageval.adapters.run_files import read_parquet, replacing, write_parquet, writing
+from rageval.adapters.journals import Journal, Row, read_line, read_lines
+from rageval.adapters.leases import LEASE_S, lease
+from rageval.adapters.places import Place, StorePath, first_look, matching, place, version
+from rageval.adapters.run_files import read_parquet, replacing, write_parquet
 from rageval.errors import ConfigError, DataError, RunLockedError
-from rageval.records import Answer, Chunk, Score
-from rageval.tables import SCHEMAS, to_row
+from rageval.records import Chunk
+from rageval.tables import SCHEMAS
 
 ChunkTable: TypeAlias = Literal["answers", "scores"]
-Row: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[str, ...]
-_UNREADABLE = (ValueError, TypeError, AttributeError, pa.ArrowException)
 _KEYS: Mapping[ChunkTable, tuple[str, ...]] = {"answers": ("question_id",), "scores": ("question_id", "metric")}
-
-
-class Journal:
-    """Appends finished records of one chunk, one JSON line each, so that a kill loses none of them."""
-
-    def __init__(self, path: Path) -> None:
-        self._folder = path.parent
-        with writing(self._folder):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("ab", buffering=0)
-
-    def append(self, record: Answer | Score) -> None:
-        """Write a record; it is safe from the death of this process when this returns.
-
-        Raises:
-            RunStoppedError: If it cannot be written.
-        """
-        line = memoryview(orjson.dumps(to_row(record)) + b"\n")
-        with writing(self._folder):
-            while line:  # a disk that fills up takes a part, and refuses the rest with an error
-                line = line[self._file.write(line) :]
-
-    def close(self) -> None:
-        """Close the file; the records stay."""
-        self._file.close()
 
 
 @dataclass(frozen=True)
 class RunStore:
-    """One run's folder. Cheap to make and to pickle; holds no open files."""
+    """One run's folder. Cheap to make and to pickle; holds no open files.
+
+    Methods raise RunStoppedError where the run lies on an object store and that cannot be used.
+    """
 
     folder: str
+    """Path, or URL on an object store."""
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Place:
         """The run's folder."""
-        return Path(self.folder)
+        return place(self.folder)
 
     @property
     def run_id(self) -> str:
@@ -81,43 +64,66 @@ class RunStore:
         return self.path.name
 
     @property
-    def cache(self) -> Path:
+    def cache(self) -> Place:
         """Where all runs of the same output folder keep indexes and embeddings."""
         return self.path.parent / ".cache"
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, lease_s: float = LEASE_S) -> Iterator[None]:
         """Hold the run for this process, or fail at once; the lock dies with the process.
+
+        Args:
+            lease_s: Seconds that the lock outlives its process on an object store, where nothing sees that it died.
 
         Raises:
             ConfigError: If the folder cannot be written.
             RunLockedError: If another process holds it.
         """
-        lock = filelock.FileLock(self.path / ".lock", blocking=False)
+        with contextlib.ExitStack() as held:
+            if isinstance(self.path, StorePath):
+                self._lease(self.path / ".lock", held, lease_s)
+            else:
+                self._lock_file(self.path, held)
+            yield
+
+    def _lock_file(self, folder: Path, held: contextlib.ExitStack) -> None:
+        lock = filelock.FileLock(folder / ".lock", blocking=False)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except filelock.Timeout:
-            raise RunLockedError(
-                f"the run {self.run_id!r} in {self.path.parent} is being worked on by another process; "
-                "wait for it, or give another --run-id"
-            ) from None
+            raise RunLockedError(self._locked()) from None
         except OSError as error:
             raise ConfigError(
-                f"the output folder {self.path.parent} cannot be written ({error.strerror}); "
+                f"the output folder {folder.parent} cannot be written ({error.strerror}); "
                 "give a writable one with --output"
             ) from error
+        held.callback(lock.release)
+
+    def _lease(self, name: StorePath, held: contextlib.ExitStack, lease_s: float) -> None:
         try:
-            yield
-        finally:
-            lock.release()
+            with first_look():
+                held.enter_context(lease(name, lease_s=lease_s))
+        except RunLockedError as error:
+            raise RunLockedError(f"{self._locked()} (held by {error})") from None
+        except OSError:  # what a store says where there is no such bucket
+            raise ConfigError(
+                f"the output folder {self.path.parent} cannot be written: there is no such bucket; create it, or give "
+                "another --output"
+            ) from None
+
+    def _locked(self) -> str:
+        return (
+            f"the run {self.run_id!r} in {self.path.parent} is being worked on by another process; wait for it, or "
+            "give another --run-id"
+        )
 
     def repair(self) -> list[str]:
         """Set damaged files aside and remove what a kill left half-written; returns a sentence for each.
 
         What stood in a damaged file counts as missing from then on, so it is computed or asked again.
         """
-        return run_repair.repair(self.path, _read_line)
+        return run_repair.repair(self.path, read_line)
 
     def has(self, table: str) -> bool:
         """Return whether the table has been written."""
@@ -169,17 +175,19 @@ class RunStore:
             temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
     def journal(self, table: ChunkTable, model: str, chunk: Chunk) -> Journal:
-        """Open the journal of a chunk for appending; a half-written last line is closed off first."""
+        """Open a journal of a chunk for appending; a half-written last line is closed off first."""
         path = self._journal_path(table, model, chunk)
-        if path.exists() and not path.read_bytes().endswith(b"\n"):
-            with path.open("ab") as file:
-                file.write(b"\n")
+        if isinstance(path, StorePath):
+            path = path.with_name(f"{path.stem}.{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{token_hex(3)}{path.suffix}")
         return Journal(path)
 
     def stored(self, table: ChunkTable, model: str, chunk: Chunk) -> dict[Key, Row]:
         """Return the rows that are there for a chunk, by question id (and metric), the latest of each."""
+        # Read in the order in which rows move on, so that none is missed on its way.
+        journalled = list(self._journal_rows(table, model, chunk))
+        part = self._part_rows(table, model, chunk)
         rows = dict(self._merged_rows(table, model, chunk))
-        for row in [*self._part_rows(table, model, chunk), *self._journal_rows(table, model, chunk)]:
+        for row in [*part, *journalled]:
             rows[_key(table, row)] = row
         return rows
 
@@ -188,11 +196,13 @@ class RunStore:
 
         Rows whose keys are not in the order were stored by another step; they come after the others.
         """
+        journals = self._journals(table, model, chunk)
         rows = self.stored(table, model, chunk)
         keys = [key for key in dict.fromkeys([*order, *rows]) if key in rows]
         part = pa.Table.from_pylist([rows[key] for key in keys], schema=SCHEMAS[table])
         write_parquet(self._part_path(table, model, chunk), [part], SCHEMAS[table])
-        self._journal_path(table, model, chunk).unlink(missing_ok=True)
+        for path in journals:
+            path.unlink(missing_ok=True)
         return rows
 
     def merge_chunks(self, table: ChunkTable, chunks: Iterable[tuple[str, Chunk]]) -> None:
@@ -206,30 +216,36 @@ class RunStore:
         )
         write_parquet(self._table_path(table), parts, SCHEMAS[table])
         for model, chunk in chunks:
-            self._part_path(table, model, chunk).unlink(missing_ok=True)
-            self._journal_path(table, model, chunk).unlink(missing_ok=True)
-        for kind in ("parts", "journal"):
-            for folder in (self.path / kind / table, self.path / kind):
+            for path in (self._part_path(table, model, chunk), *self._journals(table, model, chunk)):
+                path.unlink(missing_ok=True)
+        for folder in (self.path / kind / name for kind in ("parts", "journal") for name in (table, "")):
+            if isinstance(folder, Path):  # on a store it has gone with its last file
                 with contextlib.suppress(OSError):  # not empty, or not there
                     folder.rmdir()
 
-    def _table_path(self, table: str) -> Path:
+    def _table_path(self, table: str) -> Place:
         return self.path / f"{table}.parquet"
 
-    def _part_path(self, table: str, model: str, chunk: Chunk) -> Path:
+    def _part_path(self, table: str, model: str, chunk: Chunk) -> Place:
         return self.path / "parts" / table / f"{_chunk_name(model, chunk)}.parquet"
 
-    def _journal_path(self, table: str, model: str, chunk: Chunk) -> Path:
+    def _journal_path(self, table: str, model: str, chunk: Chunk) -> Place:
         return self.path / "journal" / table / f"{_chunk_name(model, chunk)}.jsonl"
+
+    def _journals(self, table: ChunkTable, model: str, chunk: Chunk) -> list[Place]:
+        """Return the journals of a chunk that are there, the oldest first."""
+        path = self._journal_path(table, model, chunk)
+        if isinstance(path, StorePath):
+            return matching(path.parent, f"{path.stem}.*{path.suffix}")
+        return [path] if path.exists() else []
 
     def _merged_rows(self, table: ChunkTable, model: str, chunk: Chunk) -> dict[Key, Row]:
         path = self._table_path(table)
         try:
-            changed = path.stat().st_mtime_ns
+            merged = _merged(path, version(path))
         except FileNotFoundError:
             return {}
         question_ids = self.read("questions")["question_id"].slice(chunk.start, chunk.stop - chunk.start)
-        merged = _merged(path, changed)
         wanted = pc.and_(
             pc.is_in(merged["question_id"], value_set=question_ids.combine_chunks()),
             pc.and_(pc.equal(merged["model"], model), pc.equal(merged["search_method"], chunk.search_method)),
@@ -238,50 +254,18 @@ class RunStore:
 
     def _part_rows(self, table: ChunkTable, model: str, chunk: Chunk) -> list[Row]:
         path = self._part_path(table, model, chunk)
-        if not path.exists():
-            return []
         try:
             rows: list[Row] = read_parquet(path).to_pylist()
+        except FileNotFoundError:
+            return []
         except (pa.ArrowInvalid, OSError) as error:
             raise DataError(f"{path} cannot be read ({error}); start the run again, which sets it aside") from error
         return rows
 
-    def _journal_rows(self, table: ChunkTable, model: str, chunk: Chunk) -> list[Row]:
-        path = self._journal_path(table, model, chunk)
-        lines = path.read_bytes().split(b"\n") if path.exists() else []
-        return _read_lines(table, lines)
-
-
-def _read_lines(table: str, lines: Sequence[bytes]) -> list[Row]:
-    """Return the records of a journal; all are checked at once, and one by one only if any cannot be read."""
-    try:
-        return _checked(table, [orjson.loads(line) for line in lines if line])
-    except _UNREADABLE:
-        return [row for line in lines if (row := _read_line(table, line)) is not None]
-
-
-def _read_line(table: str, line: bytes) -> Row | None:
-    """Return a journal's record, or None for the line that a kill cut short or that is damaged."""
-    try:
-        return _checked(table, [orjson.loads(line)])[0]
-    except _UNREADABLE:
-        return None
-
-
-def _checked(table: str, rows: list[Row]) -> list[Row]:
-    """Return the rows with their times as such.
-
-    Raises:
-        ValueError, TypeError, AttributeError, pyarrow.ArrowException: If any of them does not fit the table.
-    """
-    for row in rows:
-        if "started_at" in row:
-            row["started_at"] = datetime.fromisoformat(row["started_at"])
-    pa.Table.from_pylist(rows, schema=SCHEMAS[table])
-    needed = {field.name for field in SCHEMAS[table] if not field.nullable}
-    if not all(row.keys() >= needed for row in rows):
-        raise ValueError(f"a row lacks a column of {table}")
-    return rows
+    def _journal_rows(self, table: ChunkTable, model: str, chunk: Chunk) -> Iterator[Row]:
+        for path in self._journals(table, model, chunk):
+            with contextlib.suppress(FileNotFoundError):  # another writer has made a part of it meanwhile
+                yield from read_lines(table, path.read_bytes().split(b"\n"))
 
 
 def _key(table: ChunkTable, row: Row) -> Key:
@@ -295,7 +279,7 @@ def _chunk_name(model: str, chunk: Chunk) -> str:
 
 
 @lru_cache(maxsize=2)
-def _merged(path: Path, changed: int) -> pa.Table:
+def _merged(path: Place, changed: str) -> pa.Table:
     """Read a merged table once, until it changes."""
     del changed  # part of the cache's key
     return read_parquet(path)

@@ -4,12 +4,13 @@ import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rageval.adapters.places import Place, on_this_machine
 from rageval.config import IndexConfig
 from rageval.errors import ConfigError, IndexMismatchError
 from rageval.fingerprint import digest
@@ -74,13 +75,13 @@ class SearchIndex(Protocol):
         """Give back connections."""
 
 
-def open_index(config: IndexConfig, question_boost: float, folder: Path, documents_path: str) -> SearchIndex:
+def open_index(config: IndexConfig, question_boost: float, folder: Place, documents_path: str) -> SearchIndex:
     """Return the index that the configuration names; nothing is built yet.
 
     Args:
         config: `auto` means Elasticsearch where ELASTICSEARCH_URL is set, else LanceDB.
         question_boost: How much more a match in a document's question counts in text search.
-        folder: Where LanceDB keeps its indexes.
+        folder: Where LanceDB keeps its indexes; on an object store each machine has its own, in the user's cache.
         documents_path: Path or URL of the documents; an index without a name is named after it.
 
     Raises:
@@ -93,7 +94,7 @@ def open_index(config: IndexConfig, question_boost: float, folder: Path, documen
     if config.backend == "lancedb" or (config.backend == "auto" and not url):
         from rageval.adapters.lancedb_index import LanceDBIndex  # noqa: PLC0415 - slow import, not always needed
 
-        return LanceDBIndex(folder, name, question_boost)
+        return LanceDBIndex(on_this_machine(folder), name, question_boost)
     if not url:
         raise ConfigError(
             f"index.backend is elasticsearch, but {URL_VARIABLE} is not set; set it to the server's URL, such as "

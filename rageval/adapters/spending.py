@@ -19,6 +19,8 @@ class Spending:
     def __init__(self) -> None:
         self.ceiling_usd: float | None = None
         self.spent_usd = 0.0
+        self.elsewhere_usd = 0.0
+        """What other processes have spent of the same ceiling."""
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -27,11 +29,12 @@ class Spending:
         """Begin a run that may spend so much, of which so much is spent already."""
         self.ceiling_usd = ceiling_usd
         self.spent_usd = spent_usd
+        self.elsewhere_usd = 0.0
 
     @property
     def is_at_ceiling(self) -> bool:
         """Whether nothing more may be spent."""
-        return self.ceiling_usd is not None and self.spent_usd >= self.ceiling_usd
+        return self.ceiling_usd is not None and self.spent_usd + self.elsewhere_usd >= self.ceiling_usd
 
     def add(self, cost_usd: float | None) -> None:
         """Count what a reply cost, whether or not it could be used."""
@@ -60,6 +63,6 @@ class Spending:
     def reached(self) -> RunStoppedError:
         """Return the error that ends a run at its ceiling."""
         return RunStoppedError(
-            f"it has spent ${self.spent_usd:,.4f}, which reaches its ceiling run.max_cost_usd = "
+            f"it has spent ${self.spent_usd + self.elsewhere_usd:,.4f}, which reaches its ceiling run.max_cost_usd = "
             f"{self.ceiling_usd or 0.0:g}; give a higher --max-cost-usd to go on"
         )

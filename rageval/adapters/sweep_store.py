@@ -9,10 +9,10 @@ Every file is written under a temporary name and renamed, so a search is stored 
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 
+from rageval.adapters.places import Place, place
 from rageval.adapters.run_files import read_parquet, write_parquet
 from rageval.adapters.run_store import RunStore
 from rageval.sweep.tables import SEARCH, SWEEP, SWEEP_RETRIEVAL
@@ -30,9 +30,9 @@ class SweepStore:
         return RunStore(self.folder)
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Place:
         """The sweep's folder."""
-        return Path(self.folder)
+        return place(self.folder)
 
     def read_search(self, key: str) -> pa.Table | None:
         """Return what a search found, or None if it is not stored or damaged."""
@@ -58,5 +58,5 @@ class SweepStore:
         write_parquet(self.path / "sweep_retrieval.parquet", [retrieval], SWEEP_RETRIEVAL)
         write_parquet(self.path / "sweep.parquet", [figures], SWEEP)
 
-    def _search_path(self, key: str) -> Path:
+    def _search_path(self, key: str) -> Place:
         return self.path / "searches" / f"{key}.parquet"

@@ -1,11 +1,12 @@
 """What runs -> OpenTelemetry spans and the fields of log lines: run, stage, model, chunk.
 
-Spans go wherever the process's OpenTelemetry SDK sends them; without one, the API's own no-op takes them. They hold
-names, counts and times: no prompt, no reply, no words of a server, no key. Attributes of model calls are those of the
-GenAI semantic conventions.
+Spans go to the collector of `OTEL_EXPORTER_OTLP_ENDPOINT`, or wherever an OpenTelemetry SDK that is there already sends
+them; with neither, the API's own no-op takes them. They hold names, counts and times: no prompt, no reply, no words of
+a server, no key. Attributes of model calls are those of the GenAI semantic conventions.
 """
 
 import logging
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,9 +22,38 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 from rageval.config import ModelConfig
 from rageval.records import Usage
 
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _logger = logging.getLogger("rageval.stages")
 _tracer = trace.get_tracer("rageval")
 _doing: ContextVar[Mapping[str, str | int]] = ContextVar("rageval_doing", default=MappingProxyType({}))
+
+
+def export_spans() -> None:
+    """Send this process's spans to a collector by OTLP over HTTP, if the environment names one and nothing does it yet.
+
+    Address, headers, time-outs and the service's name are OpenTelemetry's own variables. Spans are sent in batches from
+    a thread, the last ones when the process ends; a collector that does not answer costs spans, and never a run.
+    """
+    if not any(os.environ.get(name) for name in _ENDPOINTS):
+        return
+    if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        return
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - an extra
+        from opentelemetry.sdk.resources import OTELResourceDetector, Resource  # noqa: PLC0415
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    except ImportError:
+        _logger.warning(
+            "No traces are sent: %s names a collector, but the exporter is not installed; pip install 'rageval[otel]', "
+            "or unset the variable",
+            " or ".join(name for name in _ENDPOINTS if os.environ.get(name)),
+        )
+        return
+    resource = Resource.create({"service.name": "rageval"}).merge(OTELResourceDetector().detect())
+    provider = TracerProvider(resource=resource)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
 
 
 def doing() -> Mapping[str, str | int]:

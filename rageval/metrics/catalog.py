@@ -21,7 +21,8 @@ class Metric:
     description: str
     """One line, for people."""
     bounds: Bounds | None = None
-    """The lowest and highest value it can take; None where it has no highest."""
+    """The lowest and highest value it can take; None where it has no highest, as counts, times and dollars: these
+    start at 0."""
     higher_is_better: bool | None = True
     """None where neither direction is good in itself."""
 
@@ -71,6 +72,14 @@ def metric_of(name: str) -> str:
 def bounds(metric: str) -> Bounds | None:
     """Return the lowest and highest value of a metric, or None where it has no bounds or is not known."""
     return found.bounds if (found := _found(metric)) else None
+
+
+def lowest(metric: str) -> float | None:
+    """Return the lowest value of a metric, 0 where it has no highest one, or None where it is not known."""
+    found = _found(metric)
+    if found is None:
+        return None
+    return found.bounds[0] if found.bounds else 0.0
 
 
 def higher_is_better(metric: str) -> bool | None:

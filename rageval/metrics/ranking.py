@@ -7,7 +7,7 @@ ranks count from 1, a document that is found twice takes one rank, its first, an
 not found has the value 0. A right document has a grade of 1 or more; only nDCG looks at how much more.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -34,60 +34,47 @@ def first_relevant_rank(document_ids: Sequence[str], relevant: Collection[str]) 
     return None
 
 
-def hit(rank: int | None, k: int) -> float:
+def hit(rank: Values, k: int) -> Values:
     r"""Return whether a right document is among the first `k`: hit rate, also called success or recall@k of one.
 
     $$ \mathrm{hit}@k = [\, \mathrm{rank} \le k \,] $$
 
     Args:
-        rank: Rank of the first right document, from 1; None if none was found.
+        rank: Rank of each question's first right document, from 1; NaN where none was found.
         k: Ranks that count, 1 or more. The search must have returned at least `k` documents where it could.
 
     Returns:
-        1.0 or 0.0; 0.0 also where nothing was found.
+        As many values, 1.0 or 0.0; 0.0 also where nothing was found: that is a miss, not a gap.
 
     Raises:
-        ValueError: If `rank` or `k` is below 1.
+        ValueError: If a rank or `k` is below 1.
     """
-    return float(_counts(rank, k))
+    return _counts(rank, k).astype(np.float64)
 
 
-def reciprocal_rank(rank: int | None, k: int) -> float:
+def reciprocal_rank(rank: Values, k: int) -> Values:
     r"""Return the reciprocal of the first right document's rank; its mean over questions is MRR@k.
 
     $$ \mathrm{RR}@k = \frac{1}{\mathrm{rank}} \text{ if } \mathrm{rank} \le k, \text{ else } 0 $$
 
     Args:
-        rank: Rank of the first right document, from 1; None if none was found.
-        k: Ranks that count, 1 or more. The search must have returned at least `k` documents where it could.
+        rank: As in `hit`.
+        k: As in `hit`.
 
     Returns:
-        0.0, or a value in [1/k, 1].
+        As many values, 0.0 or in [1/k, 1].
 
     Raises:
-        ValueError: If `rank` or `k` is below 1.
+        ValueError: If a rank or `k` is below 1.
     """
-    return 1 / rank if rank is not None and _counts(rank, k) else 0.0
+    return np.divide(1.0, rank, out=np.zeros_like(rank), where=_counts(rank, k))
 
 
-def _counts(rank: int | None, k: int) -> bool:
+def _counts(rank: Values, k: int) -> NDArray[np.bool_]:
     _check_k(k)
-    if rank is not None and rank < 1:
-        raise ValueError(f"ranks count from 1, found {rank}; use None where nothing was found")
-    return rank is not None and rank <= k
-
-
-def grades_found(document_ids: Sequence[str], grades: Mapping[str, int]) -> list[int]:
-    """Return the grade at each rank of one result list: the row of `found` in the metrics below.
-
-    Args:
-        document_ids: Ids that were found, best first. An id that stands twice takes one rank, its first.
-        grades: The grade of each right document, 1 or more.
-
-    Returns:
-        One grade for each distinct id, best first; 0 where the document is not right.
-    """
-    return [grades.get(document_id, 0) for document_id in dict.fromkeys(document_ids)]
+    if (wrong := rank[rank < 1]).size:
+        raise ValueError(f"ranks count from 1, found {wrong[0]:g}; use NaN where nothing was found")
+    return rank <= k
 
 
 def recall(found: Grades, right: Grades, k: int) -> Values:
@@ -96,7 +83,8 @@ def recall(found: Grades, right: Grades, k: int) -> Values:
     $$ \mathrm{R}@k = \frac{|\{ i \le k : g_i > 0 \}|}{R} $$
 
     Args:
-        found: Grade at each rank, shape `(n, depth)`. Where fewer than `k` documents were found, 0 follows them.
+        found: Grade at each rank, shape `(n, depth)`. Where fewer than `k` documents were found, 0 follows them. A
+            document that was found twice takes one rank, its first.
         right: Grades of all right documents of each question, in any order, shape `(n, most)`, filled up with 0.
         k: Ranks that count, 1 or more; `depth` should reach that far where the search could.
 

@@ -9,7 +9,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from rageval.metrics.ranking import Grades, Values, average_precision, ndcg, precision, recall
+from rageval.metrics.ranking import (
+    Grades,
+    Values,
+    average_precision,
+    hit,
+    ndcg,
+    precision,
+    recall,
+    reciprocal_rank,
+)
 
 METRICS = ("hit_rate", "mrr", "recall", "precision", "ndcg", "map")
 """Their names without the `@k`, in the order of every table."""
@@ -86,9 +95,8 @@ def graded_rows(questions: pa.Table, retrieval: pa.Table, depth: int, *, accept_
 
 
 def _at_cutoff(rank: Values, graded: GradedRows, k: int) -> Iterator[tuple[str, Values]]:
-    hit = rank <= k  # False for NaN: no right document was found, which is a miss and not a gap
-    yield "hit_rate", hit.astype(np.float64)
-    yield "mrr", np.divide(1.0, rank, out=np.zeros_like(rank), where=hit)
+    yield "hit_rate", hit(rank, k)
+    yield "mrr", reciprocal_rank(rank, k)
     yield "recall", recall(graded.found, graded.right, k)
     yield "precision", precision(graded.found, k)
     yield "ndcg", ndcg(graded.found, graded.right, k)

@@ -22,14 +22,27 @@ def run_sentence(summary: pa.Table, manifest: Mapping[str, Any], *, unfit: Colle
         manifest: The content of run.json.
         unfit: Metrics that are left out because their judge is unfit.
     """
+    asked = max((int(row["n"]) for c in configurations(summary) for row in c.figures.values()), default=0)
+    questions = f"{count(asked)} question{'' if asked == 1 else 's'}"
+    said = ", ".join(filter(None, (questions, leading_figures(summary, manifest, unfit=unfit))))
+    return f"{manifest.get('status', 'unknown')}: {said}"
+
+
+def leading_figures(summary: pa.Table, manifest: Mapping[str, Any], *, unfit: Collection[str] = frozenset()) -> str:
+    """Return the leading figures of answers and search; empty if there are none.
+
+    Args:
+        summary: Table `tables.SUMMARY`.
+        manifest: The content of run.json.
+        unfit: Metrics that are left out because their judge is unfit.
+    """
     found = configurations(summary)
-    asked = max((int(row["n"]) for c in found for row in c.figures.values()), default=0)
-    parts = [f"{count(asked)} question{'' if asked == 1 else 's'}", *_answers(found, unfit)]
+    parts = [*_answers(found, unfit)]
     searches = [c for c in found if c.model is None]
     if searches:
         metric = leading_metrics(summary, manifest)[0]
         parts += [_figures(metric, [(c.search_method, cell(c.figures.get(metric)).mean) for c in searches])]
-    return f"{manifest.get('status', 'unknown')}: {', '.join(parts)}"
+    return ", ".join(parts)
 
 
 def _answers(found: Sequence[Configuration], unfit: Collection[str]) -> Iterator[str]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from rageval.metrics.catalog import bounds
+from rageval.metrics.catalog import bounds, lowest
 from rageval.report.formats import number
 from rageval.report.headline import LEADING
 from rageval.statistics.groups import group_difference
@@ -206,7 +206,7 @@ def _figure(values: _Values, inside: _Mask, clusters: NDArray[np.int64], metric:
     known = np.isfinite(values)
     x, group, labels = values[known], inside[known], clusters[known]
     mean = float(x[group].mean()) if group.any() else None
-    interval = mean_interval(x[group], labels[group], bounds=bounds(metric))
+    interval = mean_interval(x[group], labels[group], bounds=bounds(metric), lowest=lowest(metric))
     enough = all(
         side.sum() >= FEW_QUESTIONS and len(np.unique(labels[side])) >= FEW_DOCUMENTS for side in (group, ~group)
     )

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from rageval.metrics.catalog import bounds
+from rageval.metrics.catalog import bounds, lowest
 from rageval.metrics.names import split_detail
 from rageval.report.retrieval_values import retrieval_values
 from rageval.statistics.intervals import mean_interval
@@ -170,7 +170,7 @@ def _figures(metric: str, values: Values, clusters: NDArray[np.int64], n: int) -
     figures: dict[str, Any] = {"n": n, "n_scored": x.size, "n_failed": n - x.size}
     if not x.size:
         return figures
-    interval = mean_interval(x, clusters[known], bounds=bounds(metric))
+    interval = mean_interval(x, clusters[known], bounds=bounds(metric), lowest=lowest(metric))
     return figures | {
         "mean": float(x.mean()),
         "median": float(np.median(x)),

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from rageval.adapters.corpus import read_rows
 from rageval.adapters.embedder import load_embedder
+from rageval.adapters.places import Place, place
 from rageval.adapters.run_files import replacing, write_parquet
 from rageval.adapters.search_index import Matrix
 from rageval.audit import answerability, coverage, duplicates, leakage, unusable
@@ -97,14 +98,13 @@ def audit(
     )
 
 
-def write_audit(found: Audit, folder: Path) -> Path:
+def write_audit(found: Audit, folder: Place) -> Place:
     """Write the table and the page, and return the page's path.
 
     Raises:
         RunStoppedError: If the folder cannot be written.
     """
     rows = [asdict(finding) for finding in found.findings]
-    folder.mkdir(parents=True, exist_ok=True)
     write_parquet(folder / TABLE, [pa.Table.from_pylist(rows, schema=AUDIT)], AUDIT)
     page = render_audit(
         AuditData(
@@ -173,7 +173,7 @@ def _of_vectors(
     if not documents:
         return
     embedded = _sample(documents, [document.document_id for document in documents], most)
-    cache = Path(config.run.output) / ".cache"
+    cache = place(config.run.output) / ".cache"
     embedder = load_embedder(config.index.embedding_model, config.index.batch_size, cache)
     vectors = embedder.embed_documents([embedded_text(document) for document in embedded]).vectors
     by_id = {document.document_id: vector for document, vector in zip(embedded, vectors, strict=True)}

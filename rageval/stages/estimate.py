@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from rageval.adapters.corpus import load_corpus
+from rageval.adapters.places import place
 from rageval.adapters.prices import Tier, cost_usd
 from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig, ModelConfig
@@ -60,7 +60,7 @@ def estimate_run(config: EvaluationConfig) -> list[Estimate]:
     corpus = load_corpus(config.data)
     stored: Mapping[tuple[str, str], int] = {}
     if config.run.run_id:
-        run = RunStore(str(Path(config.run.output) / config.run.run_id))
+        run = RunStore(str(place(config.run.output) / config.run.run_id))
         config = as_started(run, config)
         stored = _stored(run, config)
     return _estimates(config, corpus.documents, corpus.questions, stored)

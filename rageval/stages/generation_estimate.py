@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from rageval.adapters.chat_call import ChatRequest
+from rageval.adapters.places import place
 from rageval.adapters.prices import cost_usd
 from rageval.adapters.reply_log import read_replies
 from rageval.config import ModelConfig
@@ -48,7 +48,7 @@ def estimate_generation(config: GenerationConfig) -> list[GenerationEstimate]:
         check_request(Draft(document=document, number=1, question=_TYPICAL_QUESTION), config) for document in documents
     ]
     if config.run_id:
-        replied = {reply.fingerprint for reply in read_replies(Path(config.output) / config.run_id) if not reply.error}
+        replied = {reply.fingerprint for reply in read_replies(place(config.output) / config.run_id) if not reply.error}
         requests = [request for request in requests if request.fingerprint(config.model) not in replied]
     rows = [_estimate("questions", config.model, requests, 1, QUESTION_TOKENS * config.per_document)]
     if config.check:

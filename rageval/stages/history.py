@@ -1,12 +1,12 @@
 """The runs of an output folder -> how each metric went over time; what cannot be read is named and left out."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rageval.adapters.places import place
 from rageval.adapters.run_folders import read_columns, run_folders
 from rageval.adapters.run_store import RunStore
 from rageval.errors import DataError
@@ -46,7 +46,7 @@ def history(folder: str, metrics: Sequence[str] = ()) -> History:
         known = ", ".join(trend.metric for trend in all_trends) or "none"
         raise DataError(f"no run of {folder} has {', '.join(metrics) or 'a leading metric'}; they have {known}")
     return History(
-        folder=Path(folder).name or folder,
+        folder=place(folder).name or folder,
         runs=len(runs),
         trends=selected,
         table=history_table(all_trends),

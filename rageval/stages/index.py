@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from rageval.adapters.corpus import load_documents
 from rageval.adapters.embedder import Embedder, load_embedder
+from rageval.adapters.places import Place
 from rageval.adapters.run_store import RunStore
 from rageval.adapters.search_index import IndexIdentity, SearchIndex, open_index
-from rageval.config import EvaluationConfig
+from rageval.config import EvaluationConfig, IndexConfig
 from rageval.errors import DataError, IndexMismatchError
 from rageval.fingerprint import documents_fingerprint, index_fingerprint
 from rageval.records import Document
 from rageval.stages.inputs import read_documents
 from rageval.stages.manifest import describe_index
+from rageval.stages.runs import open_run
 
 _LAYOUT = "1"
 """Part of every fingerprint: changes when the embedded text or the way of indexing changes."""
@@ -54,8 +55,7 @@ def ensure_index(
     """
     if not documents:
         raise DataError(f"there are no documents for the index {index.name}; check data.documents")
-    options = {"backend": index.backend, "layout": _LAYOUT, **index.options}
-    fingerprint = index_fingerprint(documents_fingerprint(documents), embedder.identity, options)
+    fingerprint = _fingerprint(index, documents, embedder)
     found = None if rebuild else index.identity()
     embedded = 0
     is_current = found is not None and found.fingerprint == fingerprint
@@ -109,10 +109,42 @@ def index_run(run: RunStore, config: EvaluationConfig) -> IndexReport:
 def index_corpus(config: EvaluationConfig, *, rebuild: bool) -> IndexReport:
     """Index the documents of a file, for runs to come."""
     documents, _ = load_documents(config.data.documents)
-    return _index(list(documents), config, RunStore(str(Path(config.run.output) / "any")).cache, rebuild=rebuild)
+    return _index(list(documents), config, cache_of(config), rebuild=rebuild)
 
 
-def _index(documents: list[Document], config: EvaluationConfig, cache: Path, *, rebuild: bool) -> IndexReport:
+def cache_of(config: EvaluationConfig) -> Place:
+    """Return the cache of runs to come."""
+    return open_run(config.run).cache
+
+
+def texts_to_embed(documents: Sequence[Document], config: EvaluationConfig, cache: Place) -> list[str]:
+    """Return what `ensure_index` would have to embed for these documents: nothing if their index is there.
+
+    Raises:
+        IndexMismatchError, ServiceError: As `ensure_index` does.
+    """
+    index = open_index(config.index, config.retrieval.question_boost, cache, config.data.documents)
+    try:
+        embedder = load_embedder(config.index.embedding_model, config.index.batch_size, cache)
+        found = index.identity()
+        if found is not None and found.fingerprint == _fingerprint(index, documents, embedder):
+            return []
+        return embedder.unknown_documents([embedded_text(document) for document in documents])
+    finally:
+        index.close()
+
+
+def embed_texts(texts: Sequence[str], config: IndexConfig, cache: Place) -> int:
+    """Embed texts of documents for whoever indexes them later; returns how many were not known yet."""
+    return load_embedder(config.embedding_model, config.batch_size, cache).embed_documents(texts).embedded
+
+
+def _fingerprint(index: SearchIndex, documents: Sequence[Document], embedder: Embedder) -> str:
+    options = {"backend": index.backend, "layout": _LAYOUT, **index.options}
+    return index_fingerprint(documents_fingerprint(documents), embedder.identity, options)
+
+
+def _index(documents: list[Document], config: EvaluationConfig, cache: Place, *, rebuild: bool) -> IndexReport:
     index = open_index(config.index, config.retrieval.question_boost, cache, config.data.documents)
     try:
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, cache)

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rageval.adapters import places
 from rageval.adapters.run_store import RunStore
 from rageval.depth import first_documents, retrieval_depth
 from rageval.errors import DataError
@@ -43,13 +44,13 @@ def read_inputs(run: RunStore) -> RunInputs:
     Raises:
         DataError: If a table is missing, damaged, or does not fit the others.
     """
-    version = tuple((run.path / f"{table}.parquet").stat().st_mtime_ns for table in ("questions", "retrieval"))
+    version = tuple(places.version(run.path / f"{table}.parquet") for table in ("questions", "retrieval"))
     with _READING:  # the first chunks start at once, and one reading serves them all
         return _read_inputs(run, version)
 
 
 @lru_cache(maxsize=2)
-def _read_inputs(run: RunStore, version: tuple[int, ...]) -> RunInputs:
+def _read_inputs(run: RunStore, version: tuple[str, ...]) -> RunInputs:
     del version  # part of the cache's key: a table that is written again is read again
     questions, retrieval = run.read("questions"), run.read("retrieval")
     depth = retrieval_depth(run.read_json("run.json"))

@@ -1,10 +1,10 @@
 """Answers and references -> the values of a metric that asks no model."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 from rageval.adapters.embedder import load_embedder
+from rageval.adapters.places import Place
 from rageval.config import IndexConfig
 from rageval.metrics.cosine import Array, cosine_similarity
 from rageval.metrics.refusal import refusals
@@ -21,7 +21,7 @@ _OF_TEXTS: Final[Mapping[str, Callable[[Sequence[str], Sequence[str]], Array]]] 
 
 
 def model_free_values(
-    metric: str, answers: Sequence[str], references: Sequence[str], index: IndexConfig, cache: Path
+    metric: str, answers: Sequence[str], references: Sequence[str], index: IndexConfig, cache: Place
 ) -> Array:
     """Return the metric of each answer.
 

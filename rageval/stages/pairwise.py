@@ -7,7 +7,8 @@ from typing import Any
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.chat_call import ChatReply, ChatRequest
 from rageval.adapters.earlier_runs import earlier_runs
-from rageval.adapters.run_store import Journal, Key, Row, RunStore
+from rageval.adapters.journals import Journal, Row
+from rageval.adapters.run_store import Key, RunStore
 from rageval.config import ModelConfig, RunOptions
 from rageval.metrics.pairwise import preference_metrics, preference_value
 from rageval.prompts import PAIRWISE_PROMPT_VERSION, Preference, PreferenceLabel, judge_pairwise_messages

@@ -5,11 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from rageval.adapters.search_index import index_name
 from rageval.adapters.stored_folders import StoredFolder, described, is_locked
+from rageval.adapters.vector_cache import embedding_model
 from rageval.config import IndexConfig
 
 
@@ -31,8 +29,8 @@ def unused_cache(output: str, staying: Sequence[StoredFolder]) -> tuple[list[Sto
             if not any(_has_searched(folder, path.name) for folder in staying):
                 unused.append(described(path, "index"))
             continue
-        model = _embedding_model(path) if path.suffix == ".parquet" else None
-        if model and model not in embedded:
+        model = embedding_model(path) if path.suffix in {".vectors", ".parquet"} else None
+        if model and _bare(model) not in embedded:
             unused.append(described(path, "embeddings"))
     return unused, None
 
@@ -61,15 +59,6 @@ def _models(folder: StoredFolder) -> set[str]:
     if isinstance(grid, Mapping):
         names += grid.get("embedding_models") or ()
     return {_bare(str(name)) for name in names if name}
-
-
-def _embedding_model(path: Path) -> str | None:
-    """Return the model whose vectors a file of the cache holds, or None if it is no such file."""
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-    except (pa.ArrowException, OSError):
-        return None
-    return _bare(metadata.get(b"rageval.model", b"").decode()) or None
 
 
 def _bare(model: str) -> str:

@@ -10,7 +10,7 @@ from rageval.report.comparisons import compare_within, comparison_table
 from rageval.report.markdown import render_markdown
 from rageval.report.measurements import RunTables
 from rageval.report.page import ReportData, render_page
-from rageval.report.sentence import run_sentence
+from rageval.report.sentence import leading_figures, run_sentence
 from rageval.report.summary import summarize
 from rageval.stages.labels import labels_of
 from rageval.stages.manifest import MANIFEST
@@ -82,6 +82,18 @@ def sentence(run: RunStore) -> str:
     Raises:
         DataError: If the run has no summary, or a table is damaged.
     """
-    judging = run.read("judging") if run.has("judging") else JUDGING.empty_table()
-    said = run_sentence(run.read("summary"), run.read_json(MANIFEST), unfit=unfit_metrics(judging))
+    said = run_sentence(run.read("summary"), run.read_json(MANIFEST), unfit=_unfit(run))
     return f"{said}; report: {run.folder}/{REPORT}"
+
+
+def figures(run: RunStore) -> str:
+    """Return the leading figures of a run whose report is written: what its name does not say.
+
+    Raises:
+        DataError: If the run has no summary, or a table is damaged.
+    """
+    return leading_figures(run.read("summary"), run.read_json(MANIFEST), unfit=_unfit(run))
+
+
+def _unfit(run: RunStore) -> frozenset[str]:
+    return unfit_metrics(run.read("judging") if run.has("judging") else JUDGING.empty_table())

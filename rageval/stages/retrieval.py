@@ -1,8 +1,8 @@
 """Questions -> what each search method finds for them: the `retrieval` table."""
 
 from collections.abc import Sequence
-from statistics import fmean
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -114,4 +114,7 @@ def retrieve_run(run: RunStore, config: EvaluationConfig, methods: Sequence[Sear
     tables |= {method: stored.filter(pc.equal(stored["search_method"], method)) for method in known}
     run.write("retrieval", pa.concat_tables(tables[method] for method in config.retrieval.methods if method in tables))
     k = config.retrieval.top_k
-    return {method: fmean(hit(row.first_relevant_rank, k) for row in rows) for method, rows in found.items()}
+    ranks = {
+        method: np.array([row.first_relevant_rank for row in rows], dtype=np.float64) for method, rows in found.items()
+    }
+    return {method: float(hit(rank, k).mean()) for method, rank in ranks.items()}

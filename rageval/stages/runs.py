@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rageval.adapters.places import place
 from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig, RunOptions
 from rageval.errors import ConfigError, RunStoppedError
@@ -18,9 +19,15 @@ from rageval.score_plan import PAIRWISE, pairwise_rows, score_plan
 
 
 def open_run(options: RunOptions) -> RunStore:
-    """Return the store of the run that is named, or of a new one named after the time."""
+    """Return the store of the run that is named, or of a new one named after the time.
+
+    Workers of a cluster have working directories of their own, so they are given the whole path.
+    """
     run_id = options.run_id or f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    return RunStore(str(Path(options.output) / run_id))
+    output = place(options.output)
+    if options.task_runner == "dask" and isinstance(output, Path):
+        output = output.resolve()
+    return RunStore(str(output / run_id))
 
 
 def check_retry(run: RunStore, options: RunOptions) -> None:

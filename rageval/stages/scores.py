@@ -8,7 +8,8 @@ from typing import Any, Final
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.chat_call import ChatReply, ChatRequest
 from rageval.adapters.earlier_runs import earlier_runs
-from rageval.adapters.run_store import Journal, Key, Row, RunStore
+from rageval.adapters.journals import Journal, Row
+from rageval.adapters.run_store import Key, RunStore
 from rageval.adapters.tracing import step
 from rageval.config import ModelConfig, RunOptions
 from rageval.metrics.names import detail_of

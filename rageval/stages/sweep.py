@@ -7,13 +7,13 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from rageval.adapters.corpus import load_corpus
 from rageval.adapters.embedder import Embedder, load_embedder
+from rageval.adapters.places import place
 from rageval.adapters.search_index import Found, SearchIndex, index_name, open_index
 from rageval.adapters.sweep_store import SweepStore
 from rageval.config import IndexConfig
@@ -63,7 +63,7 @@ def open_sweep(config: SweepConfig) -> SweepStore:
     """
     options = config.run
     name = options.run_id or f"sweep-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    store = SweepStore(str(Path(options.output) / name))
+    store = SweepStore(str(place(options.output) / name))
     if (store.path / "run.json").exists():
         raise ConfigError(f"{store.folder} holds an evaluation run; give the sweep another --run-id")
     return store

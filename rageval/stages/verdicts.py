@@ -7,8 +7,9 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel
 
 from rageval.adapters.chat_call import ChatReply, ChatRequest
+from rageval.adapters.journals import Row
 from rageval.adapters.local_model import judge_schema
-from rageval.adapters.run_store import Key, Row
+from rageval.adapters.run_store import Key
 from rageval.config import ModelConfig
 from rageval.metrics.judge import FAITHFULNESS_VALUES, LABEL_VALUES, UnreadableVerdictError, read_verdict
 from rageval.metrics.names import AGAIN, detail_of

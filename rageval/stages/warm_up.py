@@ -1,9 +1,9 @@
 """The slow things that a run will need, done while something else starts: the embedding model and its questions."""
 
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 
-from rageval.adapters.corpus import load_corpus
 from rageval.adapters.embedder import load_embedder
 from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig
@@ -13,7 +13,7 @@ _SLICE = 256
 """Questions embedded at once: a second of work."""
 
 
-def warm_up(run: RunStore, config: EvaluationConfig) -> None:
+def warm_up(run: RunStore, config: EvaluationConfig, questions: Sequence[str]) -> None:
     """Load the embedding model and embed the run's questions in a thread of its own, and return at once.
 
     The process's embedder remembers both, and whoever needs it meanwhile waits for it. Nothing is done for a run whose
@@ -22,12 +22,11 @@ def warm_up(run: RunStore, config: EvaluationConfig) -> None:
     than what is under way then.
     """
     if not run.has("retrieval"):
-        threading.Thread(target=_warm_up, args=(run, config), name="warm-up").start()
+        threading.Thread(target=_warm_up, args=(run, config, questions), name="warm-up").start()
 
 
-def _warm_up(run: RunStore, config: EvaluationConfig) -> None:
+def _warm_up(run: RunStore, config: EvaluationConfig, questions: Sequence[str]) -> None:
     with suppress(RagevalError, OSError):
-        questions = [question.question for question in load_corpus(config.data).questions]
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, run.cache)
         if not {"vector", "hybrid"} & set(config.retrieval.methods):
             return

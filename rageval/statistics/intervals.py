@@ -22,7 +22,7 @@ class Interval:
 
     mean: float
     low: float
-    """Lower end: within the bounds where they are known, else not clipped to the range of the values."""
+    """Lower end: within the bounds, or not below the lowest value, where these are known; else not clipped."""
     high: float
     """Upper end: within the bounds where they are known, else not clipped to the range of the values."""
     standard_error: float
@@ -34,7 +34,11 @@ class Interval:
 
 
 def mean_interval(
-    values: ArrayLike, clusters: ArrayLike, confidence: float = 0.95, bounds: tuple[float, float] | None = None
+    values: ArrayLike,
+    clusters: ArrayLike,
+    confidence: float = 0.95,
+    bounds: tuple[float, float] | None = None,
+    lowest: float | None = None,
 ) -> Interval | None:
     r"""Return the mean with its cluster-robust confidence interval.
 
@@ -44,8 +48,8 @@ def mean_interval(
 
     With one value per cluster this is the ordinary t interval. In general it is the CR1 estimator for a
     regression on a constant: its second factor (n - 1)/(n - k) is 1 because k = 1. It is too narrow for very few
-    clusters. Without bounds it is not clipped, and it has width 0 if the residuals of every cluster sum to 0, as
-    they do when all values are equal: that says nothing about values not seen.
+    clusters. Without bounds it is cut at nothing but `lowest`, and it has width 0 if the residuals of every cluster
+    sum to 0, as they do when all values are equal: that says nothing about values not seen.
 
     With bounds it is the score interval of Wilson instead, with the t quantile for z and, for the number of
     values, the number n' of independent yes-or-no values that would say as much:
@@ -77,12 +81,15 @@ def mean_interval(
         confidence: Coverage, in (0, 1).
         bounds: The lowest and highest value that the metric can take, such as (0, 1); None if it has none. The
             interval then stays within them and is never of width 0.
+        lowest: The lowest value of a metric without bounds, such as 0 for a count, where the interval is cut, which
+            costs no coverage; None if it has none. Bounds hold theirs already.
 
     Returns:
         The interval, or None with fewer than 2 clusters: nothing is known about the variance between them.
 
     Raises:
-        ValueError: If the shapes differ, a value is not finite or out of bounds, or `confidence` is out of range.
+        ValueError: If the shapes differ, a value is not finite, out of bounds or below `lowest`, or `confidence` is
+            out of range.
 
     Source:
         E. Miller (2024), Adding Error Bars to Evals, arXiv:2411.00640, for clustering by document, with the
@@ -97,6 +104,8 @@ def mean_interval(
     groups = int(codes.max(initial=-1)) + 1
     if bounds is not None:
         _check_bounds(x, bounds)
+    elif lowest is not None and x.size and x.min() < lowest:
+        raise ValueError(f"expected values of at least {lowest}, but the lowest is {x.min()}")
     if groups < 2:
         return None
     mean = float(x.mean())
@@ -104,6 +113,8 @@ def mean_interval(
     error = float(np.sqrt(groups / (groups - 1) * np.square(sums).sum())) / x.size
     t = float(stdtrit(groups - 1, (1 + confidence) / 2))
     low, high = mean - t * error, mean + t * error
+    if lowest is not None:
+        low = max(low, lowest)
     if bounds is not None:
         variance = _cautious_variance(sums, error**2, float(x.var(ddof=1)))
         low, high = _score_interval(mean, variance, t, x.size, groups, bounds)

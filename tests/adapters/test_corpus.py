@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rageval.adapters import corpus
-from rageval.adapters.corpus import load_corpus, load_documents
+from rageval.adapters.corpus import load_ahead, load_corpus, load_documents
 from rageval.config import DataConfig
 from rageval.errors import DataError
 from rageval.rows import parse_rows
@@ -241,3 +241,15 @@ def test_a_server_that_cannot_be_reached_is_an_error_of_the_data():
 def test_a_kind_of_url_that_nobody_knows_is_an_error_of_the_data():
     with pytest.raises(DataError, match=r"nonsense://x/d.json: cannot be read"):
         load_documents("nonsense://x/d.json")
+
+
+def test_data_that_was_loaded_ahead_is_read_once_and_taken_once(data: Callable[..., DataConfig]) -> None:
+    config = data()
+    ahead = load_ahead(config)
+    Path(config.documents).unlink()
+
+    with pytest.raises(DataError, match="no such file"):
+        load_corpus(config.model_copy(update={"sample": 2}))
+    assert load_corpus(config) is ahead
+    with pytest.raises(DataError, match="no such file"):
+        load_corpus(config)

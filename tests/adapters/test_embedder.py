@@ -104,12 +104,21 @@ def test_a_later_process_embeds_only_documents_that_changed(new_embedder: Callab
     assert new_embedder("all-MiniLM-L6-v2@2").embed_documents(TEXTS).embedded == 3
 
 
+def test_what_another_process_has_embedded_meanwhile_is_not_embedded_again(
+    new_embedder: Callable[..., Embedder],
+) -> None:
+    one, other = new_embedder(), new_embedder()
+    assert one.embed_documents(TEXTS[:1]).embedded == 1
+    assert other.embed_documents(TEXTS[1:2]).embedded == 1
+    assert (one.embed_documents(TEXTS[:2]).embedded, other.embed_documents(TEXTS[:2]).embedded) == (0, 0)
+
+
 @pytest.mark.parametrize("damage", ["truncated", "garbage", "flipped", "empty"])
 def test_a_damaged_cache_is_embedded_again(
     new_embedder: Callable[..., Embedder], tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
     first = new_embedder().embed_documents(TEXTS)
-    [file] = (tmp_path / "cache").iterdir()
+    [file] = (tmp_path / "cache").glob("*.vectors/*.parquet")
     data = file.read_bytes()
     middle = len(data) // 4
     damaged = {

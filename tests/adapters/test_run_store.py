@@ -15,7 +15,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from rageval.adapters.run_store import Journal, RunStore
+from rageval.adapters.journals import Journal
+from rageval.adapters.places import Place
+from rageval.adapters.run_files import readable, replacing
+from rageval.adapters.run_store import RunStore
 from rageval.errors import ConfigError, DataError, RunLockedError, RunStoppedError
 from rageval.records import Answer, Chunk, Question, Score, Usage
 from rageval.tables import ANSWERS, QUESTIONS, to_row, to_table
@@ -48,14 +51,19 @@ def add(run: RunStore, chunk: Chunk, *answers: Answer) -> None:
     journal.close()
 
 
+def files(run: RunStore) -> dict[Place, bytes]:
+    return {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+
+
 def words(run: RunStore, chunk: Chunk = CHUNKS[0]) -> dict[str, str]:
     return {key[0]: row["answer"] for key, row in run.stored("answers", MODEL, chunk).items()}
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> RunStore:
-    """A run of five questions in two chunks."""
-    store = RunStore(str(tmp_path / "runs" / "r1"))
+@pytest.fixture(params=["disk", "store"])
+def run(request: pytest.FixtureRequest, tmp_path: Path) -> RunStore:
+    """A run of five questions in two chunks, in a folder and on an object store."""
+    folder = str(tmp_path) if request.param == "disk" else request.getfixturevalue("bucket")
+    store = RunStore(f"{folder}/runs/r1")
     questions = [Question(question_id=f"q{n}", question="?", course="c", document_id="d") for n in range(5)]
     store.write("questions", to_table(questions, QUESTIONS))
     return store
@@ -70,6 +78,11 @@ def finished(run: RunStore) -> RunStore:
     return run
 
 
+on_disk = pytest.mark.parametrize("run", ["disk"], indirect=True)
+"""For what only a disk does, or needs a thousand requests."""
+
+
+@on_disk
 def test_a_journal_cut_anywhere_keeps_its_whole_records_and_goes_on(run: RunStore) -> None:
     add(run, CHUNKS[0], answer(0, "a\nb\r\u2028{}"), answer(1, "ü"), answer(2))
     (path,) = run.path.glob("journal/answers/*.jsonl")
@@ -100,7 +113,7 @@ def test_a_finished_chunk_is_one_part_in_the_given_order_and_no_journal(run: Run
     add(run, CHUNKS[0], answer(2), answer(0, cost_usd=0.5), answer(1))
     run.finish_chunk("answers", MODEL, CHUNKS[0], keys(CHUNKS[0]))
     (part,) = (path for path in run.path.rglob("*") if path.is_file() and path.name != "questions.parquet")
-    table = pq.read_table(part)
+    table = pq.read_table(readable(part))
     assert table.schema == ANSWERS
     assert table.to_pylist() == [to_row(answer(0, cost_usd=0.5)), to_row(answer(1)), to_row(answer(2))]
 
@@ -109,12 +122,13 @@ def test_a_part_that_cannot_be_written_leaves_journal_and_earlier_part_as_they_a
     add(run, CHUNKS[0], answer(0))
     run.finish_chunk("answers", MODEL, CHUNKS[0], keys(CHUNKS[0]))
     add(run, CHUNKS[0], answer(1), answer(2, attempts=None))  # null where the table allows none
-    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    before = files(run)
     with pytest.raises(ValueError, match="attempts"):
         run.finish_chunk("answers", MODEL, CHUNKS[0], keys(CHUNKS[0]))
-    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
+    assert files(run) == before
 
 
+@on_disk
 def test_the_merged_table_is_one_file_for_every_reader_and_nothing_else_is_left(finished: RunStore) -> None:
     assert finished.has_unmerged("answers")
     finished.merge_chunks("answers", ORDER)
@@ -137,8 +151,8 @@ def test_a_kill_between_writing_the_table_and_cleaning_up_does_no_harm(finished:
     finished.merge_chunks("answers", ORDER)
     merged = finished.read("answers")
     for path, content in leftovers.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
     finished.merge_chunks("answers", ORDER)
     assert finished.read("answers") == merged
     assert not (finished.path / "parts").exists()
@@ -237,6 +251,7 @@ def _full(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+@on_disk
 @pytest.mark.parametrize("where", ["os.fsync", "pyarrow.parquet.ParquetWriter"])
 def test_a_disk_that_is_full_while_a_part_is_written_loses_nothing(
     run: RunStore, monkeypatch: pytest.MonkeyPatch, where: str
@@ -244,18 +259,19 @@ def test_a_disk_that_is_full_while_a_part_is_written_loses_nothing(
     add(run, CHUNKS[0], answer(0))
     run.finish_chunk("answers", MODEL, CHUNKS[0], keys(CHUNKS[0]))
     add(run, CHUNKS[0], answer(1), answer(2))
-    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    before = files(run)
 
     with monkeypatch.context() as patch:
         patch.setattr(where, _full)
         with pytest.raises(RunStoppedError, match=rf"{run.path}/parts/answers cannot be written: .*ENOSPC"):
             run.finish_chunk("answers", MODEL, CHUNKS[0], keys(CHUNKS[0]))
 
-    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
+    assert files(run) == before
     run.finish_chunk("answers", MODEL, CHUNKS[0], keys(CHUNKS[0]))
     assert words(run) == {"q0": "first", "q1": "first", "q2": "first"}
 
 
+@on_disk
 def test_bytes_flipped_anywhere_in_a_part_are_found_or_change_nothing(run: RunStore) -> None:
     add(run, CHUNKS[0], *(answer(number, f"words {number} " * 20, cost_usd=0.1) for number in range(3)))
     run.finish_chunk("answers", MODEL, CHUNKS[0], keys(CHUNKS[0]))

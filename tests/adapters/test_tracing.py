@@ -1,77 +1,31 @@
 """Traces: what stands in a span, whose child it is, and what never stands there."""
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
 
 from rageval.adapters import tracing
 from tests.adapters.asking import Asker
 from tests.fake_llm import FakeLLM, Reply
 
 
-class RecordedSpan(NonRecordingSpan):
-    """A span that keeps what it is told, by the interface that an SDK implements."""
-
-    def __init__(self, number: int, name: str, kind: SpanKind, parent: "RecordedSpan | None") -> None:
-        super().__init__(SpanContext(1, number, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED)))
-        self.name, self.kind, self.parent = name, kind, parent
-        self.attributes: dict[str, Any] = {}
-        self.status: StatusCode | None = None
-        self.events: list[Any] = []
-        self.ended = False
-
-    def is_recording(self) -> bool:
-        return True
-
-    def set_attribute(self, key: str, value: Any) -> None:
-        self.attributes[key] = value
-
-    def set_attributes(self, attributes: Any) -> None:
-        self.attributes |= attributes
-
-    def set_status(self, status: Any, description: str | None = None) -> None:
-        assert description is None
-        self.status = status
-
-    def record_exception(self, exception: BaseException, *rest: Any, **more: Any) -> None:
-        self.events.append(exception)
-
-    def end(self, end_time: int | None = None) -> None:
-        self.ended = True
-
-
-class Recorder(trace.Tracer):
-    """A tracer that keeps its spans."""
-
-    def __init__(self) -> None:
-        self.spans: list[RecordedSpan] = []
-
-    def start_span(self, name: str, context: Any = None, kind: SpanKind = SpanKind.INTERNAL, **_: Any) -> RecordedSpan:  # type: ignore[override]  # the rest is not used here
-        parent = trace.get_current_span(context)
-        known = parent if isinstance(parent, RecordedSpan) else None
-        self.spans.append(RecordedSpan(len(self.spans) + 1, name, kind, known))
-        return self.spans[-1]
-
-    @contextmanager
-    def start_as_current_span(  # type: ignore[override]  # same
-        self, name: str, context: Any = None, kind: SpanKind = SpanKind.INTERNAL, **how: Any
-    ) -> Iterator[RecordedSpan]:
-        span = self.start_span(name, context, kind)
-        how = {key: how[key] for key in ("record_exception", "set_status_on_exception")}
-        with trace.use_span(span, end_on_exit=True, **how):
-            yield span
-
-
 @pytest.fixture
-def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
-    found = Recorder()
-    monkeypatch.setattr(tracing, "_tracer", found)
-    return found
+def ended(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
+    """The spans that have ended, as the SDK keeps them."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(tracing, "_tracer", provider.get_tracer("rageval"))
+    return exporter
 
 
 @pytest.fixture
@@ -81,7 +35,11 @@ def ask(llm: FakeLLM) -> Iterator[Asker]:
     asker.engine.close()
 
 
-def test_a_model_call_belongs_to_the_step_that_asked_across_threads(recorder: Recorder, ask: Asker) -> None:
+def calls_in(spans: tuple[ReadableSpan, ...]) -> list[ReadableSpan]:
+    return [span for span in spans if span.kind is SpanKind.CLIENT]
+
+
+def test_a_model_call_belongs_to_the_step_that_asked_across_threads(ended: InMemorySpanExporter, ask: Asker) -> None:
     def work(stage: str) -> None:
         with tracing.step(stage, stage=stage, run_id="r1"):
             ask(["why is that so?"] * 2, temperature=0.5, max_completion_tokens=40)
@@ -92,17 +50,22 @@ def test_a_model_call_belongs_to_the_step_that_asked_across_threads(recorder: Re
     for thread in threads:
         thread.join()
 
-    calls = [span for span in recorder.spans if span.kind is SpanKind.CLIENT]
-    assert sorted(span.parent.name for span in calls if span.parent) == ["answers", "answers", "scores", "scores"]
-    steps = [span for span in recorder.spans if span.kind is SpanKind.INTERNAL]
-    assert [span.attributes["rageval.run_id"] for span in steps] == ["r1", "r1"]
-    assert all(span.ended and span.status is None for span in recorder.spans)
+    spans = ended.get_finished_spans()
+    calls = calls_in(spans)
+    steps = {span.context.span_id: span for span in spans if span.kind is SpanKind.INTERNAL}
+    assert sorted(steps[span.parent.span_id].name for span in calls if span.parent) == [
+        "answers", "answers", "scores", "scores",
+    ]  # fmt: skip
+    assert [span.attributes["rageval.run_id"] for span in steps.values() if span.attributes] == ["r1", "r1"]
+    assert {span.status.status_code for span in spans} == {StatusCode.UNSET}
     call = calls[0]
     assert call.name == "chat m"
-    assert call.attributes.pop("gen_ai.usage.input_tokens") > 0
-    assert call.attributes.pop("gen_ai.usage.output_tokens") > 0
-    assert call.attributes.pop("server.port") > 0
-    assert call.attributes == {
+    attributes = dict(call.attributes or {})
+    for number in ("gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "server.port"):
+        found = attributes.pop(number)
+        assert isinstance(found, int)
+        assert found > 0
+    assert attributes == {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "openai",
         "gen_ai.request.model": "m",
@@ -116,7 +79,7 @@ def test_a_model_call_belongs_to_the_step_that_asked_across_threads(recorder: Re
 
 
 def test_a_failed_call_says_the_kind_of_error_and_none_of_the_servers_words(
-    recorder: Recorder, ask: Asker, llm: FakeLLM, monkeypatch: pytest.MonkeyPatch
+    ended: InMemorySpanExporter, ask: Asker, llm: FakeLLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
     replies = [Reply(status=500, error="sk-very-secret broke"), Reply(status=400, error="sk-very-secret is a bad key")]
@@ -125,16 +88,49 @@ def test_a_failed_call_says_the_kind_of_error_and_none_of_the_servers_words(
     (reply,) = ask(["a question that nobody may see"])
 
     assert reply.error is not None
-    assert [span.attributes["error.type"] for span in recorder.spans] == ["500", "400"]
-    assert [span.attributes["rageval.attempt"] for span in recorder.spans] == [1, 2]
-    assert {span.status for span in recorder.spans} == {StatusCode.ERROR}
-    written = repr([(span.name, span.attributes, span.events) for span in recorder.spans])
+    spans = ended.get_finished_spans()
+    assert [span.attributes["error.type"] for span in spans if span.attributes] == ["500", "400"]
+    assert [span.attributes["rageval.attempt"] for span in spans if span.attributes] == [1, 2]
+    assert {span.status.status_code for span in spans} == {StatusCode.ERROR}
+    assert [span.status.description for span in spans] == [None, None]
+    written = "".join(span.to_json() for span in spans)
     assert "secret" not in written
     assert "question" not in written
 
 
-def test_without_an_sdk_nothing_is_recorded(ask: Asker) -> None:
+def test_without_an_sdk_nothing_is_recorded(ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    tracing.export_spans()
+
     with tracing.step("answers", stage="answers", model="m1", chunk=3):
         assert not trace.get_current_span().is_recording()
         assert tracing.doing() == {"stage": "answers", "model": "m1", "chunk": 3}
         assert [reply.text is not None for reply in ask(1)] == [True]
+
+
+def test_a_collector_without_its_exporter_costs_the_traces_and_says_how_to_get_them(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:secret@127.0.0.1:4318")
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+
+    tracing.export_spans()
+
+    [said] = [record.getMessage() for record in caplog.records if "traces" in record.getMessage()]
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in said
+    assert "pip install 'rageval[otel]'" in said
+    assert "secret" not in said
+
+
+def test_a_collector_that_is_down_costs_the_traces_and_not_the_run() -> None:
+    code = "from rageval.adapters import tracing\ntracing.export_spans()\nwith tracing.step('answers'): print('done')"
+    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://user:secret@127.0.0.1:1", "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
+
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | variables, capture_output=True, text=True, check=False
+    )
+
+    assert (ran.returncode, ran.stdout) == (0, "done\n")
+    assert "Failed to export" in ran.stderr
+    assert "secret" not in ran.stderr

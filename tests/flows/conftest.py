@@ -24,15 +24,25 @@ SUBJECTS = ("flow", "task", "worker", "judge", "index", "cosine", "budget", "rep
 def prefect_server() -> Iterator[None]:
     """One Prefect server with a database of its own for all tests: its start takes ten seconds."""
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=120):
+    # The end of a flow waits up to a second for the thread that sends the heartbeats, which no test looks at.
+    with (
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+        prefect_test_harness(server_startup_timeout=120),
+    ):
         yield
 
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
     """A folder with ten documents in two courses and twenty questions."""
+    return write_corpus(tmp_path)
+
+
+def write_corpus(folder: Path) -> Path:
+    """Write ten documents in two courses and twenty questions; returns the folder."""
     documents = [
         {
             "id": f"d{number}",
@@ -43,15 +53,15 @@ def corpus(tmp_path: Path) -> Path:
         }
         for number, subject in enumerate(SUBJECTS)
     ]
-    (tmp_path / "documents.json").write_text(json.dumps(documents), encoding="utf-8")
-    with (tmp_path / "questions.csv").open("w", newline="", encoding="utf-8") as file:
+    (folder / "documents.json").write_text(json.dumps(documents), encoding="utf-8")
+    with (folder / "questions.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["question", "course", "document"])
         for document in documents:
             subject = SUBJECTS[int(document["id"][1:])]
             writer.writerow([f"Please explain: {subject}", document["course"], document["id"]])
             writer.writerow([f"Why would I need a {subject}?", document["course"], document["id"]])
-    return tmp_path
+    return folder
 
 
 @dataclass(frozen=True, kw_only=True)

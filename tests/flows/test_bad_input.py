@@ -3,6 +3,8 @@
 import json
 import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -153,3 +155,34 @@ def test_a_configuration_file_that_is_missing_or_no_yaml(rageval: Rageval, corpu
     assert_explained(rageval(str(corpus / "none.yaml")), "none.yaml", "does not exist")
     (corpus / "bad.yaml").write_text("a: [")
     assert_explained(rageval(str(corpus / "bad.yaml")), "bad.yaml", "not valid YAML")
+
+
+def test_what_is_wrong_with_the_data_is_told_before_prefect_is_imported_and_leaves_no_run(corpus: Path) -> None:
+    data = ["--documents", str(corpus / "documents.json"), "--output", str(corpus / "runs")]
+    truth = ["--ground-truth", str(corpus / "questions.csv")]
+    commands = [
+        ["evaluate", *data, "--ground-truth", str(corpus / "nowhere.csv")],
+        ["evaluate", *data, *truth, "--course", "c"],
+        ["sweep", *data, *truth, "--course", "c"],
+        ["index", *data, "--documents", str(corpus / "nowhere.json")],
+        ["ground-truth", "generate", *data, "--course", "c"],
+    ]
+    code = """
+import json, sys
+from flows import cli
+
+for command in json.loads(sys.argv[1]):
+    sys.argv = ["rageval", *command]
+    try:
+        cli.main()
+    except SystemExit as ended:
+        print(ended.code, "prefect" in sys.modules)
+"""
+
+    ran = subprocess.run([sys.executable, "-c", code, json.dumps(commands)], capture_output=True, text=True, check=True)
+
+    assert ran.stdout.splitlines() == ["2 False"] * len(commands), ran.stderr
+    errors = ran.stderr.splitlines()
+    for error, word in zip(errors, ["nowhere.csv", '"c"', '"c"', "nowhere.json", '"c"'], strict=True):
+        assert word in error
+    assert not (corpus / "runs").exists()

@@ -65,7 +65,8 @@ def test_two_models_of_a_known_difference_get_the_right_verdict(
 ) -> None:
     _write_corpus(corpus)
     llm.reply = _answer
-    options = ("--judge", "judge", "--search", "text")
+    judge = ("--judge", "judge", "--set", "judge.without_reference=false", "--set", "judge.again_share=0")
+    options = (*judge, "--search", "text", "--set", "answers.chunk_size=40")
     good, twin, bad = (rageval("--model", name, *options, run_id=name).folder for name in CHANCES)
     page, comment = corpus / "page.html", corpus / "comment.md"
 

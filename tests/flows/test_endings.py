@@ -39,6 +39,8 @@ def test_an_evaluation_says_what_came_out_and_returns_its_result(
 
 
 def test_an_evaluation_that_cannot_work_says_what_to_do(prefect_server: None, corpus: Path, llm: FakeLLM) -> None:
+    from prefect.client.orchestration import get_client
+
     from flows.evaluate import evaluate
 
     config = _config(corpus, llm, documents=str(corpus / "nothing.json"))
@@ -47,6 +49,10 @@ def test_an_evaluation_that_cannot_work_says_what_to_do(prefect_server: None, co
     assert state.is_failed()
     assert "nothing.json" in str(state.message)
     assert "exception" not in str(state.message)
+    with get_client(sync_client=True) as client:
+        name = client.read_flow_run(state.state_details.flow_run_id).name
+    assert name.startswith("m1, all courses, 4 questions: ")
+    assert "nothing.json" in name, "the name heads the run's page"
     with pytest.raises(DataError, match=r"nothing\.json"):
         evaluate(config)
 

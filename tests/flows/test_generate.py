@@ -14,6 +14,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterName,
+)
 from prefect.settings import PREFECT_API_URL
 
 from flows import cli
@@ -299,3 +306,17 @@ def test_a_damaged_table_does_not_hide_replies(generate: Generate, llm: FakeLLM)
     assert generate("--no-check").status == 0
     assert len(llm.requests) == sent
     assert pq.read_table(run.folder / "generated.parquet").num_rows == 20
+
+
+def test_both_steps_show_how_far_they_are(generate: Generate, corpus: Path) -> None:
+    assert generate().status == 0
+
+    name = FlowRunFilterName(any_=[f"questions from {corpus / 'documents.json'}"])
+    with get_client(sync_client=True) as client:
+        [run] = client.read_flow_runs(flow_run_filter=FlowRunFilter(name=name))
+        own = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
+        artifacts = [found for found in client.read_artifacts(artifact_filter=own) if found.type == "progress"]
+    assert {found.description: found.data for found in artifacts} == {
+        "Documents asked about": 100.0,
+        "Questions checked": 100.0,
+    }

@@ -9,14 +9,10 @@ import json
 import os
 import pwd
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,12 +20,10 @@ import httpx
 import pytest
 
 from tests.fake_llm import FakeLLM
+from tests.flows.processes import PATIENCE_S, ROOT, eventually, free_port, is_healthy, running
 
-ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 PASSWORD = "onlyForThisTest1"
-PATIENCE_S = 240.0
-"""For anything that takes seconds on an idle machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +64,7 @@ def postgres() -> Iterator[Postgres]:
     user = _user()
     if user:
         shutil.chown(folder, user)
-    port, sockets = _free_port(), str(folder)
+    port, sockets = free_port(), str(folder)
     (folder / "password").write_text(PASSWORD, encoding="utf-8")
     try:
         subprocess.run(
@@ -79,11 +73,10 @@ def postgres() -> Iterator[Postgres]:
             user=user, cwd=folder, capture_output=True, check=True, timeout=PATIENCE_S,
         )  # fmt: skip
         options = ["-p", str(port), "-k", sockets, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
-        with _running(folder / "postgres.log", [programs / "postgres", "-D", folder / "data", *options], user=user):
+        command = [programs / "postgres", "-D", folder / "data", *options]
+        with running(folder / "postgres.log", command, user=user, folder=folder):
             server = Postgres(programs=programs, port=port)
-            _eventually(
-                "Postgres", lambda: server.psql(server.url("postgres"), "--command", "SELECT 1").returncode == 0
-            )
+            eventually("Postgres", lambda: server.psql(server.url("postgres"), "--command", "SELECT 1").returncode == 0)
             server.answer("postgres", "CREATE DATABASE prefect")
             script = ROOT / "deployments" / "postgres" / "databases.sql"
             created = server.psql(server.url("prefect"), "--file", str(script))
@@ -107,7 +100,7 @@ def test_grafana_reads_the_results_and_nothing_else(postgres: Postgres) -> None:
 def test_a_run_is_completed_on_a_server_that_keeps_its_state_in_postgres(
     postgres: Postgres, corpus: Path, llm: FakeLLM
 ) -> None:
-    port = _free_port()
+    port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | {
         "PREFECT_HOME": str(corpus / "home"),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
@@ -125,10 +118,10 @@ def test_a_run_is_completed_on_a_server_that_keeps_its_state_in_postgres(
     ]  # fmt: skip
 
     with (
-        _running(corpus / "server.log", server, environment=on_postgres),
+        running(corpus / "server.log", server, environment=on_postgres),
         httpx.Client(base_url=environment["PREFECT_API_URL"], timeout=60) as api,
     ):
-        _eventually("the Prefect server", lambda: _is_healthy(api))
+        eventually("the Prefect server", lambda: is_healthy(api))
         done = subprocess.run(
             evaluate, cwd=corpus, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
         )
@@ -161,47 +154,3 @@ def _user() -> str | None:
         return None
     known = {entry.pw_name for entry in pwd.getpwall()}
     return "postgres" if "postgres" in known else "nobody"
-
-
-@contextmanager
-def _running(
-    log: Path, command: list[str | Path], *, user: str | None = None, environment: dict[str, str] | None = None
-) -> Iterator[None]:
-    """Run a command that does not end by itself; it ends with the block."""
-    with (
-        log.open("wb") as output,
-        subprocess.Popen(
-            command, cwd=log.parent, env=environment, user=user,
-            stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-        ) as process,
-    ):  # fmt: skip
-        try:
-            yield
-        finally:
-            process.send_signal(signal.SIGINT)  # for Postgres: without waiting for those who are connected
-            try:
-                process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-
-
-def _is_healthy(api: httpx.Client) -> bool:
-    try:
-        return api.get("/health").is_success
-    except httpx.TransportError:
-        return False
-
-
-def _eventually(what: str, look: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        if look():
-            return
-        time.sleep(0.2)
-    pytest.fail(f"{what} did not come within {PATIENCE_S:.0f} s")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -226,28 +226,22 @@ def test_a_stopped_rescoring_is_incomplete_says_so_and_goes_on_with_the_rest(
     assert set(scores_of(done).query("metric == 'judge_with_reference'")["judge_model"]) == {"m2"}
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
+def test_what_cannot_be_done_is_said_before_anything_is_sent(rageval: Rageval, rescore: Rescore, llm: FakeLLM) -> None:
+    run = rageval("--no-judge", "--sample", "3")
+    llm.requests.clear()
+    before = run.manifest
+    for options, words in (
         (("--metric", "bleu"), "--metric bleu: no such metric can be added; known are cosine, rouge_l"),
         (("--judge", "m2"), "--judge m2: say what to judge, with --metric and one of judge_with_reference"),
         (("--set", "retrieval.top_k=9"), "retrieval.top_k differ"),
         (("--set", "answers.models=[m9]"), "answers.models differ"),
         (("--set", "judge.nothing=1"), "judge.nothing is not a known setting"),
-    ],
-)
-def test_what_cannot_be_done_is_said_before_anything_is_sent(
-    rageval: Rageval, rescore: Rescore, llm: FakeLLM, options: tuple[str, ...], words: str
-) -> None:
-    run = rageval("--no-judge", "--sample", "3")
-    llm.requests.clear()
-    before = run.manifest
+    ):
+        refused = rescore(run.folder, *options)
 
-    refused = rescore(run.folder, *options)
-
-    assert (refused.status, llm.requests) == (2, [])
-    assert words in refused.err
-    assert run.manifest == before
+        assert (refused.status, llm.requests) == (2, []), options
+        assert words in refused.err
+        assert run.manifest == before
 
 
 def test_a_folder_without_answers_is_no_run_to_rescore(rescore: Rescore, tmp_path: Path) -> None:

@@ -31,6 +31,17 @@ def test_one_value_per_cluster_is_the_ordinary_t_interval():
     assert (interval.low, interval.high) == pytest.approx(stats.ttest_1samp(x, 0).confidence_interval(0.9))
 
 
+def test_an_interval_without_bounds_is_cut_at_the_lowest_value_that_there_is():
+    # x = 0, 0, 30 has mean 10 and the standard error 10; t(0.975, 2) = 4.302652729911275, so it reaches to -33.
+    whole, cut = mean_interval([0, 0, 30], range(3)), mean_interval([0, 0, 30], range(3), lowest=0)
+    assert whole is not None
+    assert cut is not None
+    assert whole.low == pytest.approx(10 - 43.02652729911275)
+    assert (cut.low, cut.high, cut.standard_error) == (0, whole.high, whole.standard_error)
+    with pytest.raises(ValueError, match=r"at least 1, but the lowest is 0\.0"):
+        mean_interval([0, 0, 30], range(3), lowest=1)
+
+
 @pytest.mark.parametrize("groups", [2, 7, 60])
 def test_it_agrees_with_statsmodels(groups):
     # statsmodels' default small-sample correction, G/(G-1) * (n-1)/(n-k), with its t distribution of G-1

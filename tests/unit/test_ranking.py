@@ -8,15 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rageval.metrics.ranking import (
+    Values,
     average_precision,
     first_relevant_rank,
-    grades_found,
     hit,
     ndcg,
     precision,
     recall,
     reciprocal_rank,
 )
+
+
+def ranks_of(*ranks: int | None) -> Values:
+    return np.array(ranks, dtype=np.float64)  # None becomes NaN
 
 
 def test_the_first_right_document_counts() -> None:
@@ -35,23 +39,24 @@ def test_a_repeated_document_takes_one_rank() -> None:
     [(1, 1, 1.0, 1.0), (2, 1, 0.0, 0.0), (4, 5, 1.0, 0.25), (5, 5, 1.0, 0.2), (6, 5, 0.0, 0.0), (None, 5, 0.0, 0.0)],
 )
 def test_only_ranks_up_to_k_count(rank: int | None, k: int, expected_hit: float, expected_reciprocal: float) -> None:
-    assert hit(rank, k) == expected_hit
-    assert reciprocal_rank(rank, k) == expected_reciprocal
+    assert hit(ranks_of(rank), k).tolist() == [expected_hit]
+    assert reciprocal_rank(ranks_of(rank), k).tolist() == [expected_reciprocal]
 
 
 @pytest.mark.parametrize("metric", [hit, reciprocal_rank])
 def test_ranks_and_cut_offs_below_one_are_refused(metric: type) -> None:
     with pytest.raises(ValueError, match="k must be 1 or more, found 0"):
-        metric(1, 0)
+        metric(ranks_of(1), 0)
     with pytest.raises(ValueError, match="ranks count from 1, found 0"):
-        metric(0, 5)
+        metric(ranks_of(3, None, 0), 5)
 
 
-@given(st.none() | st.integers(1, 50), st.integers(1, 50))
-def test_a_deeper_cut_off_never_lowers_a_value(rank: int | None, k: int) -> None:
-    assert 0 <= reciprocal_rank(rank, k) <= hit(rank, k) <= 1
+@given(st.lists(st.none() | st.integers(1, 50)), st.integers(1, 50))
+def test_a_deeper_cut_off_never_lowers_a_value(found: list[int | None], k: int) -> None:
+    ranks = ranks_of(*found)
+    assert (reciprocal_rank(ranks, k) <= hit(ranks, k)).all()
     for metric in (hit, reciprocal_rank):
-        assert metric(rank, k) <= metric(rank, k + 1)
+        assert (metric(ranks, k) <= metric(ranks, k + 1)).all()
 
 
 def test_means_agree_with_ranx(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,9 +72,9 @@ def test_means_agree_with_ranx(monkeypatch: pytest.MonkeyPatch) -> None:
         run = Run({question: {d: 1 / (i + 1) for i, d in enumerate(docs)} for question, docs in found.items()})
         qrels = Qrels({question: dict.fromkeys(docs, 1) for question, docs in right.items()})
         theirs = evaluate(qrels, run, ["hit_rate@3", "mrr@3"])
-    ranks = [first_relevant_rank(found[question], right[question]) for question in found]
-    assert np.mean([hit(rank, 3) for rank in ranks]) == pytest.approx(theirs["hit_rate@3"])
-    assert np.mean([reciprocal_rank(rank, 3) for rank in ranks]) == pytest.approx(theirs["mrr@3"])
+    ranks = ranks_of(*(first_relevant_rank(found[question], right[question]) for question in found))
+    assert hit(ranks, 3).mean() == pytest.approx(theirs["hit_rate@3"])
+    assert reciprocal_rank(ranks, 3).mean() == pytest.approx(theirs["mrr@3"])
     assert 0 < theirs["mrr@3"] < theirs["hit_rate@3"] < 1
 
 
@@ -77,11 +82,6 @@ def table_of(rows: list[list[int]]) -> np.ndarray:
     """Grades as the metrics take them: rows of the same length, filled up with 0."""
     width = max(map(len, rows))
     return np.array([row + [0] * (width - len(row)) for row in rows])
-
-
-def test_grades_stand_at_the_rank_of_their_document_and_a_repeated_document_takes_one_rank() -> None:
-    assert grades_found(["a", "x", "a", "b"], {"b": 2, "a": 3, "missing": 1}) == [3, 0, 2]
-    assert grades_found([], {"a": 1}) == []
 
 
 def test_several_right_documents_and_grades_by_hand() -> None:
@@ -101,10 +101,10 @@ def test_several_right_documents_and_grades_by_hand() -> None:
 def test_with_one_right_document_the_metrics_say_what_its_rank_says() -> None:
     found = np.eye(6, dtype=np.int64)[:5] * 7  # rank 1 to 5, grade 7
     right = np.full((5, 1), 7)
-    ranks = np.arange(1, 6)
-    assert recall(found, right, 3).tolist() == [hit(rank, 3) for rank in range(1, 6)]
-    assert average_precision(found, right, 3).tolist() == [reciprocal_rank(rank, 3) for rank in range(1, 6)]
-    assert precision(found, 3).tolist() == [hit(rank, 3) / 3 for rank in range(1, 6)]
+    ranks = ranks_of(*range(1, 6))
+    assert recall(found, right, 3).tolist() == hit(ranks, 3).tolist()
+    assert average_precision(found, right, 3).tolist() == reciprocal_rank(ranks, 3).tolist()
+    assert precision(found, 3).tolist() == (hit(ranks, 3) / 3).tolist()
     assert ndcg(found, right, 3) == pytest.approx(np.where(ranks <= 3, 1 / np.log2(ranks + 1), 0))
 
 
@@ -130,14 +130,15 @@ def test_every_metric_equals_that_of_ranx(order: list[int], length: int, grades:
     docs = [f"d{i}" for i in order[:length]] or ["nothing"]
     named = {f"d{i}": grade for i, grade in grades.items()}
     theirs = of_ranx(docs, named, k)
-    found, right = table_of([grades_found(docs, named)]), table_of([list(named.values())])
+    found, right = table_of([[named.get(doc, 0) for doc in docs]]), table_of([list(named.values())])
+    rank = ranks_of(first_relevant_rank(docs, named))
     ours = {
         "recall": recall(found, right, k)[0],
         "precision": precision(found, k)[0],
         "ndcg": ndcg(found, right, k)[0],
         "map": average_precision(found, right, k)[0],
-        "mrr": reciprocal_rank(first_relevant_rank(docs, named), k),
-        "hit_rate": hit(first_relevant_rank(docs, named), k),
+        "mrr": reciprocal_rank(rank, k)[0],
+        "hit_rate": hit(rank, k)[0],
     }
     assert ours == pytest.approx(theirs, abs=1e-9)
 

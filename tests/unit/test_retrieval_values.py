@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from rageval.metrics.ranking import (
     average_precision,
     first_relevant_rank,
-    grades_found,
     hit,
     ndcg,
     precision,
@@ -40,11 +39,12 @@ def tables(cases, accept_alternates=True):
 
 
 def one_by_one(grades, found, k):
-    row, right = np.array([grades_found(found, grades) or [0]]), np.array([list(grades.values())])
-    rank = first_relevant_rank(found, grades)
+    at_ranks = [grades.get(document, 0) for document in dict.fromkeys(found)] or [0]
+    row, right = np.array([at_ranks]), np.array([list(grades.values())])
+    rank = np.array([first_relevant_rank(found, grades)], dtype=np.float64)
     return {
-        f"hit_rate@{k}": hit(rank, k),
-        f"mrr@{k}": reciprocal_rank(rank, k),
+        f"hit_rate@{k}": hit(rank, k)[0],
+        f"mrr@{k}": reciprocal_rank(rank, k)[0],
         f"recall@{k}": recall(row, right, k)[0],
         f"precision@{k}": precision(row, k)[0],
         f"ndcg@{k}": ndcg(row, right, k)[0],

@@ -96,12 +96,12 @@ def test_a_missing_score_lowers_n_scored_and_not_the_mean():
     assert (row["ci_low"], row["ci_high"]) == (interval.low, interval.high)
 
 
-def test_a_metric_without_bounds_has_the_t_interval():
+def test_a_metric_without_bounds_has_the_t_interval_cut_at_zero():
     summary = summarize(questions("abc"), NO_RETRIEVAL, answers(3), scores([20, 60, 100], "answer_words"), top_k=5)
     row = figures(summary, "answer_words", "m")
-    # Residuals -40, 0, 40; Var = 3/2 * 3200 / 9; t(0.975, 2) = 4.30265.
+    # Residuals -40, 0, 40; Var = 3/2 * 3200 / 9; t(0.975, 2) = 4.30265: the interval is 60 - 99 to 60 + 99 words.
     margin = 4.302652729911275 * math.sqrt(1.5 * 3200 / 9)
-    assert (row["ci_low"], row["ci_high"]) == (pytest.approx(60 - margin), pytest.approx(60 + margin))
+    assert (row["ci_low"], row["ci_high"]) == (0, pytest.approx(60 + margin))
 
 
 def test_intervals_are_clustered_by_the_questions_document():

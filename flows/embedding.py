@@ -1,0 +1,36 @@
+"""Documents -> their vectors in the cache, each part embedded by a worker of a cluster."""
+
+from functools import partial
+from typing import Any
+
+from prefect.futures import PrefectFuture
+
+from flows.under_way import Line, UnderWay
+from rageval.adapters.run_store import RunStore
+from rageval.config import EvaluationConfig
+from rageval.stages.index import cache_of
+from tasks.index import embed_texts, texts_to_embed
+
+_PART = 512
+_PARTS_UNDER_WAY = 64
+
+
+def embed_on_workers(run: RunStore | None, config: EvaluationConfig) -> None:
+    """Let the workers embed what indexing will need; without a cluster, indexing does it by itself.
+
+    Args:
+        run: The run whose documents are indexed, or None for those of the file.
+        config: The documents, the embedding model, and where the work is done.
+    """
+    if config.run.task_runner == "threads":
+        return
+    texts = texts_to_embed(run, config)
+    cache = run.cache if run else cache_of(config)
+
+    def start(first: int) -> list[PrefectFuture[Any]]:
+        part = texts[first : first + _PART]
+        return [embed_texts.submit(first // _PART, part, config.index, cache, return_state=False)]
+
+    starts = (partial(start, first) for first in range(0, len(texts), _PART))
+    for _ in UnderWay([Line(starts=starts, width=_PARTS_UNDER_WAY)]).through():
+        pass

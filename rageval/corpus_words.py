@@ -1,0 +1,66 @@
+"""What is wrong with the rows of a corpus, or was merged in them, in words."""
+
+from collections.abc import Mapping, Sequence
+
+from rageval.errors import DataError
+from rageval.rows import RowFile
+
+MAX_SHOWN = 20
+"""The most problems, places or names that a message lists; the others are counted."""
+
+
+def raise_problems(problems: Sequence[str]) -> None:
+    """Raise one error that shows the first problems and counts the others; do nothing if there are none.
+
+    Raises:
+        DataError: If there is a problem.
+    """
+    if not problems:
+        return
+    shown = list(problems[:MAX_SHOWN])
+    if len(problems) > MAX_SHOWN:
+        shown.append(f"and {len(problems) - MAX_SHOWN} more")
+    head = f"{count(len(problems), 'problem')} in the input; correct or remove these rows and start again:"
+    raise DataError("\n  ".join([head, *shown]))
+
+
+def merged_documents(merged: Mapping[str, int]) -> tuple[str, ...]:
+    """Return a note on documents that stand several times, given how often each stands again; none without any."""
+    if not merged:
+        return ()
+    times = "twice" if set(merged.values()) == {1} else "several times"
+    verbs = ("stands", "was") if len(merged) == 1 else ("stand", "were")
+    return (
+        f"{count(len(merged), 'document')} {verbs[0]} {times} with the same content and {verbs[1]} merged: "
+        f"{listed(list(merged))}",
+    )
+
+
+def continued_document(file: RowFile, document_id: str, first: str, second: str) -> str:
+    """Return a note on a document that stands at two places, with a longer text at one of them."""
+    return (
+        f"1 document stands twice and one of its texts has more lines at the end, which was kept: {document_id} "
+        f"({file.name}, {first} and {second})"
+    )
+
+
+def repeated_rows(file: RowFile, places: Sequence[str]) -> tuple[str, ...]:
+    """Return a note on the places of ground-truth rows that repeat an earlier one; none without any."""
+    if not places:
+        return ()
+    verbs = ("repeats", "was") if len(places) == 1 else ("repeat", "were")
+    return (
+        f"{count(len(places), 'ground-truth row')} {verbs[0]} an earlier row and {verbs[1]} merged with it: "
+        f"{file.name}, {listed(places)}",
+    )
+
+
+def count(number: int, noun: str) -> str:
+    """Return `1 row`, `2 rows`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the names with commas between them, the first `MAX_SHOWN` of them."""
+    more = f" and {len(names) - MAX_SHOWN} more" if len(names) > MAX_SHOWN else ""
+    return ", ".join(names[:MAX_SHOWN]) + more
