@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from rageval.config_checks import check_batch, check_budgets, check_cluster, check_judges
 from rageval.form import number_fields, title_of
-from rageval.metrics.names import AGAIN
 from rageval.records import SearchMethod
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
@@ -265,67 +265,14 @@ class EvaluationConfig(Settings):
         return self
 
     @model_validator(mode="after")
-    def _name_judges_apart(self) -> "EvaluationConfig":
-        names = [judge.name for judge in self.judges]
-        if len(set(names)) != len(names) or AGAIN in names:
-            raise ValueError(
-                f"the judges need names of their own, none of them {AGAIN!r}, found {', '.join(names)}; judge.panel "
-                "names judges beside the first one, which is judge.model or else the first answering model"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _share_one_budget(self) -> "EvaluationConfig":
-        limits: dict[tuple[str, str, str], tuple[int | None, int | None, int, str]] = {}
-        for model in (*self.answers.models, *([self.judge.model] if self.judge.model else []), *self.judge.panel):
-            budget = (model.base_url, model.api_key_env, model.served_name)
-            mine = (model.rpm, model.tpm, model.max_concurrency, model.shared_limit)
-            if limits.setdefault(budget, mine) != mine:
-                raise ValueError(
-                    f"the model {model.served_name!r} stands twice with different rpm, tpm, max_concurrency or "
-                    "shared_limit; its requests share one budget, so give the same limits each time"
-                )
-        shared = [limit for *_, limit in limits.values() if limit]
-        if len(set(shared)) != len(shared):
-            raise ValueError(
-                f"two models have the same shared_limit, found {', '.join(shared)}; limits are per model, so name one "
-                "for each"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _fits_clusters(self) -> "EvaluationConfig":
-        if self.run.task_runner != "dask":
-            return self
-        for model in (*self.answers.models, *self.judges):
-            if model.is_local:
-                raise ValueError(
-                    f"the embedded model {model.name!r} is served for one machine alone; name models behind an "
-                    "endpoint, or leave run.task_runner as threads"
-                )
-            if not model.shared_limit:
-                raise ValueError(
-                    f"the model {model.name!r} has no shared_limit, without which every worker of the Dask cluster "
-                    "would use the whole of its rpm and tpm; name a Prefect global concurrency limit"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _fits_batches(self) -> "EvaluationConfig":
-        if not self.run.batch:
-            return self
-        if self.judge.enabled and self.judge.pairwise:
-            raise ValueError("judge.pairwise needs live requests; run without --batch, or leave judge.pairwise out")
-        for model in (*self.answers.models, *self.judges):
-            if model.is_local:
-                raise ValueError(
-                    f"the embedded model {model.name!r} has no Batch API; run without --batch, or name other models"
-                )
-            if model.service_tier:
-                raise ValueError(
-                    f"the model {model.name!r} has the service_tier {model.service_tier!r}, but a batch has a price of "
-                    "its own; run without --batch, or leave service_tier empty"
-                )
+    def _check_models(self) -> "EvaluationConfig":
+        judges = [self.judge.model] if self.judge.model else []
+        check_judges(self.judges)
+        check_budgets((*self.answers.models, *judges, *self.judge.panel))
+        if self.run.task_runner == "dask":
+            check_cluster((*self.answers.models, *self.judges))
+        if self.run.batch:
+            check_batch((*self.answers.models, *self.judges), pairwise=self.judge.enabled and self.judge.pairwise)
         return self
 
     @property
