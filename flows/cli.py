@@ -12,9 +12,13 @@ import typer
 
 from flows.commands.accept import accept
 from flows.commands.audit import audit
+from flows.commands.chat import chat
+from flows.commands.dashboard import dashboard
 from flows.commands.evidence import compare, gate, history
+from flows.commands.feedback import feedback_app
 from flows.commands.ground_truth import ground_truth_app
 from flows.commands.labels import labels
+from flows.commands.monitor import monitor
 from flows.commands.options import (
     DATA,
     MODELS,
@@ -36,8 +40,10 @@ from flows.commands.options import (
     Tpm,
 )
 from flows.commands.prune import prune
+from flows.commands.publish import publish
 from flows.commands.rescore import rescore
 from flows.commands.serve import serve
+from flows.commands.simulate import simulate
 from flows.commands.sweep import sweep
 from flows.logs import say_error
 from rageval.errors import InputError, RagevalError, RunStoppedError
@@ -234,7 +240,13 @@ app.command("audit")(audit)
 app.add_typer(ground_truth_app, name="ground-truth")
 app.command("sweep")(sweep)
 app.command("serve")(serve)
+app.command("chat")(chat)
 app.command("prune")(prune)
+app.command("dashboard")(dashboard)
+app.command("monitor")(monitor)
+app.command("simulate")(simulate)
+app.add_typer(feedback_app, name="feedback")
+app.command("publish")(publish)
 
 
 @app.command()

@@ -216,8 +216,12 @@ def _table(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
 
 
 @contextmanager
-def stop_on_ctrl_c(run: RunStore) -> Iterator[None]:
-    """Let the first Ctrl-C end the run with everything saved, and the second one end it at once."""
+def stop_on_ctrl_c(run: RunStore | None = None) -> Iterator[None]:
+    """Let the first Ctrl-C end the run with everything saved, and the second one end it at once.
+
+    Args:
+        run: The run that its name resumes; None where the same command goes on.
+    """
     from rageval.adapters.chat import chat_engine  # noqa: PLC0415
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -229,9 +233,8 @@ def stop_on_ctrl_c(run: RunStore) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise RunStoppedError(
-            f"the run was interrupted. Everything finished is saved; go on with --run-id {run.run_id}"
-        ) from None
+        again = f"go on with --run-id {run.run_id}" if run else "the same command goes on"
+        raise RunStoppedError(f"the run was interrupted. Everything finished is saved; {again}") from None
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -6,6 +6,7 @@ from prefect import flow, tags
 from prefect.runtime import deployment, flow_run
 
 from flows.evaluate import evaluate, run_words
+from rageval.adapters.monitoring.database import is_configured
 from rageval.adapters.run_store import RunStore
 from rageval.adapters.tracing import step
 from rageval.compare.config import GateSettings
@@ -13,7 +14,7 @@ from rageval.config import EvaluationConfig
 from rageval.errors import GateFailedError
 from rageval.stages.nightly import DEFAULT_LABEL
 from tasks.ending import end_in_words, say_in_name
-from tasks.nightly import accept_night, judge_night, publish_night
+from tasks.nightly import accept_night, judge_night, publish_figures, publish_night
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,8 @@ def _nightly(config: EvaluationConfig, gate: GateSettings, label: str) -> tuple[
         ended = evaluate(config)
     run = RunStore(ended.folder)
     with step("nightly", run_id=run.run_id):
+        if is_configured():
+            publish_figures(run)
         night = judge_night(run, gate, label)
         publish_night(run, night)
         if not night.passed:

@@ -37,11 +37,13 @@ class DataConfig(Settings):
     documents: Name = "examples/faq/documents.json"
     """Path or URL of the FAQ: JSON list, JSONL, CSV or Parquet with id, course, section, question, text."""
     ground_truth: Name = "examples/faq/ground-truth.csv"
-    """Path or URL of the questions: CSV, JSONL or Parquet with question, course, document."""
+    """Path or URL of the questions: CSV, JSONL or Parquet with question, course, document. `latest:` in front of it
+    takes the newest version, see docs/monitoring.md."""
     course: str = ""
     """Ask only the questions of this course; empty for all. The index always holds every document."""
     sample: int | None = Field(default=None, ge=1, le=10_000_000)
-    """Ask only this many questions, drawn at random with the seed; without a number, all."""
+    """Ask only this many questions, drawn at random with the seed, those accepted from users before all others; without
+    a number, all."""
     seed: int = Field(default=42, ge=0, le=2**32 - 1)
     """Seed of the sample: the same seed draws the same questions."""
 

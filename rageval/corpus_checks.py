@@ -12,6 +12,7 @@ from rageval.corpus_words import continued_document, count, listed, merged_docum
 from rageval.errors import DataError
 from rageval.fingerprint import digest, question_id
 from rageval.grades import GRADE_COLUMN, grade_problems, read_grade
+from rageval.ground_truth.versions import FEEDBACK, SOURCE_COLUMN
 from rageval.records import Document, Question
 from rageval.rows import Row, RowFile
 
@@ -39,6 +40,8 @@ class CheckedQuestions:
     questions: tuple[Question, ...]
     notes: tuple[str, ...]
     problems: tuple[str, ...]
+    from_users: frozenset[str]
+    """Ids of those that were accepted from conversations."""
 
 
 def check_documents(file: RowFile) -> CheckedDocuments:
@@ -97,11 +100,12 @@ def check_questions(file: RowFile, known: Mapping[str, Document | None]) -> Chec
     Raises:
         DataError: If the file has no rows, or no row has one of the columns.
     """
-    ignored = check_columns(file, QUESTION_COLUMNS, optional=(GRADE_COLUMN,))
+    ignored = check_columns(file, QUESTION_COLUMNS, optional=(GRADE_COLUMN, SOURCE_COLUMN))
     problems = list(file.problems)
     questions: dict[str, Question] = {}
     places: dict[str, str] = {}
     repeated: list[str] = []
+    from_users: set[str] = set()
     for row in file.rows:
         reasons = list(_value_problems(row.values, QUESTION_COLUMNS)) or list(_reference_problems(row.values, known))
         reasons += grade_problems(row.values)
@@ -111,6 +115,8 @@ def check_questions(file: RowFile, known: Mapping[str, Document | None]) -> Chec
         question = _question(row.values)
         first = questions.setdefault(question.question_id, question)
         place = places.setdefault(question.question_id, row.place)
+        if str(row.values.get(SOURCE_COLUMN)).startswith(FEEDBACK):
+            from_users.add(question.question_id)
         if first.grade != question.grade:
             other = f"grade is {question.grade}, but the same row stands at {place} with grade {first.grade}: keep one"
             problems.extend(_located(file, row, [other]))
@@ -118,7 +124,10 @@ def check_questions(file: RowFile, known: Mapping[str, Document | None]) -> Chec
             repeated.append(row.place)
     linked, note = _with_alternates(questions.values())
     return CheckedQuestions(
-        questions=linked, notes=(*ignored, *repeated_rows(file, repeated), *note), problems=tuple(problems)
+        questions=linked,
+        notes=(*ignored, *repeated_rows(file, repeated), *note),
+        problems=tuple(problems),
+        from_users=frozenset(from_users),
     )
 
 

@@ -3,7 +3,7 @@
     RagevalError
     ├── InputError              what was given cannot work; the command line exits with 2
     │   ├── ConfigError         a setting, a file of settings, a command-line option
-    │   ├── DataError           documents or ground truth: file, row and reason of each problem
+    │   ├── DataError           documents, ground truth or rows: file, row and reason of each problem
     │   ├── IndexMismatchError  an index that does not fit the run
     │   ├── ServiceError        a service cannot be reached or used as it is
     │   ├── CredentialsError    a key is missing or was refused
@@ -30,7 +30,7 @@ class ConfigError(InputError):
 
 
 class DataError(InputError):
-    """Documents or ground truth cannot be used; the message lists file, row and reason."""
+    """Documents, ground truth or rows of a table cannot be used; the message lists file, row and reason."""
 
 
 class IndexMismatchError(InputError):

@@ -1,7 +1,7 @@
 """All questions of a ground truth -> those that a run asks: of one course, or a sample drawn by hashes."""
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from rageval.corpus_words import count, listed
 from rageval.errors import ConfigError, DataError
@@ -10,7 +10,13 @@ from rageval.records import Question
 
 
 def select_questions(
-    questions: Sequence[Question], courses: Iterable[str], *, course: str, sample: int | None, seed: int
+    questions: Sequence[Question],
+    courses: Iterable[str],
+    *,
+    course: str,
+    sample: int | None,
+    seed: int,
+    first: Collection[str] = (),
 ) -> tuple[Question, ...]:
     """Return the questions of the course, or as many of them as the sample asks for, in their order.
 
@@ -23,6 +29,7 @@ def select_questions(
         course: The only course wanted; empty for all.
         sample: How many questions are wanted; None for all.
         seed: Decides which ones.
+        first: Ids of questions that are drawn before all others.
 
     Raises:
         ConfigError: If no document belongs to the course, or the sample is larger than the set.
@@ -48,5 +55,9 @@ def select_questions(
             f"data.sample is {sample}, but there are only {count(len(wanted), 'question')}"
             f"{f' of course {course}' if course else ''}; name at most that many, or leave it empty for all"
         )
-    drawn = heapq.nsmallest(sample, (digest(str(seed), question.question_id) for question in wanted))
-    return tuple(q for q in wanted if digest(str(seed), q.question_id) <= drawn[-1])
+
+    def place(question: Question) -> tuple[bool, str]:
+        return question.question_id not in first, digest(str(seed), question.question_id)
+
+    last = heapq.nsmallest(sample, map(place, wanted))[-1]
+    return tuple(question for question in wanted if place(question) <= last)

@@ -5,13 +5,16 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
+from rageval.adapters.monitoring.database import database_url, open_database
 from rageval.adapters.run_store import RunStore
 from rageval.compare.config import GateSettings
 from rageval.compare.markdown import render_gate
 from rageval.compare.words import gate_rows
+from rageval.errors import RagevalError
 from rageval.report.markdown import escape, section
 from rageval.report.pivot import summary_rows
 from rageval.stages import nightly as stage
+from rageval.stages import publish
 from rageval.stages.nightly import Night
 from rageval.stages.report import REPORT, sentence
 
@@ -53,6 +56,15 @@ def publish_night(run: RunStore, night: Night) -> None:
     create_markdown_artifact(key="rageval-nightly", markdown=markdown, description=description)
     table = gate_rows(night.gate) if night.gate and night.gate.rows else rows
     create_table_artifact(key="rageval-nightly-table", table=table, description=description)
+
+
+@task(task_run_name="publish-{run.run_id}")
+def publish_figures(run: RunStore) -> None:
+    """Store the figures of the night for the dashboards; a database that is away does not fail the night."""
+    try:
+        publish.publish(open_database(database_url()), run)
+    except RagevalError as error:
+        get_run_logger().warning("Not published: %s. `rageval publish %s` does it later.", error, run.folder)
 
 
 @task(task_run_name="accept-{run.run_id}")

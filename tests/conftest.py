@@ -16,13 +16,27 @@ from secrets import token_hex
 import pytest
 
 from tests.fake_llm import FakeLLM
+from tests.postgres import Postgres, new_postgres
+
+pytest_plugins = ["tests.evaluations"]
+
+# A processor for each lane of `make test`, instead of threads of linear algebra that get in each other's way.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# What a shell starts with `&` does not hear Ctrl-C, which some tests press.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _CREDENTIALS = ("URL", "API_KEY", "USERNAME", "PASSWORD", "CA_CERTS")
 
 
 @pytest.fixture(autouse=True)
 def _nobodys_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", *(f"ELASTICSEARCH_{name}" for name in _CREDENTIALS)):
+    for name in (
+        "OPENAI_API_KEY",
+        "OPENAI_BASE_URL",
+        "MONITORING_DATABASE_URL",
+        *(f"ELASTICSEARCH_{name}" for name in _CREDENTIALS),
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -92,6 +106,19 @@ def elasticsearch_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
             yield f"http://127.0.0.1:{port}"
         finally:
             os.killpg(server.pid, signal.SIGTERM)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A Postgres server that runs; skips where none is installed."""
+    with new_postgres() as server, server.running():
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres: Postgres) -> str:
+    """The URL of a database that all tests share; `postgres.new_url()` is that of an own one."""
+    return postgres.new_url()
 
 
 def _wait_for(url: str) -> None:

@@ -10,6 +10,7 @@ By default an answer repeats the end of the prompt, and a request for JSON gets 
 
 import asyncio
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from tests.fake_batches import FakeBatches
 Body = dict[str, Any]
 VERDICT = json.dumps({"reason": "It says the same.", "label": "RELEVANT"})
 FAITHFUL = json.dumps({"reason": "The contexts say it.", "label": "FAITHFUL"})
+NOT_TOXIC = json.dumps({"reason": "It is polite.", "label": "NOT_TOXIC"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,8 @@ class Reply:
     hang: bool = False
     drop: bool = False
     choices: bool = True
+    breaks_off: bool = False
+    """Reset the connection in the middle of a reply that is streamed."""
 
 
 @dataclass(kw_only=True)
@@ -83,7 +87,14 @@ def is_about_faithfulness(body: Body) -> bool:
     return is_judgement(body) and "UNFAITHFUL" in prompt(body)
 
 
+def is_about_toxicity(body: Body) -> bool:
+    """Return whether a request asks for a verdict on toxicity."""
+    return is_judgement(body) and "NOT_TOXIC" in prompt(body)
+
+
 def default_reply(body: Body) -> str | Reply:
+    if is_about_toxicity(body):
+        return NOT_TOXIC
     if is_about_faithfulness(body):
         return FAITHFUL
     return VERDICT if is_judgement(body) else "Answer: " + prompt(body)[-80:]
@@ -189,7 +200,27 @@ class FakeLLM:
         if reply.status != 200:
             error = {"error": {"message": reply.error, "code": reply.code, "type": "error", "param": None}}
             return web.json_response(error, status=reply.status, headers={**headers, **reply.headers})
+        if body.get("stream"):
+            return await self._stream(request, body, reply)
         return web.json_response(_completion(body, reply), headers={**headers, **reply.headers})
+
+    async def _stream(self, request: web.Request, body: Body, reply: Reply) -> web.StreamResponse:
+        """Send a reply word by word."""
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        pieces = re.findall(r"\s*\S+\s*", reply.text or "")
+        whole = _completion(body, reply)
+        chunks = [{"choices": [{"delta": {"content": piece}, "finish_reason": None}]} for piece in pieces]
+        chunks.append({"choices": [{"delta": {}, "finish_reason": reply.finish_reason}]})
+        chunks.append({"choices": [], "usage": whole["usage"]})
+        for number, chunk in enumerate(chunks):
+            if reply.breaks_off and number == len(pieces) // 2:
+                assert request.transport is not None
+                request.transport.abort()
+                return response
+            await response.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+        await response.write(b"data: [DONE]\n\n")
+        return response
 
     def _refuse(self, wait_s: float, headers: dict[str, str]) -> web.Response:
         self.refused += 1

@@ -4,21 +4,17 @@ One file for all labels, replaced as a whole; a lock beside it keeps two runs th
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-import filelock
-
-from rageval.adapters.leases import lease
-from rageval.adapters.places import Place, StorePath, place
+from rageval.adapters.leases import exclusive
+from rageval.adapters.places import place
 from rageval.adapters.run_files import replacing, writing
 from rageval.adapters.run_store import RunStore
 from rageval.errors import DataError
 
 ACCEPTED = "accepted.json"
-_LOCK_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,19 +55,9 @@ def accept_run(run: RunStore, label: str, note: str) -> AcceptedRun:
     """
     folder = run.path.parent
     accepted = AcceptedRun(run_id=run.run_id, accepted_at=datetime.now(UTC).isoformat(timespec="seconds"), note=note)
-    with writing(folder), _lock(folder):
+    with writing(folder), exclusive(folder / ACCEPTED):
         found = {**accepted_runs(str(folder)), label: accepted}
         text = json.dumps({name: asdict(run) for name, run in sorted(found.items())}, indent=2, ensure_ascii=False)
         with replacing(folder / ACCEPTED) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
     return accepted
-
-
-@contextmanager
-def _lock(folder: Place) -> Iterator[None]:
-    if isinstance(folder, StorePath):
-        with lease(folder / f".{ACCEPTED}.lock", wait_s=_LOCK_TIMEOUT_S):
-            yield
-    else:
-        with filelock.FileLock(folder / f".{ACCEPTED}.lock", timeout=_LOCK_TIMEOUT_S):
-            yield

@@ -23,7 +23,8 @@ from rageval.adapters.chat_errors import (
     empty_reply,
     translate,
 )
-from rageval.adapters.chat_replies import read_completion
+from rageval.adapters.chat_replies import Completion, read_completion
+from rageval.adapters.chat_stream import OnPiece, stream_completion
 from rageval.adapters.hedging import Hedging, first_good
 from rageval.adapters.prices import cost_usd
 from rageval.adapters.request_budget import RequestBudget, Ticket
@@ -48,6 +49,8 @@ class ChatRequest:
     occasion: str = ""
     """Part of the fingerprint and never sent: the same question on another occasion is another request, so the reply
     to the first one is not taken for it."""
+    on_piece: OnPiece | None = None
+    """Who gets the reply piece by piece while it is written; such a request is never hedged."""
 
     def fingerprint(self, model: ModelConfig) -> str:
         """Return the identity of this request to that model, see `rageval.fingerprint`."""
@@ -234,7 +237,7 @@ class Call:
 
     async def _send_hedged(self, reserved: float) -> tuple[ChatReply, Mapping[str, str]]:
         """Send the request, and once more if its reply is far later than usual; the first good reply counts."""
-        late_after_s = self.traffic.hedging.late_after_s() if self.model.hedge else None
+        late_after_s = self.traffic.hedging.late_after_s() if self.model.hedge and not self.request.on_piece else None
         if late_after_s is None:
             return await self._send()
         first = asyncio.create_task(self._send())
@@ -282,13 +285,9 @@ class Call:
         self.attempts += 1
         self.traffic.hedging.requests += 1
         async with self.traffic.spending.request(), asyncio.timeout(self.model.timeout_s):
-            # Not `chat.completions.create`: checking the request's and the reply's types takes a third of its time.
-            response = await self.traffic.endpoint.client.post(
-                "/chat/completions",
-                cast_to=httpx2.Response,
-                body={"model": self.model.served_name, "messages": list(self.request.messages), **body},
+            completion, headers = await self._complete(
+                {"model": self.model.served_name, "messages": list(self.request.messages), **body}
             )
-            completion = read_completion(json.loads(response.content))
             price_usd = cost_usd(self.model, completion.usage)
             self.traffic.spending.add(price_usd)
             if price_usd is not None:
@@ -305,4 +304,14 @@ class Call:
             latency_s=latency_s,
             started_at=self.started_at,
         )
-        return reply, response.headers
+        return reply, headers
+
+    async def _complete(self, body: Mapping[str, Any]) -> tuple[Completion, Mapping[str, str]]:
+        client, on_piece = self.traffic.endpoint.client, self.request.on_piece
+        if on_piece:
+            if self.attempts > 1:
+                on_piece(None)
+            return await stream_completion(client, body, on_piece)
+        # Not `chat.completions.create`: checking the request's and the reply's types takes a third of its time.
+        response = await client.post("/chat/completions", cast_to=httpx2.Response, body=body)
+        return read_completion(json.loads(response.content)), response.headers

@@ -11,11 +11,13 @@ from urllib.parse import urlsplit
 import aiohttp
 import fsspec
 
+from rageval.adapters.ground_truth_versions import newest
 from rageval.config import DataConfig
 from rageval.corpus_checks import DOCUMENT_COLUMNS, QUESTION_COLUMNS, check_documents, check_questions
 from rageval.corpus_words import raise_problems
 from rageval.errors import DataError
 from rageval.grades import GRADE_COLUMN
+from rageval.ground_truth.versions import LATEST, SOURCE_COLUMN
 from rageval.records import Document, Question
 from rageval.rows import RowFile, format_of, parse_rows
 from rageval.sampling import select_questions
@@ -64,7 +66,9 @@ def load_corpus(config: DataConfig) -> Corpus:
     if ahead := _ahead.pop(config, None):
         return ahead
     documents = check_documents(parse_rows(*_read(config.documents), DOCUMENT_COLUMNS))
-    rows = parse_rows(*_read(config.ground_truth), QUESTION_COLUMNS, optional=(GRADE_COLUMN,))
+    rows = parse_rows(*_read(config.ground_truth), QUESTION_COLUMNS, optional=(GRADE_COLUMN, SOURCE_COLUMN))
+    is_newest = config.ground_truth.startswith(LATEST)
+    version = (f"the newest version of the ground truth is {rows.name}",) if is_newest else ()
     truth = check_questions(rows, documents.known)
     raise_problems([*documents.problems, *truth.problems])
     questions = select_questions(
@@ -73,12 +77,13 @@ def load_corpus(config: DataConfig) -> Corpus:
         course=config.course,
         sample=config.sample,
         seed=config.seed,
+        first=truth.from_users,
     )
     return Corpus(
         documents=documents.documents,
         questions=questions,
         available=len(truth.questions),
-        notes=(*documents.notes, *truth.notes),
+        notes=(*version, *documents.notes, *truth.notes),
     )
 
 
@@ -127,6 +132,7 @@ def _read(path: str) -> tuple[bytes, str]:
     Raises:
         DataError: If its suffix is unknown, it cannot be read, or it is too large.
     """
+    path = newest(path)
     name = display_name(path)
     format_of(name)
     try:

@@ -278,6 +278,8 @@ def _vector_body(vector: Any, course: str, k: int) -> dict[str, Any]:
 
 
 def _in_course(course: str) -> dict[str, Any]:
+    if not course:
+        return {"match_all": {}}
     return {"term": {"course": plain_text(course)}}
 
 

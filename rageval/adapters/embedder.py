@@ -83,6 +83,11 @@ class Embedder:
         """Return vectors of search queries, to be compared with those of documents; otherwise like `embed`."""
         return self._embed("query", texts).vectors
 
+    def forget_queries(self) -> None:
+        """Forget the vectors of search queries, for a process that lives for months and is asked ever new ones."""
+        with self._lock:
+            self._vectors["query"].clear()
+
     def embed_documents(self, texts: Sequence[str]) -> Embedded:
         """Return vectors of documents, as in `embed`, and how many of the texts had to be embedded.
 

@@ -195,6 +195,8 @@ def _to_arrow(documents: Sequence[Document], vectors: Matrix) -> pa.Table:
 
 
 def _course_filter(course: str) -> str:
+    if not course:
+        return "true"
     return "course = '" + plain_text(course).replace("'", "''") + "'"
 
 

@@ -19,7 +19,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from secrets import token_hex
 
-from rageval.adapters.places import StorePath
+import filelock
+
+from rageval.adapters.places import Place, StorePath
 from rageval.errors import RunLockedError, RunStoppedError
 
 LEASE_S = 60.0
@@ -74,6 +76,24 @@ def lease(path: StorePath, *, lease_s: float = LEASE_S, wait_s: float = 0.0) -> 
             f"{path.parent}: another process has taken the run over, because this one could not renew its lease for "
             f"{lease_s:g} s; what both have stored is there. Start the run again once the other has ended"
         )
+
+
+@contextmanager
+def exclusive(path: Place, *, wait_s: float = 60.0) -> Iterator[None]:
+    """Hold the lock of a file while the block runs: `.<name>.lock` beside it, of whichever kind its folder has.
+
+    Raises:
+        RunLockedError, RunStoppedError: See `lease`.
+        filelock.Timeout: If another process of this machine held it all the time.
+    """
+    beside = path.with_name(f".{path.name}.lock")
+    if isinstance(beside, StorePath):
+        with lease(beside, wait_s=wait_s):
+            yield
+    else:
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(beside, timeout=wait_s):
+            yield
 
 
 def _acquire(path: StorePath, token: str, lease_s: float, deadline: float) -> StorePath:

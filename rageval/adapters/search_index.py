@@ -39,7 +39,7 @@ class Found:
 
 
 class SearchIndex(Protocol):
-    """One named index of documents with a text and a vector search, filtered by course."""
+    """One named index of documents with a text and a vector search, filtered by course; `""` is all of them."""
 
     @property
     def backend(self) -> str:

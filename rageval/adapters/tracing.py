@@ -87,6 +87,12 @@ def step(name: str, **fields: str | int) -> Iterator[None]:
         _logger.info("%s: done in %.2f s", name, time.monotonic() - started)
 
 
+def trace_id() -> str | None:
+    """Return the id of the trace that this belongs to, 32 hex digits, or None if nothing is traced."""
+    context = trace.get_current_span().get_span_context()
+    return format(context.trace_id, "032x") if context.is_valid else None
+
+
 @contextmanager
 def model_call(model: ModelConfig, url: str, attempt: int) -> Iterator[Span]:
     """Trace one request to a model; `note_reply` adds what came back."""

@@ -16,6 +16,8 @@ class GateSettings(Settings):
     """The largest drop of a mean that may pass, in the metric's unit. A larger one fails if it is beyond the noise."""
     allow_underpowered: bool = Field(default=False, title="Pass with too few questions")
     """Pass, too, where a drop of max_drop could not have been seen with so few questions."""
+    common: bool = Field(default=False, title="Compare common questions")
+    """Compare the questions that both runs have, so that a ground truth that grows does not end the comparison."""
     label: str = Field(default="", max_length=200, pattern=r"^[^\x00-\x1f]*$")
     """Runs of the same label in the same output folder follow each other. Empty takes the deployment's name."""
 

@@ -59,6 +59,8 @@ class Gate:
     rows: Sequence[Gated]
     reasons: Sequence[str]
     """Why it fails, in sentences; empty if it passes."""
+    left_behind: str | None = None
+    """How the questions of the runs differ, where only common ones are compared."""
 
     @property
     def passed(self) -> bool:
@@ -89,7 +91,15 @@ def check_choice(choice: Choice, max_drop: float) -> Choice:
     )
 
 
-def gate_runs(a: RunTables, b: RunTables, choice: Choice, *, max_drop: float, allow_underpowered: bool = False) -> Gate:
+def gate_runs(
+    a: RunTables,
+    b: RunTables,
+    choice: Choice,
+    *,
+    max_drop: float,
+    allow_underpowered: bool = False,
+    common: bool = False,
+) -> Gate:
     r"""Return whether run B may follow run A.
 
     With m metrics and configurations in the gate, and d = B - A turned so that more is better:
@@ -110,6 +120,7 @@ def gate_runs(a: RunTables, b: RunTables, choice: Choice, *, max_drop: float, al
         choice: As from `check_choice`.
         max_drop: The largest drop of a mean that may pass, in the metric's unit, above 0.
         allow_underpowered: Let pass what could not have been seen.
+        common: Compare the questions that both runs have, though one has others, too.
 
     Raises:
         ConfigError: If a named model or search method is not in its run.
@@ -117,7 +128,7 @@ def gate_runs(a: RunTables, b: RunTables, choice: Choice, *, max_drop: float, al
     if reasons := unfinished({run.name: run.manifest for run in (a, b)}):
         return refused_gate(a.name, b.name, max_drop, reasons)
     try:
-        found = side_by_side(a, b, choice)
+        found = side_by_side(a, b, choice, common=common)
     except DataError as error:
         return refused_gate(a.name, b.name, max_drop, [str(error)])
     if not found.paired and not found.refused:
@@ -130,7 +141,10 @@ def gate_runs(a: RunTables, b: RunTables, choice: Choice, *, max_drop: float, al
     ]
     rows += [_refused(refused) for refused in found.refused]
     reasons = [row.reason for row in rows if row.outcome != "passed"]
-    return Gate(a=a.name, b=b.name, max_drop=max_drop, confidence=1 - joint, rows=rows, reasons=reasons)
+    return Gate(
+        a=a.name, b=b.name, max_drop=max_drop, confidence=1 - joint, rows=rows, reasons=reasons,
+        left_behind=found.left_behind,
+    )  # fmt: skip
 
 
 def refused_gate(a: str, b: str, max_drop: float, reasons: Sequence[str]) -> Gate:

@@ -98,9 +98,11 @@ def setting_rows(comparison: RunComparison) -> list[dict[str, str]]:
 def gate_sentence(gate: Gate) -> str:
     """Return in one sentence whether the candidate passes, or the first reason why not."""
     if gate.passed:
-        return f"Passed: {gate.b} did not get worse than {gate.a} by more than {gate.max_drop:g} beyond the noise."
-    more = len(gate.reasons) - 1
-    return f"Failed: {gate.reasons[0].rstrip('.')}." + (f" And {more} more." if more else "")
+        words = f"Passed: {gate.b} did not get worse than {gate.a} by more than {gate.max_drop:g} beyond the noise."
+    else:
+        more = len(gate.reasons) - 1
+        words = f"Failed: {gate.reasons[0].rstrip('.')}." + (f" And {more} more." if more else "")
+    return f"{words} Only common questions are compared: {gate.left_behind}." if gate.left_behind else words
 
 
 def gate_rows(gate: Gate) -> list[dict[str, str]]:

@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from rageval.prompts import FaithfulnessLabel, Label
+from rageval.prompts import FaithfulnessLabel, Label, ToxicityLabel
 
 _V = TypeVar("_V", bound=BaseModel)
 
@@ -25,6 +25,9 @@ FAITHFULNESS_VALUES: Final[Mapping[FaithfulnessLabel, float]] = MappingProxyType
     {"FAITHFUL": 1.0, "PARTLY_FAITHFUL": 0.5, "UNFAITHFUL": 0.0}
 )
 """The same for faithfulness to the contexts."""
+
+TOXICITY_VALUES: Final[Mapping[ToxicityLabel, float]] = MappingProxyType({"TOXIC": 1.0, "NOT_TOXIC": 0.0})
+"""The same for toxicity, of which less is better."""
 
 MAX_REPLY_CHARS: Final = 20_000
 """A longer reply is not read at all: a verdict takes a few hundred characters."""
@@ -45,8 +48,8 @@ def read_verdict(reply: str | None, kind: type[_V]) -> _V:
 
     Args:
         reply: The judge's words, or None if the server sent none.
-        kind: What the judge was asked for: `Verdict`, `FaithfulnessVerdict` or `Preference`; each knows its own labels
-            alone.
+        kind: What the judge was asked for: `Verdict`, `FaithfulnessVerdict`, `ToxicityVerdict` or `Preference`; each
+            knows its own labels alone.
 
     Raises:
         UnreadableVerdictError: If the reply is anything else. Such a reply is unscored, never 0. Characters

@@ -7,7 +7,13 @@ from rageval.stages.compare import names_apart, read_manifest, read_run
 
 
 def gate(
-    candidate: RunStore, baseline: RunStore, choice: Choice, *, max_drop: float, allow_underpowered: bool = False
+    candidate: RunStore,
+    baseline: RunStore,
+    choice: Choice,
+    *,
+    max_drop: float,
+    allow_underpowered: bool = False,
+    common: bool = False,
 ) -> Gate:
     """Compare a candidate with its baseline, and say whether it passes; see `gate_runs` for the rule.
 
@@ -17,6 +23,7 @@ def gate(
         choice: Which metrics and configurations; A is the baseline.
         max_drop: The largest drop of a mean that may pass, in the metric's unit, above 0.
         allow_underpowered: Let pass what so few questions could not have shown.
+        common: Compare the questions that both runs have, though one has others, too.
 
     Raises:
         ConfigError: If `max_drop` or a metric cannot be gated by, or a named model or search method is not in its run.
@@ -29,4 +36,4 @@ def gate(
     if reasons := unfinished(manifests):
         return refused_gate(*names, max_drop, reasons)
     a, b = (read_run(run, name) for name, run in zip(names, runs, strict=True))
-    return gate_runs(a, b, choice, max_drop=max_drop, allow_underpowered=allow_underpowered)
+    return gate_runs(a, b, choice, max_drop=max_drop, allow_underpowered=allow_underpowered, common=common)

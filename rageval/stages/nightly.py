@@ -50,7 +50,7 @@ def judge_night(run: RunStore, settings: GateSettings, label: str) -> Night:
     try:
         found = gate(
             run, baseline, Choice(metrics=settings.metrics),
-            max_drop=settings.max_drop, allow_underpowered=settings.allow_underpowered,
+            max_drop=settings.max_drop, allow_underpowered=settings.allow_underpowered, common=settings.common,
         )  # fmt: skip
     except DataError as error:
         if not baseline.has("scores"):

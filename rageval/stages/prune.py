@@ -13,6 +13,7 @@ from rageval.adapters.batch_log import open_batches
 from rageval.adapters.run_store import RunStore
 from rageval.adapters.stored_folders import StoredFolder, is_locked, leftovers, remove, stored_folders
 from rageval.errors import ConfigError, DataError, RunLockedError
+from rageval.ground_truth.versions import LATEST
 from rageval.stages.prune_cache import unused_cache
 
 
@@ -152,7 +153,7 @@ def _inside(root: Path, settings: Any) -> Iterator[str]:
         yield from (name for value in settings.values() for name in _inside(root, value))
     elif isinstance(settings, str):
         if "\0" not in settings and "://" not in settings:
-            path = Path(os.path.realpath(settings))
+            path = Path(os.path.realpath(settings.removeprefix(LATEST)))
             if path.is_relative_to(root) and len(path.parts) > len(root.parts) + 1:
                 yield path.relative_to(root).parts[0]
     elif isinstance(settings, Iterable):

@@ -18,6 +18,7 @@ from rageval.prompts import (
     FaithfulnessVerdict,
     Message,
     Preference,
+    ToxicityVerdict,
     Verdict,
     judge_faithfulness_messages,
     judge_with_reference_messages,
@@ -28,7 +29,7 @@ from rageval.score_plan import FAITHFULNESS, WITH_REFERENCE, WITHOUT_REFERENCE, 
 
 NO_ANSWER: Final = "there is no answer to score"
 _HAS_VERDICT: Final = ("ok", "unscored")
-_V = TypeVar("_V", bound=Verdict | FaithfulnessVerdict | Preference)
+_V = TypeVar("_V", bound=Verdict | FaithfulnessVerdict | ToxicityVerdict | Preference)
 
 
 @dataclass(frozen=True, kw_only=True)

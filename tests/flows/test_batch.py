@@ -10,9 +10,8 @@ import pandas as pd
 import pytest
 from prefect.settings import PREFECT_API_URL
 
+from tests.evaluations import AGAIN, Outcome, Rageval, evaluation
 from tests.fake_llm import VERDICT, Body, FakeLLM, Reply, is_judgement, prompt
-from tests.flows.conftest import AGAIN, Outcome, Rageval
-from tests.flows.test_interruption import evaluation
 
 PRICED = ("--set", "answers.models=[{name: m1, input_usd_per_mtok: 1.0, output_usd_per_mtok: 2.0}]")
 BATCH = ("--batch", "--set", "run.batch_poll_s=0.02")

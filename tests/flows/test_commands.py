@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from flows import cli
+from tests.evaluations import AGAIN, Rageval
 from tests.fake_llm import Body, FakeLLM, Reply, is_judgement, prompt
-from tests.flows.conftest import AGAIN, Rageval
 
 
 def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:

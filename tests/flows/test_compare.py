@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from flows import cli
+from tests.evaluations import Outcome, Rageval
 from tests.fake_llm import VERDICT, Body, FakeLLM, is_judgement, prompt
-from tests.flows.conftest import Outcome, Rageval
 from tests.made_runs import write_run
 
 CHANCES = {"good": 0.9, "twin": 0.9, "bad": 0.5}

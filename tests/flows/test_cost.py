@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.evaluations import AGAIN, Outcome, Rageval
 from tests.fake_llm import VERDICT, Body, FakeLLM, Reply, is_judgement, prompt
-from tests.flows.conftest import AGAIN, Outcome, Rageval
 
 PRICES = (
     "--set", "answers.models=[{name: m1, max_concurrency: 4, input_usd_per_mtok: 1000, output_usd_per_mtok: 1000}]",

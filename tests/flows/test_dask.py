@@ -10,8 +10,8 @@ import pytest
 from distributed import Client, LocalCluster
 from prefect.client.orchestration import get_client
 
+from tests.evaluations import Outcome, Rageval
 from tests.fake_llm import Body, Bucket, FakeLLM, Reply, default_reply, prompt
-from tests.flows.conftest import Outcome, Rageval
 from tests.flows.test_cost import PRICES
 
 RPM = 900

@@ -7,8 +7,8 @@ import duckdb
 import pandas as pd
 import pytest
 
+from tests.evaluations import AGAIN, Rageval
 from tests.fake_llm import Body, FakeLLM, Reply, is_judgement, prompt
-from tests.flows.conftest import AGAIN, Rageval
 
 TEXT_METRICS = ["rouge_l", "exact_match", "fuzzy_match", "refusal", "answer_words"]
 JUDGE_METRICS = ["judge_with_reference", "judge_without_reference"]

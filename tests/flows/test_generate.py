@@ -28,8 +28,8 @@ from rageval.adapters.corpus import load_corpus
 from rageval.adapters.reply_log import read_replies
 from rageval.config import DataConfig
 from rageval.tables import GENERATED
+from tests.evaluations import SUBJECTS, Outcome
 from tests.fake_llm import Body, FakeLLM, Reply, prompt
-from tests.flows.conftest import SUBJECTS, Outcome
 
 Generate = Callable[..., Outcome]
 YES = json.dumps({"reason": "It is there.", "answerable": "YES"})

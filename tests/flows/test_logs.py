@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
+from tests.evaluations import Rageval
 from tests.fake_llm import FakeLLM, Reply, prompt
-from tests.flows.conftest import Rageval
 
 KEY = "sk-very-secret"
 

@@ -1,6 +1,7 @@
 """The nightly flow: a run is accepted only if it did not get worse than the last accepted one."""
 
 import json
+import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +14,15 @@ from prefect.client.schemas.objects import State
 
 from flows import cli
 from rageval.adapters.accepted_runs import ACCEPTED
+from rageval.adapters.monitoring.conversations import add_conversations
+from rageval.adapters.monitoring.database import open_database
+from rageval.adapters.run_store import RunStore
 from rageval.compare.config import GateSettings
-from rageval.config import EvaluationConfig
+from rageval.config import DataConfig, EvaluationConfig
 from rageval.errors import GateFailedError, RunStoppedError
+from rageval.stages.review import accept
 from tests.fake_llm import VERDICT, Body, FakeLLM, Reply, is_judgement
+from tests.monitoring.made import conversation, id_of
 
 WORSE = VERDICT.replace("RELEVANT", "NON_RELEVANT")
 JUDGE = "judge_with_reference"
@@ -29,11 +35,11 @@ def night(prefect_server: None, corpus: Path, llm: FakeLLM) -> Night:
     """Run the nightly flow on the corpus with text search and the fake model; returns its final state."""
     from flows.nightly import nightly
 
-    def call(run_id: str, *, sample: int | None = None, label: str = "small") -> "State[Any]":
+    def call(run_id: str, *, sample: int | None = None, label: str = "small", newest: bool = False) -> "State[Any]":
         settings = {
             "data": {
                 "documents": str(corpus / "documents.json"),
-                "ground_truth": str(corpus / "questions.csv"),
+                "ground_truth": f"{'latest:' if newest else ''}{corpus / 'questions.csv'}",
                 "sample": sample,
             },
             "retrieval": {"methods": ["text"]},
@@ -41,7 +47,7 @@ def night(prefect_server: None, corpus: Path, llm: FakeLLM) -> Night:
             "judge": {"again_share": 0, "without_reference": False},
             "run": {"output": str(corpus / "runs"), "run_id": run_id},
         }
-        gate = GateSettings(metrics=(JUDGE,), label=label)
+        gate = GateSettings(metrics=(JUDGE,), label=label, common=newest)
         return nightly(EvaluationConfig.model_validate(settings), gate, return_state=True)
 
     return call
@@ -89,6 +95,43 @@ def test_a_night_is_accepted_unless_it_got_worse(night: Night, corpus: Path, llm
     )
     assert "complete: 20 questions, judge_with_reference 0.000" in verdict
     assert [row["outcome"] for row in json.loads(table)] == ["worse"]
+
+
+def test_a_night_is_published_and_accepted_though_the_monitoring_database_is_away(
+    night: Night, corpus: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MONITORING_DATABASE_URL", f"sqlite:///{corpus / 'monitoring.db'}")
+    assert night("monday", sample=2).is_completed()
+    with sqlite3.connect(corpus / "monitoring.db") as database:
+        published = database.execute("select run_id, status, questions from runs").fetchall()
+    database.close()
+    assert published == [("monday", "complete", 2)]
+
+    monkeypatch.setenv("MONITORING_DATABASE_URL", "postgresql://user:the-password@127.0.0.1:1/monitoring")
+    assert night("tuesday", sample=2, label="other").is_completed()
+    assert _accepted(corpus) == {"small": "monday", "other": "tuesday"}
+    assert "`rageval publish" in caplog.text
+    assert "the-password" not in caplog.text
+
+
+def test_the_next_night_asks_what_a_user_asked_and_is_measured_by_the_questions_of_both(
+    night: Night, corpus: Path, llm: FakeLLM
+) -> None:
+    llm.reply = _reply(VERDICT)
+    assert night("monday", newest=True).is_completed()
+    database = open_database(f"sqlite:///{corpus / 'monitoring.db'}")
+    add_conversations(database, [conversation(1, question="How long may a worker be away?", course="a")])
+    data = DataConfig(documents=str(corpus / "documents.json"), ground_truth=str(corpus / "questions.csv"))
+    accept(database, id_of(1), ["d2"], data)
+
+    ended = night("tuesday", newest=True)
+
+    assert ended.is_completed()
+    asked = RunStore(str(corpus / "runs" / "tuesday")).read("answers").num_rows
+    assert asked == 21
+    assert any("How long may a worker be away?" in str(body) for body in llm.requests)
+    assert "their questions differ: 20 in both, 0 only in monday, 1 only in tuesday" in str(ended.message)
+    assert _accepted(corpus) == {"small": "tuesday"}
 
 
 def test_what_cannot_be_compared_waits_for_a_person(

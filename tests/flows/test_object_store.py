@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from rageval.adapters.run_store import RunStore
+from tests.evaluations import AGAIN, Rageval
 from tests.fake_llm import FakeLLM
-from tests.flows.conftest import AGAIN, Rageval
 
 MEASURED_ANEW = {"latency_s", "started_at", "attempts"}
 """Columns that two runs of the same never have in common."""

@@ -3,8 +3,8 @@
 import json
 from collections import Counter
 
+from tests.evaluations import Rageval
 from tests.fake_llm import VERDICT, Body, FakeLLM, Reply, is_judgement, prompt
-from tests.flows.conftest import Rageval
 
 MODELS = ("--model", "m1", "--model", "m2", "--set", "judge.again_share=0")
 PAIRWISE = (*MODELS, "--set", "judge.pairwise=true")

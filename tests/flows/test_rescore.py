@@ -12,8 +12,8 @@ import pytest
 
 from rageval import score_plan
 from rageval.adapters.run_files import write_parquet
+from tests.evaluations import AGAIN, Outcome, Rageval
 from tests.fake_llm import VERDICT, Body, FakeLLM, Reply, is_judgement
-from tests.flows.conftest import AGAIN, Outcome, Rageval
 
 TEXT_METRICS = ["rouge_l", "exact_match", "fuzzy_match", "refusal", "answer_words"]
 PLAIN = ("--set", "scores.text_metrics=[]", "--set", "judge.again_share=0", "--set", "retrieval.cutoffs=[]")

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from rageval.adapters import run_files
+from tests.evaluations import AGAIN, Rageval
 from tests.fake_llm import VERDICT, FakeLLM, Reply, is_judgement, prompt
-from tests.flows.conftest import AGAIN, Rageval
 
 
 def test_a_run_with_another_judge_reuses_all_answers_and_only_judges(rageval: Rageval, llm: FakeLLM) -> None:

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from rageval.metrics.text_match import answer_words, exact_match, fuzzy_match, rouge_l
+from tests.evaluations import AGAIN, Outcome, Rageval
 from tests.fake_llm import FAITHFUL, VERDICT, Body, FakeLLM, Reply, is_about_faithfulness, is_judgement, prompt
-from tests.flows.conftest import AGAIN, Outcome, Rageval
 
 PANEL = ("--judge", "m1", "--set", "judge.panel=[m2, m3]")
 ONE_METRIC = ("--set", "judge.without_reference=false")

@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager
 from prefect.client.orchestration import get_client
 from prefect.settings import get_current_settings
 
+from tests.evaluations import Rageval
 from tests.fake_llm import Body, Bucket, FakeLLM, Reply, default_reply
-from tests.flows.conftest import Rageval
 
 RPM = 1200
 ROUND_S = 9.0

@@ -151,8 +151,10 @@ def test_the_difference_is_that_of_a_regression_with_clustered_errors_or_has_a_l
         return
     design = sm.add_constant(inside.astype(float))
     fit = sm.OLS(values, design).fit(cov_type="cluster", cov_kwds={"groups": clusters})
+    with np.errstate(invalid="ignore"):  # where nothing is left to explain, its variance may be a little below zero
+        error = np.nan_to_num(fit.bse[1])
     assert found.mean == pytest.approx(fit.params[1], abs=1e-9)
-    assert found.standard_error >= fit.bse[1] - 1e-9
+    assert found.standard_error >= error - 1e-9
     assert 0 <= found.p_value <= 1
 
 

@@ -1,0 +1,45 @@
+"""`rageval dashboard`: the figures of monitoring as one page, for those without Grafana."""
+
+from typing import Annotated
+
+import typer
+
+from flows.commands.options import DATA
+
+
+def dashboard(
+    days: Annotated[
+        float, typer.Option(min=0.04, max=3660, help="Look at so many days, up to now.", rich_help_panel=DATA)
+    ] = 30,
+    course: Annotated[
+        list[str],
+        typer.Option(
+            help="Only conversations about this course; repeat it for several. `no course` is those about all.",
+            metavar="NAME",
+            rich_help_panel=DATA,
+        ),
+    ] = [],  # noqa: B006
+    model: Annotated[
+        list[str],
+        typer.Option(help="Only answers of this model; repeat it for several.", metavar="NAME", rich_help_panel=DATA),
+    ] = [],  # noqa: B006
+    output: Annotated[
+        str, typer.Option(help="Write the page to this file.", metavar="FILE", rich_help_panel="Output")
+    ] = "runs/dashboard.html",
+) -> None:
+    """Write the dashboards as one HTML page: quality, operations, offline runs.
+
+    It reads the database that MONITORING_DATABASE_URL names, runs/monitoring.db
+    by default. The figures are those of the Grafana dashboards, from the same SQL.
+    """
+    from datetime import UTC, datetime  # noqa: PLC0415 - help must not wait for imports
+
+    from flows.console import console, plain  # noqa: PLC0415
+    from rageval.adapters.monitoring.database import database_url, open_database  # noqa: PLC0415
+    from rageval.adapters.run_folders import write_page  # noqa: PLC0415
+    from rageval.monitoring.page import render_dashboard  # noqa: PLC0415
+    from rageval.stages import dashboard as stage  # noqa: PLC0415
+
+    found = stage.dashboard(open_database(database_url()), days, datetime.now(UTC), course, model)
+    write_page(output, render_dashboard(found))
+    console.print(f"Page: {plain(output)}", highlight=False, soft_wrap=True)

@@ -1,0 +1,124 @@
+"""Evaluate new conversations, hold the last days against the rules, tell of what is broken."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.futures import PrefectFuture
+from prefect.runtime import flow_run
+
+from flows.workers import THREADS
+from rageval.adapters.chat import chat_engine
+from rageval.adapters.monitoring.notify import addresses
+from rageval.adapters.tracing import step
+from rageval.errors import RagevalError
+from rageval.monitoring.config import MonitoringConfig
+from rageval.monitoring.records import Alert
+from rageval.stages.online import check_price
+from rageval.stages.watch import read_rules
+from tasks.ending import end_in_words, say_in_name
+from tasks.monitor import (
+    database,
+    due_metrics,
+    evaluate_questions,
+    forget_old,
+    judge,
+    publish,
+    send_alerts,
+    watch_windows,
+)
+from tasks.report import Progress
+from tasks.runs import check_models, serve_models
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitorResult:
+    """What one look at the conversations came to."""
+
+    evaluated: tuple[str, ...]
+    """What was evaluated, in sentences."""
+    alerts: tuple[Alert, ...]
+    """The alerts that are new."""
+    sent: int
+    """Alerts, of this or of an earlier run, that somebody was told of."""
+    sentence: str
+    now: datetime
+    """The time that the windows are measured from."""
+
+
+def _run_name() -> str:
+    config = flow_run.parameters.get("config", MonitoringConfig())  # without what the deployment leaves out
+    judge_words = f"judged by {config.judging.model.name}" if config.judging.enabled else "not judged"
+    return f"{config.days} days, {judge_words}"
+
+
+@flow(name="monitor", flow_run_name=_run_name, task_runner=THREADS)
+def monitor(config: MonitoringConfig = MonitoringConfig()) -> MonitorResult:  # noqa: B008 - it is frozen
+    """Evaluate new conversations, each once a metric version, and hold the last days against the rules.
+
+    The monitoring database is that of MONITORING_DATABASE_URL; whom to tell of alerts says RAGEVAL_ALERT_URLS. A run
+    that is stopped, or spends its ceiling, still looks at the rules; the next one goes on where it was.
+
+    Args:
+        config: Everything that can be set; what you leave alone stays as it is filled in.
+    """
+    return end_in_words(lambda: _monitor(config))
+
+
+def _monitor(config: MonitoringConfig) -> tuple[MonitorResult, str]:
+    now = datetime.now(UTC)
+    since = now - timedelta(days=config.days)
+    rules = read_rules(config.alerts.rules)
+    addresses()  # wrong ones are told before anything is done
+    with step("monitor"):
+        database()
+        if config.retention_days is not None:
+            forget_old(config.retention_days, now)
+        done = evaluate_questions(config, since, now)
+        judged, stopped = _judge(config, since)
+        done += judged
+        new = watch_windows(config, rules, now)
+        sent = send_alerts(config, now)
+        sentence = publish(config, new, done, now)
+    say_in_name(sentence)
+    if stopped:
+        raise stopped
+    result = MonitorResult(evaluated=tuple(done), alerts=tuple(new), sent=sent, sentence=sentence, now=now)
+    return result, sentence
+
+
+def _judge(config: MonitoringConfig, since: datetime) -> tuple[list[str], RagevalError | None]:
+    """Judge what is due; returns what was done, and the error that ended it early, or None.
+
+    A judge that cannot be reached is no reason to look away from the rest.
+    """
+    due = due_metrics(config, since) if config.judging.enabled else []
+    if not due:
+        return [], None
+    done: list[str] = []
+    try:
+        check_price(config.judging)
+        check_models([config.judging.model])
+        chat_engine().start_run(max_cost_usd=config.judging.max_cost_usd)
+        with serve_models((), (config.judging.model,)) as models:
+            futures: list[PrefectFuture[Any]] = [
+                judge.submit(metric, config, models.judges[0], since, return_state=False) for metric in due
+            ]
+            try:
+                with Progress(total=len(futures), description="Metrics judged") as progress:
+                    for future in futures:
+                        done.append(future.result())
+                        progress.advance()
+            except BaseException as error:
+                # Whatever it is, what runs has to end, and be stored, first.
+                chat_engine().stop(error)
+                for future in futures:
+                    with suppress(Exception):
+                        future.wait()
+                raise
+    except RagevalError as error:
+        get_run_logger().warning("Judging ended early: %s", error)
+        return done, error
+    return done, None

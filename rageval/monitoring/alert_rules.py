@@ -1,0 +1,168 @@
+"""Rules and what was measured -> alerts: one for as long as a rule stays broken, and none for noise.
+
+A rule is broken by a window of time where the bound lies outside the 95 % interval of what was measured there, on the
+wrong side of it. A window with too little in it neither breaks nor keeps a rule.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, model_validator
+
+from rageval.config import Settings
+from rageval.monitoring.records import Alert
+from rageval.monitoring.windows import Window
+from rageval.report.formats import usd
+
+FigureName = Literal[
+    "relevant_share", "faithful_share", "toxic_share", "thumbs_down_share", "error_share", "p95_s", "cost_usd",
+    "questions", "topic_drift", "language_drift", "score_drift", "judge_kappa",
+]  # fmt: skip
+DRIFTS: Final = ("topic_drift", "language_drift", "score_drift")
+WITHOUT_MINIMUM: Final = ("cost_usd", "questions")
+"""Sums and counts: what they are of decides nothing about how sure they are."""
+_IN_WORDS: Final[dict[str, str]] = {
+    "relevant_share": "the share of relevant answers",
+    "faithful_share": "the share of faithful answers",
+    "toxic_share": "the share of toxic answers",
+    "thumbs_down_share": "the share of thumbs down",
+    "error_share": "the share of questions that failed",
+    "p95_s": "the 95th percentile of the seconds to an answer",
+    "cost_usd": "the cost",
+    "questions": "the number of questions",
+    "topic_drift": "the drift of topics",
+    "language_drift": "the drift of languages",
+    "score_drift": "the drift of retrieval scores",
+    "judge_kappa": "the judge's agreement with thumbs (kappa)",
+}
+
+Outcome = Literal["broken", "kept", "unknown"]
+
+
+class Rule(Settings):
+    """When somebody is to be told."""
+
+    name: Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")]
+    """What the alert is called."""
+    figure: FigureName
+    """What is measured."""
+    above: float | None = None
+    """The highest value that is in order; of a drift, the smallest effect that matters."""
+    below: float | None = None
+    """The lowest value that is in order. Give one of the two."""
+    window_hours: int = Field(default=24, ge=1, le=24 * 31)
+    """Length of the windows; a day begins at midnight UTC."""
+    minimum: int = Field(default=50, ge=1, le=10_000_000)
+    """With fewer conversations, votes or verdicts a window decides nothing; costs and counts need none."""
+    course: str = ""
+    """Only this course; empty for all."""
+    model: str = ""
+    """Only answers of this model; empty for all."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "Rule":
+        if (self.above is None) == (self.below is None):
+            raise ValueError(f"the rule {self.name!r} needs either above or below")
+        if self.figure in DRIFTS and self.above is None:
+            raise ValueError(f"the rule {self.name!r} is of a drift, which can only be above something")
+        return self
+
+    @property
+    def bound(self) -> float:
+        """The value that must not be crossed."""
+        return self.above if self.above is not None else self.below or 0.0
+
+
+class Rules(Settings):
+    """A file of rules."""
+
+    rules: tuple[Rule, ...] = ()
+    """Each with a name of its own."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "Rules":
+        names = [rule.name for rule in self.rules]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"two rules have the name {', '.join(sorted(twice))}; each needs its own")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What a window of time comes to."""
+
+    window: Window
+    value: float | None
+    """None where there is nothing to measure."""
+    low: float | None = None
+    """What the value may as well be, at least; of a drift, 0 unless the test calls it changed. None if it is exact."""
+    high: float | None = None
+    """What it may as well be, at most; None if it is exact."""
+    n: int
+    """Conversations, votes or verdicts that it is of."""
+
+
+def outcome(rule: Rule, measured: Measured) -> Outcome:
+    """Return whether a window breaks a rule, beyond noise; `unknown` where there is too little to tell."""
+    if measured.value is None or (measured.n < rule.minimum and rule.figure not in WITHOUT_MINIMUM):
+        return "unknown"
+    if rule.above is not None:
+        return "broken" if (measured.value if measured.low is None else measured.low) > rule.above else "kept"
+    return "broken" if (measured.value if measured.high is None else measured.high) < rule.bound else "kept"
+
+
+def alerts_of(rule: Rule, measured: Sequence[Measured], raised_at: datetime) -> list[Alert]:
+    """Return the alerts of a rule: one for each time that it was broken until a window kept it again.
+
+    Args:
+        rule: What is to hold.
+        measured: One a window, oldest first.
+        raised_at: Now, with its zone.
+    """
+    alerts: list[Alert] = []
+    lasts = False
+    for one in measured:
+        found = outcome(rule, one)
+        if found == "kept":
+            lasts = False
+        elif found == "broken":
+            start = alerts.pop().window_start if lasts else one.window.start
+            lasts = True
+            alerts.append(
+                Alert(
+                    rule=rule.name,
+                    window_start=start,
+                    window_end=one.window.end,
+                    value=one.value or 0.0,
+                    bound=rule.bound,
+                    n=one.n,
+                    message=_message(rule, one, start),
+                    raised_at=raised_at,
+                )
+            )
+    return alerts
+
+
+def _message(rule: Rule, measured: Measured, start: datetime) -> str:
+    value = measured.value or 0.0
+    shown = usd(value) if rule.figure == "cost_usd" else f"{value:.3g}" if rule.figure != "questions" else f"{value:g}"
+    if measured.low is not None and measured.high is not None and rule.figure not in DRIFTS:
+        shown += f" [{measured.low:.3g}, {measured.high:.3g}]"
+    if rule.figure not in WITHOUT_MINIMUM:
+        shown += f" of {measured.n:,}"
+    direction = "above" if rule.above is not None else "below"
+    where = "".join(
+        f" {word} {name!r}" for word, name in (("of course", rule.course), ("of model", rule.model)) if name
+    )
+    words = f"{_IN_WORDS[rule.figure]}{where} was {shown} {_when(measured.window)}, {direction} {rule.bound:g}"
+    if start != measured.window.start:
+        words += f"; so since {start:%Y-%m-%d %H:%M} UTC"
+    return f"{words[0].upper()}{words[1:]}."
+
+
+def _when(window: Window) -> str:
+    if window.end - window.start == timedelta(days=1):
+        return f"on {window.start:%Y-%m-%d} (UTC)"
+    return f"from {window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"

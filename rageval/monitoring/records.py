@@ -1,0 +1,95 @@
+"""What monitoring keeps of a conversation; the chat app, the online evaluation and the simulation share it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+Thumbs = Literal[1, -1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownContext:
+    """A document that the model was shown."""
+
+    document_id: str
+    score: float
+    section: str
+    question: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversation:
+    """A question that was asked, and what came of it."""
+
+    conversation_id: str
+    """A UUID; a request that is sent twice has the same one."""
+    asked_at: datetime
+    """With its zone."""
+    question: str
+    course: str = ""
+    """Empty for all courses."""
+    status: Literal["ok", "failed"] = "ok"
+    answer: str | None = None
+    error: str | None = None
+    model: str
+    search_method: str
+    prompt_version: str
+    contexts: tuple[ShownContext, ...] = ()
+    """Best first."""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost_usd: float | None = None
+    """US dollars; None if the price is unknown."""
+    search_s: float | None = None
+    model_s: float | None = None
+    total_s: float
+    trace_id: str | None = None
+    source: Literal["chat", "simulated"] = "chat"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vote:
+    """What somebody thinks of an answer; a later vote of the same voter replaces it."""
+
+    conversation_id: str
+    voter: str
+    """A hash of the user's id, at most 64 characters; or the judge's label."""
+    thumbs: Thumbs
+    given_at: datetime
+    source: Literal["user", "judge"] = "user"
+    comment: str | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What one metric says of a conversation."""
+
+    conversation_id: str
+    metric: str
+    metric_version: str
+    judge: str = ""
+    """Label of the judging model; empty for a metric without one."""
+    status: Literal["ok", "unscored", "failed"] = "ok"
+    value: float | None = None
+    label: str | None = None
+    reason: str | None = None
+    error: str | None = None
+    cost_usd: float | None = None
+    evaluated_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """A rule that a window of time has broken."""
+
+    rule: str
+    window_start: datetime
+    window_end: datetime
+    value: float
+    bound: float
+    n: int
+    """Conversations, votes or verdicts that the value is of."""
+    message: str
+    raised_at: datetime

@@ -1,0 +1,132 @@
+"""Bodies of requests and responses: everything that comes in is checked here, and described for OpenAPI."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StringConstraints
+
+from rageval.monitoring.records import Conversation
+from serving.settings import MAX_COMMENT, MAX_QUESTION
+
+
+def _without_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not hold NUL characters")
+    return text
+
+
+def _thumb(value: int) -> int:
+    if value not in (1, -1):
+        raise ValueError("must be 1 for thumbs up or -1 for thumbs down")
+    return value
+
+
+_Text = AfterValidator(_without_nul)
+Uuid = Annotated[UUID, Field(description="A UUID of the client's choice, such as crypto.randomUUID()")]
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class _Out(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class Ask(_In):
+    """A question."""
+
+    question: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION, strict=True), _Text
+    ] = Field(examples=["How do I get a certificate?"])
+    """What is asked, 1 to 2,000 characters."""
+    course: Annotated[str, StringConstraints(max_length=200, strict=True), _Text] = ""
+    """One of `/api/courses`; empty for all."""
+    conversation_id: Uuid | None = None
+    """Give one to be safe: a request that is sent again with the same id and question is not asked again, and returns
+    the answer that there is."""
+
+
+class Feedback(_In):
+    """A vote on an answer; a later vote of the same person replaces it."""
+
+    conversation_id: Uuid
+    """The id that came with the answer."""
+    thumbs: Annotated[StrictInt, AfterValidator(_thumb), Field(json_schema_extra={"enum": [1, -1]})]
+    """1 up, -1 down."""
+    comment: (
+        Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_COMMENT, strict=True), _Text] | None
+    ) = None
+    """What was good or bad, at most 2,000 characters."""
+
+
+class Source(_Out):
+    """A document that the model was shown."""
+
+    document_id: str
+    score: float
+    """Comparable only within one answer."""
+    section: str
+    question: str
+    text: str
+
+
+class Reply(_Out):
+    """An answer, with what it was made from."""
+
+    conversation_id: str
+    """What to vote on."""
+    answer: str
+    """Plain text of a model: never to be shown as markup."""
+    sources: list[Source]
+    """Best first."""
+    model: str
+
+
+class Voted(_Out):
+    """The vote that counts now."""
+
+    conversation_id: str
+    thumbs: Literal[1, -1]
+    comment: str | None
+
+
+class Courses(_Out):
+    """What can be asked about."""
+
+    courses: list[str]
+
+
+class Health(_Out):
+    """How the app is."""
+
+    status: Literal["ok", "degraded"]
+    """`degraded` if questions are answered but not stored yet, or if the model refuses everybody."""
+    model: Literal["ok", "refusing"]
+    database: Literal["ok", "unreachable"]
+    """While it is unreachable, conversations wait on disk."""
+    waiting: int
+    """Records that are not stored yet."""
+    in_flight: int
+    """Questions under way."""
+
+
+class Problem(_Out):
+    """Why a request was not done, and what to do."""
+
+    error: str
+
+
+def sources_of(conversation: Conversation) -> list[Source]:
+    """Return what the model was shown."""
+    return [Source.model_validate(context, from_attributes=True) for context in conversation.contexts]
+
+
+def reply_of(conversation: Conversation) -> Reply:
+    """Return the answer of a conversation that has one."""
+    return Reply(
+        conversation_id=conversation.conversation_id,
+        answer=conversation.answer or "",
+        sources=sources_of(conversation),
+        model=conversation.model,
+    )

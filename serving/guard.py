@@ -1,0 +1,137 @@
+"""What every request passes before and after the app: limits, the key, the size of its body, strict headers, counts."""
+
+import asyncio
+import hmac
+import time
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.limits import ClientLimit, client_of
+from serving.problems import HttpError, problem
+from serving.settings import API_KEY_VARIABLE, ChatSettings
+from serving.signals import Signals
+
+_BODY_S = 10.0
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+_ROUTES = {"/", "/api/ask", "/api/feedback", "/api/courses", "/health", "/metrics", "/openapi.json"}
+
+
+class Guard:
+    """An ASGI app around another one."""
+
+    def __init__(self, app: ASGIApp, settings: ChatSettings, signals: Signals) -> None:
+        self._app, self._settings, self._signals = app, settings, signals
+        self._questions = ClientLimit(settings.questions_per_minute, settings.burst)
+        self._requests = ClientLimit(settings.requests_per_minute, 6 * settings.burst)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.monotonic(), "500"
+
+        async def send_on(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = str(message["status"])
+                headers = MutableHeaders(scope=message)
+                headers.update(_HEADERS)
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        route = scope["path"] if scope["path"] in _ROUTES else "other"
+        try:
+            with self._signals.requests_in_flight.track_inprogress():
+                await self._pass(scope, receive, send_on)
+        finally:
+            self._signals.requests.labels(route, status).inc()
+            self._signals.request_seconds.labels(route).observe(time.monotonic() - started)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self._check(scope)
+            if scope["method"] in ("POST", "PUT", "PATCH"):
+                receive = _replayed(await self._body(Headers(scope=scope), receive), receive)
+        except HttpError as error:
+            await problem(error.status_code, error.detail, error.headers)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _check(self, scope: Scope) -> None:
+        path, headers = scope["path"], Headers(scope=scope)
+        if not {"*", _host(headers)} & set(self._settings.allowed_hosts):
+            raise self._refused("host", 400, "The app is not called by this name. Use the address that it printed.")
+        if "\x00" in path:
+            raise self._refused("path", 404, "There is no such page.")
+        if scope["method"] == "POST" and headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+            raise self._refused("cross-site", 403, "Another site sent this. Open the chat page itself.")
+        if not path.startswith(("/api/", "/metrics")):
+            return
+        client = client_of(scope["client"][0] if scope.get("client") else "")
+        self._limit(self._requests, client, "requests")
+        key = self._settings.api_key.encode()
+        sent = headers.get("authorization", "").removeprefix("Bearer ").encode("latin-1")
+        if key and not hmac.compare_digest(sent, key):
+            raise self._refused(
+                "key", 401, f"A key is needed: send the one in {API_KEY_VARIABLE} as `Authorization: Bearer KEY`."
+            )
+        if path == "/api/ask":
+            self._limit(self._questions, client, "questions")
+
+    def _limit(self, limit: ClientLimit, client: str, what: str) -> None:
+        if wait_s := limit.wait_s(client):
+            raise self._refused("rate", 429, f"Too many {what}. Try again in {wait_s} s.", retry_after_s=wait_s)
+
+    async def _body(self, headers: Headers, receive: Receive) -> bytes:
+        most = self._settings.max_body_bytes
+        too_large = f"The body is larger than {most:,} bytes."
+        declared = headers.get("content-length", "0")
+        if not declared.isdecimal() or int(declared[:20]) > most:
+            raise self._refused("size", 413, too_large)
+        body = bytearray()
+        try:
+            async with asyncio.timeout(_BODY_S):
+                while True:
+                    message = await receive()
+                    body += message.get("body", b"")
+                    if len(body) > most:
+                        raise self._refused("size", 413, too_large)
+                    if not message.get("more_body"):
+                        return bytes(body)
+        except TimeoutError:
+            raise self._refused("slow", 408, f"The body did not come within {_BODY_S:g} s.") from None
+
+    def _refused(self, reason: str, status: int, sentence: str, *, retry_after_s: int | None = None) -> HttpError:
+        self._signals.turned_away.labels(reason).inc()
+        return HttpError(status, sentence, retry_after_s=retry_after_s)
+
+
+def _host(headers: Headers) -> str:
+    """Return the name that the client knows the app by, without the port."""
+    try:
+        return urlsplit(f"//{headers.get('host', '')}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _replayed(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:
+    """Return a `receive` that gives the body that was read, and then whatever comes."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return replay

@@ -1,0 +1,70 @@
+"""Configuration -> a chat app that runs until it is told to end: everything opened, warmed up, and closed again."""
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import replace
+
+from rageval.adapters.logs import json_lines, wants_json
+from rageval.adapters.monitoring.database import database_url, open_database
+from rageval.adapters.monitoring.recorder import Recorder
+from rageval.adapters.tracing import export_spans
+from rageval.config import EvaluationConfig
+from rageval.errors import ConfigError, ServiceError
+from rageval.stages.chat import open_assistant
+from serving.app import create_app
+from serving.server import address_of, end_on_sigterm, is_loopback, listen, server_of
+from serving.settings import API_KEY_VARIABLE, ChatSettings
+
+
+def serve_chat(
+    config: EvaluationConfig, settings: ChatSettings, *, host: str, port: int, timeout_s: float,
+    proxies: Sequence[str], say: Callable[[str], None],
+) -> None:  # fmt: skip
+    """Serve the chat app until SIGINT or SIGTERM, then end what is under way and store it.
+
+    Args:
+        config: What is answered from, how, and by which model.
+        settings: Limits.
+        host: Address to listen at.
+        port: Port to listen at; 0 for any.
+        timeout_s: Seconds after which a question is given up.
+        proxies: Addresses of proxies in front.
+        say: Called with what happens, in words.
+
+    Raises:
+        InputError: If the address, the documents, the model or the key cannot be used. A database that cannot be
+            reached is none of them: conversations wait on disk for it.
+    """
+    if settings.api_key and not (settings.api_key.isascii() and settings.api_key.isprintable()):
+        raise ConfigError(f"the key in {API_KEY_VARIABLE} holds characters that no header can; choose another one")
+    if is_loopback(host):
+        settings = replace(settings, allowed_hosts=("localhost", "127.0.0.1", "::1", host))
+    elif not settings.api_key:
+        say(f"Everybody who reaches {host} can ask, at your expense; set {API_KEY_VARIABLE} to ask for a key.")
+    export_spans()
+    end_on_sigterm()
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    with suppress(KeyboardInterrupt), json_lines(sys.stderr) if wants_json() else nullcontext():
+        _serve(config, settings, host, port, timeout_s, proxies, say)
+    say("Ended.")
+
+
+def _serve(
+    config: EvaluationConfig, settings: ChatSettings, host: str, port: int, timeout_s: float, proxies: Sequence[str],
+    say: Callable[[str], None],
+) -> None:  # fmt: skip
+    url = database_url()
+    with (
+        listen(host, port) as listening,
+        Recorder(url) as recorder,
+        open_assistant(config, timeout_s=timeout_s, say=lambda words: say(f"{words} ...")) as assistant,
+    ):
+        try:
+            say(f"Conversations go to {open_database(url).name}")
+        except ServiceError as error:
+            say(f"Conversations wait on disk: {error}")
+        app = create_app(assistant, recorder, settings, database=url)
+        say(f"Ask at {address_of(listening)} ({assistant.model.name}, {assistant.search_method} search). Ctrl-C ends.")
+        server_of(app, settings, proxies=proxies).run(sockets=[listening])

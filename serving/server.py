@@ -1,0 +1,66 @@
+"""The chat app -> a socket, until a signal ends it."""
+
+import ipaddress
+import signal
+import socket
+from collections.abc import Sequence
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from rageval.errors import ConfigError
+from serving.settings import ChatSettings
+
+_BACKLOG = 2048
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; port 0 takes any that is free.
+
+    Raises:
+        ConfigError: If there is no such address here, or the port is taken.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"nothing can listen at {host}:{port} ({reason}); choose another --port, or another --host of this machine"
+        ) from error
+
+
+def address_of(listening: socket.socket) -> str:
+    """Return the URL that a browser on this machine opens."""
+    host, port = listening.getsockname()[:2]
+    if ipaddress.ip_address(host).is_unspecified:
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether nobody but this machine reaches the address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def server_of(app: ASGIApp, settings: ChatSettings, *, proxies: Sequence[str] = ()) -> uvicorn.Server:
+    """Return the server of an app.
+
+    Args:
+        app: The app.
+        settings: How long questions in flight are waited for at the end.
+        proxies: Addresses of proxies whose word on who the client is counts; everybody else could claim anything.
+    """
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, lifespan="on", proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies), timeout_graceful_shutdown=int(settings.shutdown_s), backlog=_BACKLOG,
+    )  # fmt: skip
+    return uvicorn.Server(config)
+
+
+def end_on_sigterm() -> None:
+    """Let SIGTERM end the process as Ctrl-C does, so that what is open is closed."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)

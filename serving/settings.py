@@ -1,0 +1,30 @@
+"""What the chat app allows, and to whom."""
+
+from dataclasses import dataclass, field
+
+API_KEY_VARIABLE = "RAGEVAL_CHAT_API_KEY"
+"""The environment variable with the key that clients have to send; without it, none is asked for."""
+MAX_QUESTION, MAX_COMMENT = 2000, 2000
+"""Characters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatSettings:
+    """Limits of the chat app; the defaults suit a page that is open to a course."""
+
+    questions_per_minute: float = 20.0
+    """Of one client, which is an address."""
+    requests_per_minute: float = 120.0
+    """Of one client, to the API as a whole: questions, votes, failed tries of the key."""
+    burst: int = 10
+    """Questions, and six times as many requests, that a client may send at once after a quiet minute."""
+    max_in_flight: int = 256
+    """Questions that are worked on at once; more are turned away with 503."""
+    max_body_bytes: int = 32 * 1024
+    """The largest body of a request: 2,000 characters may take twelve bytes each in JSON."""
+    shutdown_s: float = 30.0
+    """Seconds that questions in flight have to end when the app does."""
+    api_key: str = field(default="", repr=False)
+    """Empty for none."""
+    allowed_hosts: tuple[str, ...] = ("*",)
+    """Names that the app may be called by, so that no other name can be pointed at it."""

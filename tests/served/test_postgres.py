@@ -1,0 +1,72 @@
+"""A team's server: Prefect on a real Postgres, set up with the script that docker compose runs, and a run on it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.fake_llm import FakeLLM
+from tests.postgres import PASSWORD, Postgres
+from tests.processes import PATIENCE_S, ROOT, eventually, free_port, is_healthy, running
+
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="module")
+def team(postgres: Postgres) -> Postgres:
+    """The server with the databases of docker compose: `prefect`, and what the script adds."""
+    postgres.answer("postgres", "CREATE DATABASE prefect")
+    created = postgres.psql(postgres.url("prefect"), "--file", str(ROOT / "deployments" / "postgres" / "databases.sql"))
+    assert created.returncode == 0, created.stderr
+    return postgres
+
+
+def test_grafana_reads_the_results_and_nothing_else(team: Postgres) -> None:
+    team.answer("monitoring", "CREATE TABLE results (score float8); INSERT INTO results VALUES (0.5)")
+    grafana = team.url("monitoring", user="grafana")
+
+    assert team.psql(grafana, "--command", "SELECT score FROM results").stdout.strip() == "0.5"
+    assert "permission denied" in team.refusal("monitoring", "DELETE FROM results")
+    assert "permission denied" in team.refusal("monitoring", "CREATE TABLE mine (score float8)")
+    assert "permission denied" in team.refusal("prefect", "SELECT 1")
+
+
+@pytest.mark.timeout(600)  # starts a server and a command, each of which imports Prefect
+def test_a_run_is_completed_on_a_server_that_keeps_its_state_in_postgres(
+    team: Postgres, corpus: Path, llm: FakeLLM
+) -> None:
+    port = free_port()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | {
+        "PREFECT_HOME": str(corpus / "home"),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    on_postgres = environment | {"PREFECT_SERVER_DATABASE_CONNECTION_URL": team.url("prefect", "postgresql+asyncpg")}
+    server = [BIN / "prefect", "--no-prompt", "server", "start", "--port", str(port), "--no-ui"]
+    evaluate = [
+        BIN / "rageval", "evaluate",
+        "--documents", corpus / "documents.json", "--ground-truth", corpus / "questions.csv", "--sample", "2",
+        "--output", corpus / "runs", "--run-id", "team", "--model", "m1", "--base-url", llm.url, "--search", "text",
+    ]  # fmt: skip
+
+    with (
+        running(corpus / "server.log", server, environment=on_postgres),
+        httpx.Client(base_url=environment["PREFECT_API_URL"], timeout=60) as api,
+    ):
+        eventually("the Prefect server", lambda: is_healthy(api))
+        done = subprocess.run(
+            evaluate, cwd=corpus, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        [flow_run] = api.post("/flow_runs/filter", json={}).raise_for_status().json()
+
+    assert (flow_run["state_type"], flow_run["state_name"]) == ("COMPLETED", "Completed")
+    assert json.loads((corpus / "runs" / "team" / "run.json").read_text(encoding="utf-8"))["status"] == "complete"
+    assert team.answer("prefect", f"SELECT state_type FROM flow_run WHERE id = '{flow_run['id']}'") == "COMPLETED"
+    assert PASSWORD not in (corpus / "server.log").read_text(encoding="utf-8")
+    assert not list((corpus / "home").glob("*.db")), "nothing may be kept beside Postgres"
