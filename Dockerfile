@@ -19,8 +19,8 @@ COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
 RUN /opt/venv/bin/pip install --no-deps --index-url "$TORCH_INDEX" "$(grep '^torch==' constraints.txt)"
 # Editable, because the flows are read from /app by their path and must not be there twice. Its packages are empty as yet:
 # without them, pip would leave /app off the path.
-RUN mkdir rageval tasks flows \
-    && touch rageval/__init__.py tasks/__init__.py flows/__init__.py \
+RUN mkdir rageval tasks flows serving \
+    && touch rageval/__init__.py tasks/__init__.py flows/__init__.py serving/__init__.py \
     && /opt/venv/bin/pip install --constraint constraints.txt --editable ".${EXTRAS:+[$EXTRAS]}" \
     && /opt/venv/bin/pip check
 
@@ -40,6 +40,7 @@ COPY LICENSE NOTICE pyproject.toml ./
 COPY rageval rageval
 COPY tasks tasks
 COPY flows flows
+COPY serving serving
 COPY deployments deployments
 COPY examples examples
 
@@ -50,7 +51,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     PREFECT_SERVER_ANALYTICS_ENABLED=false \
     DO_NOT_TRACK=1
 # The user below cannot write here: without this, every process would compile the code again.
-RUN python -m compileall -q rageval tasks flows deployments
+RUN python -m compileall -q rageval tasks flows serving deployments
 
 # A number, so that Kubernetes can tell that it is not root.
 USER 10001:10001

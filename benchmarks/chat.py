@@ -80,8 +80,8 @@ async def person(
     draws = random.Random(number)
     await asyncio.sleep(draws.uniform(0, reads_s or 0.2))
     while time.monotonic() < until:
-        conversation_id = str(uuid.UUID(int=draws.getrandbits(128), version=4))
-        question = f"{draws.choice(questions)} (case {draws.getrandbits(24)})"  # nobody asks what was embedded before
+        conversation_id = str(uuid.uuid4())
+        question = f"{draws.choice(questions)} (case {conversation_id[:8]})"  # so that no vector of it is known yet
         body = {"question": question, "conversation_id": conversation_id}
         started = time.monotonic()
         try:
@@ -164,6 +164,15 @@ def main() -> None:
 
 def _value(metrics: str, name: str) -> str:
     return next(line.split()[1] for line in metrics.splitlines() if line.startswith(f"{name} "))
+
+
+def _stage_ms(metrics: str, stage: str) -> float:
+    name = f'rageval_chat_stage_seconds_{{}}{{{{stage="{stage}"}}}} '
+    total, count = (
+        next(float(line.split()[1]) for line in metrics.splitlines() if line.startswith(name.format(what)))
+        for what in ("sum", "count")
+    )
+    return 1000 * total / count
 
 
 def _memory_mib(pid: int) -> float:

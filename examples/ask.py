@@ -16,7 +16,7 @@ def main() -> None:
     """Ask what the first argument says; the others are options of `rageval chat`."""
     question, *options = sys.argv[1:] or ["How do I get a ground-truth set?"]
     command = [Path(sys.executable).with_name("rageval"), "chat", "--port", "0", *options]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as app:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as app:  # noqa: S603 - our own command
         try:
             url = _address(app)
             reply = httpx.post(f"{url}/api/ask", json={"question": question}, timeout=180).raise_for_status().json()

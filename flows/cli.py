@@ -284,6 +284,13 @@ def _guarded(command: Callable[[], Any]) -> int:
             raise
         say_error(error)
         return _status(error)
+    except Exception as error:
+        prefect = sys.modules.get("prefect.exceptions")
+        if "--debug" in sys.argv or prefect is None or not isinstance(error, prefect.FailedRun):
+            raise
+        # A server too busy to store how the flow ended gives back its message without its error.
+        say_error(RagevalError(str(error)))
+        return 1
     return 0
 
 

@@ -12,6 +12,8 @@ from rageval.errors import ConfigError
 from serving.settings import ChatSettings
 
 _BACKLOG = 2048
+_KEEP_ALIVE_S = 75
+"""Longer than people read: a connection that is closed just when the next question comes is an error to its client."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -55,9 +57,17 @@ def server_of(app: ASGIApp, settings: ChatSettings, *, proxies: Sequence[str] = 
         proxies: Addresses of proxies whose word on who the client is counts; everybody else could claim anything.
     """
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, lifespan="on", proxy_headers=bool(proxies),
-        forwarded_allow_ips=list(proxies), timeout_graceful_shutdown=int(settings.shutdown_s), backlog=_BACKLOG,
-    )  # fmt: skip
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=int(settings.shutdown_s),
+        backlog=_BACKLOG,
+    )
     return uvicorn.Server(config)
 
 

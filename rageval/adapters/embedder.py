@@ -137,6 +137,17 @@ class Embedder:
         return np.asarray(vectors, dtype=np.float32)
 
 
+def embed_on_one_processor() -> None:
+    """Let this thread's embedding use one processor from now on.
+
+    A single query gains nothing from more of them. Where others use them too, it waits for each: on two busy ones it
+    took a second instead of a tenth.
+    """
+    import torch  # noqa: PLC0415 - slow import
+
+    torch.set_num_threads(1)
+
+
 _embedders: dict[tuple[str, int, Place | None], Embedder] = {}
 _models: dict[str, "SentenceTransformer"] = {}
 _loading = threading.Lock()

@@ -1,7 +1,8 @@
 """Rules and what was measured -> alerts: one for as long as a rule stays broken, and none for noise.
 
-A rule is broken by a window of time where the bound lies outside the 95 % interval of what was measured there, on the
-wrong side of it. A window with too little in it neither breaks nor keeps a rule.
+A rule is broken by a window of time where what was measured lies on the wrong side of the bound with the whole of its
+95 % interval. It is kept where the value itself is in order. In between, and with too little to measure, a window
+neither breaks a rule nor ends an alert, so that what lasts does not come and go with the noise.
 """
 
 from collections.abc import Sequence
@@ -95,9 +96,9 @@ class Measured:
 
     window: Window
     value: float | None
-    """None where there is nothing to measure."""
+    """None where there is nothing to measure. Of a drift the effect, or 0 unless the test calls it changed."""
     low: float | None = None
-    """What the value may as well be, at least; of a drift, 0 unless the test calls it changed. None if it is exact."""
+    """What the value may as well be, at least; None if it is exact."""
     high: float | None = None
     """What it may as well be, at most; None if it is exact."""
     n: int
@@ -105,12 +106,14 @@ class Measured:
 
 
 def outcome(rule: Rule, measured: Measured) -> Outcome:
-    """Return whether a window breaks a rule, beyond noise; `unknown` where there is too little to tell."""
+    """Return whether a window breaks a rule beyond noise, or keeps it; `unknown` where neither can be told."""
     if measured.value is None or (measured.n < rule.minimum and rule.figure not in WITHOUT_MINIMUM):
         return "unknown"
-    if rule.above is not None:
-        return "broken" if (measured.value if measured.low is None else measured.low) > rule.above else "kept"
-    return "broken" if (measured.value if measured.high is None else measured.high) < rule.bound else "kept"
+    sign = 1 if rule.above is not None else -1
+    if sign * measured.value <= sign * rule.bound:
+        return "kept"
+    nearest = measured.low if rule.above is not None else measured.high
+    return "broken" if nearest is None or sign * nearest > sign * rule.bound else "unknown"
 
 
 def alerts_of(rule: Rule, measured: Sequence[Measured], raised_at: datetime) -> list[Alert]:
@@ -148,7 +151,7 @@ def alerts_of(rule: Rule, measured: Sequence[Measured], raised_at: datetime) -> 
 def _message(rule: Rule, measured: Measured, start: datetime) -> str:
     value = measured.value or 0.0
     shown = usd(value) if rule.figure == "cost_usd" else f"{value:.3g}" if rule.figure != "questions" else f"{value:g}"
-    if measured.low is not None and measured.high is not None and rule.figure not in DRIFTS:
+    if measured.low is not None and measured.high is not None:
         shown += f" [{measured.low:.3g}, {measured.high:.3g}]"
     if rule.figure not in WITHOUT_MINIMUM:
         shown += f" of {measured.n:,}"

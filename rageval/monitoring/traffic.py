@@ -4,6 +4,7 @@ Every draw belongs to a day, a number within it and one thing that is drawn. So 
 traffic, whatever days are asked for, and a planted change moves nothing but what it names.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -208,10 +209,10 @@ def _conversation(
     documents = others if grade == 2 and others else [right, *others]
     top = min(1.0, max(0.0, 0.7 + 0.07 * draws["score"]) * rates.scores)
     model = _MODELS[int(draws["model"])]
-    search_s = 0.03 * np.exp(0.4 * draws["search_s"])
-    model_s = model.median_s * np.exp(0.45 * draws["model_s"]) * rates.latency
+    search_s = 0.03 * math.exp(0.4 * draws["search_s"])
+    model_s = model.median_s * math.exp(0.45 * draws["model_s"]) * rates.latency
     is_ok = draws["error"] >= rates.errors
-    prompt, completion = 900 + int(150 * draws["search_s"]), int(120 * np.exp(0.5 * draws["tokens"])) + 1
+    prompt, completion = 900 + int(150 * draws["search_s"]), int(120 * math.exp(0.5 * draws["tokens"])) + 1
     cost_usd = (prompt * model.usd_per_mtok[0] + completion * model.usd_per_mtok[1]) / 1e6 * rates.cost
     return Conversation(
         conversation_id=name,
@@ -237,9 +238,9 @@ def _conversation(
         prompt_tokens=prompt if is_ok else None,
         completion_tokens=completion if is_ok else None,
         cost_usd=cost_usd if is_ok else None,
-        search_s=float(search_s),
-        model_s=float(model_s),
-        total_s=float(search_s + model_s + 0.005),
+        search_s=search_s,
+        model_s=model_s,
+        total_s=search_s + model_s + 0.005,
         source="simulated",
     )
 
@@ -261,7 +262,7 @@ def _vote(conversation: Conversation, draws: Mapping[str, float], rates: Rates) 
     # Whichever there are too many of is turned, as often as the wanted share needs it.
     too_many = (usual - wanted) / usual if is_up else (wanted - usual) / (1 - usual)
     is_up ^= draws["flip"] < too_many
-    after = timedelta(seconds=round(30 * float(np.exp(draws["vote after"])), 3))
+    after = timedelta(seconds=round(30 * math.exp(draws["vote after"]), 3))
     comment = int(draws["comment"] * 3 * len(_COMMENTS))
     return Vote(
         conversation_id=conversation.conversation_id,

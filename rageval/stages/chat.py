@@ -12,11 +12,11 @@ from typing import Literal, TypeVar
 from rageval.adapters.chat import ChatEngine, chat_engine
 from rageval.adapters.chat_call import ChatReply, ChatRequest
 from rageval.adapters.corpus import load_documents
-from rageval.adapters.embedder import Embedder, load_embedder
+from rageval.adapters.embedder import Embedder, embed_on_one_processor, load_embedder
 from rageval.adapters.gathering import Gathering
 from rageval.adapters.search_index import SearchIndex, open_index
 from rageval.adapters.tracing import step, trace_id
-from rageval.config import EvaluationConfig, ModelConfig, RetrievalConfig
+from rageval.config import EvaluationConfig, ModelConfig
 from rageval.errors import RagevalError
 from rageval.monitoring.records import Conversation, ShownContext
 from rageval.prompts import ANSWER_PROMPT_VERSION, answer_messages
@@ -79,6 +79,7 @@ class Assistant:
         self._searching = Gathering(self._search_all, most=_SEARCHED_AT_ONCE)
         self._embedded = 0
         self._stopped_at: float | None = None
+        self._searching.submit(_question("ready?", "")).result()  # the first one is slow
         self._engine.start_run(max_cost_usd=self._ceiling_usd)
 
     @property
@@ -150,11 +151,10 @@ class Assistant:
         on_contexts: Callable[[Sequence[ShownContext]], None],
         on_piece: Callable[[str | None], None] | None,
     ) -> Answered:
-        wanted = Question(question_id="", question=draft.question, course=draft.course, document_id="")
         ends_at = time.monotonic() + self.timeout_s
         started = time.monotonic()
         try:
-            found = await _within(self._searching.submit(wanted), ends_at)
+            found = await _within(self._searching.submit(_question(draft.question, draft.course)), ends_at)
         except TimeoutError:
             return _failed(draft, "timeout", f"the search took longer than {self.timeout_s:g} s")
         except (RagevalError, OSError, RuntimeError, ValueError) as error:  # the last three are LanceDB's
@@ -223,6 +223,7 @@ class Assistant:
         return replies[0]
 
     def _search_all(self, questions: Sequence[Question]) -> list[Retrieval]:
+        embed_on_one_processor()
         self._embedded += len(questions)
         if self._embedded > _QUERIES_KEPT:
             self._embedder.forget_queries()
@@ -257,7 +258,6 @@ def open_assistant(
         with serve_models(models, ()) as served:
             assistant = Assistant(config, served.answering[0], documents, index, embedder, timeout_s=timeout_s)
             try:
-                _warm_up(assistant, embedder, index, config.retrieval)
                 yield assistant
             finally:
                 assistant.close()
@@ -265,9 +265,8 @@ def open_assistant(
         index.close()
 
 
-def _warm_up(assistant: Assistant, embedder: Embedder, index: SearchIndex, config: RetrievalConfig) -> None:
-    methods = config.model_copy(update={"methods": (assistant.search_method,)})
-    retrieve(index, embedder, [Question(question_id="", question="ready?", course="", document_id="")], methods)
+def _question(question: str, course: str) -> Question:
+    return Question(question_id="", question=question, course=course, document_id="")
 
 
 async def _within(future: Future[_Found], ends_at: float) -> _Found:

@@ -156,7 +156,7 @@ def _measured(
     if rule.figure in _SUBJECTS:
         drift = tested(asked)[_SUBJECTS[rule.figure]]
         sure = drift.effect if drift.verdict == "changed" else 0.0
-        return Measured(window=window, value=drift.effect, low=sure, high=1.0, n=min(drift.n, drift.n_reference))
+        return Measured(window=window, value=sure, n=min(drift.n, drift.n_reference))
     if rule.figure == "p95_s":
         return _p95(window, read.latency_buckets(database, asked))
     if rule.figure == "cost_usd":

@@ -57,7 +57,8 @@ def monitor(
         monkeypatch.setattr(sys, "argv", ["rageval", "monitor", "--rules", str(rules), *judge, *options])
         with pytest.raises(SystemExit) as ended:
             cli.main()
-        return int(ended.value.code or 0), *capfd.readouterr()
+        out, err = (" ".join(text.split()) for text in capfd.readouterr())  # a terminal wraps its lines
+        return int(ended.value.code or 0), out, err
 
     return call
 

@@ -27,12 +27,14 @@ def _measured(window: Window, hits: int, n: int) -> Measured:
 def test_a_rule_is_broken_only_where_the_bound_lies_outside_the_interval() -> None:
     # 0.6 of 100: Wilson's interval of 50 hits is [0.404, 0.596], of 51 [0.413, 0.606].
     assert outcome(RULE, _measured(DAYS[0], 50, 100)) == "broken"
-    assert outcome(RULE, _measured(DAYS[0], 51, 100)) == "kept"
+    assert outcome(RULE, _measured(DAYS[0], 51, 100)) == "unknown"
+    assert outcome(RULE, _measured(DAYS[0], 59, 100)) == "unknown"
+    assert outcome(RULE, _measured(DAYS[0], 60, 100)) == "kept"
     assert outcome(RULE, _measured(DAYS[0], 0, 49)) == "unknown"
     assert outcome(RULE, _measured(DAYS[0], 0, 0)) == "unknown"
     over = Rule(name="errors", figure="error_share", above=0.02)
-    # 0.02 of 200: the interval of 9 failures begins at 0.0238, of 8 at 0.0204, of 7 at 0.0170.
-    assert [outcome(over, _measured(DAYS[0], hits, 200)) for hits in (7, 8, 9)] == ["kept", "broken", "broken"]
+    # 0.02 of 200 is 4 failures: the interval of 8 begins at 0.0204, of 7 at 0.0170.
+    assert [outcome(over, _measured(DAYS[0], hits, 200)) for hits in (4, 7, 8)] == ["kept", "unknown", "broken"]
 
 
 def test_what_is_counted_and_not_sampled_has_no_noise() -> None:
@@ -44,9 +46,9 @@ def test_what_is_counted_and_not_sampled_has_no_noise() -> None:
 
 
 def test_what_lasts_is_one_alert_and_what_comes_back_another() -> None:
-    # kept, broken, broken, too few, broken, kept, broken
+    # kept, broken, neither, too few, broken, kept, broken
     days = [_measured(day, hits, n) for day, (hits, n) in zip(
-        DAYS, [(70, 100), (30, 100), (35, 100), (1, 3), (40, 100), (60, 100), (20, 100)], strict=False
+        DAYS, [(70, 100), (30, 100), (55, 100), (1, 3), (40, 100), (60, 100), (20, 100)], strict=False
     )]  # fmt: skip
     first, second = alerts_of(RULE, days, NOW)
     assert (first.window_start, first.window_end) == (DAYS[1].start, DAYS[4].end)

@@ -15,15 +15,17 @@ import sqlalchemy as sa
 
 from flows import cli
 from rageval.adapters.corpus import load_corpus
-from rageval.adapters.monitoring.database import Database, connect
+from rageval.adapters.monitoring.database import Database, connect, open_database
 from rageval.adapters.monitoring.schema import CONVERSATIONS, EVALUATIONS, FEEDBACK
 from rageval.config import DataConfig
 from rageval.errors import ConfigError
+from rageval.monitoring.config import MonitoringConfig
 from rageval.monitoring.planted import Rates, rates_on, thumbs_up
 from rageval.monitoring.records import Conversation
 from rageval.monitoring.traffic import Day, Material, TrafficConfig, simulate
 from rageval.overrides import validate
 from rageval.stages.simulate import simulate_traffic
+from rageval.stages.watch import read_rules, watch
 
 UNTIL = datetime(2026, 11, 24, tzinfo=UTC)
 CHANGED = date(2026, 11, 10)
@@ -224,3 +226,33 @@ def test_the_command_says_what_it_stored_and_what_is_planted(
         stored = connection.scalar(sa.select(sa.func.count()).select_from(CONVERSATIONS))
     assert f"conversations │        {stored} │" in out
     assert "Planted: errors=+0.1@2026-11-20" in out
+
+
+@pytest.mark.parametrize(
+    ("changes", "raised"),
+    [
+        ((), set()),
+        (("quality=-0.35",), {"relevance"}),
+        (("thumbs=-0.4", "errors=+0.15", "scores=-0.15"), {"thumbs down", "errors", "retrieval scores"}),
+        (
+            ("relevance=-0.35", "faithfulness=-0.45", "toxicity=+0.1", "latency=+9", "cost=+199"),
+            {"relevance", "faithfulness", "toxicity", "latency", "cost"},
+        ),
+    ],
+)
+def test_the_alerts_that_come_with_the_project_show_what_is_planted_and_only_that(
+    tmp_path: Path, changes: tuple[str, ...], raised: set[str]
+) -> None:
+    database = open_database(f"sqlite:///{tmp_path / 'm.db'}")
+    settings = {"weeks": 3, "per_day": 100, "evaluated": True, "changes": [f"{c}@2026-11-21" for c in changes]}
+    simulate_traffic(database, validate(TrafficConfig, settings), UNTIL)
+    # So few questions an hour decide nothing: their rules look at days.
+    rules = [
+        rule.model_copy(update={"window_hours": max(24, rule.window_hours)})
+        for rule in read_rules(MonitoringConfig().alerts.rules)
+    ]
+
+    alerts = watch(database, MonitoringConfig(), tuple(rules), UNTIL)
+
+    assert {alert.rule for alert in alerts} == raised
+    assert all(alert.window_end.date() > date(2026, 11, 21) for alert in alerts)

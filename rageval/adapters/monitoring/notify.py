@@ -10,14 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
-from typing import Final
 
 import apprise
 
 from rageval.errors import ConfigError
 from rageval.monitoring.records import Alert
 
-VARIABLE: Final = "RAGEVAL_ALERT_URLS"
+VARIABLE = "RAGEVAL_ALERT_URLS"
 """The environment variable that names whom to tell: apprise URLs, with white space or commas between them."""
 _STATUS = re.compile(r"error=([1-5]\d\d)\b")
 

@@ -52,19 +52,25 @@ def cost_now(scope: Scope) -> sa.Select[Any]:
 
 def p95_now(scope: Scope) -> sa.Select[Any]:
     """Return `now`, `n` and `before` of the time that 95 % of the answers took at most, in seconds."""
-    is_now = sa.case((_C.asked_at >= scope.since, 1), else_=0).label("is_now")
-    counts = (
-        sa.select(is_now, _C.latency_bucket.label("bucket"), _COUNT.label("n"))
+    now = _C.asked_at >= scope.since
+    both = (
+        sa.select(_C.latency_bucket.label("bucket"), _COUNT.filter(now).label("n1"), _COUNT.filter(~now).label("n0"))
         .where(_C.status == "ok", *scope.within(CONVERSATIONS, before=True))
-        .group_by("is_now", _C.latency_bucket)
-        .subquery()
+        .group_by(_C.latency_bucket)
+        .cte()
     )
+    counts = sa.union_all(
+        *(
+            sa.select(sa.literal_column(str(is_now), sa.Integer).label("is_now"), both.c.bucket, n.label("n"))
+            for is_now, n in ((0, both.c.n0), (1, both.c.n1))
+        )
+    ).subquery()
     found = percentiles(counts, "is_now", of=(0.95,)).subquery()
-    now = found.c.is_now == 1
+    is_now = found.c.is_now == 1
     return sa.select(
-        sa.func.max(found.c.p95).filter(now).label("now"),
-        sa.func.max(found.c.n).filter(now).label("n"),
-        sa.func.max(found.c.p95).filter(~now).label("before"),
+        sa.func.max(found.c.p95).filter(is_now, found.c.n > 0).label("now"),
+        sa.func.max(found.c.n).filter(is_now).label("n"),
+        sa.func.max(found.c.p95).filter(~is_now, found.c.n > 0).label("before"),
     )
 
 
