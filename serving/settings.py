@@ -1,11 +1,17 @@
 """What the chat app allows, and to whom."""
 
+import os
 from dataclasses import dataclass, field
 
 API_KEY_VARIABLE = "RAGEVAL_CHAT_API_KEY"
 """The environment variable with the key that clients have to send; without it, none is asked for."""
 MAX_QUESTION, MAX_COMMENT = 2000, 2000
 """Characters."""
+
+
+def api_key() -> str:
+    """Return the key that the environment asks clients for; empty for none."""
+    return os.environ.get(API_KEY_VARIABLE, "").strip()
 
 
 @dataclass(frozen=True, kw_only=True)

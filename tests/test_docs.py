@@ -169,7 +169,9 @@ def test_the_example_environment_has_every_variable_that_is_read() -> None:
     deployments = set(re.findall(r"\{\{ \$(\w+)", (ROOT / "deployments" / "prefect.yaml").read_text(encoding="utf-8")))
     key = ModelConfig(name="any").api_key_env
     read = {
-        variable for folder in ("rageval", "tasks", "flows", "deployments") for variable in _variables(ROOT / folder)
+        variable
+        for folder in ("rageval", "tasks", "flows", "serving", "deployments")
+        for variable in _variables(ROOT / folder)
     }
 
     assert read >= {"OPENAI_BASE_URL", "ELASTICSEARCH_URL", "ELASTICSEARCH_CA_CERTS"}, "this test has lost its sight"

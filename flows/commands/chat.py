@@ -1,6 +1,5 @@
 """`rageval chat`: a page and an API that answer questions with what the evaluation evaluates."""
 
-import os
 from typing import Annotated
 
 import typer
@@ -70,14 +69,14 @@ def chat(
     )
     configuration = validate(EvaluationConfig, settings)
     from serving.serve import serve_chat  # noqa: PLC0415 - slow import
-    from serving.settings import API_KEY_VARIABLE, ChatSettings  # noqa: PLC0415
+    from serving.settings import ChatSettings, api_key  # noqa: PLC0415
 
     serve_chat(
         configuration,
         ChatSettings(
             questions_per_minute=per_minute,
             requests_per_minute=6 * per_minute,
-            api_key=os.environ.get(API_KEY_VARIABLE, "").strip(),
+            api_key=api_key(),
         ),
         host=host,
         port=port,

@@ -167,6 +167,13 @@ def test_a_search_finds_no_more_than_the_course_holds(reopen: OpenIndex, make_do
     assert reopen().search_text([], [], 5) == reopen().search_vector(vectors[:0], [], 5) == []
 
 
+def test_a_search_without_a_course_finds_the_documents_of_all(reopen: OpenIndex, make_document: MakeDocument) -> None:
+    build(reopen(), [make_document("a", "docker"), make_document("b", "docker", course="de")])
+    assert [sorted(found) for found in ids(reopen().search_text(["docker"] * 2, ["", "de"], 5))] == [["a", "b"], ["b"]]
+    vectors = unit_vectors(2, seed=1)
+    assert [sorted(found) for found in ids(reopen().search_vector(vectors, ["", "de"], 5))] == [["a", "b"], ["b"]]
+
+
 def test_equal_scores_are_ordered_by_id_also_at_the_cut_off(reopen: OpenIndex, make_document: MakeDocument) -> None:
     names = [f"d{n:02}" for n in range(40)]
     build(reopen(), [make_document(name, "docker") for name in reversed(names)], np.tile(unit_vectors(1), (40, 1)))
