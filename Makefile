@@ -9,7 +9,7 @@ FRESH := $(VENV)/fresh
 SHELL := bash
 .SHELLFLAGS := -e -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-monitoring test check bench constraints clean
+.PHONY: help install demo demo-monitoring test test-all check bench constraints clean
 
 help:  ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -45,9 +45,12 @@ demo-monitoring: $(STAMP)  ## Monitor simulated weeks, judge some of them, write
 
 # Two lanes that take as long as each other, on two processors. The pipe carries nothing: of two processes in a pipe both
 # hear Ctrl-C, and either's failure counts. What the first one says comes at the end.
-test: $(STAMP)  ## Run all tests
+test: $(STAMP)  ## Run all tests but the slowest
 	@others=$$(mktemp); trap 'cat $$others; rm $$others' EXIT; \
-		$(BIN)/pytest --ignore tests/flows > $$others 2>&1 | $(BIN)/pytest tests/flows
+		$(BIN)/pytest -m "not slow" --ignore tests/flows > $$others 2>&1 | $(BIN)/pytest -m "not slow" tests/flows
+
+test-all: $(STAMP)  ## Run the slowest tests too: Dask, object store, browser, traces, simulated weeks
+	$(BIN)/pytest
 
 check: $(STAMP)  ## Check format, lint and types
 	$(BIN)/ruff format --check .

@@ -14,6 +14,8 @@ from tests.evaluations import Outcome, Rageval
 from tests.fake_llm import Body, Bucket, FakeLLM, Reply, default_reply, prompt
 from tests.flows.test_cost import PRICES
 
+pytestmark = pytest.mark.slow
+
 RPM = 900
 
 

@@ -20,6 +20,8 @@ from tests.fake_llm import NOT_TOXIC, VERDICT, Body, FakeLLM, Reply, default_rep
 from tests.monitoring.made import conversation
 from tests.monitoring.webhook import Webhook
 
+pytestmark = pytest.mark.slow
+
 Monitor = Callable[..., tuple[int, str, str]]
 RULES = "rules: [{name: relevance, figure: relevant_share, below: 0.6, minimum: 20}]"
 

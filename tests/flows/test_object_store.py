@@ -11,6 +11,8 @@ from rageval.adapters.run_store import RunStore
 from tests.evaluations import AGAIN, Rageval
 from tests.fake_llm import FakeLLM
 
+pytestmark = pytest.mark.slow
+
 MEASURED_ANEW = {"latency_s", "started_at", "attempts"}
 """Columns that two runs of the same never have in common."""
 Call = Callable[..., tuple[int, str]]

@@ -22,6 +22,8 @@ from rageval.stages.watch import read_rules, send_alerts, summarise, watch
 from tests.monitoring.made import NOW, conversation, evaluation, vote
 from tests.monitoring.webhook import Webhook
 
+pytestmark = pytest.mark.slow
+
 DAY = timedelta(days=1)
 MIDNIGHT = NOW.replace(hour=0)
 CONFIG = MonitoringConfig(days=8)

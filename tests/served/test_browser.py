@@ -19,7 +19,8 @@ from tests.processes import PATIENCE_S, eventually, free_port, is_healthy, runni
 
 BIN = Path(sys.executable).parent
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic"]
-pytestmark = pytest.mark.timeout(600)  # the first to come starts a server, a browser and what serves the deployments
+# The first to come starts a server, a browser and what serves the deployments.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,8 @@ from prefect.settings import PREFECT_API_URL
 from tests.fake_llm import FakeLLM, Reply, prompt
 from tests.processes import ROOT, eventually
 
+pytestmark = pytest.mark.slow
+
 RAGEVAL = Path(sys.executable).parent / "rageval"
 KEY = "sk-very-secret"
 FLOW = """
