@@ -13,6 +13,8 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.serving.conftest import Chat
 
+pytestmark = pytest.mark.slow
+
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 OPERATIONS = {"POST /api/ask", "POST /api/feedback", "GET /api/courses", "GET /health", "GET /metrics"}
 

@@ -15,7 +15,7 @@ from tests.serving.conftest import Chat, Serve, limited
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic"]
 SCRIPT = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 SHOTS = os.environ.get("CHAT_SCREENSHOTS", "")
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 @pytest.fixture(scope="module")
