@@ -66,9 +66,9 @@ class Spool:
     def files(self) -> list[Path]:
         """Return the files that wait, oldest first, those of dead processes among them; none is added to any more."""
         self._take_over()
-        with self._lock:
+        with self._lock:  # else another thread adds to the next file, and it is taken for one that waits
             self._begin_file()
-        return sorted(self.folder.glob(f"{self._token}-*.jsonl"))
+            return sorted(self.folder.glob(f"{self._token}-*.jsonl"))
 
     def is_empty(self) -> bool:
         """Return whether nothing of this process waits."""
