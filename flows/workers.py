@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -13,6 +13,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.server import running_server
+from rageval import __version__
 from rageval.adapters import worker
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.chat_call import ModelCounts
@@ -78,7 +79,7 @@ def workers(run: RunStore | None, options: RunOptions) -> Iterator[Workers]:
     ):
         try:
             yield cluster
-        except Exception as error:
+        except Exception as error:  # what a lost worker or scheduler raises, of which Dask has many
             explained = cluster.explained(error)
             if explained is error:
                 raise
@@ -126,7 +127,8 @@ def _reserved(client: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        place.release()
+        with suppress(OSError):  # a scheduler that is gone holds nothing
+            place.release()
 
 
 @dataclass
@@ -161,7 +163,7 @@ class _Cluster(Workers):
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._watcher.join()
-        self._exchange()
+        self._exchange_if_there()
 
     def widest(self, lines: int) -> int:
         """Return twice what the workers have threads for: the next chunk waits beside the one under way."""
@@ -170,18 +172,19 @@ class _Cluster(Workers):
     def stop(self, error: BaseException) -> None:
         """Cancel every request of every worker."""
         chat_engine().stop(error)
-        self._exchange()
+        self._exchange_if_there()
 
     def explained(self, error: BaseException) -> BaseException:
         """Return errors of the cluster as one that ends a run in order."""
         from distributed import KilledWorker  # noqa: PLC0415
+        from distributed.comm.core import CommClosedError  # noqa: PLC0415
 
         if isinstance(error, KilledWorker):
             return RunStoppedError(
                 f"a chunk was given up after its Dask workers had died one after the other ({error.last_worker} last); "
                 "look into their logs, often they need more memory, and start the run again"
             )
-        if isinstance(error, (CancelledError, OSError)):
+        if isinstance(error, (CancelledError, CommClosedError)):
             return RunStoppedError(
                 f"the Dask scheduler at {self.client.scheduler.address} is lost ({error}); start it and the run again"
             )
@@ -189,27 +192,23 @@ class _Cluster(Workers):
 
     def _begin(self) -> None:
         try:
-            versions: dict[str, str] = self.client.run(worker.version)
-            problems: dict[str, str | None] = self.client.run(worker.begin, self.run)
-        except (ImportError, AttributeError) as error:
+            problems: dict[str, str | None] = self.client.run(worker.begin, self.run, __version__)
+        except (ImportError, AttributeError, TypeError) as error:
             raise ConfigError(
                 f"the Dask workers cannot run this package ({error}); install the same version there, with the same "
                 "constraints.txt"
             ) from error
-        problems |= {
-            address: f"has rageval {version}, and this process {worker.version()}; install the same there"
-            for address, version in versions.items()
-            if version != worker.version()
-        }
         if found := [f"the Dask worker {address} {problem}" for address, problem in problems.items() if problem]:
             raise ConfigError("; ".join(found))
 
     def _watch(self) -> None:
         while not self._ended.wait(_EXCHANGE_EVERY_S):
-            try:
-                self._exchange()
-            except (OSError, RuntimeError, ValueError):  # the chunks' futures meet the same, where it can be told
-                continue
+            self._exchange_if_there()
+
+    def _exchange_if_there(self) -> None:
+        """Exchange figures; that the scheduler is gone is met by the chunks' futures, where it can be told."""
+        with suppress(OSError, RuntimeError, ValueError):
+            self._exchange()
 
     def _exchange(self) -> None:
         engine = chat_engine()

@@ -112,7 +112,11 @@ class Desk:
                 self._check_same(conversation.question, conversation.course, question, course)
         except BaseException as error:
             del self._running[conversation_id]
-            asking.ready.set_exception(error if isinstance(error, HttpError) else HttpError(503, "Try again."))
+            asking.ready.set_exception(
+                error
+                if isinstance(error, HttpError)
+                else HttpError(503, "The question could not be taken in. Send it again.")
+            )
             asking.ready.exception()  # seen, also if nobody waits for it
             raise
         asking.ready.set_result(None)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from secrets import token_hex
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -25,6 +27,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # What a shell starts with `&` does not hear Ctrl-C, which some tests press.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 _CREDENTIALS = ("URL", "API_KEY", "USERNAME", "PASSWORD", "CA_CERTS")
 
@@ -81,6 +86,22 @@ def use_s3(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
         "AWS_MAX_ATTEMPTS": "1",
     }.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """The system's chromium, without a window."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium")
+    if not chromium:
+        reason = "there is no chromium: install the system's own (on Debian, apt-get install chromium)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic"]
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=chromium, args=flags) as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

@@ -26,12 +26,15 @@ class WorkerReport:
     spent_usd: float
 
 
-def begin(run: RunStore | None) -> str | None:
+def begin(run: RunStore | None, version: str) -> str | None:
     """Forget earlier runs; returns why this process cannot work on the run, or None.
 
     Args:
         run: A run whose `run.json` has been written; None for work that belongs to no run.
+        version: Of this package, where the run is directed.
     """
+    if version != __version__:
+        return f"has rageval {__version__}, and the run is of {version}; install the same there"
     if run and not run.read_json("run.json"):
         return (
             f"does not see {run.folder}; run.output must be on storage that all workers share, or a URL such as s3://"
@@ -41,11 +44,6 @@ def begin(run: RunStore | None) -> str | None:
     forget_earlier_runs()
     chat_engine().start_run()
     return None
-
-
-def version() -> str:
-    """Return the version of this package."""
-    return __version__
 
 
 def exchange(

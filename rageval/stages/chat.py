@@ -21,7 +21,7 @@ from rageval.errors import RagevalError
 from rageval.monitoring.records import Conversation, ShownContext
 from rageval.prompts import ANSWER_PROMPT_VERSION, answer_messages
 from rageval.records import Document, Question, Retrieval
-from rageval.stages.index import cache_of, index_corpus
+from rageval.stages.index import cache_of, ensure_index
 from rageval.stages.models import check_models, serve_models
 from rageval.stages.retrieval import retrieve
 
@@ -247,11 +247,11 @@ def open_assistant(
     """
     say("Reading and indexing the documents")
     documents, _ = load_documents(config.data.documents)
-    index_corpus(config, rebuild=False)
     cache = cache_of(config)
     index = open_index(config.index, config.retrieval.question_boost, cache, config.data.documents)
     try:
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, cache)
+        ensure_index(index, documents, embedder)
         say("Making the model ready")
         models = config.answers.models[:1]
         check_models(models)

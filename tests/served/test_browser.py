@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,28 +10,15 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from rageval.config import EvaluationConfig
 from tests.fake_llm import FakeLLM
 from tests.processes import PATIENCE_S, eventually, free_port, is_healthy, running
 
 BIN = Path(sys.executable).parent
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic"]
 # The first to come starts a server, a browser and what serves the deployments.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if not chromium:
-        reason = "there is no chromium: install the system's own (on Debian, apt-get install chromium)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=chromium, args=FLAGS) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -1,33 +1,19 @@
 """The chat page in a real browser: ask, read, vote, change the vote, comment; by keyboard, on a phone."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests.fake_llm import FakeLLM, Reply
 from tests.processes import eventually
 from tests.serving.conftest import Chat, Serve, limited
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic"]
 SCRIPT = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 SHOTS = os.environ.get("CHAT_SCREENSHOTS", "")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if not chromium:
-        reason = "there is no chromium: install the system's own (on Debian, apt-get install chromium)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=chromium, args=FLAGS) as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -148,9 +148,7 @@ EVALUATIONS = Table(
     "evaluations",
     METADATA,
     _of_conversation(primary_key=True),
-    Column(
-        "metric", String(40), primary_key=True, comment="relevance, faithfulness, toxicity, language, topic, similarity"
-    ),
+    Column("metric", String(40), primary_key=True, comment="relevance, faithfulness, toxicity, language, topic"),
     Column("metric_version", String(40), primary_key=True),
     Column("judge", String(200), primary_key=True, comment="Label of the judging model; empty for metrics without one"),
     Column("status", String(10), nullable=False, comment="ok, unscored (a reply that is no verdict), or failed"),

@@ -117,7 +117,7 @@ def upgrade() -> None:
             "metric",
             sa.String(length=40),
             nullable=False,
-            comment="relevance, faithfulness, toxicity, language, topic, similarity",
+            comment="relevance, faithfulness, toxicity, language, topic",
         ),
         sa.Column("metric_version", sa.String(length=40), nullable=False),
         sa.Column(
