@@ -81,7 +81,7 @@ async def person(
     await asyncio.sleep(draws.uniform(0, reads_s or 0.2))
     while time.monotonic() < until:
         conversation_id = str(uuid.uuid4())
-        question = f"{draws.choice(questions)} (case {conversation_id[:8]})"  # so that no vector of it is known yet
+        question = f"{draws.choice(questions)} #{len(measured.asked)}"  # so that no vector of it is known yet
         body = {"question": question, "conversation_id": conversation_id}
         started = time.monotonic()
         try:
@@ -141,6 +141,7 @@ def main() -> None:
             urllib.request.Request(f"{model}/reset", body, {"Content-Type": "application/json"})
         ).close()
         with chat_app(Path(folder), f"{model}/v1", options.database) as (url, process):
+            before_s = _processor_s(process.pid)
             measured = asyncio.run(
                 ask_all(
                     url, questions, options.people, options.seconds, options.reads_s,
@@ -148,17 +149,19 @@ def main() -> None:
                 )
             )  # fmt: skip
             metrics = urllib.request.urlopen(f"{url}/metrics").read().decode()
-            mib = _memory_mib(process.pid)
+            mib, used_s = _memory_mib(process.pid), _processor_s(process.pid) - before_s
     found, rows = stored(options.database, set(measured.asked))
     p50, p95, p99 = np.percentile(measured.own_s, [50, 95, 99]) * 1000
     print(
-        "| people | reading s | answers a second | statuses | own ms p50 / p95 / p99 | lost | doubled | spooled | MiB |"
+        "| people | reading s | answers a second | statuses | own ms p50 / p95 / p99 | of it, search "
+        "| CPU ms an answer | lost | doubled | spooled | MiB |"
     )
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     print(
         f"| {options.people} | {options.reads_s:g} | {len(measured.asked) / options.seconds:.1f} "
-        f"| {dict(measured.statuses)} | {p50:.0f} / {p95:.0f} / {p99:.0f} | {len(measured.asked) - found} "
-        f"| {rows - found} | {_value(metrics, 'rageval_chat_records_spooled')} | {mib:.0f} |"
+        f"| {dict(measured.statuses)} | {p50:.0f} / {p95:.0f} / {p99:.0f} | {_mean_ms(metrics, 'search'):.0f} "
+        f"| {1000 * used_s / len(measured.asked):.0f} | {len(measured.asked) - found} | {rows - found} "
+        f"| {_value(metrics, 'rageval_chat_records_spooled')} | {mib:.0f} |"
     )
 
 
@@ -166,13 +169,16 @@ def _value(metrics: str, name: str) -> str:
     return next(line.split()[1] for line in metrics.splitlines() if line.startswith(f"{name} "))
 
 
-def _stage_ms(metrics: str, stage: str) -> float:
-    name = f'rageval_chat_stage_seconds_{{}}{{{{stage="{stage}"}}}} '
+def _mean_ms(metrics: str, stage: str) -> float:
     total, count = (
-        next(float(line.split()[1]) for line in metrics.splitlines() if line.startswith(name.format(what)))
-        for what in ("sum", "count")
+        float(_value(metrics, f'rageval_chat_stage_seconds_{what}{{stage="{stage}"}}')) for what in ("sum", "count")
     )
     return 1000 * total / count
+
+
+def _processor_s(pid: int) -> float:
+    ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
 
 def _memory_mib(pid: int) -> float:
