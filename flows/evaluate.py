@@ -116,7 +116,8 @@ def _evaluate(run: RunStore, config: EvaluationConfig) -> EvaluationResult:
                 stopped = _answer_and_score(run, config, chunks, crew)
     if not stopped:
         _search(run, config, config.retrieval.methods, clock)
-    manifest = write_report(run, config, chunks, clock.seconds, str(stopped) if stopped else None)
+    with step("report", stage="report"):
+        manifest = write_report(run, config, chunks, clock.seconds, str(stopped) if stopped else None)
     if stopped and not isinstance(stopped, RunStoppedError):
         raise stopped
     raise_if_incomplete(run, manifest["reason"])

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from rageval.adapters.chat_call import ModelCounts
+from rageval.adapters.model_counts import ModelCounts
 from rageval.report.formats import duration
 
 _REFRESH_S = 0.25

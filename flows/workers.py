@@ -16,7 +16,7 @@ from flows.server import running_server
 from rageval import __version__
 from rageval.adapters import worker
 from rageval.adapters.chat import chat_engine
-from rageval.adapters.chat_call import ModelCounts
+from rageval.adapters.model_counts import ModelCounts
 from rageval.adapters.run_store import RunStore
 from rageval.config import RunOptions
 from rageval.errors import ConfigError, RunLockedError, RunStoppedError, ServiceError

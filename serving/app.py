@@ -24,7 +24,7 @@ from serving.guard import Guard
 from serving.problems import HttpError, say_problems
 from serving.settings import ChatSettings
 from serving.signals import Signals
-from serving.voters import voter_of
+from serving.voters import named_voter, voter_of
 
 _PAGE = Path(__file__).with_name("page")
 _STREAM = "text/event-stream"
@@ -77,13 +77,13 @@ def create_app(
         docs_url=None, redoc_url=None, lifespan=lifespan,
     )  # fmt: skip
     say_problems(app)
-    _add_api(app, desk, assistant)
+    _add_api(app, desk, assistant, settings)
     _add_watching(app, desk, assistant, recorder, signals)
     _add_page(app)
     return Guard(app, settings, signals)
 
 
-def _add_api(app: FastAPI, desk: Desk, assistant: Assistant) -> None:
+def _add_api(app: FastAPI, desk: Desk, assistant: Assistant, settings: ChatSettings) -> None:
     @app.post(
         "/api/ask", summary="Ask a question", tags=["chat"], description=_EVENTS,
         response_description="The answer and its sources", response_model=Reply,
@@ -103,12 +103,18 @@ def _add_api(app: FastAPI, desk: Desk, assistant: Assistant) -> None:
 
     @app.post(
         "/api/feedback", summary="Vote on an answer", tags=["chat"], response_description="The vote that counts now",
-        description="One vote for each person, known by a cookie, and conversation; the latest one counts.",
+        description="One vote for each person and conversation; the latest one counts. A person is known by a cookie, "
+        "or by the `user` that a client with the app's key names.",
         responses=_problems(400, 401, 403, 404, 408, 409, 413, 422, 429, 503),
     )  # fmt: skip
     async def feedback(body: Feedback, request: Request, response: Response) -> Voted:
         thumbs, conversation_id = cast("Thumbs", body.thumbs), str(body.conversation_id)
-        await desk.vote(conversation_id, voter_of(request, response), thumbs, body.comment)
+        if body.user and not settings.api_key:
+            raise HttpError(
+                422, "user: it counts only where the app asks for a key, which this one does not; leave it out"
+            )
+        voter = named_voter(body.user, settings.api_key) if body.user else voter_of(request, response)
+        await desk.vote(conversation_id, voter, thumbs, body.comment)
         return Voted(conversation_id=conversation_id, thumbs=thumbs, comment=body.comment or None)
 
     @app.get("/api/courses", summary="List the courses", tags=["chat"], responses=_problems(401, 429))

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StringConstraints
 
 from rageval.monitoring.records import Conversation
-from serving.settings import MAX_COMMENT, MAX_QUESTION
+from serving.settings import MAX_COMMENT, MAX_QUESTION, MAX_USER
 
 
 def _without_nul(text: str) -> str:
@@ -58,6 +58,12 @@ class Feedback(_In):
         Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_COMMENT, strict=True), _Text] | None
     ) = None
     """What was good or bad, at most 2,000 characters."""
+    user: (
+        Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_USER, strict=True), _Text]
+        | None
+    ) = None
+    """Who votes, as the client knows them, at most 200 characters, of which only a keyed hash is stored; for clients
+    that keep no cookies. It counts in place of the cookie, and is refused where the app asks for no key."""
 
 
 class Source(_Out):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 API_KEY_VARIABLE = "RAGEVAL_CHAT_API_KEY"
 """The environment variable with the key that clients have to send; without it, none is asked for."""
-MAX_QUESTION, MAX_COMMENT = 2000, 2000
+MAX_QUESTION, MAX_COMMENT, MAX_USER = 2000, 2000, 200
 """Characters."""
 
 

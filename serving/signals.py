@@ -53,6 +53,11 @@ class Signals:
         gauge("records_waiting", "Records in memory, not stored yet", lambda: recorder.state.waiting)
         gauge("records_spooled", "Records written to the spool since the start", lambda: recorder.state.spooled)
         gauge("records_refused", "Records that the database refused", lambda: recorder.state.refused)
+        gauge(
+            "records_forgotten",
+            "Records that came after their conversation was deleted for good",
+            lambda: recorder.state.forgotten,
+        )
         gauge("records_lost", "Records that neither database nor disk took", lambda: recorder.state.lost)
 
     def note(self, answered: Answered) -> None:

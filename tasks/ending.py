@@ -4,13 +4,16 @@ Callers of the flow in the same process get the result itself, or the error rais
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 from prefect.client.orchestration import get_client
-from prefect.runtime import flow_run
+from prefect.context import TagsContext
+from prefect.runtime import deployment, flow_run
 from prefect.states import Completed, Failed
 
 from rageval.adapters.logs import log_as_wanted
+from rageval.adapters.pushgateway import gateway, pushed_metrics
 from rageval.adapters.tracing import export_spans
 from rageval.errors import RagevalError
 
@@ -21,7 +24,8 @@ _LONGEST_NAME = 300
 def end_in_words(body: Callable[[], tuple[Result, str]]) -> Result:
     """Return what a flow returns to end in words: its body's result and message, or the text of an expected error.
 
-    Every flow starts here, in whatever process, so what the environment says of logs and traces is followed from here.
+    Every flow starts here, in whatever process, so what the environment says of logs, traces and metrics is
+    followed from here.
 
     Args:
         body: Everything that the flow does; returns the flow's result and a sentence about it. Any error but a
@@ -30,12 +34,19 @@ def end_in_words(body: Callable[[], tuple[Result, str]]) -> Result:
     try:
         log_as_wanted()
         export_spans()
-        result, sentence = body()
+        # A run's tags are not its tasks': before a task with tags Prefect asks the server whether they are limited.
+        with _metrics(), TagsContext(current_tags=set()):
+            result, sentence = body()
         state: Any = Completed(message=sentence, data=result)
     except RagevalError as error:
         state = Failed(message=str(error), data=error)
         say_in_name(str(error))
     return state  # type: ignore[no-any-return]  # what the caller of the flow gets is the result
+
+
+def _metrics() -> AbstractContextManager[None]:
+    # What Prefect is asked for here, it may have to ask its server for.
+    return pushed_metrics(flow_run.flow_name or "", deployment.name or "") if gateway() else nullcontext()
 
 
 def say_in_name(words: str) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from tests.fake_llm import FakeLLM
@@ -22,11 +23,14 @@ from tests.postgres import Postgres, new_postgres
 
 pytest_plugins = ["tests.evaluations"]
 
-# A processor for each lane of `make test`, instead of threads of linear algebra that get in each other's way.
+# The lanes of `make test` side by side, instead of threads of linear algebra that get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # What a shell starts with `&` does not hear Ctrl-C, which some tests press.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("any-machine", deadline=None)
+hypothesis.settings.load_profile("any-machine")
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -40,6 +44,7 @@ def _nobodys_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "OPENAI_API_KEY",
         "OPENAI_BASE_URL",
         "MONITORING_DATABASE_URL",
+        "RAGEVAL_PUSHGATEWAY_URL",
         *(f"ELASTICSEARCH_{name}" for name in _CREDENTIALS),
     ):
         monkeypatch.delenv(name, raising=False)

@@ -12,6 +12,9 @@ import typer
 import yaml
 
 from flows.cli import app
+from rageval.adapters.chat import ChatEngine
+from rageval.adapters.flow_metrics import FlowMetrics
+from rageval.adapters.pushgateway import LAST_SUCCESS
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
@@ -27,13 +30,15 @@ each_service = pytest.mark.parametrize("name", SERVICES)
 
 
 def test_the_stack_is_complete() -> None:
-    assert SERVICES.keys() == {"elasticsearch", "postgres", "prefect-server", "bootstrap", "serve", "grafana"}
+    assert SERVICES.keys() == {
+        "elasticsearch", "postgres", "prefect-server", "bootstrap", "serve", "pushgateway", "prometheus", "grafana",
+    }  # fmt: skip
     assert {"bootstrap", "serve"} == OURS
 
 
 @each_service
 def test_no_image_moves_by_itself(name: str) -> None:
-    assert re.fullmatch(r"[\w./-]+:\d+\.\d+[\w.-]*", SERVICES[name]["image"])
+    assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+[\w.-]*", SERVICES[name]["image"])
 
 
 def test_the_images_have_the_versions_that_are_installed() -> None:
@@ -52,7 +57,7 @@ def test_a_service_is_reached_from_this_machine_only(name: str) -> None:
 
 @each_service
 def test_no_password_is_in_the_file_and_none_may_be_missing(name: str) -> None:
-    for variable, value in SERVICES[name]["environment"].items():
+    for variable, value in SERVICES[name].get("environment", {}).items():
         if "PASSWORD" in variable or "@" in str(value):
             assert re.search(r"\$\{\w+:\?[^}]+\}", value), f"{variable} must come from .env"
 
@@ -75,7 +80,8 @@ def test_prefect_knows_its_settings() -> None:
     from prefect.settings import Settings
     from prefect.settings.legacy import _get_settings_fields
 
-    given = {name for service in SERVICES.values() for name in service["environment"] if name.startswith("PREFECT_")}
+    variables = {name for service in SERVICES.values() for name in service.get("environment", {})}
+    given = {name for name in variables if name.startswith("PREFECT_")}
 
     assert len(given) >= 4
     assert given <= _get_settings_fields(Settings).keys()
@@ -146,3 +152,40 @@ def test_grafana_reads_the_monitoring_database_as_a_user_of_its_own() -> None:
     assert variable in SERVICES["postgres"]["environment"]
     major = SERVICES["postgres"]["image"].partition(":")[2].split(".")[0]
     assert source["jsonData"]["postgresVersion"] == int(major) * 100
+
+
+def test_what_a_run_pushes_is_scraped_with_its_own_labels_and_read_by_grafana() -> None:
+    folder = ROOT / "deployments" / "prometheus"
+    prometheus = yaml.safe_load((folder / "prometheus.yaml").read_text(encoding="utf-8"))
+    (scraped,) = prometheus["scrape_configs"]
+    ((target,),) = (config["targets"] for config in scraped["static_configs"])
+    (source,) = yaml.safe_load(
+        (ROOT / "deployments" / "grafana" / "datasources" / "prometheus.yaml").read_text(encoding="utf-8")
+    )["datasources"]
+
+    assert SERVICES["serve"]["environment"]["RAGEVAL_PUSHGATEWAY_URL"] == f"http://{target}"
+    assert scraped["honor_labels"] is True  # or `job` would be the scraper's
+    assert all((folder / file).is_file() for file in prometheus["rule_files"])
+    assert f"--config.file=/etc/prometheus/{(folder / 'prometheus.yaml').name}" in SERVICES["prometheus"]["command"]
+    for url in (f"http://{target}", source["url"]):
+        name, port = url.removeprefix("http://").split(":")
+        assert [published.split(":")[-1] for published in SERVICES[name]["ports"]] == [port]
+
+
+def test_alert_rules_and_pages_name_metrics_that_there_are() -> None:
+    engine = ChatEngine()
+    engine.start_run()
+    metrics = FlowMetrics(engine, {"index": 1.0})
+    engine.start_run()
+    engine.expect("answers of m1", 1)
+    metrics.end("completed")
+    names = {sample.name for family in metrics.collect() for sample in family.samples} | {LAST_SUCCESS}
+    engine.close()
+    rules = yaml.safe_load((ROOT / "deployments" / "prometheus" / "rules.yaml").read_text(encoding="utf-8"))
+    rules_text = "\n".join(rule["expr"] for group in rules["groups"] for rule in group["rules"])
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+    assert (used := set(re.findall(r"rageval_flow_\w+", rules_text)))
+    assert used <= names
+    families = {re.sub("_(bucket|sum|count)$", "", name) for name in names}
+    assert {re.sub("_bucket$", "", name) for name in re.findall(r"rageval_flow_\w+", page)} == families

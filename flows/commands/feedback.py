@@ -125,12 +125,19 @@ def dismiss(conversation: ConversationId) -> None:
 
 @feedback_app.command()
 def forget(conversation: ConversationId, ground_truth: GroundTruth = None, out: Folder = "") -> None:
-    """Delete a conversation, with its votes, verdicts and review, and say where its question still stands."""
+    """Delete a conversation, with its votes, verdicts and review, and say where its question still stands.
+
+    It stays deleted: what a chat app has not stored of it yet is dropped. Such a conversation is named by its whole id.
+    """
     from flows.console import console, plain  # noqa: PLC0415 - help must not wait for imports
+    from rageval.adapters.monitoring.recorder import DEFAULT_SPOOL  # noqa: PLC0415
     from rageval.stages import review as stage  # noqa: PLC0415
 
     left = stage.forget(_database(), conversation, _config(None, ground_truth, None).data.ground_truth, out)
-    console.print(plain(f"Conversation {left.conversation_id} is deleted."), highlight=False, soft_wrap=True)
+    done = "is deleted" if left.was_stored else "was not in the database; it is not stored any more if it comes"
+    console.print(plain(f"Conversation {left.conversation_id} {done}."), highlight=False, soft_wrap=True)
+    if left.waiting:
+        console.print(f"Records removed from {DEFAULT_SPOOL}: {left.waiting}", highlight=False, soft_wrap=True)
     for file in left.versions:
         console.print(plain(f"Its question still stands in {file}; remove the row there if it has to go."))
 

@@ -15,9 +15,10 @@ from typing import Any
 import openai
 from tenacity import AsyncRetrying, retry_if_exception_type
 
-from rageval.adapters.chat_call import Backoff, Call, ChatReply, ChatRequest, ModelCounts, Traffic
+from rageval.adapters.chat_call import Backoff, Call, ChatReply, ChatRequest, Traffic
 from rageval.adapters.chat_endpoint import Endpoint, api_key, connect, endpoint_url, refused_key
 from rageval.adapters.chat_errors import RateLimitedError, TransientError
+from rageval.adapters.model_counts import ModelCounts
 from rageval.adapters.request_budget import RequestBudget
 from rageval.adapters.spending import Spending
 from rageval.config import ModelConfig
@@ -36,7 +37,7 @@ class ChatEngine:
 
     def __init__(self, *, backoff_s: float = 0.5) -> None:
         self.counts: dict[str, ModelCounts] = {}
-        """Progress per model and kind of request, by the label given to `submit`."""
+        """Progress per model and kind of request, by the label given to `submit`; another mapping for each run."""
         self.spending = Spending()
         """What the run has spent, over all models, answers and judgements."""
         self._backoff_s = backoff_s
@@ -60,7 +61,7 @@ class ChatEngine:
         """
         self._stopped = None
         self.spending.start(ceiling_usd=max_cost_usd, spent_usd=spent_usd)
-        self.counts.clear()
+        self.counts = {}
         self._call(self._forget())
 
     def check(self, model: ModelConfig) -> None:

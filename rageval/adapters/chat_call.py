@@ -26,6 +26,7 @@ from rageval.adapters.chat_errors import (
 from rageval.adapters.chat_replies import Completion, read_completion
 from rageval.adapters.chat_stream import OnPiece, stream_completion
 from rageval.adapters.hedging import Hedging, first_good
+from rageval.adapters.model_counts import ModelCounts
 from rageval.adapters.prices import cost_usd
 from rageval.adapters.request_budget import RequestBudget, Ticket
 from rageval.adapters.spending import Spending
@@ -75,29 +76,6 @@ class ChatReply:
     started_at: datetime
     reused_from: str | None = None
     """The earlier run that got this reply, if it was not asked for now."""
-
-
-@dataclass(kw_only=True)
-class ModelCounts:
-    """How far one model is; for progress displays."""
-
-    expected: int = 0
-    done: int = 0
-    stored: int = 0
-    """Of those done: how many were there before and not asked for."""
-    failed: int = 0
-    in_flight: int = 0
-    cost_usd: float = 0.0
-    unpriced: int = 0
-    """Replies whose price is unknown: `cost_usd` says nothing of them."""
-    refusals: int = 0
-
-    def count(self, reply: "ChatReply") -> None:
-        """Count a record that has ended."""
-        self.done += 1
-        self.failed += reply.error is not None
-        self.unpriced += reply.error is None and reply.cost_usd is None
-        self.cost_usd += reply.cost_usd or 0.0
 
 
 @dataclass(kw_only=True)
@@ -179,7 +157,10 @@ class Call:
         async with budget.admit(reserved, on_turn=self._stop_clock()) as ticket:
             if self.attempts == 0:
                 self.started_at = datetime.now(UTC)
+            else:
+                self.counts.retries += 1
             self.counts.in_flight += 1
+            self.counts.allowed = budget.allowed
             try:
                 reply, headers = await self._send_hedged(reserved)
             except (TransientError, RateLimitedError) as error:
@@ -276,18 +257,22 @@ class Call:
             endpoint.structured = formatted
         problem = empty_reply(reply.text, reply.finish_reason)
         if problem:
+            self.counts.requests_failed += 1
             self.paid = reply
             raise problem
+        self.counts.replied(reply)
         return reply, headers
 
     async def _post(self, body: Mapping[str, Any]) -> tuple[ChatReply, Mapping[str, str]]:
         started = time.monotonic()
         self.attempts += 1
         self.traffic.hedging.requests += 1
-        async with self.traffic.spending.request(), asyncio.timeout(self.model.timeout_s):
-            completion, headers = await self._complete(
-                {"model": self.model.served_name, "messages": list(self.request.messages), **body}
-            )
+        async with self.traffic.spending.request():
+            with self.counts.request():
+                async with asyncio.timeout(self.model.timeout_s):
+                    completion, headers = await self._complete(
+                        {"model": self.model.served_name, "messages": list(self.request.messages), **body}
+                    )
             price_usd = cost_usd(self.model, completion.usage)
             self.traffic.spending.add(price_usd)
             if price_usd is not None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from rageval.adapters.places import Place, first_look, place
 from rageval.adapters.run_files import replacing, writing
-from rageval.errors import DataError
+from rageval.errors import ConfigError, DataError
 from rageval.ground_truth.versions import LATEST, Version, version_name, versions_name
 
 
@@ -53,6 +53,11 @@ def newest(path: str) -> str:
     """
     if not path.startswith(LATEST):
         return path
+    if path.removeprefix(LATEST).startswith(("http://", "https://")):
+        raise ConfigError(
+            "latest: needs a folder, or a bucket such as s3://bucket/faq/ground-truth.csv; at an address that begins "
+            "with http, name the file of a version itself"
+        )
     file = versions_file(path)
     with first_look():
         versions = read_versions(file)

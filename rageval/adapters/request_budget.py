@@ -58,6 +58,11 @@ class RequestBudget:
         self._queue = asyncio.Lock()
         self._changed = asyncio.Event()
 
+    @property
+    def allowed(self) -> int:
+        """How many requests may be in flight now, at least 1."""
+        return self._concurrency.allowed
+
     def estimate(self, characters: int, max_completion_tokens: int | None) -> float:
         """Return the tokens to reserve for a request of so many characters, as learnt from earlier replies."""
         return characters / self._chars_per_token + (max_completion_tokens or self._completion_tokens)

@@ -26,6 +26,7 @@ _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
 _logger = logging.getLogger("rageval.stages")
 _tracer = trace.get_tracer("rageval")
 _doing: ContextVar[Mapping[str, str | int]] = ContextVar("rageval_doing", default=MappingProxyType({}))
+_seconds: ContextVar[dict[str, float] | None] = ContextVar("rageval_seconds", default=None)
 
 
 def export_spans() -> None:
@@ -83,8 +84,28 @@ def step(name: str, **fields: str | int) -> Iterator[None]:
     with about(**fields), _span(name, SpanKind.INTERNAL) as span:
         if span.is_recording():
             span.set_attributes({f"rageval.{key}": value for key, value in fields.items()})
-        yield
+        try:
+            yield
+        finally:
+            _note_seconds(fields, time.monotonic() - started)
         _logger.info("%s: done in %.2f s", name, time.monotonic() - started)
+
+
+@contextmanager
+def timed_stages() -> Iterator[Mapping[str, float]]:
+    """Yield the seconds of each stage that ends within the block; chunks, which go on side by side, are none."""
+    seconds: dict[str, float] = {}
+    token = _seconds.set(seconds)
+    try:
+        yield seconds
+    finally:
+        _seconds.reset(token)
+
+
+def _note_seconds(fields: Mapping[str, str | int], seconds: float) -> None:
+    noted, stage = _seconds.get(), fields.get("stage")
+    if noted is not None and stage and "chunk" not in fields:
+        noted[str(stage)] = noted.get(str(stage), 0.0) + seconds
 
 
 def trace_id() -> str | None:

@@ -10,9 +10,9 @@ from typing import Any
 
 from rageval import __version__
 from rageval.adapters.chat import chat_engine
-from rageval.adapters.chat_call import ModelCounts
 from rageval.adapters.earlier_runs import forget_earlier_runs
 from rageval.adapters.logs import log_as_wanted
+from rageval.adapters.model_counts import ModelCounts
 from rageval.adapters.run_store import RunStore
 from rageval.adapters.tracing import export_spans
 from rageval.errors import RunStoppedError

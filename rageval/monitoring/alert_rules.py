@@ -142,6 +142,8 @@ def alerts_of(rule: Rule, measured: Sequence[Measured], raised_at: datetime) -> 
                     bound=rule.bound,
                     n=one.n,
                     message=_message(rule, one, start),
+                    course=rule.course,
+                    model=rule.model,
                     raised_at=raised_at,
                 )
             )

@@ -92,4 +92,8 @@ class Alert:
     n: int
     """Conversations, votes or verdicts that the value is of."""
     message: str
+    course: str = ""
+    """The course that the rule is about; empty for all."""
+    model: str = ""
+    """The answering model that it is about; empty for all."""
     raised_at: datetime

@@ -170,6 +170,7 @@ def _day(
     seconds = [3600 * (hour + second) for hour, second in zip(hours, drawn["second"], strict=True)]
     drawn["model"] = _positions(drawn["model"], [model.weight for model in _MODELS])
     midnight = datetime.combine(day, time(), UTC)
+    rows = list(zip(*drawn.values(), strict=True))
     conversations: list[Conversation] = []
     votes: list[Vote] = []
     evaluations: list[Evaluation] = []
@@ -177,7 +178,7 @@ def _day(
         asked_at = midnight + timedelta(seconds=round(seconds[n], 3))
         if not since <= asked_at < until:
             continue
-        draws = {name: values[n] for name, values in drawn.items()}
+        draws = dict(zip(drawn, rows[n], strict=True))
         name = str(UUID(digest(population, day.isoformat(), str(n))))
         conversation = _conversation(name, asked_at, draws, rates, material)
         conversations.append(conversation)

@@ -22,6 +22,11 @@ class Window:
         """Return the time just before it."""
         return Window(start=self.start - length, end=self.start)
 
+    def parts(self, length: timedelta) -> "list[Window]":
+        """Return the windows of a length that it consists of, oldest first."""
+        starts = [self.start + number * length for number in range((self.end - self.start) // length)]
+        return [Window(start=start, end=start + length) for start in starts]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Share:

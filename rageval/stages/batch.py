@@ -12,7 +12,8 @@ from rageval.adapters.batch_api import BatchApi
 from rageval.adapters.batch_lines import batch_files
 from rageval.adapters.batch_log import BatchLog, NotedBatch, open_batches
 from rageval.adapters.chat import chat_engine
-from rageval.adapters.chat_call import ChatReply, ChatRequest, ModelCounts
+from rageval.adapters.chat_call import ChatReply, ChatRequest
+from rageval.adapters.model_counts import ModelCounts
 from rageval.adapters.run_store import RunStore
 from rageval.config import ModelConfig
 from rageval.errors import ConfigError

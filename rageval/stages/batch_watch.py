@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rageval.adapters.batch_api import BatchApi, BatchState, BatchUnreachableError
 from rageval.adapters.batch_log import BatchLog, NotedBatch
 from rageval.adapters.chat import chat_engine
-from rageval.adapters.chat_call import ModelCounts
+from rageval.adapters.model_counts import ModelCounts
 from rageval.errors import RunStoppedError
 
 _LOOKS_WITHOUT_ANSWER = 120

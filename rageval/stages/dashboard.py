@@ -54,7 +54,7 @@ def _check(database: Database, window: Window) -> None:
         for what, names in chosen.items():
             if not names:
                 continue
-            boards: tuple[Board, ...] = ("quality", "offline-runs")
+            boards: tuple[Board, ...] = ("operations", "offline-runs")
             known = [
                 name
                 for board in boards

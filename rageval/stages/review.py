@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from uuid import UUID
 
 from rageval.adapters.corpus import load_documents, read_rows
 from rageval.adapters.embedder import load_embedder
@@ -10,7 +11,9 @@ from rageval.adapters.ground_truth_versions import read_versions, versions_file,
 from rageval.adapters.leases import exclusive
 from rageval.adapters.monitoring import conversations
 from rageval.adapters.monitoring.database import Database
+from rageval.adapters.monitoring.recorder import DEFAULT_SPOOL
 from rageval.adapters.monitoring.reviews import Review, find_conversation, read_review, write_review
+from rageval.adapters.monitoring.spool import forget_records
 from rageval.adapters.places import Place
 from rageval.adapters.search_index import open_index
 from rageval.config import DataConfig, EvaluationConfig
@@ -63,6 +66,10 @@ class Forgotten:
     """What is left of a conversation that was deleted."""
 
     conversation_id: str
+    was_stored: bool
+    """Whether it was in the database."""
+    waiting: int
+    """Records about it that were removed from the spool."""
     versions: tuple[str, ...]
     """Files of the ground truth in which its question stands."""
 
@@ -151,28 +158,44 @@ def dismiss(database: Database, conversation_id: str) -> None:
     write_review(database, Review(conversation_id=name, decision="dismissed", reviewed_at=datetime.now(UTC)))
 
 
-def forget(database: Database, conversation_id: str, ground_truth: str, folder: str = "") -> Forgotten:
-    """Delete a conversation with everything about it, and say where its question still stands.
+def forget(
+    database: Database, conversation_id: str, ground_truth: str, folder: str = "", *, spool: str = DEFAULT_SPOOL
+) -> Forgotten:
+    """Delete a conversation with everything about it, for good, and say where its question still stands.
 
     Args:
         database: Where it is.
-        conversation_id: Which one, by its id or the first eight characters of it or more.
+        conversation_id: Which one, by its id or the first eight characters of it or more. One that is in no database
+            yet, but on its way there, by its whole id.
         ground_truth: The ground truth whose versions are looked through, beside that which it was accepted into.
         folder: Where the versions are; empty for the folder of the ground truth.
+        spool: Folder in which records wait for the database on this machine.
 
     Raises:
-        DataError: If there is no such conversation.
+        DataError: If there is no such conversation, and it is no whole id.
+        OSError: If a file of the spool cannot be changed; the database has forgotten it then.
     """
-    conversation_id = find_conversation(database, conversation_id).conversation_id
+    conversation_id = _whole_id(conversation_id) or find_conversation(database, conversation_id).conversation_id
     review = read_review(database, conversation_id)
-    conversations.forget(database, conversation_id)
+    was_stored = conversations.forget(database, conversation_id)
+    waiting = forget_records(spool, conversation_id)  # after it, for what is refused meanwhile
     files = {versions_file(ground_truth, folder)}
     if review and review.ground_truth:
         files.add(versions_file(review.ground_truth))
     paths = [file.parent / version.file for file in sorted(files, key=str) for version in read_versions(file)]
     source = source_of(conversation_id)
     stands = [str(path) for path in paths if path.exists() and source in path.read_text(encoding="utf-8")]
-    return Forgotten(conversation_id=conversation_id, versions=tuple(stands))
+    return Forgotten(
+        conversation_id=conversation_id, was_stored=was_stored, waiting=waiting, versions=tuple(stands)
+    )  # fmt: skip
+
+
+def _whole_id(text: str) -> str | None:
+    try:
+        id_ = str(UUID(text))
+    except ValueError:
+        return None
+    return id_ if id_ == text.lower() else None
 
 
 def _search(conversation: Conversation, config: EvaluationConfig) -> list[str]:

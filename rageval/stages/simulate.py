@@ -1,6 +1,6 @@
 """Simulated traffic -> the monitoring database."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,7 +8,10 @@ from rageval.adapters.corpus import load_corpus
 from rageval.adapters.monitoring.conversations import add_conversations, add_evaluations, add_votes
 from rageval.adapters.monitoring.database import Database
 from rageval.config import DataConfig
-from rageval.monitoring.traffic import Material, TrafficConfig, simulate
+from rageval.monitoring.traffic import Day, Material, TrafficConfig, simulate
+
+_AT_ONCE = 2_000
+"""Conversations that are stored together: a transaction for each of the days of a quiet year takes longer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,17 +35,17 @@ def simulate_traffic(
         database: Where to.
         config: How much, and what changes.
         until: With its zone.
-        told: Called after each day with the conversations so far.
+        told: Called with the conversations so far, after some have been stored.
 
     Raises:
         DataError: If documents or questions cannot be read.
-        ServiceError: If the database cannot be used; the days before are stored.
+        ServiceError: If the database cannot be used; what was stored before stays.
     """
     corpus = load_corpus(DataConfig(documents=config.documents, ground_truth=config.ground_truth))
     material = Material(corpus.questions, {document.document_id: document for document in corpus.documents})
     made = [0] * 3
     new = [0] * 3
-    for day in simulate(config, material, until):
+    for day in _together(simulate(config, material, until)):
         new[0] += add_conversations(database, day.conversations)
         new[1] += add_votes(database, day.votes)
         new[2] += add_evaluations(database, day.evaluations)
@@ -53,3 +56,22 @@ def simulate_traffic(
         conversations=made[0], votes=made[1], evaluations=made[2],
         new_conversations=new[0], new_votes=new[1], new_evaluations=new[2],
     )  # fmt: skip
+
+
+def _together(days: Iterable[Day]) -> Iterator[Day]:
+    """Yield days that follow each other as one, until there are enough conversations in it."""
+    kept: list[Day] = []
+    for day in days:
+        kept.append(day)
+        if sum(len(one.conversations) for one in kept) >= _AT_ONCE:
+            yield _joined(kept)
+            kept = []
+    yield _joined(kept)
+
+
+def _joined(days: Sequence[Day]) -> Day:
+    return Day(
+        conversations=[conversation for day in days for conversation in day.conversations],
+        votes=[vote for day in days for vote in day.votes],
+        evaluations=[evaluation for day in days for evaluation in day.evaluations],
+    )

@@ -1,11 +1,13 @@
 """The monitoring database -> what the last day comes to, what has changed, and which rules are broken."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from rageval.adapters.config_file import read_settings
 from rageval.adapters.monitoring import windows as read
@@ -13,7 +15,7 @@ from rageval.adapters.monitoring.alert_log import note_sent, record_alerts, unse
 from rageval.adapters.monitoring.database import Database
 from rageval.adapters.monitoring.notify import Told, tell
 from rageval.adapters.monitoring.question_topics import topic_titles
-from rageval.adapters.monitoring.windows import Asked
+from rageval.adapters.monitoring.windows import Asked, ByPart, Labelled
 from rageval.errors import ConfigError
 from rageval.monitoring.alert_rules import FigureName, Measured, Rule, Rules, alerts_of
 from rageval.monitoring.buckets import quantile
@@ -25,6 +27,7 @@ from rageval.monitoring.thumbs import ThumbsAgreement, thumbs_agreement
 from rageval.monitoring.windows import Share, Window, complete_windows, wilson
 from rageval.overrides import validate
 
+T = TypeVar("T")
 _DAY: Final = timedelta(days=1)
 _SUBJECTS: Final[Mapping[FigureName, str]] = {
     "topic_drift": "topics",
@@ -53,20 +56,21 @@ def read_rules(file: str) -> tuple[Rule, ...]:
 
 def summarise(database: Database, config: MonitoringConfig, now: datetime) -> Summary:
     """Return what the last 24 hours come to, what the days of the reference before them came to, and what differs."""
-    window = Window(start=now - _DAY, end=now)
-    asked = Asked(window=window)
-    before = Asked(window=window.before(timedelta(days=config.drift.reference_days)))
+    whole = now.replace(microsecond=0)  # parts of time begin at whole seconds
+    asked = Asked(window=Window(start=whole - _DAY, end=whole))
+    before = Asked(window=asked.window.before(timedelta(days=config.drift.reference_days)))
+    both = Asked(window=Window(start=before.window.start, end=whole))
     return Summary(
         now=now,
         current=_shares(database, asked),
         reference=_shares(database, before),
         reference_days=config.drift.reference_days,
-        cost=read.cost(database, asked).usd,
-        reference_cost=read.cost(database, before).usd / config.drift.reference_days,
-        p95_s=quantile(read.latency_buckets(database, asked), 0.95),
-        reference_p95_s=quantile(read.latency_buckets(database, before), 0.95),
-        drifts=tuple(drifts(database, asked, config.drift)),
-        agreement=_agreement(database, Asked(window=Window(start=before.window.start, end=now))),
+        cost=_only(read.cost(database, asked)).usd,
+        reference_cost=_only(read.cost(database, before)).usd / config.drift.reference_days,
+        p95_s=quantile(_only(read.latency_buckets(database, asked)), 0.95),
+        reference_p95_s=quantile(_only(read.latency_buckets(database, before)), 0.95),
+        drifts=tuple(_only(drifts(database, asked, config.drift))),
+        agreement=_agreement(_only(read.votes(database, both))),
         topics=tuple(_topics(database, asked)),
     )
 
@@ -85,22 +89,14 @@ def watch(database: Database, config: MonitoringConfig, rules: tuple[Rule, ...],
         return []
 
     @cache  # rules of several drifts look at the same tests
-    def tested(asked: Asked) -> dict[str, Drift]:
-        found = drifts(database, asked, config.drift)
-        return {drift.subject: drift for drift in found}
+    def tested(asked: Asked) -> ByPart[Sequence[Drift]]:
+        return drifts(database, asked, config.drift)
 
-    return [
-        alert
-        for rule in rules
-        for alert in record_alerts(
-            database,
-            alerts_of(
-                rule,
-                [_measured(database, rule, window, tested) for window in _windows(rule, first, now, config.days)],
-                now,
-            ),
-        )
-    ]
+    new: list[Alert] = []
+    for rule in rules:
+        if asked := _asked(rule, first, now, config.days):
+            new += record_alerts(database, alerts_of(rule, _measured(database, rule, asked, tested), now))
+    return new
 
 
 def send_alerts(database: Database, config: MonitoringConfig, now: datetime) -> tuple[list[Alert], Told]:
@@ -115,64 +111,120 @@ def send_alerts(database: Database, config: MonitoringConfig, now: datetime) -> 
     return alerts, told
 
 
-def drifts(database: Database, asked: Asked, config: DriftConfig) -> list[Drift]:
-    """Return how topics, languages and retrieval scores of a window differ from those of the days before it.
+def drifts(database: Database, asked: Asked, config: DriftConfig) -> ByPart[Sequence[Drift]]:
+    """Return how topics, languages and retrieval scores of each part differ from those of the days before it.
 
     The p-values are adjusted for all three.
     """
-    before = Asked(
-        window=asked.window.before(timedelta(days=config.reference_days)), course=asked.course, model=asked.model
-    )
+    reference = timedelta(days=config.reference_days)
+    first, *_ = asked.parts
+    length = _common(first.end - first.start, reference)  # what is read once is added up again for each part
+    every = replace(asked, window=Window(start=first.start - reference, end=asked.window.end), length=length)
+    topics, languages = (read.labels_of_versions(database, metric, every) for metric in ("topic", "language"))
+    methods, scores = read.search_methods(database, every), read.top_scores(database, every)
+    titles = topic_titles(database)
 
-    def counted(subject: str, metric: str) -> Drift:
-        version = read.latest_version(database, metric, asked)  # labels of two versions cannot be compared
-        now, then = (read.labels(database, metric, one, version=version) for one in (asked, before))
-        return share_drift(subject, then, now, minimum=config.minimum, names=topic_titles(database))
+    def tested(part: Window) -> list[Drift]:
+        now, then = part.parts(length), part.before(reference).parts(length)
 
-    method = read.usual_search_method(database, asked)
-    now, then = (read.top_scores(database, one, method) if method else [] for one in (asked, before))
-    found = [
-        counted("topics", "topic"),
-        counted("languages", "language"),
-        score_drift("retrieval scores", then, now, minimum=config.minimum),
-    ]
-    return correct(found, config.significance)
+        def counted(subject: str, found: ByPart[Sequence[Labelled]]) -> Drift:
+            version = _last_version(found, now)  # labels of two versions cannot be compared
+            counts = (_labels(found, times, version) for times in (then, now))
+            return share_drift(subject, *counts, minimum=config.minimum, names=titles)
+
+        method = _usual_method(methods, now)
+        before, current = (_scores(scores, times, method) for times in (then, now))
+        found = [
+            counted("topics", topics),
+            counted("languages", languages),
+            score_drift("retrieval scores", before, current, minimum=config.minimum),
+        ]
+        return correct(found, config.significance)
+
+    return {part: tested(part) for part in asked.parts}
 
 
-def _windows(rule: Rule, first: datetime, now: datetime, days: int) -> Sequence[Window]:
-    """Return the windows that a rule looks at: from the one on in which the first conversation began.
+def _common(first: timedelta, second: timedelta) -> timedelta:
+    """Return the longest time that two whole numbers of seconds are both multiples of."""
+    return timedelta(seconds=math.gcd(*(int(length.total_seconds()) for length in (first, second))))
+
+
+def _last_version(found: ByPart[Sequence[Labelled]], times: Sequence[Window]) -> str | None:
+    """Return the version that was computed last, or None if there is none."""
+    return max(((one.last, one.version) for time in times for one in found[time]), default=(None, None))[1]
+
+
+def _labels(found: ByPart[Sequence[Labelled]], times: Sequence[Window], version: str | None) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for one in (one for time in times for one in found[time]):
+        if one.version == version and one.label is not None:
+            counts[one.label] += one.n
+    return counts
+
+
+def _usual_method(found: ByPart[Mapping[str, int]], times: Sequence[Window]) -> str | None:
+    """Return the search method that found something most often, or None if none did."""
+    counts = sum((Counter(found[time]) for time in times), Counter[str]())
+    return min(counts, key=lambda method: (-counts[method], method), default=None)
+
+
+def _scores(
+    found: ByPart[Sequence[tuple[str, str, float]]], times: Sequence[Window], method: str | None
+) -> list[float]:
+    """Return the scores of a search method: of many, those of the conversations whose ids come first."""
+    scores = sorted((name, score) for time in times for name, used, score in found[time] if used == method)
+    return [score for _, score in scores[: read.MOST_SCORES]]
+
+
+def _asked(rule: Rule, first: datetime, now: datetime, days: int) -> Asked | None:
+    """Return the windows that a rule looks at, or None: from the one on in which the first conversation began.
 
     Of that one only a part was watched, which is too little for a count alone.
     """
     length = timedelta(hours=rule.window_hours)
     begun = first if rule.figure == "questions" else first - length
-    return complete_windows(now, length, max(begun, now - timedelta(days=days)))
+    windows = complete_windows(now, length, max(begun, now - timedelta(days=days)))
+    if not windows:
+        return None
+    window = Window(start=windows[0].start, end=windows[-1].end)
+    return Asked(window=window, length=length, course=rule.course, model=rule.model)
 
 
 def _measured(
-    database: Database, rule: Rule, window: Window, tested: Callable[[Asked], Mapping[str, Drift]]
-) -> Measured:
-    asked = Asked(window=window, course=rule.course, model=rule.model)
+    database: Database, rule: Rule, asked: Asked, tested: Callable[[Asked], ByPart[Sequence[Drift]]]
+) -> list[Measured]:
     if rule.figure in _SUBJECTS:
-        drift = tested(asked)[_SUBJECTS[rule.figure]]
-        sure = drift.effect if drift.verdict == "changed" else 0.0
-        return Measured(window=window, value=sure, n=min(drift.n, drift.n_reference))
+        return [_effect(window, _SUBJECTS[rule.figure], found) for window, found in tested(asked).items()]
     if rule.figure == "p95_s":
-        return _p95(window, read.latency_buckets(database, asked))
+        return [_p95(window, counts) for window, counts in read.latency_buckets(database, asked).items()]
     if rule.figure == "cost_usd":
-        cost = read.cost(database, asked)
-        return Measured(window=window, value=cost.usd, n=cost.n)
+        costs = read.cost(database, asked)
+        return [Measured(window=window, value=cost.usd, n=cost.n) for window, cost in costs.items()]
     if rule.figure == "judge_kappa":
-        agreement = _agreement(database, asked)
-        kappa = agreement.kappa
-        if kappa is None or kappa.low is None:
-            return Measured(window=window, value=None, n=agreement.n)
-        return Measured(window=window, value=kappa.value, low=kappa.low, high=kappa.high, n=kappa.clusters)
-    share = _share(database, rule.figure, asked)
+        return [_kappa(window, votes) for window, votes in read.votes(database, asked).items()]
+    shares = _share(database, rule.figure, asked)
     if rule.figure == "questions":
-        return Measured(window=window, value=share.n, n=share.n)
+        return [Measured(window=window, value=share.n, n=share.n) for window, share in shares.items()]
+    return [_measured_share(window, share) for window, share in shares.items()]
+
+
+def _effect(window: Window, subject: str, found: Sequence[Drift]) -> Measured:
+    (drift,) = (drift for drift in found if drift.subject == subject)
+    sure = drift.effect if drift.verdict == "changed" else 0.0
+    return Measured(window=window, value=sure, n=min(drift.n, drift.n_reference))
+
+
+def _measured_share(window: Window, share: Share) -> Measured:
     low, high = share.interval or (None, None)
     return Measured(window=window, value=share.value, low=low, high=high, n=share.n)
+
+
+def _kappa(window: Window, votes: Sequence[tuple[str, str, int]]) -> Measured:
+    agreement = _agreement(votes)
+    kappa = agreement.kappa
+    if kappa is None or kappa.low is None:
+        return Measured(window=window, value=None, n=agreement.n)
+    return Measured(window=window, value=kappa.value, low=kappa.low, high=kappa.high, n=kappa.clusters)
 
 
 def _p95(window: Window, counts: Mapping[int, int]) -> Measured:
@@ -187,25 +239,33 @@ def _p95(window: Window, counts: Mapping[int, int]) -> Measured:
     )  # fmt: skip
 
 
-def _share(database: Database, figure: FigureName, asked: Asked) -> Share:
+def _share(database: Database, figure: FigureName, asked: Asked) -> ByPart[Share]:
     if figure in _LABELS:
         metric, label = _LABELS[figure]
-        found = read.labels(database, metric, asked)
-        return Share(hits=found.get(label, 0), n=sum(found.values()))
+        return {
+            window: Share(hits=counts.get(label, 0), n=sum(counts.values()))
+            for window, counts in read.labels(database, metric, asked).items()
+        }
     return read.thumbs_down(database, asked) if figure == "thumbs_down_share" else read.errors(database, asked)
 
 
 def _shares(database: Database, asked: Asked) -> dict[FigureName, Share]:
     names: tuple[FigureName, ...] = (*_LABELS, "thumbs_down_share", "error_share")
-    return {name: _share(database, name, asked) for name in names}
+    return {name: _only(_share(database, name, asked)) for name in names}
 
 
-def _agreement(database: Database, asked: Asked) -> ThumbsAgreement:
-    found = read.votes(database, asked)
-    return thumbs_agreement([row[0] for row in found], [row[2] for row in found], [row[1] for row in found])
+def _agreement(votes: Sequence[tuple[str, str, int]]) -> ThumbsAgreement:
+    return thumbs_agreement([row[0] for row in votes], [row[2] for row in votes], [row[1] for row in votes])
 
 
 def _topics(database: Database, asked: Asked) -> list[tuple[str, int]]:
     titles = topic_titles(database)
-    found = read.labels(database, "topic", asked, version=read.latest_version(database, "topic", asked))
-    return [(titles.get(topic, topic), n) for topic, n in Counter(found).most_common()]
+    found = read.labels_of_versions(database, "topic", asked)
+    counts = _labels(found, asked.parts, _last_version(found, asked.parts))
+    return [(titles.get(topic, topic), n) for topic, n in counts.most_common()]
+
+
+def _only(found: ByPart[T]) -> T:
+    """Return what was found in the only part."""
+    (one,) = found.values()
+    return one

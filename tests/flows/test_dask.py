@@ -12,6 +12,7 @@ from prefect.client.orchestration import get_client
 
 from tests.evaluations import Outcome, Rageval
 from tests.fake_llm import Body, Bucket, FakeLLM, Reply, default_reply, prompt
+from tests.fake_pushgateway import FakePushgateway, value
 from tests.flows.test_cost import PRICES
 
 pytestmark = pytest.mark.slow
@@ -51,17 +52,22 @@ def rows(run: Outcome, table: str) -> list[dict[str, object]]:
 
 
 def test_two_workers_come_to_the_same_tables_as_one_process_within_the_limit(
-    on_dask: Rageval, rageval: Rageval, llm: FakeLLM, corpus: Path
+    on_dask: Rageval, rageval: Rageval, llm: FakeLLM, corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     llm.requests_limit = Bucket(per_minute=RPM)
     llm.headers_on = False
-    there = on_dask("--rpm", str(RPM), run_id="there")
+    with FakePushgateway() as gateway:
+        monkeypatch.setenv("RAGEVAL_PUSHGATEWAY_URL", gateway.url)
+        there = on_dask("--rpm", str(RPM), run_id="there")
+        monkeypatch.delenv("RAGEVAL_PUSHGATEWAY_URL")
     asked = len(llm.requests)
     here = rageval("--rpm", str(RPM), "--search", "vector", run_id="here")
 
     assert (there.status, here.status) == (0, 0), there.err + here.err
     assert llm.refused <= 2  # of 68 requests
     assert asked == 68
+    pushed = gateway.groups["/at/metrics/job/rageval/flow/evaluate"]
+    assert value(pushed, "requests", outcome="ok") == value(pushed, "request_seconds_count") == asked
     for table in ("documents", "questions", "answers", "scores", "summary"):
         assert rows(there, table) == rows(here, table), table
     assert there.manifest["index"]["embedded"] == 0, "the workers have done it"

@@ -1,5 +1,6 @@
 """Weeks of conversations, votes, verdicts, alerts and runs with all that panels tell apart, from a fixed seed."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -60,9 +61,12 @@ def fill(database: Database, number: int = 500) -> None:
              "made_at": END} for topic in LABELS["topic"][:2]
         ])  # fmt: skip
         connection.execute(sa.insert(ALERTS), [
-            {"rule": "errors", "window_start": END - timedelta(days=day), "window_end": END - timedelta(days=day - 1),
-             "value": 0.2, "bound": 0.1, "n": 40, "message": "Too many failed.", "raised_at": END}
+            {"rule": f"errors {course} {model}", "window_start": END - timedelta(days=day),
+             "window_end": END - timedelta(days=day - 1), "value": 0.2, "bound": 0.1, "n": 40,
+             "message": "Too many failed.", "course": course, "model": model, "raised_at": END}
             for day in (2, 30)
+            for course in ("", "it's a course", "mlops", "silent")
+            for model in ("", *MODELS)
         ])  # fmt: skip
         for day in (1, 3, 40):
             run = f"nightly-{day}"
@@ -101,7 +105,7 @@ def _is_judged(c: Conversation, number: int, version: str) -> bool:
 def _conversation(i: int, random: np.random.Generator) -> Conversation:
     failed = bool(random.random() < 0.06)
     asked = END - timedelta(days=DAYS) * float(random.random())
-    return Conversation(
+    made = Conversation(
         conversation_id=str(UUID(int=i + 1)),
         asked_at=asked.replace(microsecond=int(random.integers(0, 1_000_000))),
         question="<script>alert(1)</script>?" if i == 5 else f"What is {i}?",
@@ -116,11 +120,12 @@ def _conversation(i: int, random: np.random.Generator) -> Conversation:
         prompt_tokens=None if failed else int(random.integers(500, 900)),
         completion_tokens=None if failed else int(random.integers(20, 90)),
         cost_usd=None if failed or random.random() < 0.1 else float(random.random()) / 1000,
-        search_s=0.02,
-        model_s=1.0,
         total_s=float(random.lognormal(0.4, 0.7)),
         source="simulated",
     )
+    # Some were asked of an app that did not measure its search.
+    search_s = None if i % 9 == 0 else 0.1 * made.total_s
+    return replace(made, search_s=search_s, model_s=None if failed else (0.5 + 0.01 * (i % 30)) * made.total_s)
 
 
 def _evaluation(c: Conversation, metric: str, version: str, random: np.random.Generator) -> Evaluation:

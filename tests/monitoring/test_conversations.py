@@ -1,5 +1,7 @@
 """What is stored of conversations: once however often it is sent, the latest vote, nothing that was forgotten."""
 
+import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,13 +14,15 @@ from rageval.adapters.monitoring.conversations import (
     add_votes,
     forget,
     forget_before,
+    forgotten_conversations,
     read_conversation,
     without_evaluation,
 )
 from rageval.adapters.monitoring.database import Database
-from rageval.adapters.monitoring.schema import CONVERSATIONS, EVALUATIONS, FEEDBACK, METADATA, REVIEWS
+from rageval.adapters.monitoring.schema import CONVERSATIONS, EVALUATIONS, FEEDBACK, METADATA, REVIEWS, TOPICS
 from rageval.errors import DataError
 from tests.monitoring.made import NOW, conversation, evaluation, id_of, vote
+from tests.processes import eventually
 
 
 def rows(database: Database, table: sa.Table) -> list[dict[str, Any]]:
@@ -101,7 +105,7 @@ def test_a_forgotten_conversation_is_gone_from_every_table(database: Database) -
         with database.writing() as connection:
             review = {"conversation_id": id_of(number), "decision": "dismissed", "reviewed_at": NOW}
             connection.execute(sa.insert(REVIEWS), review)
-    about = [table for table in METADATA.tables.values() if "conversation_id" in table.c]
+    about = [table for table in METADATA.tables.values() if "conversation_id" in table.c and table.name != "forgotten"]
 
     assert len(about) == 4
     assert [forget(database, id_of(0)), forget(database, id_of(0))] == [True, False]
@@ -110,6 +114,56 @@ def test_a_forgotten_conversation_is_gone_from_every_table(database: Database) -
     assert forget_before(database, NOW + timedelta(seconds=1)) == 0, "one that is as old is kept"
     assert forget_before(database, NOW + timedelta(seconds=1, microseconds=1)) == 1
     assert [rows(database, table) for table in about] == [[]] * 4
+
+
+def test_what_was_forgotten_does_not_come_back(database: Database) -> None:
+    add_conversations(database, [conversation(0), conversation(1)])
+    topic = {"version": "1", "centre": [1.0], "embedding_model": "m", "made_at": NOW}
+    with database.writing() as connection:
+        named = [{"topic": f"1-{n}", "title": f"What is {n}?", **topic} for n in (0, 1)]
+        connection.execute(sa.insert(TOPICS), named)
+
+    assert [forget(database, id_of(0)), forget(database, id_of(2))] == [True, False]
+    assert add_conversations(database, [conversation(number) for number in range(4)]) == 1
+    assert add_votes(database, [vote(number) for number in range(4)]) == 2
+    assert add_evaluations(database, [evaluation(number) for number in range(4)]) == 2
+    for table in (CONVERSATIONS, FEEDBACK, EVALUATIONS):
+        assert {row["conversation_id"] for row in rows(database, table)} == {id_of(1), id_of(3)}, table.name
+    assert forgotten_conversations(database, map(id_of, range(4))) == {id_of(0), id_of(2)}
+    assert {row["title"] for row in rows(database, TOPICS)} == {"1-0", "What is 1?"}
+
+
+@pytest.mark.parametrize("first", ["add", "forget"])
+def test_forgetting_and_storing_at_once_end_in_nothing_stored(database: Database, first: str) -> None:
+    if database.is_postgres:  # where a transaction sees nothing of those that end after its first statement
+        with database.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            name = database.engine.url.database
+            connection.exec_driver_sql(f"alter database {name} set default_transaction_isolation = 'repeatable read'")
+        database.close()
+    acts: dict[str, Callable[[], object]] = {
+        "add": lambda: add_conversations(database, [conversation(0), conversation(1)]),
+        "forget": lambda: forget(database, id_of(0)),
+    }
+    last_words = {"add": "INSERT INTO conversations", "forget": "DELETE FROM conversations"}[first]
+    second = threading.Thread(target=acts["forget" if first == "add" else "add"])
+
+    def is_stopped() -> bool:
+        if not database.is_postgres:  # it stands still at its first statement, or goes on before it is too late
+            return True
+        with database.reading() as connection:
+            waits = connection.exec_driver_sql("select 1 from pg_locks where locktype = 'advisory' and not granted")
+            return waits.first() is not None or not second.is_alive()
+
+    @sa.event.listens_for(database.engine, "before_cursor_execute")
+    def begin_second(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if statement.startswith(last_words) and not second.ident:
+            second.start()
+            eventually("the other one", is_stopped)
+
+    acts[first]()
+    second.join()
+
+    assert [row["conversation_id"] for row in rows(database, CONVERSATIONS)] == [id_of(1)]
 
 
 def test_a_row_that_is_refused_says_why_and_takes_the_others_along(database: Database) -> None:

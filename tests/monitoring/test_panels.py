@@ -15,7 +15,7 @@ from statsmodels.stats.proportion import proportion_confint
 from rageval.adapters.monitoring.database import Database, connect
 from rageval.adapters.monitoring.panels.catalogue import PANELS, choices
 from rageval.adapters.monitoring.panels.scope import Scope
-from rageval.adapters.monitoring.schema import CONVERSATIONS, EVALUATIONS, FEEDBACK, RUN_METRICS, RUNS
+from rageval.adapters.monitoring.schema import ALERTS, CONVERSATIONS, EVALUATIONS, FEEDBACK, RUN_METRICS, RUNS
 from rageval.monitoring.figures import COLUMN_UNITS, STEPS_S, Window
 from rageval.stages.dashboard import figures
 from tests.monitoring.made_traffic import DAYS, END, fill, frame
@@ -141,6 +141,31 @@ def test_percentiles_of_time_are_at_most_a_tenth_above_the_exact_ones(database: 
         assert ((ratio >= 1 - 1e-9) & (ratio <= 1.1 + 1e-9)).all()
 
 
+def test_the_means_of_the_stages_are_together_that_of_the_whole(database: Database) -> None:
+    asked = frame(database, "conversations").query("status == 'ok'").fillna({"search_s": 0.0, "model_s": 0.0})
+    asked["app_s"] = asked["total_s"] - asked["search_s"] - asked["model_s"]
+    by_day = asked.groupby(asked["asked_at"].dt.floor("D"))
+
+    found = rows(database, "stages")
+
+    for stage in ("search", "model", "app"):
+        of_stage = {row["time"]: row["value"] for row in found if row["metric"] == stage}
+        assert of_stage == pytest.approx(dict(by_day[f"{stage}_s"].mean()))
+    whole = pd.DataFrame(found).groupby("time")["value"].sum()
+    assert dict(whole) == pytest.approx(dict(by_day["total_s"].mean()))
+
+
+def test_an_alert_about_all_is_about_every_course_and_model(database: Database) -> None:
+    def found(**choice: tuple[str, ...]) -> set[tuple[str, str]]:
+        window = Window(since=EVERYTHING.since, until=EVERYTHING.until, **choice)
+        return {(words[1], words[-1]) for row in rows(database, "alerts", window) if (words := row["rule"].split(" "))}
+
+    assert {course for course, _ in found(courses=("mlops",))} == {"mlops", ""}
+    assert {course for course, _ in found(courses=("no course",))} == {""}
+    assert {model for _, model in found(models=("small",))} == {"small", ""}
+    assert found(courses=("mlops",), models=("small",)) == {("mlops", "small"), ("mlops", ""), ("", "small"), ("", "")}
+
+
 def test_traffic_cost_and_tokens_are_sums(database: Database) -> None:
     asked = frame(database, "conversations")
     day = asked["asked_at"].dt.floor("D")
@@ -246,11 +271,14 @@ def test_a_choice_gives_the_figures_of_a_database_that_holds_nothing_else(
 def _everything_else(what: str, chosen: Window) -> list[Any]:
     courses = [course.replace("no course", "") for course in chosen.courses]
     if what == "course":
-        return [sa.delete(table).where(table.c.course.not_in(courses)) for table in (CONVERSATIONS, RUNS)]
+        return [
+            *(sa.delete(table).where(table.c.course.not_in(courses)) for table in (CONVERSATIONS, RUNS)),
+            sa.delete(ALERTS).where(ALERTS.c.course.not_in([*courses, ""])),
+        ]
     if what == "model":
         return [
             sa.delete(CONVERSATIONS).where(CONVERSATIONS.c.model.not_in(chosen.models)),
-            sa.delete(RUN_METRICS).where(RUN_METRICS.c.model.not_in([*chosen.models, ""])),
+            *(sa.delete(table).where(table.c.model.not_in([*chosen.models, ""])) for table in (RUN_METRICS, ALERTS)),
         ]
     asked = CONVERSATIONS.c.asked_at
     return [sa.delete(CONVERSATIONS).where((asked < chosen.before) | (asked >= chosen.until))]
@@ -296,7 +324,10 @@ def test_the_choices_are_those_of_the_window(database: Database) -> None:
         courses = connection.execute(choices(Scope.of(EVERYTHING), "quality", "course")).scalars().all()
         models = connection.execute(choices(Scope.of(EVERYTHING), "offline-runs", "model")).scalars().all()
 
+        with_alerts = connection.execute(choices(Scope.of(EVERYTHING), "operations", "course")).scalars().all()
+
     assert courses == ["it's a course", "mlops", "no course"]
+    assert with_alerts == ["it's a course", "mlops", "no course", "silent"]  # nothing was asked about the last one
     assert models == ["large", "small"]
 
 

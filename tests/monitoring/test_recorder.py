@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from rageval.adapters.monitoring.conversations import add_conversations, read_conversation
+from rageval.adapters.monitoring.conversations import add_conversations, forget, read_conversation
 from rageval.adapters.monitoring.database import Database, connect
 from rageval.adapters.monitoring.recorder import Recorder
 from rageval.adapters.monitoring.schema import CONVERSATIONS, FEEDBACK
-from rageval.adapters.monitoring.spool import REFUSED, Spool, read_records
+from rageval.adapters.monitoring.spool import REFUSED, Spool, forget_records, read_records
 from tests.monitoring.made import conversation, id_of, vote
 from tests.postgres import new_postgres
 from tests.processes import eventually
@@ -149,6 +149,67 @@ def test_a_record_that_the_database_refuses_is_put_aside_and_holds_up_no_other(
     assert (recorder.state.refused, recorder.state.stored) == (2, 149)
     lines = [json.loads(line) for line in (tmp_path / REFUSED).read_text().split("\n") if line]
     assert [line["Conversation"]["conversation_id"] for line in lines] == [id_of(70), id_of(150)]
+
+
+def test_what_waits_for_a_forgotten_conversation_is_dropped_and_counted(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    spool_path = tmp_path / "spool"
+    left = Spool(spool_path)  # of another machine, where nobody can remove anything from it
+    left.add([conversation(0), vote(0, comment="mine"), conversation(1), vote(1)])
+    left.add([replace(vote(2), given_at=datetime.now(UTC))])
+    left.close()
+    forget(database, id_of(0))
+    forget(database, id_of(2))
+
+    with Recorder(database_url, spool_path) as recorder:
+        recorder.record(conversation(0, status="odd"))  # it would be refused, and kept in a file
+        recorder.record(conversation(3))
+    assert (recorder.state.forgotten, recorder.state.stored, recorder.state.refused) == (4, 3, 0)
+    assert stored(database) == Counter([id_of(1), id_of(3)])
+    assert thumbs(database) == {id_of(1): 1}
+    assert list(spool_path.iterdir()) == [], "a vote on a forgotten conversation waits for nothing"
+
+
+def test_a_conversation_is_forgotten_while_the_spool_is_emptied_after_a_stop(tmp_path: Path) -> None:
+    with new_postgres() as server:
+        with server.running():
+            url = server.new_url()
+            database = connect(url)
+            database.migrate()
+            database.close()
+        with Recorder(url, tmp_path) as recorder:
+            for number in range(300):
+                recorder.record(conversation(number))
+                recorder.vote(vote(number))
+            eventually("the spool", lambda: recorder.state.waiting == 0)
+            with server.running():
+                for number in range(0, 300, 50):
+                    forget(database, id_of(number))
+                recorder.close()
+                kept = ids(range(300)) - ids(range(0, 300, 50))
+                assert stored(database) == kept
+                assert thumbs(database) == dict.fromkeys(kept, 1)
+                database.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_put_aside_or_waits_is_removed_from_the_files_and_nothing_else(tmp_path: Path) -> None:
+    evil = f'{{"conversation_id": "{id_of(0)}"}} "conversation_id": "{id_of(0)}"'
+    kept = [conversation(1, question=evil), vote(1, comment=evil)]
+    spool = Spool(tmp_path)
+    spool.add([conversation(0, question="secret \u2028 one"), kept[0], vote(0, comment="secret two")])
+    spool.refuse([kept[1], conversation(0, status="odd", question="secret three")])
+    with (tmp_path / REFUSED).open("a") as file:
+        file.write(f'{{"Vote": {{"conversation_id": "{id_of(0)}", "comment": "secret four')  # as by a kill
+
+    assert [forget_records(tmp_path, id_of(0)), forget_records(tmp_path, id_of(0))] == [4, 0]
+    spool.add([vote(2)])
+    [waiting] = spool.files()
+    assert list(read_records(waiting)) == [kept[0], vote(2)]
+    assert list(read_records(tmp_path / REFUSED)) == [kept[1]]
+    assert "secret" not in waiting.read_text() + (tmp_path / REFUSED).read_text()
+    assert forget_records(tmp_path / "nowhere", id_of(0)) == 0
 
 
 def test_a_queue_that_is_full_makes_nobody_wait_and_loses_nothing(

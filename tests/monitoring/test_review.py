@@ -15,6 +15,8 @@ from rageval.adapters.monitoring.conversations import add_conversations, add_eva
 from rageval.adapters.monitoring.database import Database, open_database
 from rageval.adapters.monitoring.reviews import open_cases, read_review
 from rageval.adapters.monitoring.schema import METADATA
+from rageval.adapters.monitoring.spool import Spool
+from rageval.adapters.places import place
 from rageval.config import DataConfig
 from rageval.errors import ConfigError, DataError, RunStoppedError
 from rageval.monitoring.records import ShownContext
@@ -184,6 +186,14 @@ def test_versions_lie_in_a_bucket_as_they_do_in_a_folder(asked: Database, data: 
     assert written.file == f"{bucket}/truth/questions.v2.csv"
     there = data.model_copy(update={"ground_truth": f"latest:{bucket}/truth/questions.csv"})
     assert load_corpus(there).questions[-1].question == ASKED
+    place(f"{bucket}/questions.csv").write_bytes(Path(data.ground_truth).read_bytes())
+    beside = data.model_copy(update={"ground_truth": f"latest:{bucket}/questions.csv"})
+    assert len(load_corpus(beside).questions) == 20, "there are no versions beside it yet"
+    add_conversations(asked, [conversation(2, question="Another one?", course="a")])
+    assert accept(asked, id_of(2), ["d2"], beside).file == f"{bucket}/questions.v2.csv"
+    assert load_corpus(beside).questions[-1].question == "Another one?"
+    with pytest.raises(ConfigError, match="name the file of a version itself"):
+        load_corpus(data.model_copy(update={"ground_truth": "latest:https://user:secret@host/questions.csv"}))
     assert forget(asked, id_of(1), data.ground_truth).versions == (written.file,)
 
 
@@ -199,7 +209,19 @@ def test_a_forgotten_conversation_is_gone_and_its_versions_are_named(asked: Data
             ids = connection.scalars(sa.select(METADATA.tables[name].c.conversation_id)).all()
             assert id_of(1) not in ids, name
     with pytest.raises(DataError, match="no conversation"):
-        forget(asked, id_of(1), data.ground_truth)
+        forget(asked, "0123456789", data.ground_truth)
+
+
+def test_a_conversation_that_is_still_on_its_way_is_forgotten_by_its_whole_id(
+    asked: Database, data: DataConfig, tmp_path: Path
+) -> None:
+    spool = Spool(tmp_path / "spool")
+    spool.add([conversation(5), vote(5)])
+
+    left = forget(asked, id_of(5).upper(), data.ground_truth, spool=str(spool.folder))
+
+    assert (left.conversation_id, left.was_stored, left.waiting, left.versions) == (id_of(5), False, 2, ())
+    assert add_conversations(asked, [conversation(5)]) == 0
 
 
 Feedback = Callable[..., Result]
@@ -267,3 +289,5 @@ def test_the_same_without_a_terminal(feedback: Feedback, data: DataConfig) -> No
     assert f"Conversation {id_of(1)} is deleted." in forgotten
     assert "still stands in" in forgotten
     assert "questions.v2.csv" in forgotten
+    again = feedback("forget", id_of(1)).output
+    assert f"Conversation {id_of(1)} was not in the database; it is not stored any more if it comes." in again

@@ -27,8 +27,6 @@ from rageval.overrides import validate
 from rageval.stages.simulate import simulate_traffic
 from rageval.stages.watch import read_rules, watch
 
-pytestmark = pytest.mark.slow
-
 UNTIL = datetime(2026, 11, 24, tzinfo=UTC)
 CHANGED = date(2026, 11, 10)
 """Halfway through the four weeks."""

@@ -6,28 +6,35 @@ from datetime import timedelta
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from rageval.adapters.monitoring import windows
 from rageval.adapters.monitoring.alert_log import record_alerts, unsent_alerts
 from rageval.adapters.monitoring.conversations import add_conversations, add_evaluations, add_votes
 from rageval.adapters.monitoring.database import Database
 from rageval.adapters.monitoring.notify import VARIABLE, addresses
+from rageval.adapters.monitoring.question_topics import topic_titles
 from rageval.adapters.monitoring.schema import ALERTS
+from rageval.adapters.monitoring.windows import Asked, errors
 from rageval.errors import ConfigError
 from rageval.monitoring.alert_rules import Rule
-from rageval.monitoring.config import MonitoringConfig
+from rageval.monitoring.config import DriftConfig, MonitoringConfig
+from rageval.monitoring.drift import Drift, correct, score_drift, share_drift
 from rageval.monitoring.records import Alert, ShownContext
-from rageval.stages.watch import read_rules, send_alerts, summarise, watch
+from rageval.monitoring.windows import Window
+from rageval.stages.watch import drifts, read_rules, send_alerts, summarise, watch
 from tests.monitoring.made import NOW, conversation, evaluation, vote
+from tests.monitoring.made_traffic import END, fill, frame
 from tests.monitoring.webhook import Webhook
-
-pytestmark = pytest.mark.slow
 
 DAY = timedelta(days=1)
 MIDNIGHT = NOW.replace(hour=0)
 CONFIG = MonitoringConfig(days=8)
 A_DAY, DAYS, CHANGED = 100, 21, 17
+JUDGED = DAYS - CONFIG.days
+"""The first day whose verdicts and votes are looked at; those before it are a reference for drift alone."""
 
 
 @pytest.fixture
@@ -37,11 +44,11 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
         yield server
 
 
-def _fill(database: Database, *, relevant_after: float = 0.8, seed: int = 11) -> None:
+def _fill(database: Database, *, relevant_after: float = 0.8, since: int = 0, seed: int = 11) -> None:
     """Store three weeks of 100 questions a day; a share of 0.8 is answered well, in the last four days another one."""
     random = np.random.default_rng(seed)
     conversations, evaluations, votes = [], [], []
-    for number in range(A_DAY * DAYS):
+    for number in range(A_DAY * since, A_DAY * DAYS):
         day, place = divmod(number, A_DAY)
         at = MIDNIGHT - DAYS * DAY + day * DAY + timedelta(minutes=14 * place)
         good = random.random() < (0.8 if day < CHANGED else relevant_after)
@@ -60,11 +67,15 @@ def _fill(database: Database, *, relevant_after: float = 0.8, seed: int = 11) ->
         if failed:
             continue
         evaluations += [
+            evaluation(number, metric="language", judge="", label="en" if random.random() < 0.9 else "de", value=None),
+            evaluation(number, metric="topic", judge="", label=f"1-{random.integers(1, 6)}"),
+        ]
+        if day < JUDGED:
+            continue
+        evaluations += [
             evaluation(number, label="RELEVANT" if good else "NON_RELEVANT", value=float(good)),
             evaluation(number, metric="faithfulness", label="FAITHFUL" if random.random() < 0.9 else "UNFAITHFUL"),
             evaluation(number, metric="toxicity", label="NOT_TOXIC", value=0.0),
-            evaluation(number, metric="language", judge="", label="en" if random.random() < 0.9 else "de", value=None),
-            evaluation(number, metric="topic", judge="", label=f"1-{random.integers(1, 6)}"),
         ]
         if random.random() < 0.3:
             thumbs = 1 if (random.random() < 0.85) == good else -1
@@ -96,7 +107,7 @@ def test_weeks_without_a_change_raise_no_alert(database: Database) -> None:
 
 
 def test_every_figure_can_be_watched_and_of_one_course_or_model_alone(database: Database) -> None:
-    _fill(database, relevant_after=0.3)
+    _fill(database, relevant_after=0.3, since=JUDGED)
     crossed = {
         "relevant_share": {"below": 0.6}, "faithful_share": {"below": 0.999}, "toxic_share": {"below": 0.5},
         "thumbs_down_share": {"above": 0.05}, "error_share": {"below": 0.5}, "p95_s": {"above": 1.0},
@@ -144,6 +155,51 @@ def test_nothing_at_all_is_no_alert_and_no_error(database: Database) -> None:
     add_conversations(database, [conversation(1, asked_at=NOW - 3 * DAY)])
     (alert,) = watch(database, CONFIG, rules, NOW)  # two whole days without a question
     assert (alert.rule, alert.window_start, alert.window_end) == ("silence", MIDNIGHT - 2 * DAY, MIDNIGHT)
+
+
+def test_a_moment_belongs_to_the_window_that_it_lies_in(database: Database) -> None:
+    window, least = Window(start=MIDNIGHT - 2 * DAY, end=MIDNIGHT), timedelta(microseconds=1)
+    times = (window.start - least, window.start, MIDNIGHT - DAY - least, MIDNIGHT - DAY, MIDNIGHT - least, MIDNIGHT)
+    add_conversations(database, [conversation(number, asked_at=at) for number, at in enumerate(times)])
+    for hours, counts in ((24, [2, 2]), (16, [1, 2, 1]), (48, [4])):
+        found = errors(database, Asked(window=window, length=timedelta(hours=hours)))
+        assert [share.n for share in found.values()] == counts
+
+
+def _within(rows: pd.DataFrame, time: Window) -> pd.DataFrame:
+    return rows[(rows["asked_at"] >= time.start) & (rows["asked_at"] < time.end)]
+
+
+def _drift_by_hand(subject: str, verdicts: pd.DataFrame, then: Window, now: Window, names: dict[str, str]) -> Drift:
+    version = _within(verdicts, now).sort_values(["evaluated_at", "metric_version"])["metric_version"].iloc[-1]
+    of_version = verdicts[verdicts["metric_version"] == version]
+    counts = (dict(_within(of_version, time)["label"].value_counts()) for time in (then, now))
+    return share_drift(subject, *counts, minimum=10, names=names)
+
+
+def test_drift_of_each_window_is_that_of_its_rows(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "MOST_SCORES", 30)
+    fill(database)
+    evaluations, conversations = frame(database, "evaluations"), frame(database, "conversations")
+    verdicts = {metric: rows[rows["status"] == "ok"] for metric, rows in evaluations.groupby("metric")}
+    names, config = topic_titles(database), DriftConfig(minimum=10)
+    since = END.replace(hour=0, minute=0) - 9 * DAY  # the second version of each metric begins a day later
+    window = Window(start=since, end=since + 9 * DAY)
+
+    days = drifts(database, Asked(window=window, length=DAY), config)
+    halves = drifts(database, Asked(window=window, length=1.5 * DAY), config)  # 14 days are no multiple of it
+
+    assert (len(days), len(halves)) == (9, 6)
+    for now, tested in (*days.items(), *halves.items()):
+        then = now.before(14 * DAY)
+        scores = (_within(conversations, time)["top_score"][:30] for time in (then, now))
+        by_hand = [
+            _drift_by_hand("topics", verdicts["topic"], then, now, names),
+            _drift_by_hand("languages", verdicts["language"], then, now, names),
+            score_drift("retrieval scores", *scores, minimum=10),
+        ]
+        assert tested == correct(by_hand, config.significance)
+        assert {drift.verdict for drift in tested} <= {"no evidence", "too few"}
 
 
 def _alert(**values: Any) -> Alert:

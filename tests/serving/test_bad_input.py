@@ -1,13 +1,17 @@
 """What nobody should send: a clear 4xx, and nothing is changed by it."""
 
 import json
+import re
 import socket
 from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
+from rageval.adapters.monitoring.schema import FEEDBACK
+from serving.voters import named_voter
 from tests.fake_llm import FakeLLM
 from tests.serving.conftest import Chat, Serve, limited
 
@@ -131,6 +135,42 @@ def test_a_person_has_one_vote_and_may_change_it(chat: Chat) -> None:
     httpx.post(f"{chat.url}/api/feedback", json={"conversation_id": conversation_id, "thumbs": 1})
     chat.settled()
     assert len(chat.votes()) == 2, "somebody else's vote is their own"
+
+
+def test_a_client_with_the_key_votes_for_its_users(serve: Serve, llm: FakeLLM) -> None:
+    with serve(limited(api_key=KEY)) as chat:
+        chat.api.headers["Authorization"] = f"Bearer {KEY}"
+        conversation_id = chat.ask().json()["conversation_id"]
+
+        def vote(thumbs: int, **more: object) -> int:
+            body = json.dumps({"conversation_id": conversation_id, "thumbs": thumbs, **more})
+            headers = JSON | {"Authorization": f"Bearer {KEY}"}
+            return httpx.post(f"{chat.url}/api/feedback", content=body, headers=headers).status_code
+
+        users = [(1, "ada@example.org"), (1, "grace"), (-1, " ada@example.org\n"), (1, "x" * 200)]
+        assert [vote(thumbs, user=user) for thumbs, user in users] == [200] * 4
+        chat.settled()
+        assert sorted(thumbs for _, thumbs, _ in chat.votes()) == [-1, 1, 1], "the same user has changed the vote"
+        assert vote(1, user=None) == 200, "it is as if it were left out"
+        chat.settled()
+        before = changed(chat, llm)
+        for user in ("", " ", "x" * 201, "a\0b", "a\ud800b", 7, ["ada"], True):
+            assert vote(1, user=user) == 422, user
+        assert changed(chat, llm) == before
+        with chat.database.reading() as connection:
+            voters = connection.scalars(sa.select(FEEDBACK.c.voter)).all()
+        assert all(re.fullmatch("[0-9a-f]{32}", voter) for voter in voters)
+        assert named_voter("grace", KEY) in voters
+        assert named_voter("grace", f"{KEY}2") not in voters, "without the key no name can be tried"
+
+
+def test_without_a_key_nobody_votes_in_the_name_of_another(chat: Chat, llm: FakeLLM) -> None:
+    conversation_id = chat.ask().json()["conversation_id"]
+    before = changed(chat, llm)
+    refused = chat.vote(conversation_id, user="ada")
+    assert refused.status_code == 422
+    assert refused.json()["error"].startswith("user: it counts only where the app asks for a key")
+    assert changed(chat, llm) == before
 
 
 def test_who_asks_too_often_has_to_wait_and_reads_how_long(serve: Serve, llm: FakeLLM) -> None:

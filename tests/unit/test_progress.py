@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from flows.progress import Pace, detail, show_line
-from rageval.adapters.chat_call import ModelCounts
+from rageval.adapters.model_counts import ModelCounts
 
 
 def test_a_pace_counts_what_has_come_and_not_what_was_stored() -> None:

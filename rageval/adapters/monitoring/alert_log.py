@@ -15,8 +15,8 @@ from rageval.monitoring.records import Alert
 def record_alerts(database: Database, alerts: Iterable[Alert]) -> list[Alert]:
     """Store alerts; returns those that are new.
 
-    One that goes on from, or overlaps, an alert of the same rule is that alert: its end, value and message are brought
-    up to date, and nobody is told again.
+    One that goes on from, or overlaps, an alert of the same rule is that alert: its end, its value and what is said of
+    it are brought up to date, and nobody is told again.
     """
     return [alert for alert in alerts if _record(database, alert)]
 
@@ -61,7 +61,13 @@ def _record(database: Database, alert: Alert) -> bool:
                 sa.update(ALERTS)
                 .where(ALERTS.c.rule == alert.rule, ALERTS.c.window_start == earlier.window_start)
                 .values(
-                    window_end=alert.window_end, value=alert.value, bound=alert.bound, n=alert.n, message=alert.message
+                    window_end=alert.window_end,
+                    value=alert.value,
+                    bound=alert.bound,
+                    n=alert.n,
+                    message=alert.message,
+                    course=alert.course,
+                    model=alert.model,
                 )
             )
         return False

@@ -1,8 +1,14 @@
-"""Conversations, votes and evaluations in the monitoring database: written once however often they are sent."""
+"""Conversations, votes and evaluations in the monitoring database: written once however often they are sent.
+
+What was forgotten stays so. Its id is noted, and no conversation of that id is stored any more, whoever still has it in
+memory or in a spool; without a conversation there are no votes and no evaluations. Whoever stores shares a lock with
+the others that do, and `forget` has it alone, so neither happens while the other is halfway.
+"""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from itertools import islice
 from operator import itemgetter
 from typing import Any
@@ -11,23 +17,27 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from rageval.adapters.monitoring.database import Database
-from rageval.adapters.monitoring.schema import CONVERSATIONS, EVALUATIONS, FEEDBACK
+from rageval.adapters.monitoring.schema import CONVERSATIONS, EVALUATIONS, FEEDBACK, FORGOTTEN, TOPICS
 from rageval.fingerprint import draw
 from rageval.monitoring.buckets import bucket
 from rageval.monitoring.records import Conversation, Evaluation, ShownContext, Vote
 
 _AT_ONCE = 1000
+_FORGETTING = 7262
+"""Number of the lock in Postgres."""
 _NOT_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 def add_conversations(database: Database, conversations: Iterable[Conversation]) -> int:
-    """Store conversations; returns how many were new. One that is known by its id stays as it is.
+    """Store conversations; returns how many were new. One that is known by its id stays, one that was forgotten too.
 
     Raises:
         ServiceError: If the database cannot be used; then none is stored.
     """
     rows = [_row(conversation) for conversation in conversations]
-    with database.writing() as connection:
+    with _storing(database) as connection:
+        gone = _forgotten(connection, {row["conversation_id"] for row in rows})
+        rows = [row for row in rows if row["conversation_id"] not in gone]
         return _execute(connection, insert(database, CONVERSATIONS).on_conflict_do_nothing(), CONVERSATIONS, rows)
 
 
@@ -46,6 +56,12 @@ def known_conversations(database: Database, ids: Iterable[str]) -> set[str]:
         return set(_known(connection, ids))
 
 
+def forgotten_conversations(database: Database, ids: Iterable[str]) -> set[str]:
+    """Return which of these ids are those of forgotten conversations."""
+    with database.reading() as connection:
+        return _forgotten(connection, ids)
+
+
 def add_votes(database: Database, votes: Iterable[Vote]) -> int:
     """Store votes; a voter's vote on a conversation replaces an earlier one, if it was given later.
 
@@ -53,7 +69,7 @@ def add_votes(database: Database, votes: Iterable[Vote]) -> int:
         How many votes are stored now that were not before, or are others than before. Votes on conversations that are
         not stored are left out.
     """
-    rows = _latest((_storable(vote) for vote in votes), FEEDBACK, "given_at")
+    rows = _latest(map(_fields, votes), FEEDBACK, "given_at")
     statement = insert(database, FEEDBACK)
     changed = {name: statement.excluded[name] for name in ("thumbs", "comment", "label", "given_at")}
     statement = statement.on_conflict_do_update(
@@ -61,7 +77,7 @@ def add_votes(database: Database, votes: Iterable[Vote]) -> int:
         set_=changed,
         where=FEEDBACK.c.given_at < statement.excluded.given_at,
     )
-    with database.writing() as connection:
+    with _storing(database) as connection:
         facts = _known(connection, {row["conversation_id"] for row in rows})
         rows = [{**row, **facts[row["conversation_id"]]} for row in rows if row["conversation_id"] in facts]
         return _execute(connection, statement, FEEDBACK, rows)
@@ -73,23 +89,32 @@ def add_evaluations(database: Database, evaluations: Iterable[Evaluation]) -> in
     Returns:
         How many were stored. Those of conversations that are gone are left out.
     """
-    rows = _latest((_storable(evaluation) for evaluation in evaluations), EVALUATIONS, "evaluated_at")
+    rows = _latest(map(_fields, evaluations), EVALUATIONS, "evaluated_at")
     statement = insert(database, EVALUATIONS)
     changed = {column.name: statement.excluded[column.name] for column in EVALUATIONS.c if not column.primary_key}
     statement = statement.on_conflict_do_update(
         index_elements=EVALUATIONS.primary_key.columns, set_=changed, where=EVALUATIONS.c.status == "failed"
     )
-    with database.writing() as connection:
+    with _storing(database) as connection:
         facts = _known(connection, {row["conversation_id"] for row in rows})
         rows = [{**row, **facts[row["conversation_id"]]} for row in rows if row["conversation_id"] in facts]
         return _execute(connection, statement, EVALUATIONS, rows)
 
 
 def forget(database: Database, conversation_id: str) -> bool:
-    """Delete a conversation and everything about it; returns whether it was there."""
+    """Delete a conversation and everything about it, for good; returns whether it was there.
+
+    A topic that is named by its question is called by its id from then on.
+    """
+    this = CONVERSATIONS.c.conversation_id == conversation_id
+    note = {"conversation_id": conversation_id, "forgotten_at": datetime.now(UTC)}
     with database.writing() as connection:
-        gone = connection.execute(sa.delete(CONVERSATIONS).where(CONVERSATIONS.c.conversation_id == conversation_id))
-        return bool(gone.rowcount)
+        if database.is_postgres:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_FORGETTING)))
+        connection.execute(insert(database, FORGOTTEN).on_conflict_do_nothing(), note)
+        question = sa.select(CONVERSATIONS.c.question).where(this).scalar_subquery()
+        connection.execute(sa.update(TOPICS).where(TOPICS.c.title == question).values(title=TOPICS.c.topic))
+        return bool(connection.execute(sa.delete(CONVERSATIONS).where(this)).rowcount)
 
 
 def forget_before(database: Database, time: datetime) -> int:
@@ -150,9 +175,34 @@ def conversation(row: Mapping[str, Any]) -> Conversation:
 
 
 def _row(conversation: Conversation) -> dict[str, Any]:
-    row: dict[str, Any] = _storable(conversation)
-    top = conversation.contexts[0].score if conversation.contexts else None
-    return {**row, "top_score": top, "latency_bucket": bucket(conversation.total_s)}
+    return {
+        **_fields(conversation),
+        "contexts": [_fields(context) for context in conversation.contexts],
+        "top_score": conversation.contexts[0].score if conversation.contexts else None,
+        "latency_bucket": bucket(conversation.total_s),
+    }
+
+
+@contextmanager
+def _storing(database: Database) -> Iterator[sa.Connection]:
+    """Yield a connection to store with; nothing is forgotten until its block has ended."""
+    with database.writing() as connection:
+        if database.is_postgres:  # of SQLite there is one writer at a time
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock_shared(_FORGETTING)))
+        yield connection
+
+
+def _forgotten(connection: sa.Connection, ids: Iterable[str]) -> set[str]:
+    wanted = sorted(ids)
+    return {
+        found
+        for start in range(0, len(wanted), _AT_ONCE)
+        for found in connection.execute(
+            sa.select(FORGOTTEN.c.conversation_id).where(
+                FORGOTTEN.c.conversation_id.in_(wanted[start : start + _AT_ONCE])
+            )
+        ).scalars()
+    }
 
 
 def _known(connection: sa.Connection, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -172,26 +222,24 @@ def _known(connection: sa.Connection, ids: Iterable[str]) -> dict[str, dict[str,
 
 def _latest(rows: Iterable[dict[str, Any]], table: sa.Table, time: str) -> list[dict[str, Any]]:
     """Return one row a key, the latest: one statement cannot change the same row twice."""
-    names = [column.name for column in table.primary_key.columns]
-    return list({tuple(row[name] for name in names): row for row in sorted(rows, key=itemgetter(time))}.values())
+    key = itemgetter(*(column.name for column in table.primary_key.columns))
+    return list({key(row): row for row in sorted(rows, key=itemgetter(time))}.values())
 
 
 def _execute(connection: sa.Connection, statement: Any, table: sa.Table, rows: Sequence[dict[str, Any]]) -> int:
     """Insert rows; returns how many were stored or changed."""
+    if rows and connection.dialect.name == "sqlite":  # half the time: one short statement for all rows
+        return int(connection.execute(statement, rows).rowcount)
     returning = statement.returning(*table.primary_key.columns)
     parts = (rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE))
     return sum(len(connection.execute(returning, part).all()) for part in parts)
 
 
-def _storable(value: Any) -> Any:
+def _fields(record: Conversation | ShownContext | Vote | Evaluation) -> dict[str, Any]:
     """Return a row with the characters that Postgres does not take in any text replaced: NUL and halves of pairs."""
-    match value:
-        case str():
-            is_plain = value.isascii() and "\0" not in value  # most are, and this is quick
-            return value if is_plain else _NOT_TEXT.sub("\N{REPLACEMENT CHARACTER}", value)
-        case Conversation() | ShownContext() | Vote() | Evaluation():
-            return {name: _storable(item) for name, item in vars(value).items()}
-        case list() | tuple():
-            return [_storable(item) for item in value]
-        case _:
-            return value
+    return {
+        name: _NOT_TEXT.sub("\N{REPLACEMENT CHARACTER}", item)
+        if type(item) is str and not (item.isascii() and "\0" not in item)  # most are plain, and this is quick
+        else item
+        for name, item in vars(record).items()
+    }

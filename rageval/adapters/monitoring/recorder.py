@@ -18,9 +18,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rageval.adapters.monitoring.conversations import add_conversations, add_votes, known_conversations
+from rageval.adapters.monitoring.conversations import (
+    add_conversations,
+    add_votes,
+    forgotten_conversations,
+    known_conversations,
+)
 from rageval.adapters.monitoring.database import Database, connect, open_database
-from rageval.adapters.monitoring.spool import Record, Spool, read_records
+from rageval.adapters.monitoring.spool import Record, Spool, forget_records, read_records
 from rageval.errors import ConfigError, DataError, ServiceError
 from rageval.monitoring.records import Conversation, Vote
 from rageval.monitoring.redaction import Redact, redact_conversation, redact_vote, redactor
@@ -50,6 +55,8 @@ class RecorderState:
     """Records that were written to the spool since the start."""
     refused: int
     """Records that the database refused: they stand in `refused.jsonl` of the spool."""
+    forgotten: int
+    """Records that were dropped, for their conversation was deleted for good before they came."""
     lost: int
     """Records that neither database nor disk took."""
 
@@ -80,7 +87,8 @@ class Recorder:
         self._queue: queue.Queue[Record] = queue.Queue(queue_size)
         self._closing = threading.Event()
         self._taken: list[Record] = []
-        self._reachable, self._stored, self._spooled, self._refused, self._lost = True, 0, 0, 0, 0
+        self._reachable = True
+        self._stored, self._spooled, self._refused, self._forgotten, self._lost = 0, 0, 0, 0, 0
         self._delay_s, self._look_at = _RETRY_S[0], 0.0
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
@@ -106,7 +114,7 @@ class Recorder:
         """What it is doing now."""
         return RecorderState(
             reachable=self._reachable, waiting=self._queue.unfinished_tasks, stored=self._stored,
-            spooled=self._spooled, refused=self._refused, lost=self._lost,
+            spooled=self._spooled, refused=self._refused, forgotten=self._forgotten, lost=self._lost,
         )  # fmt: skip
 
     def close(self, timeout_s: float = 15.0) -> None:
@@ -194,7 +202,7 @@ class Recorder:
     def _store(self, records: Sequence[Record]) -> None:
         database = self._database()
         try:
-            early = _add(database, records)
+            early, forgotten = _add(database, records)
         except (DataError, ValueError, OverflowError) as error:
             if len(records) > 1:
                 half = len(records) // 2
@@ -204,8 +212,13 @@ class Recorder:
             _log.error("A record is refused and put aside in %s: %s", self._spool.folder, error)
             self._spool.refuse(records)
             self._refused += 1
+            for id_ in forgotten_conversations(database, [records[0].conversation_id]):  # meanwhile
+                forget_records(self._spool.folder, id_)
             return
-        self._stored += len(records) - len(early)
+        self._stored += len(records) - len(early) - forgotten
+        self._forgotten += forgotten
+        if forgotten:
+            _log.info("Records of forgotten conversations were dropped: %d", forgotten)
         still = [vote for vote in early if datetime.now(UTC) - vote.given_at < _ORPHANS]
         if len(still) < len(early):
             _log.warning("Votes on conversations that do not exist were dropped: %d", len(early) - len(still))
@@ -229,12 +242,13 @@ class Recorder:
         return open_database(self._url)
 
 
-def _add(database: Database, records: Sequence[Record]) -> list[Vote]:
-    """Store records; returns the votes whose conversation is not stored."""
+def _add(database: Database, records: Sequence[Record]) -> tuple[list[Vote], int]:
+    """Store records; returns the votes whose conversation is not stored yet, and how many came too late."""
     add_conversations(database, [record for record in records if isinstance(record, Conversation)])
-    votes = [record for record in records if isinstance(record, Vote)]
-    if not votes:
-        return []
-    known = known_conversations(database, {vote.conversation_id for vote in votes})
-    add_votes(database, [vote for vote in votes if vote.conversation_id in known])
-    return [vote for vote in votes if vote.conversation_id not in known]
+    known: set[str] = set()
+    if votes := [record for record in records if isinstance(record, Vote)]:
+        known = known_conversations(database, {vote.conversation_id for vote in votes})
+        add_votes(database, [vote for vote in votes if vote.conversation_id in known])
+    gone = forgotten_conversations(database, {record.conversation_id for record in records})
+    early = [vote for vote in votes if vote.conversation_id not in known | gone]
+    return early, sum(record.conversation_id in gone for record in records)

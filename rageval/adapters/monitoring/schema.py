@@ -2,6 +2,7 @@
 
     conversations  one row a question that was asked, with its answer or the error that stands for it
     feedback       what people think of an answer: one vote a voter and conversation, the latest one
+    forgotten      conversations that were deleted on request, by their ids alone, so that none of them comes back
     evaluations    what a judge, a classifier or a cluster says of a conversation: one row a metric, version and judge
     topics         clusters of questions: the typical question that names each, and its centre
     reviews        what a person decided about a conversation that went badly
@@ -122,6 +123,9 @@ CONVERSATIONS = Table(
             "cost_usd",
             "prompt_tokens",
             "completion_tokens",
+            "search_s",
+            "model_s",
+            "total_s",
         ],
     ),
 )
@@ -142,6 +146,13 @@ FEEDBACK = Table(
     CheckConstraint("thumbs in (1, -1)", name="thumbs"),
     CheckConstraint("source in ('user', 'judge')", name="source"),
     Index(None, "asked_at", postgresql_include=["course", "model", "source", "thumbs", "conversation_id"]),
+)
+
+FORGOTTEN = Table(
+    "forgotten",
+    METADATA,
+    Column("conversation_id", String(36), primary_key=True, comment="Nothing of that id is stored any more"),
+    Column("forgotten_at", UtcTime, nullable=False),
 )
 
 EVALUATIONS = Table(
@@ -233,6 +244,20 @@ ALERTS = Table(
     Column("bound", Float, nullable=False),
     Column("n", Integer, nullable=False, comment="Conversations or verdicts that the value is of"),
     Column("message", Text, nullable=False),
+    Column(
+        "course",
+        String(200),
+        nullable=False,
+        server_default="",
+        comment="The course that the rule is about; empty for all",
+    ),
+    Column(
+        "model",
+        String(200),
+        nullable=False,
+        server_default="",
+        comment="The answering model that the rule is about; empty for all",
+    ),
     Column("raised_at", UtcTime, nullable=False),
     Column("sent_at", UtcTime, comment="When a notification was sent; null if none was"),
 )

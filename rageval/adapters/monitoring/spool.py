@@ -5,7 +5,8 @@
     refused.jsonl        records that the database refused, for a person to look at
 
 Files of a process that is gone are taken over by whoever comes next. A file is removed after all of it is stored, so a
-record may be stored twice, which the tables see through; none is lost with the process that wrote it.
+record may be stored twice, which the tables see through; none is lost with the process that wrote it. The lines of a
+conversation that is forgotten are made blank where they stand, so that others may read and add meanwhile.
 """
 
 import json
@@ -111,6 +112,30 @@ def read_records(path: Path) -> Iterator[Record]:
                 yield _record(json.loads(line))
             except (ValueError, TypeError, KeyError, AttributeError):
                 _log.warning("A line of %s is not whole and is left out", path)
+
+
+def forget_records(folder: str | Path, conversation_id: str) -> int:
+    """Remove what is about a conversation from all files of a folder; returns how many records that were.
+
+    Raises:
+        OSError: If a file cannot be changed.
+    """
+    # In the text of a record quotation marks are escaped: so only a record's own id looks like this.
+    wanted = f'"conversation_id": {json.dumps(conversation_id)}'.encode()
+    return sum(_make_blank(path, wanted) for path in Path(folder).glob("*.jsonl"))
+
+
+def _make_blank(path: Path, wanted: bytes) -> int:
+    found = at = 0
+    # A file that is not there any more has just been stored, or taken over: then it is left out when it is stored.
+    with suppress(FileNotFoundError), path.open("rb") as lines, path.open("r+b", buffering=0) as file:
+        for line in lines:
+            if wanted in line:
+                file.seek(at)
+                file.write(b" " * len(line.rstrip(b"\n")))
+                found += 1
+            at += len(line)
+    return found
 
 
 def _append(path: Path, records: Iterable[Record]) -> None:

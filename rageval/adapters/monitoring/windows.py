@@ -1,33 +1,48 @@
-"""The monitoring database -> what a window of time holds: counts, sums and lists, of one course or model or of all.
+"""The monitoring database -> what windows of time hold: counts, sums and lists, of one course or model or of all.
 
-Of several verdicts on one conversation, by several judges or versions, the latest one counts.
+One query answers for all windows that lie side by side. Of several verdicts on one conversation, by several judges or
+versions, the latest one counts.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 
 from rageval.adapters.monitoring.database import Database
+from rageval.adapters.monitoring.panels.scope import Step
 from rageval.adapters.monitoring.schema import CONVERSATIONS, EVALUATIONS, FEEDBACK
 from rageval.monitoring.windows import Share, Window
 
 _C = CONVERSATIONS.c
 _E = EVALUATIONS.c
+_F = FEEDBACK.c
 MOST_SCORES = 20_000
-"""Retrieval scores that are read of one window; of more conversations, those whose ids come first."""
+"""Retrieval scores that are read of one part of time; of more conversations, those whose ids come first."""
+T = TypeVar("T")
+ByPart: TypeAlias = Mapping[Window, T]
+"""What was found in each part of the time that was asked about, oldest first; parts without anything are there, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """Which conversations are meant."""
+    """Which conversations are meant, and in which parts of time they are counted."""
 
     window: Window
+    """All parts together. It begins at a whole second."""
+    length: timedelta | None = None
+    """Of a part, in whole seconds; None if all of the window is one."""
     course: str = ""
     """Empty for all."""
     model: str = ""
     """Empty for all."""
+
+    @property
+    def parts(self) -> list[Window]:
+        """The parts, oldest first."""
+        return self.window.parts(self.length) if self.length else [self.window]
 
     def of(self, columns: Any) -> list[Any]:
         """Return the conditions on a table's columns `asked_at`, `course` and `model`."""
@@ -35,15 +50,33 @@ class Asked:
         found += [columns.course == self.course] if self.course else []
         return [*found, *([columns.model == self.model] if self.model else [])]
 
+    def part(self, columns: Any) -> Any:
+        """Return the start of the part that a row of a table belongs to, as the column `part`."""
+        length = self.length or self.window.end - self.window.start
+        numbers = (length.total_seconds(), self.window.start.timestamp())
+        return Step(columns.asked_at, *(sa.literal_column(str(int(number)), sa.Integer) for number in numbers)).label(
+            "part"
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
     """What conversations cost."""
 
     usd: float
-    priced: int
-    """Conversations whose price is known; the sum says nothing of the others."""
+    """Of those whose price is known."""
     n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """Conversations that a version of a metric gives a label."""
+
+    version: str
+    label: str | None
+    n: int
+    last: datetime
+    """When the last of them got it."""
 
 
 def first_asked(database: Database) -> datetime | None:
@@ -53,92 +86,85 @@ def first_asked(database: Database) -> datetime | None:
     return found
 
 
-def errors(database: Database, asked: Asked) -> Share:
+def errors(database: Database, asked: Asked) -> ByPart[Share]:
     """Return how many questions failed."""
-    return _share(database, sa.select(sa.func.count(), _count(_C.status == "failed")).where(*asked.of(_C)))
+    return _shares(database, asked, _C, _C.status == "failed")
 
 
-def cost(database: Database, asked: Asked) -> Cost:
-    """Return what the answers cost."""
-    wanted = sa.select(sa.func.count(), sa.func.count(_C.cost_usd), sa.func.sum(_C.cost_usd)).where(*asked.of(_C))
-    with database.reading() as connection:
-        n, priced, total = connection.execute(wanted).one()
-    return Cost(usd=float(total or 0.0), priced=priced, n=n)
-
-
-def latency_buckets(database: Database, asked: Asked) -> dict[int, int]:
-    """Return how many answered questions took how long, by the buckets of `rageval.monitoring.buckets`."""
-    wanted = sa.select(_C.latency_bucket, sa.func.count()).where(*asked.of(_C), _C.status == "ok")
-    with database.reading() as connection:
-        return {row[0]: row[1] for row in connection.execute(wanted.group_by(_C.latency_bucket))}
-
-
-def labels(database: Database, metric: str, asked: Asked, *, version: str | None = None) -> dict[str, int]:
-    """Return how many conversations have which label.
-
-    Args:
-        database: Where they are.
-        metric: Whose labels.
-        asked: Which conversations.
-        version: Of the metric; None for any.
-    """
-    latest = _latest(metric, asked, version).subquery()
-    wanted = sa.select(latest.c.label, sa.func.count()).where(latest.c.place == 1).group_by(latest.c.label)
-    with database.reading() as connection:
-        return {label: n for label, n in connection.execute(wanted) if label is not None}
-
-
-def latest_version(database: Database, metric: str, asked: Asked) -> str | None:
-    """Return the version of a metric that was computed last, or None if there is none."""
-    wanted = sa.select(_E.metric_version).where(_E.metric == metric, _E.status == "ok", *asked.of(_E))
-    with database.reading() as connection:
-        return connection.execute(
-            wanted.order_by(_E.evaluated_at.desc(), _E.metric_version.desc()).limit(1)
-        ).scalar_one_or_none()
-
-
-def thumbs_down(database: Database, asked: Asked) -> Share:
+def thumbs_down(database: Database, asked: Asked) -> ByPart[Share]:
     """Return how many of the users' votes are thumbs down; a vote belongs to the time of its question."""
-    wanted = sa.select(sa.func.count(), _count(FEEDBACK.c.thumbs < 0))
-    return _share(database, wanted.where(FEEDBACK.c.source == "user", *asked.of(FEEDBACK.c)))
+    return _shares(database, asked, _F, _F.thumbs < 0, _F.source == "user")
 
 
-def votes(database: Database, asked: Asked) -> list[tuple[str, str, int]]:
+def cost(database: Database, asked: Asked) -> ByPart[Cost]:
+    """Return what the answers cost."""
+    wanted = sa.select(asked.part(_C), sa.func.count().label("n"), sa.func.sum(_C.cost_usd).label("usd"))
+    found = _by_part(database, asked, wanted.where(*asked.of(_C)).group_by("part"))
+    return {
+        part: Cost(usd=float(sum(row.usd or 0.0 for row in rows)), n=sum(row.n for row in rows))
+        for part, rows in found.items()
+    }
+
+
+def latency_buckets(database: Database, asked: Asked) -> ByPart[Mapping[int, int]]:
+    """Return how many answered questions took how long, by the buckets of `rageval.monitoring.buckets`."""
+    return _counts(database, asked, _C, _C.latency_bucket, _C.status == "ok")
+
+
+def search_methods(database: Database, asked: Asked) -> ByPart[Mapping[str, int]]:
+    """Return how many questions found something by which search method."""
+    return _counts(database, asked, _C, _C.search_method, _C.top_score.is_not(None))
+
+
+def labels(database: Database, metric: str, asked: Asked) -> ByPart[Mapping[str, int]]:
+    """Return how many conversations have which label."""
+    latest = _latest(metric, asked, _E.conversation_id)
+    wanted = sa.select(latest.c.part, latest.c.label.label("counted"), sa.func.count().label("n"))
+    wanted = wanted.where(latest.c.place == 1, latest.c.label.is_not(None)).group_by(latest.c.part, latest.c.label)
+    return {part: {row.counted: row.n for row in rows} for part, rows in _by_part(database, asked, wanted).items()}
+
+
+def labels_of_versions(database: Database, metric: str, asked: Asked) -> ByPart[Sequence[Labelled]]:
+    """Return how many conversations have which label by each version of a metric."""
+    latest = _latest(metric, asked, _E.conversation_id, _E.metric_version)
+    key = (latest.c.part, latest.c.metric_version, latest.c.label)
+    wanted = sa.select(*key, sa.func.count().label("n"), sa.func.max(latest.c.evaluated_at).label("last"))
+    found = _by_part(database, asked, wanted.where(latest.c.place == 1).group_by(*key))
+    return {
+        part: [Labelled(version=row.metric_version, label=row.label, n=row.n, last=row.last) for row in rows]
+        for part, rows in found.items()
+    }
+
+
+def votes(database: Database, asked: Asked) -> ByPart[Sequence[tuple[str, str, int]]]:
     """Return every user's vote on an answer that was judged: the verdict on its relevance, its id, and the vote."""
-    latest = _latest("relevance", asked, None).subquery()
+    latest = _latest("relevance", asked, _E.conversation_id)
     wanted = (
-        sa.select(latest.c.label, FEEDBACK.c.conversation_id, FEEDBACK.c.thumbs)
-        .join(latest, latest.c.conversation_id == FEEDBACK.c.conversation_id)
-        .where(FEEDBACK.c.source == "user", latest.c.place == 1)
-        .order_by(FEEDBACK.c.conversation_id, FEEDBACK.c.voter)
+        sa.select(latest.c.part, latest.c.label, _F.conversation_id, _F.thumbs)
+        .join(latest, latest.c.conversation_id == _F.conversation_id)
+        .where(_F.source == "user", latest.c.place == 1)
+        .order_by(_F.conversation_id, _F.voter)
     )
-    with database.reading() as connection:
-        return [(label, conversation, thumbs) for label, conversation, thumbs in connection.execute(wanted)]
+    return {
+        part: [(row.label, row.conversation_id, row.thumbs) for row in rows]
+        for part, rows in _by_part(database, asked, wanted).items()
+    }
 
 
-def usual_search_method(database: Database, asked: Asked) -> str | None:
-    """Return the search method that most questions were answered with, or None if there are no questions."""
-    wanted = (
-        sa.select(_C.search_method)
-        .where(*asked.of(_C), _C.top_score.is_not(None))
-        .group_by(_C.search_method)
-        .order_by(sa.func.count().desc(), _C.search_method)
-        .limit(1)
-    )
-    with database.reading() as connection:
-        return connection.execute(wanted).scalar_one_or_none()
+def top_scores(database: Database, asked: Asked) -> ByPart[Sequence[tuple[str, str, float]]]:
+    """Return the score of the best document of each question, with the question's id and search method, by their ids.
 
-
-def top_scores(database: Database, asked: Asked, search_method: str) -> list[float]:
-    """Return the score of the best document of each question, of one search method: scores of two mean two things."""
-    wanted = (
-        sa.select(_C.top_score)
-        .where(*asked.of(_C), _C.top_score.is_not(None), _C.search_method == search_method)
-        .order_by(_C.conversation_id)
-        .limit(MOST_SCORES)
-    )
-    with database.reading() as connection:
-        return [float(score) for score in connection.execute(wanted).scalars()]
+    Scores of two methods mean two things; of each there are at most `MOST_SCORES`.
+    """
+    part = asked.part(_C)
+    place = sa.func.row_number().over(partition_by=(part.element, _C.search_method), order_by=_C.conversation_id)
+    every = sa.select(part, _C.conversation_id, _C.search_method, _C.top_score, place.label("place"))
+    first = every.where(*asked.of(_C), _C.top_score.is_not(None)).subquery()
+    wanted = sa.select(first).where(first.c.place <= MOST_SCORES).order_by(first.c.conversation_id)
+    return {
+        part: [(row.conversation_id, row.search_method, float(row.top_score)) for row in rows]
+        for part, rows in _by_part(database, asked, wanted).items()
+    }
 
 
 def recent_questions(database: Database, asked: Asked, limit: int) -> list[str]:
@@ -149,22 +175,36 @@ def recent_questions(database: Database, asked: Asked, limit: int) -> list[str]:
         return list(connection.execute(wanted.limit(limit)).scalars())
 
 
-def _latest(metric: str, asked: Asked, version: str | None) -> Any:
-    """Return every verdict of a metric, numbered for each conversation from the latest one on."""
-    place = sa.func.row_number().over(
-        partition_by=_E.conversation_id, order_by=(_E.evaluated_at.desc(), _E.metric_version, _E.judge)
-    )
-    wanted = sa.select(_E.conversation_id, _E.label, place.label("place")).where(
-        _E.metric == metric, _E.status == "ok", *asked.of(_E)
-    )
-    return wanted if version is None else wanted.where(_E.metric_version == version)
+def _latest(metric: str, asked: Asked, *key: Any) -> Any:
+    """Return every verdict of a metric, numbered for each key from the latest one on."""
+    order = (_E.evaluated_at.desc(), _E.metric_version, _E.judge)
+    place = sa.func.row_number().over(partition_by=key, order_by=order).label("place")
+    columns = (_E.conversation_id, _E.metric_version, _E.label, _E.evaluated_at)
+    wanted = sa.select(asked.part(_E), *columns, place)
+    return wanted.where(_E.metric == metric, _E.status == "ok", *asked.of(_E)).subquery()
 
 
-def _count(condition: Any) -> Any:
-    return sa.func.coalesce(sa.func.sum(sa.case((condition, 1), else_=0)), 0)
+def _shares(database: Database, asked: Asked, columns: Any, hit: Any, *conditions: Any) -> ByPart[Share]:
+    counts = (sa.func.count().label("n"), sa.func.count().filter(hit).label("hits"))
+    wanted = sa.select(asked.part(columns), *counts).where(*asked.of(columns), *conditions).group_by("part")
+    return {
+        part: Share(hits=sum(row.hits for row in rows), n=sum(row.n for row in rows))
+        for part, rows in _by_part(database, asked, wanted).items()
+    }
 
 
-def _share(database: Database, wanted: Any) -> Share:
+def _counts(
+    database: Database, asked: Asked, columns: Any, counted: Any, *conditions: Any
+) -> ByPart[Mapping[Any, int]]:
+    wanted = sa.select(asked.part(columns), counted.label("counted"), sa.func.count().label("n"))
+    wanted = wanted.where(*asked.of(columns), *conditions).group_by("part", counted)
+    return {part: {row.counted: row.n for row in rows} for part, rows in _by_part(database, asked, wanted).items()}
+
+
+def _by_part(database: Database, asked: Asked, wanted: Any) -> ByPart[Sequence[Any]]:
+    """Return the rows of each part."""
+    found: dict[datetime, list[Any]] = {part.start: [] for part in asked.parts}
     with database.reading() as connection:
-        n, hits = connection.execute(wanted).one()
-    return Share(hits=int(hits), n=int(n))
+        for row in connection.execute(wanted):
+            found[row.part].append(row)
+    return {part: found[part.start] for part in asked.parts}

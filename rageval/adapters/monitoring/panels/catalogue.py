@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from rageval.adapters.monitoring.panels import offline_runs, operations, quality, verdicts
 from rageval.adapters.monitoring.panels.scope import Scope, course_name
-from rageval.adapters.monitoring.schema import CONVERSATIONS, RUN_METRICS, RUNS
+from rageval.adapters.monitoring.schema import ALERTS, CONVERSATIONS, RUN_METRICS, RUNS
 from rageval.monitoring.figures import Board, Description, Filter, Kind, Unit
 
 _INTERVAL = "Band: 95 % interval (Wilson)."
@@ -43,7 +43,6 @@ def _panel(
 _quality = partial(_panel, "quality")
 _operations = partial(_panel, "operations")
 _offline = partial(_panel, "offline-runs")
-_NOTHING: Final[frozenset[Filter]] = frozenset()
 _COURSE: Final[frozenset[Filter]] = frozenset({"course"})
 
 PANELS: Final = (
@@ -151,6 +150,11 @@ PANELS: Final = (
         f"Half, 95 % and 99 % of the answers took at most so long, from the request to the last byte. {_BUCKETS}",
     ),
     _operations(
+        "stages", "Where the time goes", "bars", "s", operations.stages,
+        "Mean seconds of the answers in search, in the model (waits for limits included) and in the app itself; "
+        "stacked, the mean of the whole. Few long ones raise a mean: for those see Latency. Failed ones are left out.",
+    ),
+    _operations(
         "cost", "Cost by model", "bars", "usd", operations.cost,
         "What the answers cost, in US dollars. Answers without a known price are left out.",
     ),
@@ -174,9 +178,8 @@ PANELS: Final = (
     ),
     _operations(
         "alerts", "Alerts", "table", "count", operations.alerts,
-        "Rules of `deployments/alerts.yaml` that were broken. A rule looks at what it names, so the chosen courses and "
-        "models do not change this table.",
-        _NOTHING,
+        "Rules of `deployments/alerts.yaml` that were broken: those about a chosen course and model, and those that "
+        "are about all.",
     ),
     _offline(
         "runs-verdicts", "Verdicts", "timeseries", "score",
@@ -220,4 +223,13 @@ def choices(scope: Scope, board: Board, what: Filter) -> sa.Select[Any]:
         return found.where(RUN_METRICS.c.model != "").distinct().order_by("model")
     column = course_name(CONVERSATIONS) if what == "course" else CONVERSATIONS.c.model
     time = [CONVERSATIONS.c.asked_at >= scope.since, CONVERSATIONS.c.asked_at < scope.until]
-    return sa.select(column.label(what)).where(*time).distinct().order_by(what)
+    asked = sa.select(column.label(what)).where(*time).distinct()
+    if board != "operations":
+        return asked.order_by(what)
+    # An alert may be that nothing was asked about a course: it is one of all that there are, too.
+    alerts = ALERTS.c
+    rules = sa.select(alerts[what]).where(
+        alerts[what] != "", alerts.window_end >= scope.since, alerts.window_start < scope.until
+    )
+    every = sa.union(asked, rules).subquery()
+    return sa.select(every.c[what]).order_by(what)

@@ -1,6 +1,6 @@
 """The panels of the dashboard `operations`: traffic, errors, time, tokens, money, alerts, and each model and course."""
 
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -8,9 +8,11 @@ from rageval.adapters.monitoring.panels.counting import percentiles, ratio, shar
 from rageval.adapters.monitoring.panels.quality import SHOWN
 from rageval.adapters.monitoring.panels.scope import Scope, course_name, kind_of_error
 from rageval.adapters.monitoring.schema import ALERTS, CONVERSATIONS
+from rageval.monitoring.figures import Filter
 
 _C = CONVERSATIONS.c
 _COUNT: Any = sa.func.count()
+_ABOUT: Final[tuple[Filter, ...]] = ("course", "model")
 
 
 def conversations_now(scope: Scope) -> sa.Select[Any]:
@@ -129,6 +131,23 @@ def latency(scope: Scope) -> sa.Select[Any]:
     return percentiles(counts, "time", of=(0.5, 0.95, 0.99)).order_by("time")
 
 
+def stages(scope: Scope) -> sa.Select[Any]:
+    """Return `time`, `metric` (search, model, app) and `value`: mean seconds of the answers, together their whole."""
+    search, model = (sa.func.coalesce(seconds, 0.0) for seconds in (_C.search_s, _C.model_s))
+    means = (
+        sa.select(
+            scope.time(_C.asked_at),
+            sa.func.avg(search).label("search"),
+            sa.func.avg(model).label("model"),
+            sa.func.avg(_C.total_s - search - model).label("app"),
+        )
+        .where(_C.status == "ok", *scope.within(CONVERSATIONS))
+        .group_by("time")
+        .cte()
+    )
+    return _by_kind(means, "search", "model", "app")
+
+
 def cost(scope: Scope) -> sa.Select[Any]:
     """Return `time`, `metric` (the model's label) and `value` in US dollars."""
     return (
@@ -151,14 +170,7 @@ def tokens(scope: Scope) -> sa.Select[Any]:
         .group_by("time")
         .cte()
     )
-    rows = sa.union_all(
-        *(
-            sa.select(sums.c.time, sa.literal_column(f"'{kind}'", sa.Text).label("metric"), sums.c[kind].label("value"))
-            .where(sums.c[kind].is_not(None))
-            for kind in ("prompt", "completion")
-        )
-    ).subquery()  # fmt: skip
-    return sa.select(rows).order_by(rows.c.time, rows.c.metric.desc())
+    return _by_kind(sums, "prompt", "completion")
 
 
 def each(scope: Scope, key: str) -> sa.Select[Any]:
@@ -209,7 +221,10 @@ def each(scope: Scope, key: str) -> sa.Select[Any]:
 
 
 def alerts(scope: Scope) -> sa.Select[Any]:
-    """Return the rules that were broken by a stretch of time that touches the window, the newest first."""
+    """Return the rules that were broken by a stretch of time that touches the window, the newest first.
+
+    A rule that is about no course, or no model, is about all of them.
+    """
     a = ALERTS.c
     return (
         sa.select(
@@ -224,6 +239,21 @@ def alerts(scope: Scope) -> sa.Select[Any]:
             a.sent_at.label("sent"),
         )
         .where(a.window_end >= scope.since, a.window_start < scope.until)
+        .where(*(sa.or_(a[what] == "", *chosen) for what in _ABOUT if (chosen := scope.chosen(what, a[what]))))
         .order_by(a.window_end.desc(), a.rule)
         .limit(4 * SHOWN)
     )
+
+
+def _by_kind(table: sa.CTE, *kinds: str) -> sa.Select[Any]:
+    """Return `time`, `metric` (a column's name) and `value` of a table that has a column for each kind."""
+    rows = sa.union_all(
+        *(
+            sa.select(
+                table.c.time, sa.literal_column(f"'{kind}'", sa.Text).label("metric"), table.c[kind].label("value")
+            )
+            .where(table.c[kind].is_not(None))
+            for kind in kinds
+        )
+    ).subquery()  # fmt: skip
+    return sa.select(rows).order_by(rows.c.time, rows.c.metric.desc())

@@ -77,7 +77,7 @@ class Scope:
 
     def time(self, moment: sa.ColumnElement[datetime]) -> sa.Label[datetime]:
         """Return the start of the step that a moment lies in, as the column `time`."""
-        return _Step(moment, self.step).label("time")
+        return Step(moment, self.step, sa.literal_column(str(FIRST_MONDAY_S), sa.Integer)).label("time")
 
 
 def course_name(table: Any) -> Text:
@@ -93,7 +93,9 @@ def kind_of_error(error: sa.ColumnElement[str | None]) -> Text:
     return _BeforeColon(error)
 
 
-class _Step(FunctionElement[datetime]):
+class Step(FunctionElement[datetime]):
+    """The start of the step of time that a moment lies in: of a moment, and the seconds of a step and of the first."""
+
     type = UtcTime()
     inherit_cache = True
 
@@ -103,17 +105,18 @@ class _BeforeColon(FunctionElement[str]):
     inherit_cache = True
 
 
-@compiles(_Step, "postgresql")
-def _step_postgresql(element: _Step, compiler: Any, **options: Any) -> str:
-    moment, step = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"date_bin(make_interval(secs => {step}), {moment}, to_timestamp({FIRST_MONDAY_S}))"
+@compiles(Step, "postgresql")
+def _step_postgresql(element: Step, compiler: Any, **options: Any) -> str:
+    moment, step, first = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"date_bin(make_interval(secs => {step}), {moment}, to_timestamp({first}))"
 
 
-@compiles(_Step, "sqlite")
-def _step_sqlite(element: _Step, compiler: Any, **options: Any) -> str:
-    moment, step = (compiler.process(clause, **options) for clause in element.clauses)
-    seconds = f"CAST(strftime('%s', {moment}) AS INTEGER) - {FIRST_MONDAY_S}"
-    return f"datetime(({seconds}) / {step} * {step} + {FIRST_MONDAY_S}, 'unixepoch')"
+@compiles(Step, "sqlite")
+def _step_sqlite(element: Step, compiler: Any, **options: Any) -> str:
+    moment, step, first = (compiler.process(clause, **options) for clause in element.clauses)
+    # Without its fraction: the last half millisecond of a second is rounded into the next one.
+    seconds = f"CAST(strftime('%s', substr({moment}, 1, 19)) AS INTEGER) - {first}"
+    return f"datetime(({seconds}) / {step} * {step} + {first}, 'unixepoch')"
 
 
 @compiles(_BeforeColon, "postgresql")

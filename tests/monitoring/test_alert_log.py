@@ -1,0 +1,43 @@
+"""Alerts as they are stored: what their rules are about, also after the schema before knew nothing of it."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import sqlalchemy as sa
+from alembic import command
+
+from rageval.adapters.monitoring.alert_log import record_alerts, unsent_alerts
+from rageval.adapters.monitoring.database import Database
+from rageval.monitoring.alert_rules import Measured, Rule, alerts_of
+from rageval.monitoring.windows import Window
+from tests.monitoring.made import NOW
+
+DAY = timedelta(days=1)
+
+
+def test_an_alert_keeps_what_its_rule_is_about_as_it_was_last(database: Database) -> None:
+    rule = Rule(name="errors", figure="error_share", above=0.1, course="c", model="m1", minimum=1)
+    days = [Measured(window=Window(start=NOW + n * DAY, end=NOW + (n + 1) * DAY), value=0.5, n=10) for n in range(2)]
+
+    (first,) = record_alerts(database, alerts_of(rule, days[:1], NOW))
+    assert (first.course, first.model) == ("c", "m1")
+    assert unsent_alerts(database, NOW) == [first]
+
+    (longer,) = alerts_of(rule.model_copy(update={"course": "d", "model": ""}), days, NOW)
+    assert record_alerts(database, [longer]) == []
+    assert unsent_alerts(database, NOW) == [replace(longer, raised_at=first.raised_at)]
+
+
+def test_alerts_of_the_schema_before_are_about_everything(database: Database) -> None:
+    with database.writing() as connection:
+        command.downgrade(database.migrations(connection), "0002")
+        connection.execute(
+            sa.text(
+                "insert into alerts (rule, window_start, window_end, value, bound, n, message, raised_at) "
+                "values ('r', :at, :at, 1, 0.5, 9, 'It was 1.', :at)"
+            ).bindparams(sa.bindparam("at", NOW.replace(tzinfo=None), sa.DateTime()))
+        )
+    database.migrate()
+
+    (alert,) = unsent_alerts(database, NOW - DAY)
+    assert (alert.rule, alert.course, alert.model, alert.n) == ("r", "", "", 9)
