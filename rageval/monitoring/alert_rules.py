@@ -54,7 +54,7 @@ class Rule(Settings):
     below: float | None = None
     """The lowest value that is in order. Give one of the two."""
     window_hours: int = Field(default=24, ge=1, le=24 * 31)
-    """Length of the windows; a day begins at midnight UTC."""
+    """Length of the windows; a day begins at midnight UTC, a week on Monday."""
     minimum: int = Field(default=50, ge=1, le=10_000_000)
     """With fewer conversations, votes or verdicts a window decides nothing; costs and counts need none."""
     course: str = ""

@@ -8,7 +8,7 @@ from typing import Final
 
 from scipy.special import ndtri
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH: Final = datetime(1970, 1, 5, tzinfo=UTC)  # a Monday
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +73,8 @@ def wilson(hits: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
 def complete_windows(now: datetime, length: timedelta, since: datetime) -> Sequence[Window]:
     """Return the windows of a length that are over, oldest first.
 
-    They lie side by side from 1970 on, in UTC: whoever looks, and whenever, finds the same ones, and a window is looked
-    at as a whole. Days begin at midnight UTC.
+    They lie side by side from a Monday of 1970 on, in UTC: whoever looks, and whenever, finds the same ones, and a
+    window is looked at as a whole. Days begin at midnight UTC, weeks on Mondays.
 
     Args:
         now: With its zone; the window that it lies in is not over.

@@ -80,6 +80,7 @@ def test_windows_are_the_same_whoever_looks_and_only_those_that_are_over() -> No
     later = complete_windows(NOW + timedelta(minutes=59), timedelta(hours=1), NOW - timedelta(hours=2))
     assert [w.start.hour for w in later] == [10, 11]
     assert complete_windows(NOW, DAY, NOW) == []
+    assert {w.start.weekday() for w in complete_windows(NOW, 7 * DAY, NOW - 60 * DAY)} == {0}  # Mondays
 
 
 def test_the_percentile_of_buckets_is_at_most_a_tenth_too_high() -> None:
