@@ -290,11 +290,12 @@ def _start_prefect() -> None:
     outlives the first one and the run can end in order.
     """
     import prefect.main  # noqa: F401, PLC0415 - sets up its logging, which is then replaced
-    from prefect.server.api.server import SubprocessASGIServer  # noqa: PLC0415
     from prefect.settings import get_current_settings  # noqa: PLC0415
 
     settings = get_current_settings()
     if settings.api.url is None and settings.server.ephemeral.enabled:
+        from prefect.server.api.server import SubprocessASGIServer  # noqa: PLC0415 - takes seconds, too
+
         logging.getLogger("prefect").setLevel(logging.WARNING)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:

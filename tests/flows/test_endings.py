@@ -9,6 +9,7 @@ from rageval.config import EvaluationConfig
 from rageval.errors import DataError
 from tests.fake_llm import FakeLLM
 from tests.made_runs import write_run
+from tests.processes import eventually
 
 
 def _config(corpus: Path, llm: FakeLLM, **data: Any) -> EvaluationConfig:
@@ -36,6 +37,28 @@ def test_an_evaluation_says_what_came_out_and_returns_its_result(
     assert message.endswith(f"report: {corpus}/runs/r1/report.html")
     result = evaluate(_config(corpus, llm))
     assert (result.run_id, result.status) == ("r1", "complete")
+
+
+def test_a_run_has_its_tags_and_its_tasks_have_none_that_a_server_would_have_to_look_up(
+    prefect_server: None, corpus: Path
+) -> None:
+    from prefect import tags
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+    from flows.compare import compare
+
+    a, b = (write_run(corpus / name, scores={"m": {"cosine": [0.2, 0.4] * 20}}) for name in ("a", "b"))
+    with tags("rageval"):
+        run_id = compare(a.folder, b.folder, return_state=True).state_details.flow_run_id
+
+    assert run_id
+    with get_client(sync_client=True) as client:
+        assert client.read_flow_run(run_id).tags == ["rageval"]
+        own = FlowRunFilter(id=FlowRunFilterId(any_=[run_id]))
+        # The server stores them from events, a moment later.
+        tasks = eventually("its tasks", lambda: client.read_task_runs(flow_run_filter=own))
+    assert {tag for task in tasks for tag in task.tags} == set()
 
 
 def test_an_evaluation_that_cannot_work_says_what_to_do(prefect_server: None, corpus: Path, llm: FakeLLM) -> None:

@@ -16,15 +16,9 @@ from rageval.tables import SCHEMAS
 from tests.evaluations import write_corpus
 from tests.fake_llm import FakeLLM
 from tests.processes import PATIENCE_S, ROOT, eventually, running
-from tests.served.deployed import BOOTSTRAP, DEPLOYMENTS, Server, deployed_server, name_of, small_config
+from tests.served.deployed import BOOTSTRAP, DEPLOYMENTS, Server, name_of, small_config
 
 RAGEVAL = Path(sys.executable).parent / "rageval"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with deployed_server(tmp_path_factory.mktemp("prefect")) as server:
-        yield server
 
 
 @dataclass(frozen=True, kw_only=True)

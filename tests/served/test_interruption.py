@@ -5,15 +5,28 @@ import signal
 import subprocess
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
-from prefect.settings import PREFECT_API_URL
+import pytest
+from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from tests.evaluations import AGAIN, Rageval, evaluation
 from tests.fake_llm import VERDICT, Body, FakeLLM, Reply, is_judgement, prompt
+from tests.served.deployed import Server
+
+pytestmark = pytest.mark.timeout(600)  # the first one starts the server, if it runs alone
 
 SCORES = 20 * 8 + 2 * AGAIN
 """The cosine, five text metrics and two verdicts of each answer, and the second verdicts."""
+
+
+@pytest.fixture(scope="module")
+def prefect_server(server: Server) -> Iterator[None]:
+    """The server of this folder, in place of one more; without heartbeats, as the other one."""
+    url = server.environment["PREFECT_API_URL"]
+    with temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield
 
 
 def slow(body: Body) -> Reply:

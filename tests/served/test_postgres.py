@@ -60,8 +60,9 @@ def test_a_run_is_completed_on_a_server_that_keeps_its_state_in_postgres(
     ):
         eventually("the Prefect server", lambda: is_healthy(api))
         done = subprocess.run(
-            evaluate, cwd=corpus, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
-        )
+            evaluate, cwd=corpus, env=environment | {"PYTHONPROFILEIMPORTTIME": "1"},
+            capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+        )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         [flow_run] = api.post("/flow_runs/filter", json={}).raise_for_status().json()
 
@@ -70,3 +71,6 @@ def test_a_run_is_completed_on_a_server_that_keeps_its_state_in_postgres(
     assert team.answer("prefect", f"SELECT state_type FROM flow_run WHERE id = '{flow_run['id']}'") == "COMPLETED"
     assert PASSWORD not in (corpus / "server.log").read_text(encoding="utf-8")
     assert not list((corpus / "home").glob("*.db")), "nothing may be kept beside Postgres"
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "prefect.main" in imported
+    assert "prefect.server.api.server" not in imported, "it takes seconds, and only who starts a server needs it"
