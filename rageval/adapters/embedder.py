@@ -128,9 +128,11 @@ class Embedder:
     def _encoded(self, task: _Task, texts: list[str]) -> Matrix:
         # One call for all texts: the model sorts them by length, which saves padding. Few texts differ more in length
         # from one to the next, so their batches are smaller: 25 in batches of 16 take a third longer than in fours.
+        # Questions are short: four at once take two thirds of the time of one by one.
+        fewest = 8 if task == "query" else 1
         vectors = self._encode[task](
             texts,
-            batch_size=min(self._batch_size, max(1, len(texts) // 6)),
+            batch_size=min(self._batch_size, max(fewest, len(texts) // 6)),
             normalize_embeddings=True,
             show_progress_bar=False,
         )
