@@ -27,6 +27,7 @@ from pathlib import Path
 
 import aiohttp
 import numpy as np
+import psutil
 import sqlalchemy as sa
 
 from benchmarks.__main__ import model_server
@@ -176,14 +177,17 @@ def _mean_ms(metrics: str, stage: str) -> float:
     return 1000 * total / count
 
 
+def _processes(pid: int) -> list[psutil.Process]:
+    app = psutil.Process(pid)
+    return [app, *app.children(recursive=True)]
+
+
 def _processor_s(pid: int) -> float:
-    ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+    return sum(sum(one.cpu_times()[:2]) for one in _processes(pid))
 
 
 def _memory_mib(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))) / 1024
+    return sum(one.memory_info().rss for one in _processes(pid)) / 2**20
 
 
 if __name__ == "__main__":

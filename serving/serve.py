@@ -13,6 +13,7 @@ from rageval.adapters.tracing import export_spans
 from rageval.config import EvaluationConfig
 from rageval.errors import ConfigError, ServiceError
 from rageval.stages.chat import open_assistant
+from rageval.stages.searching import SearchProcess
 from serving.app import create_app
 from serving.server import address_of, end_on_sigterm, is_loopback, listen, server_of
 from serving.settings import API_KEY_VARIABLE, ChatSettings
@@ -59,7 +60,9 @@ def _serve(
     with (
         listen(host, port) as listening,
         Recorder(url) as recorder,
-        open_assistant(config, timeout_s=timeout_s, say=lambda words: say(f"{words} ...")) as assistant,
+        open_assistant(
+            config, timeout_s=timeout_s, search=SearchProcess, say=lambda words: say(f"{words} ...")
+        ) as assistant,
     ):
         try:
             say(f"Conversations go to {open_database(url).name}")

@@ -4,26 +4,22 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal, TypeVar
 
 from rageval.adapters.chat import ChatEngine, chat_engine
 from rageval.adapters.chat_call import ChatReply, ChatRequest
-from rageval.adapters.corpus import load_documents
-from rageval.adapters.embedder import Embedder, embed_on_one_processor, load_embedder
 from rageval.adapters.gathering import Gathering
-from rageval.adapters.search_index import SearchIndex, open_index
 from rageval.adapters.tracing import step, trace_id
 from rageval.config import EvaluationConfig, ModelConfig
 from rageval.errors import RagevalError
 from rageval.monitoring.records import Conversation, ShownContext
 from rageval.prompts import ANSWER_PROMPT_VERSION, answer_messages
 from rageval.records import Document, Question, Retrieval
-from rageval.stages.index import cache_of, ensure_index
 from rageval.stages.models import check_models, serve_models
-from rageval.stages.retrieval import retrieve
+from rageval.stages.searching import Search, SearchHere
 
 Failure = Literal["search", "model", "stopped", "timeout"]
 """Why there is no answer: the search engine; this one request; all requests for now, such as spent credit; its time."""
@@ -32,7 +28,6 @@ _Found = TypeVar("_Found")
 _LABEL = "chat"
 _TRY_AGAIN_S = 10.0
 """Seconds after which a model that refused everybody is asked once more."""
-_QUERIES_KEPT = 50_000
 _SEARCHED_AT_ONCE = 64
 
 
@@ -51,33 +46,26 @@ class Assistant:
         self,
         config: EvaluationConfig,
         model: ModelConfig,
-        documents: Sequence[Document],
-        index: SearchIndex,
-        embedder: Embedder,
+        search: Search,
         *,
         timeout_s: float,
     ) -> None:
         """Put the parts together.
 
         Args:
-            config: How to search: with the first method whose contexts are answered from, `top_k` documents deep.
+            config: What is searched in, and the ceiling of what is spent.
             model: Whom to ask, with an endpoint that serves it.
-            documents: What was indexed.
-            index: The index.
-            embedder: The model that the documents were embedded with.
+            search: How documents are found.
             timeout_s: Seconds after which a question is given up, whatever it waits for.
         """
-        self.courses = tuple(sorted({document.course for document in documents}))
+        self.courses = tuple(sorted({document.course for document in search.documents}))
         self.model = model.model_copy(update={"deadline_s": min(model.deadline_s, timeout_s)})
         self.search_method = config.answer_search[0]
         self.timeout_s = timeout_s
         self.in_flight = 0
         self._ceiling_usd = config.run.max_cost_usd
-        self._documents: Mapping[str, Document] = {document.document_id: document for document in documents}
-        self._index, self._embedder = index, embedder
-        self._retrieval = config.retrieval.model_copy(update={"methods": (self.search_method,), "cutoffs": ()})
-        self._searching = Gathering(self._search_all, most=_SEARCHED_AT_ONCE)
-        self._embedded = 0
+        self._documents: Mapping[str, Document] = {document.document_id: document for document in search.documents}
+        self._searching = Gathering(search.find, most=_SEARCHED_AT_ONCE)
         self._stopped_at: float | None = None
         self._searching.submit(_question("ready?", "")).result()  # the first one is slow
         self._engine.start_run(max_cost_usd=self._ceiling_usd)
@@ -222,47 +210,37 @@ class Assistant:
         self._stopped_at = None
         return replies[0]
 
-    def _search_all(self, questions: Sequence[Question]) -> list[Retrieval]:
-        embed_on_one_processor()
-        self._embedded += len(questions)
-        if self._embedded > _QUERIES_KEPT:
-            self._embedder.forget_queries()
-            self._embedded = 0
-        return retrieve(self._index, self._embedder, questions, self._retrieval)[self.search_method]
-
 
 @contextmanager
 def open_assistant(
-    config: EvaluationConfig, *, timeout_s: float = 120.0, say: Callable[[str], None] = lambda words: None
+    config: EvaluationConfig,
+    *,
+    timeout_s: float = 120.0,
+    search: Callable[[EvaluationConfig], Search] = SearchHere,
+    say: Callable[[str], None] = lambda words: None,
 ) -> Iterator[Assistant]:
     """Yield an assistant that is ready: documents indexed, models loaded and checked, one search done.
 
     Args:
         config: Its documents, index and retrieval, and the first of its answering models.
         timeout_s: Seconds after which a question is given up.
+        search: How documents are found: `SearchHere` or `SearchProcess`.
         say: Called with what is done next, in words.
 
     Raises:
         InputError: If documents, index, model or key cannot be used.
     """
     say("Reading and indexing the documents")
-    documents, _ = load_documents(config.data.documents)
-    cache = cache_of(config)
-    index = open_index(config.index, config.retrieval.question_boost, cache, config.data.documents)
-    try:
-        embedder = load_embedder(config.index.embedding_model, config.index.batch_size, cache)
-        ensure_index(index, documents, embedder)
+    with closing(search(config)) as searching:
         say("Making the model ready")
         models = config.answers.models[:1]
         check_models(models)
         with serve_models(models, ()) as served:
-            assistant = Assistant(config, served.answering[0], documents, index, embedder, timeout_s=timeout_s)
+            assistant = Assistant(config, served.answering[0], searching, timeout_s=timeout_s)
             try:
                 yield assistant
             finally:
                 assistant.close()
-    finally:
-        index.close()
 
 
 def _question(question: str, course: str) -> Question:

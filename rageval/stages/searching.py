@@ -1,0 +1,145 @@
+"""Questions -> the documents that the model is shown, for as long as a program runs; at once, or in another process."""
+
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
+from typing import Protocol
+
+from rageval.adapters.corpus import load_documents
+from rageval.adapters.embedder import embed_on_one_processor, load_embedder
+from rageval.adapters.logs import log_as_wanted
+from rageval.adapters.search_index import open_index
+from rageval.config import EvaluationConfig
+from rageval.records import Document, Question, Retrieval
+from rageval.stages.index import cache_of, ensure_index
+from rageval.stages.retrieval import retrieve
+
+_QUERIES_KEPT = 50_000
+
+
+class Search(Protocol):
+    """Searches for questions with the first method whose contexts are answered from."""
+
+    @property
+    def documents(self) -> Sequence[Document]:
+        """What is searched in."""
+
+    def find(self, questions: Sequence[Question]) -> list[Retrieval]:
+        """Return what is found for each question, in their order.
+
+        Raises:
+            RagevalError: If the search engine fails.
+        """
+
+    def close(self) -> None:
+        """Give back what is held."""
+
+
+class SearchHere:
+    """Searches in the thread that asks; one at a time."""
+
+    def __init__(self, config: EvaluationConfig) -> None:
+        """Read and index the documents, and load the model.
+
+        Raises:
+            InputError: If documents, index or model cannot be used.
+        """
+        self.documents, _ = load_documents(config.data.documents)
+        self._method = config.answer_search[0]
+        self._retrieval = config.retrieval.model_copy(update={"methods": (self._method,), "cutoffs": ()})
+        self._embedded = 0
+        cache = cache_of(config)
+        self._index = open_index(config.index, config.retrieval.question_boost, cache, config.data.documents)
+        try:
+            self._embedder = load_embedder(config.index.embedding_model, config.index.batch_size, cache)
+            ensure_index(self._index, self.documents, self._embedder)
+        except BaseException:
+            self._index.close()
+            raise
+
+    def find(self, questions: Sequence[Question]) -> list[Retrieval]:
+        """Return what is found for each question, see `Search`."""
+        embed_on_one_processor()
+        self._embedded += len(questions)
+        if self._embedded > _QUERIES_KEPT:
+            self._embedder.forget_queries()
+            self._embedded = 0
+        return retrieve(self._index, self._embedder, questions, self._retrieval)[self._method]
+
+    def close(self) -> None:
+        """Close the index."""
+        self._index.close()
+
+
+class SearchProcess:
+    """Searches in a process of its own, so that embedding and everything else do not wait for each other's interpreter.
+
+    With 20 questions a second a search takes half the time (`python -m benchmarks.chat`). A process that dies is
+    started once more by the next search.
+    """
+
+    def __init__(self, config: EvaluationConfig) -> None:
+        """Start the process.
+
+        Raises:
+            InputError: See `SearchHere`.
+        """
+        self._config = config
+        self.documents = self._start()
+
+    def find(self, questions: Sequence[Question]) -> list[Retrieval]:
+        """Return what is found for each question, see `Search`.
+
+        Raises:
+            RuntimeError: If the process dies twice over it.
+        """
+        try:
+            return self._pool.submit(_find, questions).result()
+        except BrokenProcessPool:
+            self._pool.shutdown()
+            self._start()
+            return self._pool.submit(_find, questions).result()
+
+    def close(self) -> None:
+        """End the process."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _start(self) -> Sequence[Document]:
+        self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_live_as_long_as_the_parent)
+        try:
+            return self._pool.submit(_open, self._config).result()
+        except BaseException:
+            self._pool.shutdown()
+            raise
+
+
+_here: SearchHere
+
+
+def _live_as_long_as_the_parent() -> None:
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches both; the parent ends what is under way, and then this
+    parent = parent_process()
+    assert parent
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, name="parent", daemon=True).start()
+
+
+def _open(config: EvaluationConfig) -> Sequence[Document]:
+    global _here  # noqa: PLW0603 - what the process is there for
+    log_as_wanted()
+    _here = SearchHere(config)
+    return _here.documents
+
+
+def _find(questions: Sequence[Question]) -> list[Retrieval]:
+    return _here.find(questions)
