@@ -1,0 +1,49 @@
+"""`rageval chat` as a process, with its search in another one, and what happens if either is killed."""
+
+import os
+import sys
+from pathlib import Path
+
+import httpx
+import psutil
+
+from rageval.config import EvaluationConfig
+from tests.fake_llm import FakeLLM
+from tests.processes import eventually, running
+
+
+def test_a_search_that_was_killed_is_started_again_and_none_outlives_the_app(
+    corpus: EvaluationConfig, llm: FakeLLM, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    command = [
+        Path(sys.executable).parent / "rageval", "chat", "--documents", corpus.data.documents, "--model", "m",
+        "--base-url", llm.url, "--output", corpus.run.output, "--port", "0",
+    ]  # fmt: skip
+    environment = os.environ | {
+        "OPENAI_API_KEY": "none",
+        "MONITORING_DATABASE_URL": f"sqlite:///{tmp_path / 'chat.db'}",
+    }
+    with running(log, command, environment=environment) as app:
+        url = eventually("the app", lambda: log.read_text().partition("Ask at ")[2].partition(" ")[0])
+
+        def sources() -> list[str]:
+            answered = httpx.post(f"{url}/api/ask", json={"question": "How do I get a certificate?"}, timeout=240)
+            assert answered.status_code == 200, answered.text
+            return [source["document_id"] for source in answered.json()["sources"]]
+
+        def search() -> psutil.Process:
+            return next(
+                child for child in psutil.Process(app.pid).children() if "spawn_main" in " ".join(child.cmdline())
+            )
+
+        found = sources()
+        assert found
+        first = search()
+        first.kill()
+        assert sources() == found
+        second = search()
+        assert second.pid != first.pid
+
+        app.kill()
+        eventually("the end of the search", lambda: not second.is_running() or second.status() == "zombie")
