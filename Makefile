@@ -43,7 +43,8 @@ demo-monitoring: $(STAMP)  ## Monitor simulated weeks, judge some of them, write
 	@echo 'The dashboard is runs/demo-monitoring.html. To ask yourself: $(BIN)/rageval chat'
 	@echo 'What went badly: MONITORING_DATABASE_URL=$(MONITORING_DATABASE_URL) $(BIN)/rageval feedback review'
 
-# Three lanes for two processors: the last one takes longest, and the others take what it leaves. The pipes carry nothing: processes in a pipe all hear Ctrl-C, and the failure of any counts. What the first two say comes last.
+# Three lanes for two processors: the last one takes longest, and the others take what it leaves. The pipes carry
+# nothing: processes in a pipe all hear Ctrl-C, and the failure of any counts. What the first two say comes last.
 LANE := $(BIN)/pytest -m "not slow"
 test: $(STAMP)  ## Run all tests but the slowest
 	@said=$$(mktemp -d); trap 'cat $$said/*; rm -r $$said' EXIT; \
