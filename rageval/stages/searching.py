@@ -89,32 +89,39 @@ class SearchProcess:
             InputError: See `SearchHere`.
         """
         self._config = config
-        self.documents = self._start()
+        self._pool: ProcessPoolExecutor | None = None
+        self.documents: Sequence[Document] = ()
+        self._start()
 
     def find(self, questions: Sequence[Question]) -> list[Retrieval]:
         """Return what is found for each question, see `Search`.
 
         Raises:
-            RuntimeError: If the process dies twice over it.
+            InputError: If the process has died, and cannot be started again; the next search tries once more.
+            RuntimeError: If the process dies over it twice.
         """
-        try:
-            return self._pool.submit(_find, questions).result()
-        except BrokenProcessPool:
-            self._pool.shutdown()
-            self._start()
-            return self._pool.submit(_find, questions).result()
+        if self._pool:
+            try:
+                return self._pool.submit(_find, questions).result()
+            except BrokenProcessPool:
+                self.close()
+        return self._start().submit(_find, questions).result()
 
     def close(self) -> None:
         """End the process."""
-        self._pool.shutdown(cancel_futures=True)
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+        self._pool = None
 
-    def _start(self) -> Sequence[Document]:
-        self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_live_as_long_as_the_parent)
+    def _start(self) -> ProcessPoolExecutor:
+        pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_live_as_long_as_the_parent)
+        self._pool = pool
         try:
-            return self._pool.submit(_open, self._config).result()
+            self.documents = pool.submit(_open, self._config).result()
         except BaseException:
-            self._pool.shutdown()
+            self.close()
             raise
+        return pool
 
 
 _here: SearchHere

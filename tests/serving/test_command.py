@@ -1,6 +1,7 @@
 """`rageval chat` as a process, with its search in another one, and what happens if either is killed."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from tests.processes import eventually, running
 def test_a_search_that_was_killed_is_started_again_and_none_outlives_the_app(
     corpus: EvaluationConfig, llm: FakeLLM, tmp_path: Path
 ) -> None:
-    log = tmp_path / "log"
+    log, documents, away = tmp_path / "log", tmp_path / "documents.json", tmp_path / "away.json"
+    shutil.copy(corpus.data.documents, documents)
     command = [
-        Path(sys.executable).parent / "rageval", "chat", "--documents", corpus.data.documents, "--model", "m",
-        "--base-url", llm.url, "--output", corpus.run.output, "--port", "0",
+        Path(sys.executable).parent / "rageval", "chat", "--documents", documents, "--model", "m",
+        "--base-url", llm.url, "--output", tmp_path / "runs", "--port", "0",
     ]  # fmt: skip
     environment = os.environ | {
         "OPENAI_API_KEY": "none",
@@ -27,8 +29,11 @@ def test_a_search_that_was_killed_is_started_again_and_none_outlives_the_app(
     with running(log, command, environment=environment) as app:
         url = eventually("the app", lambda: log.read_text().partition("Ask at ")[2].partition(" ")[0])
 
+        def ask() -> httpx.Response:
+            return httpx.post(f"{url}/api/ask", json={"question": "How do I get a certificate?"}, timeout=240)
+
         def sources() -> list[str]:
-            answered = httpx.post(f"{url}/api/ask", json={"question": "How do I get a certificate?"}, timeout=240)
+            answered = ask()
             assert answered.status_code == 200, answered.text
             return [source["document_id"] for source in answered.json()["sources"]]
 
@@ -41,6 +46,9 @@ def test_a_search_that_was_killed_is_started_again_and_none_outlives_the_app(
         assert found
         first = search()
         first.kill()
+        documents.rename(away)
+        assert ask().status_code == 503  # it cannot be started again now, and is as soon as it can
+        away.rename(documents)
         assert sources() == found
         second = search()
         assert second.pid != first.pid
