@@ -200,7 +200,6 @@ class Call:
 
     def _learn_from(self, error: TransientError | RateLimitedError, ticket: Ticket) -> None:
         if isinstance(error, RateLimitedError):
-            self.counts.refusals += 1
             wait_s = retry_after_s(error.headers)
             if wait_s is not None and wait_s > self.model.deadline_s:
                 stopped = RunStoppedError(

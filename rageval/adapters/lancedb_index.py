@@ -12,6 +12,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -52,11 +53,9 @@ class _Current:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Opened:
-    """A table that is open, and its vectors: LanceDB takes 6 ms of processor time to search a thousand of them."""
+class _Vectors:
+    """The vectors of a table, in memory: LanceDB takes 6 ms of processor time to search a thousand of them."""
 
-    name: str
-    table: Any
     document_ids: list[str]
     """Sorted by course."""
     vectors: Matrix
@@ -79,6 +78,18 @@ class _Opened:
             )
             for of, at in zip(cosines, worst, strict=True)
         ]
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A table that is open."""
+
+    table: Any
+
+    @cached_property
+    def vectors(self) -> _Vectors:
+        """Its vectors, read by the first vector search."""
+        return _vectors_of(self.table)
 
 
 class LanceDBIndex:
@@ -152,11 +163,11 @@ class LanceDBIndex:
             return []
         current = self._required()
         check_dimensions(self, current.identity, vectors)
-        opened = self._open(current)
+        stored = self._open(current).vectors
         found: dict[int, Found] = {}
         for course, positions in _batches(courses):
             started = time.perf_counter()
-            ranked = opened.nearest(vectors[positions], course, k)
+            ranked = stored.nearest(vectors[positions], course, k)
             latency_s = (time.perf_counter() - started) / len(positions)
             found.update(
                 (position, Found(hits=hits, latency_s=latency_s))
@@ -187,8 +198,8 @@ class LanceDBIndex:
 
     def _open(self, current: _Current) -> _Opened:
         opened = self._opened
-        if opened is None or opened.name != current.table:
-            opened = self._opened = _opened(lancedb.connect(self._folder).open_table(current.table))
+        if opened is None or opened.table.name != current.table:
+            opened = self._opened = _Opened(lancedb.connect(self._folder).open_table(current.table))
         return opened
 
     def _point_to(self, table: str, identity: IndexIdentity) -> None:
@@ -246,7 +257,7 @@ def _batches(courses: Sequence[str]) -> Iterator[tuple[str, list[int]]]:
             yield course, all_of_it[start : start + _BATCH]
 
 
-def _opened(table: Any) -> _Opened:
+def _vectors_of(table: Any) -> _Vectors:
     columns = (
         table.search()
         .select(["document_id", "course", "vector"])
@@ -257,9 +268,7 @@ def _opened(table: Any) -> _Opened:
     vectors = columns["vector"].combine_chunks()
     courses = columns["course"].to_pylist()
     begins = [row for row, course in enumerate(courses) if row == 0 or course != courses[row - 1]]
-    return _Opened(
-        name=table.name,
-        table=table,
+    return _Vectors(
         document_ids=columns["document_id"].to_pylist(),
         vectors=_unit(vectors.flatten().to_numpy().reshape(len(vectors), -1)),
         rows={courses[begin]: slice(begin, end) for begin, end in pairwise([*begins, len(courses)])}

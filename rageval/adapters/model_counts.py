@@ -54,7 +54,6 @@ class ModelCounts:
     """Replies whose price is unknown: `cost_usd` says nothing of them."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    refusals: int = 0
     retries: int = 0
     """Times that a request was sent once more, after a refusal or a fault."""
     requests_ok: int = 0
@@ -92,6 +91,6 @@ class ModelCounts:
         except openai.RateLimitError:
             self.requests_refused += 1
             raise
-        except BaseException:
+        except Exception:
             self.requests_failed += 1
             raise

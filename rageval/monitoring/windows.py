@@ -8,7 +8,8 @@ from typing import Final
 
 from scipy.special import ndtri
 
-_EPOCH: Final = datetime(1970, 1, 5, tzinfo=UTC)  # a Monday
+FIRST_MONDAY: Final = datetime(2000, 1, 3, tzinfo=UTC)
+"""Where windows and the steps of dashboards begin, so that weeks begin on Mondays."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,13 +74,16 @@ def wilson(hits: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
 def complete_windows(now: datetime, length: timedelta, since: datetime) -> Sequence[Window]:
     """Return the windows of a length that are over, oldest first.
 
-    They lie side by side from a Monday of 1970 on, in UTC: whoever looks, and whenever, finds the same ones, and a
-    window is looked at as a whole. Days begin at midnight UTC, weeks on Mondays.
+    They lie side by side from a Monday on, in UTC: whoever looks, and whenever, finds the same ones, and a window is
+    looked at as a whole. Days begin at midnight UTC, weeks on Mondays.
 
     Args:
         now: With its zone; the window that it lies in is not over.
         length: Above 0.
         since: Windows that begin before it are left out.
     """
-    last, first = (now - _EPOCH) // length, -((_EPOCH - since) // length)
-    return [Window(start=_EPOCH + number * length, end=_EPOCH + (number + 1) * length) for number in range(first, last)]
+    last, first = (now - FIRST_MONDAY) // length, -((FIRST_MONDAY - since) // length)
+    return [
+        Window(start=FIRST_MONDAY + number * length, end=FIRST_MONDAY + (number + 1) * length)
+        for number in range(first, last)
+    ]

@@ -57,7 +57,7 @@ class SearchHere:
         try:
             self._embedder = load_embedder(config.index.embedding_model, config.index.batch_size, cache)
             ensure_index(self._index, self.documents, self._embedder)
-        except BaseException:
+        except BaseException:  # Ctrl-C, too
             self._index.close()
             raise
 
@@ -78,8 +78,8 @@ class SearchHere:
 class SearchProcess:
     """Searches in a process of its own, so that embedding and everything else do not wait for each other's interpreter.
 
-    With 20 questions a second a search takes half the time (`python -m benchmarks.chat`). A process that dies is
-    started once more by the next search.
+    With 20 questions a second a search takes two thirds of the time (`python -m benchmarks.chat`). A process that dies
+    is started once more by the next search.
     """
 
     def __init__(self, config: EvaluationConfig) -> None:
@@ -118,7 +118,7 @@ class SearchProcess:
         self._pool = pool
         try:
             self.documents = pool.submit(_open, self._config).result()
-        except BaseException:
+        except BaseException:  # Ctrl-C, too: the process would outlive it
             self.close()
             raise
         return pool

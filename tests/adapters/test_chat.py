@@ -51,7 +51,8 @@ def test_a_limit_that_the_server_does_not_tell_loses_no_request(llm: FakeLLM, as
     assert all(reply.text for reply in replies)
     assert 0 < llm.refused <= 40
     # Each refusal is an attempt, and none is counted twice or lost.
-    assert sum(reply.attempts for reply in replies) == 60 + llm.refused == 60 + ask.engine.counts["answers"].refusals
+    refused = ask.engine.counts["answers"].requests_refused
+    assert sum(reply.attempts for reply in replies) == 60 + llm.refused == 60 + refused
 
 
 def test_one_refusal_pauses_every_request_of_the_model(llm: FakeLLM, ask: Asker) -> None:

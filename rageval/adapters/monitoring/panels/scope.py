@@ -12,11 +12,12 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from rageval.adapters.monitoring.schema import UtcTime
 from rageval.monitoring.figures import NO_COURSE, STEPS_S, Filter, Window
+from rageval.monitoring.windows import FIRST_MONDAY
 
 Condition = sa.ColumnElement[bool]
 Text = sa.ColumnElement[str]
-FIRST_MONDAY_S: Final = 946_857_600
-"""2000-01-03 UTC: steps of time are counted from it, so that weeks begin on Mondays."""
+FIRST_MONDAY_S: Final = int(FIRST_MONDAY.timestamp())
+"""Steps of time are counted from it."""
 
 
 @dataclass(frozen=True, kw_only=True)
