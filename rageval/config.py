@@ -14,7 +14,10 @@ from rageval.records import SearchMethod
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
 FileName = Annotated[str, Field(max_length=100, pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$")]
 VariableName = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-Url = Annotated[str, Field(max_length=2000, pattern=r"^(https?://[A-Za-z0-9._~-]+(:[0-9]{1,5})?(/[^\s]*)?)?$")]
+Url = Annotated[
+    str,
+    Field(max_length=2000, pattern=r"^(https?://([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?([/?][^\s]*)?)?$"),
+]
 SchedulerUrl = Annotated[str, Field(max_length=500, pattern=r"^((tcp|tls|ws|wss|ucx)://[A-Za-z0-9._~-]+:[0-9]{1,5})?$")]
 LOCAL = "local"
 
@@ -95,7 +98,7 @@ class ModelConfig(Settings):
     model: str = Field(default="", title="Name at the endpoint")
     """What the endpoint calls the model, if that is another name."""
     base_url: Url = ""
-    """The endpoint; empty for OPENAI_BASE_URL or else OpenAI's."""
+    """The endpoint; empty for OPENAI_BASE_URL or else OpenAI's. A query, such as Azure's ?api-version=..., is kept."""
     api_key_env: VariableName = "OPENAI_API_KEY"
     """Name of the environment variable that holds the key. Never the key itself."""
     rpm: int | None = Field(default=None, ge=1, le=10_000_000)

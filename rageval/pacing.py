@@ -3,8 +3,11 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_WAIT_IN_BODY = re.compile(r"(?:\bretry in |\btry again in |\"retryDelay\": ?\")((?:\d+(?:\.\d+)?(?:ms|s|m|h))+)")
 _LONGEST_BURST_S = 0.7
 _SAFE_SHARE = 0.65
 _LONGEST_WINDOW_S = 600.0
@@ -105,16 +108,42 @@ def read_limits(headers: Mapping[str, str]) -> ServerLimits:
     return ServerLimits(requests=_limit(headers, "requests"), tokens=_limit(headers, "tokens"))
 
 
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds a refusal asks to wait, from `retry-after-ms` or `retry-after`; None if it does not."""
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers[name]) * unit
-        except (KeyError, ValueError):
-            continue
-        if 0 <= seconds < float("inf"):
-            return seconds
-    return None
+def retry_after_s(headers: Mapping[str, str], body: str, now: datetime) -> float | None:
+    """Return the seconds a refusal asks to wait; None if it does not say.
+
+    Args:
+        headers: Of the refusal: `retry-after-ms`, or `retry-after` as seconds, as a duration or as an HTTP date (RFC
+            9110, 10.2.3). A date is held against the server's own clock in `date`, where it is there.
+        body: Of the refusal, for servers that say it there alone: `"retryDelay": "34s"`, `try again in 1m2.5s`.
+        now: The time, with its zone.
+    """
+    seconds = _seconds(headers.get("retry-after-ms"), 0.001)
+    if seconds is None:
+        text = headers.get("retry-after")
+        seconds = _seconds(text, 1.0)
+        if seconds is None:
+            seconds = read_duration(text)
+        if seconds is None and (until := _date(text)):
+            seconds = max(0.0, (until - (_date(headers.get("date")) or now)).total_seconds())
+    if seconds is None and (written := _WAIT_IN_BODY.search(body)):
+        seconds = read_duration(written[1])
+    return seconds
+
+
+def _seconds(text: str | None, unit: float) -> float | None:
+    try:
+        seconds = float(text or "") * unit
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < float("inf") else None
+
+
+def _date(text: str | None) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text or "")
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def _limit(headers: Mapping[str, str], kind: str) -> ServerLimit | None:

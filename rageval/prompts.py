@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from rageval.fingerprint import digest
 from rageval.records import Document
+from rageval.thinking import without_marks
 
 Message: TypeAlias = dict[str, str]
 
@@ -79,7 +80,12 @@ _JUDGE_RULES = (
 
 
 def fence(name: str, text: str) -> str:
-    """Return the text between marks that the text itself cannot contain."""
+    """Return the text between marks that the text itself cannot contain.
+
+    Marks of thinking in it are broken: a judge that repeats one would end its own thinking, and what it repeats next
+    would be read as its verdict.
+    """
+    text = without_marks(text)
     mark = f"{name} {digest(name, text)[:12]}"
     return f"<<<{mark}>>>\n{text}\n<<<end of {mark}>>>"
 

@@ -78,6 +78,8 @@ class Answer:
     search_method: SearchMethod
     status: AnswerStatus
     answer: str | None
+    thinking: str | None = None
+    """What the model thought aloud before it; never scored or judged."""
     error: str | None
     attempts: int
     finish_reason: str | None
@@ -107,6 +109,8 @@ class Score:
     error: str | None = None
     raw_reply: str | None = None
     """The judge's words, kept only when no verdict could be read from them."""
+    thinking: str | None = None
+    """What the judge thought aloud before its verdict; no verdict is read from it."""
     metric_version: str
     judge_model: str | None = None
     attempts: int = 0

@@ -39,6 +39,8 @@ class Reply:
     finish_reason: str = "stop"
     delay_s: float = 0.0
     raw: bytes | None = None
+    content_type: str = "application/json"
+    """Of what is sent raw."""
     hang: bool = False
     drop: bool = False
     choices: bool = True
@@ -196,7 +198,12 @@ class FakeLLM:
             assert request.transport is not None
             request.transport.abort()
         if reply.raw is not None:
-            return web.Response(body=reply.raw, content_type="application/json", headers=headers)
+            return web.Response(
+                body=reply.raw,
+                status=reply.status,
+                content_type=reply.content_type,
+                headers={**headers, **reply.headers},
+            )
         if reply.status != 200:
             error = {"error": {"message": reply.error, "code": reply.code, "type": "error", "param": None}}
             return web.json_response(error, status=reply.status, headers={**headers, **reply.headers})

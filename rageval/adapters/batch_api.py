@@ -12,8 +12,9 @@ from openai.types import Batch
 
 from rageval.adapters.batch_lines import ENDPOINT, missing_reply, read_replies
 from rageval.adapters.chat_call import ChatReply
-from rageval.adapters.chat_endpoint import api_key, endpoint_url, without_key
-from rageval.adapters.chat_errors import quoted, translate
+from rageval.adapters.chat_endpoint import address_of, api_key, endpoint_url, without_key
+from rageval.adapters.chat_errors import RefusedUnlessProvenError, translate
+from rageval.adapters.server_message import quoted
 from rageval.config import ModelConfig
 from rageval.errors import ConfigError, RagevalError, RequestFailedError, RunStoppedError
 
@@ -66,7 +67,9 @@ class BatchApi:
         self._model = model
         self._key = api_key(model)
         self._client = openai.OpenAI(
-            base_url=self.url, api_key=self._key, max_retries=_RETRIES, timeout=openai.Timeout(_TIMEOUT_S, connect=10.0)
+            max_retries=_RETRIES,
+            timeout=openai.Timeout(_TIMEOUT_S, connect=10.0),
+            **address_of(self.url, self._key),
         )
 
         self._once = self._client.with_options(max_retries=0)
@@ -181,6 +184,8 @@ class BatchApi:
         if isinstance(error, openai.NotFoundError):
             return _GoneError(f"the endpoint {self.url} has no Batch API ({doing}: HTTP 404); run without --batch")
         meaning = translate(error, self._model, self.url, self._redact)
+        if isinstance(meaning, RefusedUnlessProvenError):
+            return meaning.ends
         if isinstance(meaning, RagevalError) and not isinstance(meaning, RequestFailedError):
             return meaning
         return RunStoppedError(f"{doing} at {self.url} failed: {meaning}")

@@ -8,10 +8,11 @@ from typing import Any, Final
 import orjson
 
 from rageval.adapters.chat_call import ChatReply, ChatRequest
-from rageval.adapters.chat_endpoint import request_parameters
-from rageval.adapters.chat_errors import NOT_A_COMPLETION, Redact, TransientError, empty_reply, quoted
+from rageval.adapters.chat_endpoint import endpoint_url, request_parameters
+from rageval.adapters.chat_errors import NOT_A_COMPLETION, unusable
 from rageval.adapters.chat_replies import read_completion
 from rageval.adapters.prices import cost_usd
+from rageval.adapters.server_message import Redact, message_of, quoted
 from rageval.config import ModelConfig
 from rageval.records import Usage
 
@@ -90,22 +91,19 @@ def _reply(line: Mapping[str, Any], model: ModelConfig, created_at: datetime, re
         return missing_reply(quoted(words or NOT_A_COMPLETION, redact), created_at)
     status, body = response.get("status_code"), response.get("body")
     if status != 200:
-        refusal = body.get("error") if isinstance(body, dict) else None
-        message = _text(refusal, "message") if isinstance(refusal, dict) else ""
-        return _failed(quoted(f"HTTP {status}: {message or 'the server does not say why'}", redact), created_at)
-    return _completed(body, model, created_at)
+        said = message_of(body)
+        return _failed(quoted(f"HTTP {status}: {said.text or 'the server does not say why'}", redact), created_at)
+    return _completed(body, model, created_at, redact)
 
 
-def _completed(body: Any, model: ModelConfig, created_at: datetime) -> ChatReply:
-    try:
-        completion = read_completion(body)
-    except (TransientError, TypeError, ValueError, AttributeError):
-        return _failed(NOT_A_COMPLETION, created_at)
-    problem = empty_reply(completion.text, completion.finish_reason)
+def _completed(body: Any, model: ModelConfig, created_at: datetime, redact: Redact) -> ChatReply:
+    completion = read_completion(body)
+    problem = unusable(completion, model, endpoint_url(model), redact)
     return ChatReply(
         text=None if problem else completion.text,
         error=str(problem) if problem else None,
         attempts=1,
+        thinking=completion.thinking,
         finish_reason=completion.finish_reason,
         usage=completion.usage,
         cost_usd=cost_usd(model, completion.usage, tier="batch"),

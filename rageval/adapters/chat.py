@@ -16,8 +16,14 @@ import openai
 from tenacity import AsyncRetrying, retry_if_exception_type
 
 from rageval.adapters.chat_call import Backoff, Call, ChatReply, ChatRequest, Traffic
-from rageval.adapters.chat_endpoint import Endpoint, api_key, connect, endpoint_url, refused_key
-from rageval.adapters.chat_errors import RateLimitedError, TransientError
+from rageval.adapters.chat_endpoint import Endpoint, api_key, connect, endpoint_url
+from rageval.adapters.chat_errors import (
+    RateLimitedError,
+    RefusedRequestError,
+    RefusedUnlessProvenError,
+    TransientError,
+    translate,
+)
 from rageval.adapters.model_counts import ModelCounts
 from rageval.adapters.request_budget import RequestBudget
 from rageval.adapters.spending import Spending
@@ -26,6 +32,8 @@ from rageval.errors import RagevalError, RequestFailedError, RunStoppedError, Se
 
 _CHECK_TIMEOUT_S = 15.0
 _FAILURES_IN_A_ROW = 20
+_REFUSALS_IN_A_ROW = 100
+"""The same for requests that the server refuses as they are, once others have got a reply: those may all be odd."""
 
 
 class ChatEngine:
@@ -163,15 +171,15 @@ class ChatEngine:
         try:
             async with asyncio.timeout(_CHECK_TIMEOUT_S):
                 await endpoint.client.models.list()
-        except (openai.AuthenticationError, openai.PermissionDeniedError):
-            raise refused_key(model) from None  # the cause may repeat the key
+        except openai.AuthenticationError as error:
+            raise translate(error, model, endpoint.url, endpoint.redact) from None  # the cause may repeat the key
         except (openai.APIConnectionError, TimeoutError) as error:
             raise ServiceError(
                 f"the endpoint {endpoint.url} of the model {model.name!r} cannot be reached; "
                 "check that it runs, or name another one with --base-url"
             ) from error
         except openai.OpenAIError:
-            return  # it answers; not every server lists its models
+            return  # it answers; not every server lists its models, nor may every key see the list
 
     def _endpoint(self, model: ModelConfig) -> Endpoint:
         url, key = endpoint_url(model), api_key(model)
@@ -228,7 +236,13 @@ class ChatEngine:
     async def _complete(
         self, request: ChatRequest, model: ModelConfig, traffic: Traffic, counts: ModelCounts
     ) -> ChatReply:
-        call = Call(request=request, model=model, traffic=traffic, counts=counts)
+        if counts.stored:  # an earlier start of the run got replies
+            traffic.evidence.is_proven = True
+        with traffic.evidence.request():
+            return await self._attempted(Call(request=request, model=model, traffic=traffic, counts=counts))
+
+    async def _attempted(self, call: Call) -> ChatReply:
+        model = call.model
         try:
             async with call.deadline:
                 retrying = AsyncRetrying(
@@ -245,18 +259,25 @@ class ChatEngine:
             )
         except (TransientError, RateLimitedError) as error:
             return self._given_up(call, f"{error} (attempt {call.faults} of {model.max_attempts})")
+        except RefusedUnlessProvenError as error:
+            if not await call.traffic.evidence.is_refused_alone():
+                call.traffic.budget.breaks(error.ends)
+                raise error.ends from None
+            return self._given_up(call, str(error), alike=True)
+        except RefusedRequestError as error:
+            return self._given_up(call, str(error), alike=True)
         except RequestFailedError as error:
             return call.failed(str(error))
-        traffic.failures_in_a_row = 0
+        call.traffic.evidence.replied()
         return reply
 
     @staticmethod
-    def _given_up(call: Call, error: str) -> ChatReply:
+    def _given_up(call: Call, error: str, *, alike: bool = False) -> ChatReply:
         traffic = call.traffic
-        traffic.failures_in_a_row += 1
-        if traffic.failures_in_a_row >= _FAILURES_IN_A_ROW:
+        most = _REFUSALS_IN_A_ROW if alike and traffic.evidence.is_proven else _FAILURES_IN_A_ROW
+        if traffic.evidence.failed(error, alike=alike) >= most:
             stopped = RunStoppedError(
-                f"the last {_FAILURES_IN_A_ROW} requests to {call.model.name!r} at {traffic.endpoint.url} all failed, "
+                f"the last {most} requests to {call.model.name!r} at {traffic.endpoint.url} all failed, "
                 f"the last one with: {error}"
             )
             traffic.budget.breaks(stopped)

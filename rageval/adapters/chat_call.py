@@ -1,7 +1,6 @@
 """One request on its way: its attempts, what each teaches its budget, and the reply that comes of it."""
 
 import asyncio
-import json
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,15 +15,16 @@ from tenacity.wait import wait_base
 
 from rageval.adapters.chat_endpoint import Endpoint, request_parameters
 from rageval.adapters.chat_errors import (
+    FORMAT_STATUS,
     FormatRefusedError,
     RateLimitedError,
     TransientError,
-    describe,
-    empty_reply,
     translate,
+    unusable,
 )
-from rageval.adapters.chat_replies import Completion, read_completion
-from rageval.adapters.chat_stream import OnPiece, stream_completion
+from rageval.adapters.chat_replies import Completion, decode_completion
+from rageval.adapters.chat_stream import BrokenStreamError, OnPiece, stream_completion
+from rageval.adapters.evidence import Evidence
 from rageval.adapters.hedging import Hedging, first_good
 from rageval.adapters.model_counts import ModelCounts
 from rageval.adapters.prices import cost_usd
@@ -32,13 +32,11 @@ from rageval.adapters.request_budget import RequestBudget, Ticket
 from rageval.adapters.spending import Spending
 from rageval.adapters.tracing import model_call, note_reply
 from rageval.config import ModelConfig
-from rageval.errors import ConfigError, CredentialsError, RunStoppedError
+from rageval.errors import CredentialsError, RunStoppedError
 from rageval.fingerprint import digest, request_fingerprint
 from rageval.pacing import retry_after_s
 from rageval.prompts import Message
 from rageval.records import Usage
-
-_BAD_REQUEST = (openai.BadRequestError, openai.UnprocessableEntityError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +67,8 @@ class ChatReply:
     text: str | None
     error: str | None
     attempts: int
+    thinking: str | None = None
+    """What the model thought aloud before its text."""
     finish_reason: str | None = None
     usage: Usage = field(default_factory=Usage)
     cost_usd: float | None = None
@@ -87,7 +87,7 @@ class Traffic:
     spending: Spending
     shared_limit: str = ""
     hedging: Hedging = field(default_factory=Hedging)
-    failures_in_a_row: int = 0
+    evidence: Evidence = field(default_factory=Evidence)
 
 
 class Backoff(wait_base):
@@ -118,6 +118,8 @@ class Call:
     attempts: int = 0
     faults: int = 0
     format_refused: bool = False
+    format_broke: bool = False
+    """Whether the server failed (500) where it was asked for structured output, which may have been an accident."""
     last_error: str = "it waited for the limits"
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     paid: ChatReply | None = None
@@ -137,6 +139,7 @@ class Call:
             text=None,
             error=error,
             attempts=self.attempts,
+            thinking=paid.thinking if paid else None,
             finish_reason=paid.finish_reason if paid else None,
             usage=paid.usage if paid else Usage(),
             cost_usd=paid.cost_usd if paid else None,
@@ -149,7 +152,7 @@ class Call:
         Raises:
             TransientError, RateLimitedError: If it is worth another attempt.
             RequestFailedError: If it is not.
-            CredentialsError, ConfigError, RunStoppedError: If no request of this budget can succeed any more.
+            CredentialsError, RunStoppedError: If no request of this budget can succeed any more.
         """
         budget, model = self.traffic.budget, self.model
         characters = sum(len(message["content"]) for message in self.request.messages)
@@ -167,7 +170,7 @@ class Call:
                 self.last_error = str(error)
                 self._learn_from(error, ticket)
                 raise
-            except (CredentialsError, ConfigError, RunStoppedError) as error:
+            except (CredentialsError, RunStoppedError) as error:
                 budget.breaks(error)
                 raise
             finally:
@@ -200,7 +203,7 @@ class Call:
 
     def _learn_from(self, error: TransientError | RateLimitedError, ticket: Ticket) -> None:
         if isinstance(error, RateLimitedError):
-            wait_s = retry_after_s(error.headers)
+            wait_s = retry_after_s(error.headers, error.body, datetime.now(UTC))
             if wait_s is not None and wait_s > self.model.deadline_s:
                 stopped = RunStoppedError(
                     f"{self.traffic.endpoint.url} asks to wait {wait_s:.0f} s before the model {self.model.name!r} is "
@@ -245,24 +248,25 @@ class Call:
             body["response_format"] = wanted
         try:
             with model_call(self.model, endpoint.url, self.attempts + 1) as span:
-                reply, headers = await self._post(body)
+                completion, reply, headers = await self._post(body)
                 note_reply(span, reply.usage, reply.finish_reason)
-        except (openai.OpenAIError, ValueError, TimeoutError) as error:
-            # Not only while nothing is known: another reply may have shown meanwhile that formats are refused.
-            if formatted and not endpoint.structured and isinstance(error, _BAD_REQUEST):
-                raise FormatRefusedError(describe(error, endpoint.redact)) from None
-            raise translate(error, self.model, endpoint.url, endpoint.redact) from None  # it may repeat the key
-        if wanted is not None and endpoint.structured is None:
-            endpoint.structured = formatted
-        problem = empty_reply(reply.text, reply.finish_reason)
+        except BrokenStreamError as error:
+            raise TransientError(f"the reply broke off: {error}") from None
+        except (openai.OpenAIError, TimeoutError) as error:
+            status = error.status_code if isinstance(error, openai.APIStatusError) else None
+            meaning = translate(error, self.model, endpoint.url, endpoint.redact)
+            raise self._blamed(meaning, status, formatted=formatted) from None  # the cause may repeat the key
+        problem = unusable(completion, self.model, endpoint.url, endpoint.redact)
         if problem:
             self.counts.requests_failed += 1
             self.paid = reply
-            raise problem
+            raise self._blamed(problem, completion.fault_status, formatted=formatted)
+        if wanted is not None:
+            endpoint.learn_format(formatted, broke=self.format_broke)
         self.counts.replied(reply)
         return reply, headers
 
-    async def _post(self, body: Mapping[str, Any]) -> tuple[ChatReply, Mapping[str, str]]:
+    async def _post(self, body: Mapping[str, Any]) -> tuple[Completion, ChatReply, Mapping[str, str]]:
         started = time.monotonic()
         self.attempts += 1
         self.traffic.hedging.requests += 1
@@ -282,13 +286,14 @@ class Call:
             text=completion.text,
             error=None,
             attempts=self.attempts,
+            thinking=completion.thinking,
             finish_reason=completion.finish_reason,
             usage=completion.usage,
             cost_usd=self.spent_usd,
             latency_s=latency_s,
             started_at=self.started_at,
         )
-        return reply, headers
+        return completion, reply, headers
 
     async def _complete(self, body: Mapping[str, Any]) -> tuple[Completion, Mapping[str, str]]:
         client, on_piece = self.traffic.endpoint.client, self.request.on_piece
@@ -298,4 +303,14 @@ class Call:
             return await stream_completion(client, body, on_piece)
         # Not `chat.completions.create`: checking the request's and the reply's types takes a third of its time.
         response = await client.post("/chat/completions", cast_to=httpx2.Response, body=body)
-        return read_completion(json.loads(response.content)), response.headers
+        return decode_completion(response.content, response.headers.get("content-type", "")), response.headers
+
+    def _blamed(self, problem: Exception, status: int | None, *, formatted: bool) -> Exception:
+        """Return the problem, or that it may be the format's fault, so that one more attempt is made without it.
+
+        Not only while nothing is known of the server: another reply may have shown meanwhile that formats are refused.
+        """
+        if not formatted or self.traffic.endpoint.structured or status not in FORMAT_STATUS:
+            return problem
+        self.format_broke = status == 500
+        return FormatRefusedError(str(problem))

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import openai
 
@@ -13,8 +13,11 @@ from rageval.errors import CredentialsError
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "none"
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_AZURE = (".azure.com", ".azure.us", ".azure.cn")
+"""Hosts that take a key in a header of their own."""
 _CONNECT_TIMEOUT_S = 10.0
 _KEEP_ALIVE_S = 30.0
+_BREAKS_BELIEVED = 3
 
 
 @dataclass(kw_only=True)
@@ -26,6 +29,24 @@ class Endpoint:
     url: str
     structured: bool | None = None
     """Whether the server knows `response_format`; None until a reply has shown it."""
+    format_breaks: int = 0
+    """Requests that failed on the server (500) with a format, and got a reply without."""
+
+    def learn_format(self, formatted: bool, *, broke: bool) -> None:
+        """Learn from a good reply to a request that wants a format: it was sent with it, or had to do without.
+
+        Args:
+            formatted: Whether it was sent with it.
+            broke: Whether it had failed on the server with it. That may be an accident, so it takes a few.
+        """
+        if self.structured is not None:
+            return
+        if formatted or not broke:
+            self.structured = formatted
+        else:
+            self.format_breaks += 1
+            if self.format_breaks >= _BREAKS_BELIEVED:
+                self.structured = False
 
     def redact(self, text: str) -> str:
         """Return the text without the key, which a server may have repeated in an error."""
@@ -42,8 +63,20 @@ def connect(url: str, key: str) -> Endpoint:
     timeout = openai.Timeout(None, connect=_CONNECT_TIMEOUT_S)
     limits = type(openai.DEFAULT_CONNECTION_LIMITS)(keepalive_expiry=_KEEP_ALIVE_S)
     http_client = openai.DefaultAioHttpClient(timeout=timeout, limits=limits)
-    client = openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=0, timeout=timeout, http_client=http_client)
+    client = openai.AsyncOpenAI(max_retries=0, timeout=timeout, http_client=http_client, **address_of(url, key))
     return Endpoint(client=client, key=key, url=url)
+
+
+def address_of(url: str, key: str) -> dict[str, Any]:
+    """Return the arguments of an SDK client for an address and a key; a query stays at the end of every address."""
+    parts = urlsplit(url)
+    azure = bool(parts.hostname and parts.hostname.endswith(_AZURE))
+    return {
+        "base_url": urlunsplit(parts._replace(query="", fragment="")),
+        "api_key": key,
+        "default_query": dict(parse_qsl(parts.query, keep_blank_values=True)),
+        "default_headers": {"api-key": key} if azure else {},
+    }
 
 
 def request_parameters(model: ModelConfig) -> dict[str, Any]:
@@ -82,12 +115,4 @@ def api_key(model: ModelConfig) -> str:
     raise CredentialsError(
         f"the model {model.name!r} needs a key for {endpoint_url(model)}, but the environment variable "
         f"{model.api_key_env} is not set; set it, name another one with --api-key-env, or use --model local"
-    )
-
-
-def refused_key(model: ModelConfig) -> CredentialsError:
-    """Return the error for a key that the model's endpoint does not take."""
-    return CredentialsError(
-        f"the endpoint {endpoint_url(model)} refused the key in {model.api_key_env} (model {model.name!r}); "
-        "put a valid key there"
     )

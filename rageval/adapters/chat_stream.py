@@ -1,24 +1,29 @@
 """One request -> a reply that is handed on piece by piece while the model writes it."""
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx2
 import openai
 
-from rageval.adapters.chat_errors import NOT_A_COMPLETION, TransientError
-from rageval.adapters.chat_replies import Completion, read_completion, storable
+from rageval.adapters.chat_replies import Completion, StreamReading, decode_completion
+from rageval.thinking import begun_answer
 
 OnPiece = Callable[[str | None], None]
-"""Called with each piece of a reply, on the engine's thread; with None when an attempt has failed, and the reply starts
-over."""
+"""Called with each piece of a reply, on the engine's thread; with None when what was handed on does not count, and the
+reply starts over."""
+
+
+class BrokenStreamError(Exception):
+    """The connection ended in the middle of a reply."""
 
 
 async def stream_completion(
     client: openai.AsyncOpenAI, body: Mapping[str, Any], on_piece: OnPiece
 ) -> tuple[Completion, Mapping[str, str]]:
     """Send a request and hand its reply on as it comes; a server that knows no streams gives it in one piece.
+
+    Thinking is no part of the answer and is not handed on.
 
     Args:
         client: Whom to ask.
@@ -30,7 +35,7 @@ async def stream_completion(
 
     Raises:
         openai.OpenAIError: If the server refuses the request, or cannot be reached.
-        TransientError: If the reply breaks off, or is none.
+        BrokenStreamError: If the reply breaks off.
     """
     parameters = {name: value for name, value in body.items() if name not in ("model", "messages")}
     async with client.chat.completions.with_streaming_response.create(
@@ -40,48 +45,43 @@ async def stream_completion(
         stream_options={"include_usage": True},
         extra_body=parameters,
     ) as response:
+        answer = _Answer(on_piece)
         try:
             if "event-stream" not in response.headers.get("content-type", ""):
-                completion = read_completion(json.loads(await response.read()))
-                on_piece(completion.text or "")
+                completion = decode_completion(await response.read())
             else:
-                reading = _Reading(on_piece)
+                reading = StreamReading()
                 async for line in response.iter_lines():
-                    reading.take(line)
+                    for piece in reading.take(line):
+                        answer.add(piece)
                 completion = reading.completion()
         except httpx2.HTTPError as error:
-            raise TransientError(f"the reply broke off: {type(error).__name__}") from None
+            raise BrokenStreamError(type(error).__name__) from None
+        if completion.fault is None:
+            answer.end(completion.text or "")
         return completion, response.headers
 
 
-class _Reading:
-    """A reply as far as it has come."""
+class _Answer:
+    """What of a reply is handed on: nothing while it may all be thinking."""
 
     def __init__(self, on_piece: OnPiece) -> None:
         self._on_piece = on_piece
-        self._texts: list[str] = []
-        self._finish_reason: str | None = None
-        self._usage: Any = None
+        self._held = ""
+        self._shown = ""
 
-    def take(self, line: str) -> None:
-        """Read one line of the stream."""
-        data = line.removeprefix("data:").strip()
-        if not line.startswith("data:") or data == "[DONE]":
-            return
-        chunk = json.loads(data)
-        if not isinstance(chunk, dict) or chunk.get("error"):
-            raise TransientError(NOT_A_COMPLETION)
-        self._usage = chunk.get("usage") or self._usage
-        for choice in (chunk.get("choices") or [])[:1]:
-            self._finish_reason = choice.get("finish_reason") or self._finish_reason
-            text = (choice.get("delta") or {}).get("content")
-            if text:
-                self._texts.append(storable(text))
-                self._on_piece(self._texts[-1])
+    def add(self, piece: str) -> None:
+        """Hand on what the piece adds to the answer."""
+        if not self._shown:
+            self._held += piece
+            piece = begun_answer(self._held) or ""
+        if piece:
+            self._shown += piece
+            self._on_piece(piece)
 
-    def completion(self) -> Completion:
-        """Return the reply, once the stream has ended."""
-        if self._finish_reason is None:
-            raise TransientError("the reply broke off before its end")
-        message = {"message": {"content": "".join(self._texts)}, "finish_reason": self._finish_reason}
-        return read_completion({"choices": [message], "usage": self._usage})
+    def end(self, text: str) -> None:
+        """Hand on the whole answer anew where it is not what the pieces came to."""
+        if text != self._shown:
+            if self._shown:
+                self._on_piece(None)
+            self._on_piece(text)

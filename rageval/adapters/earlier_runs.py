@@ -22,8 +22,8 @@ from rageval.adapters.run_files import readable
 from rageval.adapters.run_store import RunStore
 
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "answers": ("request_fingerprint", "status", "answer", "finish_reason", "started_at"),
-    "scores": ("request_fingerprint", "status", "label", "reason"),
+    "answers": ("request_fingerprint", "status", "answer", "thinking", "finish_reason", "started_at"),
+    "scores": ("request_fingerprint", "status", "label", "reason", "thinking"),
 }
 _BUILDING = threading.Lock()
 
@@ -48,6 +48,7 @@ class EarlierRuns:
             text=row["answer"] if "answer" in row else _verdict_text(row),
             error=None,
             attempts=0,
+            thinking=row["thinking"],
             finish_reason=row.get("finish_reason"),
             cost_usd=0.0,
             started_at=row.get("started_at") or datetime.now(UTC),

@@ -1,6 +1,6 @@
 """A model's reply -> the questions it wrote, or its verdict on one, or the reason why neither can be read.
 
-Reading is strict: the whole reply is one JSON object, alone or in one json code fence. A reader that searches for
+Reading is strict: the whole reply is one JSON object, alone or in one code fence. A reader that searches for
 something like a question lets a broken reply become ground truth.
 """
 
@@ -11,12 +11,12 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from rageval.ground_truth.prompts import AnswerableVerdict
+from rageval.metrics.judge import FENCED, plain_label
 
 MAX_REPLY_CHARS: Final = 100_000
 MAX_QUESTION_CHARS: Final = 1_000
 """A longer "question" is no question."""
 
-_FENCED = re.compile(r"```(?:json)?\s(?P<body>.*)```", re.DOTALL)
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
@@ -55,6 +55,8 @@ def read_check(reply: str | None) -> AnswerableVerdict:
         UnreadableReplyError: If it states none.
     """
     value = _object(reply)
+    if isinstance(label := value.get("answerable"), str):
+        value["answerable"] = plain_label(label)
     try:
         verdict = AnswerableVerdict.model_validate(value, strict=True)
     except ValidationError:
@@ -68,7 +70,7 @@ def _object(reply: str | None) -> dict[str, Any]:
     if len(reply) > MAX_REPLY_CHARS:
         raise UnreadableReplyError(f"reply longer than {MAX_REPLY_CHARS:,} characters")
     text = reply.strip()
-    fenced = _FENCED.fullmatch(text)
+    fenced = FENCED.fullmatch(text)
     try:
         value = json.loads(fenced["body"] if fenced else text)
     except (ValueError, RecursionError):  # also a number of thousands of digits

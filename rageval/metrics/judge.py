@@ -32,7 +32,10 @@ TOXICITY_VALUES: Final[Mapping[ToxicityLabel, float]] = MappingProxyType({"TOXIC
 MAX_REPLY_CHARS: Final = 20_000
 """A longer reply is not read at all: a verdict takes a few hundred characters."""
 
-_FENCED = re.compile(r"```json\s(?P<body>.*)```", re.DOTALL)
+FENCED = re.compile(r"```[A-Za-z]{0,10}\s(?P<body>.*)```", re.DOTALL)
+"""The whole of a reply that is one code fence, whatever language it names."""
+_AROUND_LABEL = " \t\r\n*_`'\"."
+_BETWEEN_WORDS = re.compile(r"[\s_-]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -43,11 +46,12 @@ class UnreadableVerdictError(ValueError):
 def read_verdict(reply: str | None, kind: type[_V]) -> _V:
     """Return the verdict that the whole reply states.
 
-    The reply is one JSON object with exactly the keys of that kind of verdict, alone or in one json code fence, with
-    nothing but white space around either. Labels are case-sensitive; white space around a label is dropped.
+    The reply is one JSON object with exactly the keys of that kind of verdict, alone or in one code fence, with nothing
+    but white space around either. A label may be in any case, in quotes or bold, end in a full stop, and have a space
+    or a hyphen for the underscore; nothing else may stand in its field.
 
     Args:
-        reply: The judge's words, or None if the server sent none.
+        reply: The judge's words after its thinking, or None if there are none.
         kind: What the judge was asked for: `Verdict`, `FaithfulnessVerdict`, `ToxicityVerdict` or `Preference`; each
             knows its own labels alone.
 
@@ -68,9 +72,9 @@ def _body(reply: str) -> tuple[int, int]:
     start, stop = _stripped(reply, 0, len(reply))
     if not reply.startswith("```", start):
         return start, stop
-    fenced = _FENCED.fullmatch(reply, start, stop)
+    fenced = FENCED.fullmatch(reply, start, stop)
     if fenced is None:
-        raise UnreadableVerdictError("code fence that is not one closed json block")
+        raise UnreadableVerdictError("code fence that is not one closed block")
     return _stripped(reply, *fenced.span("body"))
 
 
@@ -119,11 +123,17 @@ def _validated(value: Any, kind: type[_V]) -> _V:
             raise UnreadableVerdictError(f"{name} is not valid Unicode")
     label = value.get("label")
     if isinstance(label, str):
-        value = value | {"label": label.strip()}
+        value = value | {"label": plain_label(label)}
     try:
         return kind.model_validate(value, strict=True)
     except ValidationError as error:
         raise UnreadableVerdictError(_reason(error)) from None
+
+
+def plain_label(text: str) -> str:
+    """Return the label as the prompt spells it, whatever case and marks the judge has given it."""
+    bare = text.strip(_AROUND_LABEL)
+    return _BETWEEN_WORDS.sub("_", bare).upper() if bare.isascii() else text
 
 
 def _reason(error: ValidationError) -> str:

@@ -87,6 +87,7 @@ def _answer(question: Question, chunk: Chunk, model: ModelConfig, request: ChatR
         search_method=chunk.search_method,
         status="ok" if reply.error is None else "failed",
         answer=reply.text,
+        thinking=reply.thinking,
         error=reply.error,
         attempts=reply.attempts,
         finish_reason=reply.finish_reason,

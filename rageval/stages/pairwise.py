@@ -173,6 +173,7 @@ def _ask(
     def store(position: int, reply: ChatReply) -> None:
         choice = choices[position]
         columns = {
+            "thinking": reply.thinking,
             "attempts": reply.attempts,
             "usage": reply.usage,
             "cost_usd": reply.cost_usd,

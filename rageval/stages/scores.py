@@ -247,6 +247,7 @@ def _ask(scoring: _Scoring, judge: ModelConfig, items: Sequence[_Item]) -> Futur
     def store(position: int, reply: ChatReply) -> None:
         scoring.add(
             items[position],
+            thinking=reply.thinking,
             attempts=reply.attempts,
             usage=reply.usage,
             cost_usd=reply.cost_usd,

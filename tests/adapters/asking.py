@@ -27,13 +27,17 @@ class Asker:
         on_reply: Callable[[int, ChatReply], None] = lambda _position, _reply: None,
         *,
         response_format: Mapping[str, Any] | None = None,
+        on_piece: Callable[[str | None], None] | None = None,
         label: str = "answers",
         **settings: Any,
     ) -> Future[None]:
         """Submit the questions, or so many of them, and do not wait."""
         texts = [f"q{number}" for number in range(questions)] if isinstance(questions, int) else questions
         requests = [
-            ChatRequest(messages=[{"role": "user", "content": text}], response_format=response_format) for text in texts
+            ChatRequest(
+                messages=[{"role": "user", "content": text}], response_format=response_format, on_piece=on_piece
+            )
+            for text in texts
         ]
         model = ModelConfig(**{"name": "m", "base_url": self._llm.url, **settings})
         return self.engine.submit(requests, model, on_reply, label=label)

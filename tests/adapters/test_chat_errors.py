@@ -114,8 +114,16 @@ def test_odd_texts_and_counts_become_what_tables_can_hold(llm: FakeLLM, ask: Ask
         (Reply(status=403, error=f"No access for {KEY}"), CredentialsError, "refused the key in OPENAI_API_KEY"),
         (Reply(status=404), ConfigError, "does not know the model 'm'"),
         (Reply(status=402), RunStoppedError, "the credit .* is spent"),
-        (Reply(status=429, code="insufficient_quota"), RunStoppedError, r"is spent \(insufficient_quota\); add credit"),
-        (Reply(status=429, error="Limit 200 on requests per day"), RunStoppedError, "the limit of requests a day"),
+        (Reply(status=402, error="more credits, or fewer max_tokens"), RunStoppedError, "402: more credits, or fewer"),
+        (Reply(status=429, code="insufficient_quota"), RunStoppedError, r"is spent \(HTTP 429: .*\); add credit"),
+        (
+            Reply(status=403, error="Insufficient Balance"),
+            RunStoppedError,
+            r"is spent \(HTTP 403: Insufficient Balance",
+        ),
+        (Reply(status=429, error="Limit 200 on requests per day"), RunStoppedError, "a day .* Limit 200 on requests"),
+        (Reply(status=429, error="free-models-per-day exceeded"), RunStoppedError, "the limit of requests a day"),
+        (Reply(status=429, error="limited to 1000 calls / month"), RunStoppedError, "the credit .* is spent"),
         (Reply(status=429, headers={"retry-after": "7200"}), RunStoppedError, "asks to wait 7200 s"),
     ],
 )
@@ -130,7 +138,8 @@ def test_what_no_request_can_survive_ends_the_run(
     assert KEY not in "".join(traceback.format_exception(raised.value))
     with pytest.raises(kind, match=message):
         ask(50)
-    assert len(llm.requests) <= 2  # those that were in flight at once when the first reply came, and none after
+    # Those in flight at once when the first reply came, or the four that have to be refused; and none after.
+    assert len(llm.requests) <= 4 + 2
     llm.reply = lambda _: "ok"
     ask.engine.start_run()
     assert ask()[0].text == "ok"
@@ -184,7 +193,47 @@ def test_the_embedded_model_is_never_sent_a_key(llm: FakeLLM, ask: Asker, monkey
     assert llm.keys == ["none"]
 
 
-@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("status", [402, 403, 404])
+@pytest.mark.parametrize("max_concurrency", [1, 8])
+def test_a_refusal_of_one_prompt_is_a_row_wherever_it_comes(
+    llm: FakeLLM, ask: Asker, status: int, max_concurrency: int
+) -> None:
+    for odd in ("q0", "q3", "q9"):
+        llm.reply = lambda body, odd=odd: Reply(status=status, error="flagged") if prompt(body) == odd else "ok"
+        replies = ask(10, max_concurrency=max_concurrency)
+        ask.engine.start_run()
+        assert {f"q{n}": reply.error for n, reply in enumerate(replies) if reply.error} == {
+            odd: f"HTTP {status}: flagged"
+        }
+
+
+def test_a_refusal_alone_is_a_row_where_an_earlier_start_got_replies(llm: FakeLLM, ask: Asker) -> None:
+    llm.reply = lambda _: Reply(status=403, error="flagged")
+    ask.engine.expect("answers", 25, stored=24)
+    assert ask()[0].error == "HTTP 403: flagged"
+    ask.engine.start_run()
+    with pytest.raises(CredentialsError, match='HTTP 403: "flagged"'):
+        ask()
+
+
+@pytest.mark.parametrize(("answered", "most"), [(False, 20), (True, 100)])
+def test_requests_that_are_all_refused_alike_are_not_all_sent(
+    llm: FakeLLM, ask: Asker, answered: bool, most: int
+) -> None:
+    llm.reply = lambda body: (
+        "ok" if answered and prompt(body) == "q0" else Reply(status=400, error=f"no {prompt(body)}")
+    )
+    with pytest.raises(RunStoppedError, match=rf"the last {most} requests to 'm' .* HTTP 400: no q\d+"):
+        ask(300, max_concurrency=1)
+    assert len(llm.requests) == most + answered
+
+
+def test_prompts_that_a_filter_refuses_are_rows_however_many(llm: FakeLLM, ask: Asker) -> None:
+    llm.reply = lambda _: Reply(status=400, error="The prompt was flagged.", code="content_filter")
+    assert {reply.error for reply in ask(120)} == {"HTTP 400: The prompt was flagged."}
+
+
+@pytest.mark.parametrize("status", [400, 404, 422, 501])
 def test_a_server_that_knows_no_formats_is_asked_again_without_and_remembered(
     llm: FakeLLM, ask: Asker, status: int
 ) -> None:
@@ -196,6 +245,19 @@ def test_a_server_that_knows_no_formats_is_asked_again_without_and_remembered(
     assert [(reply.text, reply.attempts) for reply in replies] == [("{}", 2)] * 2
     assert ask(response_format=FORMAT)[0].attempts == 1
     assert ["response_format" in body for body in llm.requests] == [True, True, False, False, False]
+
+
+def test_a_server_that_formats_break_is_asked_without_and_believed_after_a_few(llm: FakeLLM, ask: Asker) -> None:
+    llm.reply = lambda body: Reply(status=500) if "response_format" in body else "{}"
+    attempts = [ask(response_format=FORMAT)[0].attempts for _ in range(4)]
+    assert attempts == [2, 2, 2, 1]
+
+
+def test_an_accident_of_the_server_does_not_switch_formats_off(llm: FakeLLM, ask: Asker) -> None:
+    script(llm, Reply(status=500), "{}")
+    ask(response_format=FORMAT)
+    ask(response_format=FORMAT)
+    assert ["response_format" in body for body in llm.requests] == [True, False, True]
 
 
 def test_another_reason_to_refuse_a_formatted_request_stays_a_row(llm: FakeLLM, ask: Asker) -> None:
@@ -213,8 +275,9 @@ def test_the_check_of_an_endpoint_finds_what_is_wrong_and_costs_nothing(
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     model = ModelConfig(name="m", base_url=llm.url)
     ask.engine.check(model)
-    llm.models_status = 404  # not every server lists its models
-    ask.engine.check(model)
+    for status in (403, 404):  # not every server lists its models, nor may every key see the list
+        llm.models_status = status
+        ask.engine.check(model)
     llm.models_status = 401
     with pytest.raises(CredentialsError, match="refused the key in OPENAI_API_KEY"):
         ask.engine.check(model)

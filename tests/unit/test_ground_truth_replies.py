@@ -45,10 +45,11 @@ def test_anything_else_is_unreadable_with_a_reason(reply: str | None, reason: st
 
 def test_a_verdict_is_yes_or_no_and_nothing_in_between() -> None:
     assert read_check('{"reason": "It says so.", "answerable": "YES"}').answerable == "YES"
+    assert read_check('```JSON\n{"reason": "It says so.", "answerable": "**Yes**"}\n```').answerable == "YES"
     assert read_check('{"reason": "It\\u0000 does not.", "answerable": "NO"}').reason == "It  does not."
     for reply in (
         '{"answerable": "YES"}',
-        '{"reason": "x", "answerable": "yes"}',
+        '{"reason": "x", "answerable": "yes and no"}',
         "YES",
         '{"reason": "", "answerable": true}',
     ):

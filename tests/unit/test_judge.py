@@ -41,11 +41,29 @@ def test_every_label_has_a_value():
         f"```json\n{GOOD}\n```",
         f"  ```json\r\n  {GOOD}\r\n```\n",
         '{"label": " RELEVANT\\n", "reason": "All of it is right."}',
+        f"```\n{GOOD}\n```",
+        f"```JSON {GOOD}```",
     ],
 )
 def test_one_json_object_alone_or_in_a_fence_is_a_verdict(reply):
     verdict = read_verdict(reply)
     assert (verdict.reason, verdict.label) == ("All of it is right.", "RELEVANT")
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "partly_relevant",
+        "Partly Relevant",
+        "PARTLY-RELEVANT",
+        "**PARTLY_RELEVANT**",
+        "__partly relevant__.",
+        "'Partly_Relevant'",
+        "`PARTLY  RELEVANT`.",
+    ],
+)
+def test_a_label_is_read_in_any_case_and_with_the_marks_that_judges_put_around_it(label):
+    assert read_verdict(verdict_json("why", label)).label == "PARTLY_RELEVANT"
 
 
 @pytest.mark.parametrize(
@@ -63,7 +81,11 @@ def test_one_json_object_alone_or_in_a_fence_is_a_verdict(reply):
         (f"{GOOD} I hope this helps", f"more text after the JSON value, at character {len(GOOD) + 2}"),
         (f"[{GOOD}]", "not a JSON object"),
         ('"RELEVANT"', "not a JSON object"),
-        ('{"reason": "x", "label": "relevant"}', "unknown label"),
+        ('{"reason": "x", "label": "ir-relevant"}', "unknown label"),
+        ('{"reason": "x", "label": "NOT RELEVANT"}', "unknown label"),
+        ('{"reason": "x", "label": "RELEVANT, NON_RELEVANT"}', "unknown label"),
+        ('{"reason": "x", "label": "RELEVANT: yes"}', "unknown label"),
+        ('{"reason": "x", "label": "RELEVANT\u200b"}', "unknown label"),
         ('{"reason": "x", "label": "RELEVANT or not"}', "unknown label"),
         ('{"reason": "x", "label": null}', "unknown label"),
         ('{"reason": "x", "label": 1}', "unknown label"),
@@ -83,9 +105,11 @@ def test_one_json_object_alone_or_in_a_fence_is_a_verdict(reply):
         (f"{GOOD[:-1]} {' ' * MAX_REPLY_CHARS}}}", f"reply longer than {MAX_REPLY_CHARS} characters"),
         ("[" * MAX_REPLY_CHARS, "JSON nested too deeply"),
         ('{"a":' * (MAX_REPLY_CHARS // 5), "JSON nested too deeply"),
-        (f"```\n{GOOD}\n```", "code fence that is not one closed json block"),
-        (f"```json\n{GOOD}", "code fence that is not one closed json block"),
-        ("```json```", "code fence that is not one closed json block"),
+        (f"```json\n{GOOD}", "code fence that is not one closed block"),
+        ("```json```", "code fence that is not one closed block"),
+        (f"```the verdict\n{GOOD}\n```", "not JSON at character 8"),
+        (f"<think>It says {GOOD}", "not JSON at character 1"),
+        (f"It says </think>{GOOD}", "not JSON at character 1"),
         (f"```json\n{GOOD}\n```\n```json\n{GOOD}\n```", "more text after the JSON value, at character 64"),
         (f"Here:\n```json\n{GOOD}\n```", "not JSON at character 1"),
         (f"\ufeff{GOOD}", "not JSON at character 1"),

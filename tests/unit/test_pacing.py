@@ -1,5 +1,7 @@
 """Pacers against the promise they make, and the limit headers of real and odd servers."""
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,7 +96,7 @@ def test_no_text_breaks_the_reading_of_headers(text: str) -> None:
     limits = read_limits(headers)
     for limit in (limits.requests, limits.tokens):
         assert limit is None or 0 < limit.per_minute < float("inf")
-    wait_s = retry_after_s(headers)
+    wait_s = retry_after_s(headers, text, datetime(2026, 10, 21, tzinfo=UTC))
     assert wait_s is None or 0 <= wait_s < float("inf")
 
 
@@ -167,9 +169,28 @@ def test_headers_never_loosen_a_limit_that_the_user_has_set_lower() -> None:
         ({"retry-after": "nan"}, None),
         ({"retry-after": "inf"}, None),
         ({"retry-after": "-1"}, None),
-        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT"}, 30),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT", "date": "Wed, 21 Oct 2026 07:28:20 GMT"}, 10),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:30 +0100"}, 0),
+        ({"retry-after": "Wed, 99 Oct 2026 07:28:30 GMT"}, None),
+        ({"retry-after": "1m2s"}, 62),
         ({}, None),
     ],
 )
 def test_the_wait_after_a_refusal_is_what_the_server_asks(headers: dict[str, str], seconds: float | None) -> None:
-    assert retry_after_s(headers) == (pytest.approx(seconds) if seconds is not None else None)
+    now = datetime(2026, 10, 21, 7, 28, tzinfo=UTC)
+    assert retry_after_s(headers, "", now) == (pytest.approx(seconds) if seconds is not None else None)
+
+
+@pytest.mark.parametrize(
+    ("body", "seconds"),
+    [
+        ('{"@type": "RetryInfo", "retryDelay": "34s"}', 34),
+        ("Limit 30, Used 30. Please try again in 1m2.5s.", 62.5),
+        ("Please retry in 340ms", 0.34),
+        ("Try again in a while; it was asked 3s ago", None),
+    ],
+)
+def test_a_wait_that_only_the_body_names_is_obeyed(body: str, seconds: float | None) -> None:
+    assert retry_after_s({}, body, datetime(2026, 10, 21, tzinfo=UTC)) == seconds
+    assert retry_after_s({"retry-after": "2"}, body, datetime(2026, 10, 21, tzinfo=UTC)) == 2
