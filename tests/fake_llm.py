@@ -105,8 +105,10 @@ def default_reply(body: Body) -> str | Reply:
 class FakeLLM:
     """The server, in a thread of its own. Attributes may be changed while it runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self.host = host
         self.requests: list[Body] = []
+        self.queries: list[str] = []
         self.keys: list[str] = []
         self.ports: list[int] = []
         """The client's port of each request, which tells processes apart."""
@@ -144,10 +146,10 @@ class FakeLLM:
         self.batches.add_routes(app)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, self.host, 0)
         await site.start()
         port = self._runner.addresses[0][1]
-        self.url = f"http://127.0.0.1:{port}/v1"
+        self.url = f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{port}/v1"
 
     async def _models(self, _: web.Request) -> web.Response:
         if self.models_status != 200:
@@ -176,6 +178,7 @@ class FakeLLM:
                 return self._refuse(wait_s, headers)
         self.admitted.append(time.monotonic())
         self.requests.append(body)
+        self.queries.append(request.query_string)
         self.ports.append(request.transport.get_extra_info("peername")[1] if request.transport else 0)
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)

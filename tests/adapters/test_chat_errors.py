@@ -187,6 +187,31 @@ def test_a_missing_or_impossible_key_shows_before_any_request(ask: Asker, monkey
     assert "1234" not in str(raised.value)
 
 
+@pytest.mark.parametrize("key", ["x", "none", "EMPTY"])
+def test_what_stands_in_for_a_key_is_not_cut_out_of_messages(
+    llm: FakeLLM, ask: Asker, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    llm.reply = lambda _: Reply(status=400, error="max_tokens: none, EMPTY")
+    assert ask()[0].error == "HTTP 400: max_tokens: none, EMPTY"
+
+
+def test_the_query_of_an_address_stays_at_its_end(llm: FakeLLM, ask: Asker) -> None:
+    for query in ("", "?api-version=2024-10-21", "?a=1&b=x%20y&empty="):
+        for path in ("", "/"):
+            assert ask(base_url=f"{llm.url}{path}{query}")[0].text == "Answer: q0"
+            assert llm.queries.pop() == query.removeprefix("?").replace("%20", " ")
+
+
+def test_an_address_of_ipv6_is_an_address_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with FakeLLM("::1") as llm:
+        asker = Asker(llm)
+        asker.engine.check(ModelConfig(name="m", base_url=llm.url))
+        assert asker()[0].text == "Answer: q0"  # without a key
+        asker.engine.close()
+
+
 def test_the_embedded_model_is_never_sent_a_key(llm: FakeLLM, ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     ask(name="local")
