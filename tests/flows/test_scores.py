@@ -170,7 +170,7 @@ def test_the_majority_of_a_panel_counts_and_each_verdict_is_kept(rageval: Rageva
 def test_a_panel_that_was_stopped_asks_for_the_rest_alone_and_then_decides(rageval: Rageval, llm: FakeLLM) -> None:
     def reply(body: Body) -> str | Reply:
         if body["model"] == "m3" and sum(other["model"] == "m3" for other in llm.requests) > 5:
-            return Reply(status=402)
+            return Reply(status=429, code="insufficient_quota")
         return VERDICT if is_judgement(body) else "Fine."
 
     llm.reply = reply
@@ -200,7 +200,7 @@ def test_a_panel_that_was_stopped_asks_for_the_rest_alone_and_then_decides(ragev
 
 def test_failed_verdicts_of_a_panel_are_counted_by_the_calls_and_asked_again(rageval: Rageval, llm: FakeLLM) -> None:
     llm.reply = lambda body: (
-        Reply(status=400, error="too long") if body["model"] == "m2" else VERDICT if is_judgement(body) else "Fine."
+        Reply(status=400, error="flagged") if body["model"] == "m2" else VERDICT if is_judgement(body) else "Fine."
     )
     failed = rageval("--judge", "m1", "--set", "judge.panel=[m2]", *ONE_METRIC)
 

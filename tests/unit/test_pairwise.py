@@ -42,7 +42,8 @@ def test_the_labels_of_a_preference_are_read_as_strictly_as_any_other():
         return json.dumps({"reason": "It is.", "label": label})
 
     assert read_verdict(reply("SECOND"), Preference).label == "SECOND"
-    for label in ("first", "RELEVANT", "FIRST or TIE"):
+    assert read_verdict(reply("first."), Preference).label == "FIRST"
+    for label in ("1st", "RELEVANT", "FIRST or TIE"):
         with pytest.raises(UnreadableVerdictError, match="unknown label"):
             read_verdict(reply(label), Preference)
 
