@@ -63,6 +63,23 @@ METRICS: Final[Mapping[str, Metric]] = {
 }
 """All metrics that a run can hold; a name that starts with `judge_` is a judge's even if it is not listed."""
 
+ONLINE_METRICS: Final[Mapping[str, Metric]] = {
+    "relevance": Metric(
+        description="a judge that sees only question and answer: RELEVANT 1, PARTLY_RELEVANT 0.5, NON_RELEVANT 0",
+        bounds=_SHARE,
+    ),
+    "faithfulness": Metric(
+        description="a judge that sees the contexts: FAITHFUL 1, PARTLY_FAITHFUL 0.5, UNFAITHFUL 0", bounds=_SHARE
+    ),
+    "toxicity": Metric(description="a judge: TOXIC 1, NOT_TOXIC 0", bounds=_SHARE, higher_is_better=False),
+    "language": Metric(description="language of the question; a label without a value", higher_is_better=None),
+    "topic": Metric(
+        description="cosine of the question to the centre of its cluster", bounds=(-1.0, 1.0), higher_is_better=None
+    ),
+}
+"""All metrics that a conversation can have in the monitoring database. They are no metrics of a run: its verdicts on
+faithfulness are `judge_faithfulness`."""
+
 
 def metric_of(name: str) -> str:
     """Return the metric behind a name: `ndcg` of `ndcg@10`, `pairwise` of `pairwise[gpt-4o]`."""

@@ -19,7 +19,7 @@ from rageval.adapters.monitoring.windows import Asked, ByPart, Labelled
 from rageval.errors import ConfigError
 from rageval.monitoring.alert_rules import FigureName, Measured, Rule, Rules, alerts_of
 from rageval.monitoring.buckets import quantile
-from rageval.monitoring.config import DriftConfig, MonitoringConfig
+from rageval.monitoring.config import DriftConfig, JudgedMetric, MonitoringConfig
 from rageval.monitoring.drift import Drift, correct, score_drift, share_drift
 from rageval.monitoring.records import Alert
 from rageval.monitoring.summary import Summary
@@ -34,7 +34,7 @@ _SUBJECTS: Final[Mapping[FigureName, str]] = {
     "language_drift": "languages",
     "score_drift": "retrieval scores",
 }
-_LABELS: Final[Mapping[FigureName, tuple[str, str]]] = {
+_LABELS: Final[Mapping[FigureName, tuple[JudgedMetric, str]]] = {
     "relevant_share": ("relevance", "RELEVANT"),
     "faithful_share": ("faithfulness", "FAITHFUL"),
     "toxic_share": ("toxicity", "TOXIC"),

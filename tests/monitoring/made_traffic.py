@@ -79,7 +79,8 @@ def fill(database: Database, number: int = 500) -> None:
                 {"run_id": run, "model": model, "search_method": "hybrid", "metric": metric, "n": 50, "n_scored": 49,
                  "n_failed": 1, "mean": 0.5 + day / 100, "ci_low": 0.4, "ci_high": 0.7}
                 for model, metric in [("large", "cosine"), ("small", "cosine"), ("large", "judge_with_reference"),
-                                      ("small", "judge_with_reference"), ("", "hit_rate@5"), ("", "mrr@5")]
+                                      ("small", "judge_with_reference"), ("large", "judge_without_reference"),
+                                      ("large", "judge_faithfulness"), ("", "hit_rate@5"), ("", "mrr@5")]
             ])  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from rageval.adapters.monitoring.panels.catalogue import PANELS, choices
 from rageval.adapters.monitoring.panels.scope import Scope
 from rageval.adapters.monitoring.schema import ALERTS, CONVERSATIONS, EVALUATIONS, FEEDBACK, RUN_METRICS, RUNS
 from rageval.monitoring.figures import COLUMN_UNITS, STEPS_S, Window
+from rageval.score_plan import JUDGE_VERSIONS
 from rageval.stages.dashboard import figures
 from tests.monitoring.made_traffic import DAYS, END, fill, frame
 
@@ -293,6 +294,12 @@ def test_steps_begin_where_hours_days_and_weeks_do(database: Database, step: str
     found: Mapping[Any, int] = {row["time"].replace(tzinfo=None): row["n"] for row in rows(database, "errors", window)}
 
     assert found == dict(begin.value_counts())
+
+
+def test_every_metric_that_a_judge_is_asked_for_in_a_run_has_its_line(database: Database) -> None:
+    shown = {row["metric"].partition(" · ")[0] for row in rows(database, "runs-verdicts")}
+
+    assert shown == set(JUDGE_VERSIONS)
 
 
 def test_an_empty_database_gives_no_figure_and_no_error(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import sqlalchemy as sa
 
@@ -11,12 +11,13 @@ from rageval.adapters.monitoring.conversations import conversation, insert
 from rageval.adapters.monitoring.database import Database
 from rageval.adapters.monitoring.schema import CONVERSATIONS, EVALUATIONS, FEEDBACK, REVIEWS
 from rageval.errors import DataError
+from rageval.monitoring.config import JudgedMetric
 from rageval.monitoring.records import Conversation
 
 LOW = 0.5
 """A verdict below it is a bad one."""
 _FEWEST = 8
-_JUDGED = ("relevance", "faithfulness")
+_JUDGED: Final[tuple[JudgedMetric, ...]] = ("relevance", "faithfulness")
 
 
 @dataclass(frozen=True, kw_only=True)

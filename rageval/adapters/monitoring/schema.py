@@ -34,6 +34,8 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
+from rageval.metrics.catalog import ONLINE_METRICS
+
 METADATA = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -159,7 +161,7 @@ EVALUATIONS = Table(
     "evaluations",
     METADATA,
     _of_conversation(primary_key=True),
-    Column("metric", String(40), primary_key=True, comment="relevance, faithfulness, toxicity, language, topic"),
+    Column("metric", String(40), primary_key=True, comment=", ".join(ONLINE_METRICS)),
     Column("metric_version", String(40), primary_key=True),
     Column("judge", String(200), primary_key=True, comment="Label of the judging model; empty for metrics without one"),
     Column("status", String(10), nullable=False, comment="ok, unscored (a reply that is no verdict), or failed"),

@@ -11,6 +11,7 @@ from rageval.adapters.monitoring.panels import offline_runs, operations, quality
 from rageval.adapters.monitoring.panels.scope import Scope, course_name
 from rageval.adapters.monitoring.schema import ALERTS, CONVERSATIONS, RUN_METRICS, RUNS
 from rageval.monitoring.figures import Board, Description, Filter, Kind, Unit
+from rageval.score_plan import COSINE, JUDGE_VERSIONS
 
 _INTERVAL = "Band: 95 % interval (Wilson)."
 _YARDSTICK = "Where versions of the metric or judges overlap, the one with the most verdicts counts."
@@ -183,12 +184,12 @@ PANELS: Final = (
     ),
     _offline(
         "runs-verdicts", "Verdicts", "timeseries", "score",
-        lambda scope: offline_runs.means(scope, ["judge_with_reference", "judge_without_reference", "faithfulness"]),
+        lambda scope: offline_runs.means(scope, list(JUDGE_VERSIONS)),
         "Means of the judge's verdicts of each run, from 0 to 1.",
     ),
     _offline(
         "runs-cosine", "Cosine to the reference", "timeseries", "score",
-        lambda scope: offline_runs.means(scope, ["cosine"]),
+        lambda scope: offline_runs.means(scope, [COSINE]),
         "Mean cosine between answer and reference of each run.",
     ),
     _offline(

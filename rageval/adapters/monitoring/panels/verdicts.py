@@ -4,21 +4,23 @@ Where several versions of a metric, or several judges, have judged the same stre
 counts and the others are left out: no conversation counts twice, and no point mixes two yardsticks.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from rageval.adapters.monitoring.panels.counting import ratio, share_with_interval
 from rageval.adapters.monitoring.panels.scope import Scope, course_name
 from rageval.adapters.monitoring.schema import EVALUATIONS, FEEDBACK
+from rageval.monitoring.config import JudgedMetric
 
-GOOD = {"relevance": "RELEVANT", "faithfulness": "FAITHFUL", "toxicity": "TOXIC"}
+GOOD: Final[Mapping[JudgedMetric, str]] = {"relevance": "RELEVANT", "faithfulness": "FAITHFUL", "toxicity": "TOXIC"}
 """The label that the share of a metric counts."""
 _E, _F = EVALUATIONS.c, FEEDBACK.c
 _YARDSTICK = (_E.metric_version, _E.judge)
 
 
-def verdict_shares(scope: Scope, metric: str) -> sa.Select[Any]:
+def verdict_shares(scope: Scope, metric: JudgedMetric) -> sa.Select[Any]:
     """Return `time`, `share`, `low`, `high`, `n` and `unscored` (no verdict came of it) of a metric."""
     groups = (
         sa.select(
@@ -40,7 +42,7 @@ def verdict_shares(scope: Scope, metric: str) -> sa.Select[Any]:
     )
 
 
-def verdict_shares_by_model(scope: Scope, metric: str) -> sa.Select[Any]:
+def verdict_shares_by_model(scope: Scope, metric: JudgedMetric) -> sa.Select[Any]:
     """Return `time`, `metric` (the model's label) and `value` (the share)."""
     groups = (
         sa.select(
@@ -62,7 +64,7 @@ def verdict_shares_by_model(scope: Scope, metric: str) -> sa.Select[Any]:
     )
 
 
-def verdict_share_now(scope: Scope, metric: str) -> sa.Select[Any]:
+def verdict_share_now(scope: Scope, metric: JudgedMetric) -> sa.Select[Any]:
     """Return `now`, `low`, `high`, `n` and `before` of a metric's share."""
     now, good = _E.asked_at >= scope.since, _E.label == GOOD[metric]
     groups = (
@@ -84,7 +86,7 @@ def verdict_share_now(scope: Scope, metric: str) -> sa.Select[Any]:
     ).where(leading.c.place == 1)
 
 
-def verdict_share_of_each(scope: Scope, metric: str, key: str) -> sa.CTE:
+def verdict_share_of_each(scope: Scope, metric: JudgedMetric, key: str) -> sa.CTE:
     """Return the `key` (a course or a model) with a metric's share: `relevant`, `low`, `high` and `n`."""
     groups = (
         sa.select(
