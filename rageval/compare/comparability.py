@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from rageval.config_effects import SENT
 from rageval.report.measurements import Measurement, RunTables
 
 _COSINE = "cosine"
-_JUDGE_SETTINGS = ("temperature", "max_completion_tokens", "extra_body")
+_JUDGE_SETTINGS = tuple(name for name in SENT if name not in ("model", "service_tier"))
+"""What can change a verdict, besides the model; a tier says how soon it comes, and for how much."""
 
 
 def other_questions(a: RunTables, b: RunTables) -> str | None:

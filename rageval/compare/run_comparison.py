@@ -14,6 +14,7 @@ from rageval.compare.comparability import other_corpus
 from rageval.compare.paired_values import PairedValues, Refused, SideBySide, side_by_side
 from rageval.compare.pairing import Choice, Pair
 from rageval.config import EvaluationConfig
+from rageval.config_effects import with_effect
 from rageval.errors import DataError
 from rageval.metrics.catalog import bounds, higher_is_better
 from rageval.report.measurements import RunTables
@@ -23,10 +24,8 @@ from rageval.statistics.verdicts import RELEVANT, Verdict, verdict
 
 UNEVEN: Final = 0.01
 """Difference of the shares of questions without a value above which a comparison is warned about."""
-_WITHOUT_EFFECT: Final = {
-    "base_url", "api_key_env", "rpm", "tpm", "max_concurrency", "timeout_s", "deadline_s", "max_attempts", "hedge",
-    "input_usd_per_mtok", "output_usd_per_mtok", "batch_size", "chunk_size",
-}  # fmt: skip
+_BY_CONTENT: Final = {"data.documents": "documents_fingerprint", "data.ground_truth": "questions_fingerprint"}
+"""Files, and what tells whether those of two runs hold the same, wherever they lie."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,17 +145,23 @@ def unfit(a: RunTables, b: RunTables) -> dict[str, str]:
 def other_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Return the settings in which two manifests differ, with both values.
 
-    The group `run`, limits, endpoints and prices are left out: they cannot change a result. What an earlier version
-    did not know has its default.
+    What cannot change a result is left out: see `with_effect`, and other names of the same data. What an earlier
+    version did not know has its default.
     """
-    defaults = _flat(EvaluationConfig().model_dump(mode="json"))
-    first, second = (_flat(manifest.get("config") or {}) for manifest in (a, b))
+    defaults = _flat(with_effect(EvaluationConfig().model_dump(mode="json")))
+    first, second = (_flat(with_effect(manifest.get("config") or {})) for manifest in (a, b))
+    same = {name for name, fingerprint in _BY_CONTENT.items() if _known_to_be_same(a, b, fingerprint)}
     return [
         (name, values[0], values[1])
         for name in dict.fromkeys((*first, *second))
-        if name.partition(".")[0] != "run" and name.rpartition(".")[2] not in _WITHOUT_EFFECT
+        if name not in same
         if len(set(values := [side.get(name, defaults.get(name, "not set")) for side in (first, second)])) > 1
     ]
+
+
+def _known_to_be_same(a: Mapping[str, Any], b: Mapping[str, Any], fingerprint: str) -> bool:
+    first, second = ((manifest.get("dataset") or {}).get(fingerprint) for manifest in (a, b))
+    return first is not None and first == second
 
 
 def _compared(values: PairedValues, difference: PairedDifference | None, p: float, relevant: float) -> Compared:

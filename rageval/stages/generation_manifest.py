@@ -7,6 +7,7 @@ from typing import Any
 
 from rageval.adapters.prices import cost_usd
 from rageval.adapters.run_store import RunStore
+from rageval.config_effects import SENT
 from rageval.errors import ConfigError
 from rageval.ground_truth.config import GenerationConfig
 from rageval.ground_truth.prompts import CHECK_PROMPT_VERSION, QUESTIONS_PROMPT_VERSION
@@ -17,7 +18,7 @@ MANIFEST = "generation.json"
 _RESULTS = (
     "course", "sample", "seed", "per_document", "check", "near_threshold", "fewest_words", "embedding_model",
 )  # fmt: skip
-_MODEL_RESULTS = ("name", "model", "temperature", "max_completion_tokens", "service_tier", "extra_body")
+_MODEL_RESULTS = ("name", *SENT)
 
 
 def begin(run: RunStore, config: GenerationConfig) -> None:

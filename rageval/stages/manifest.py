@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig
+from rageval.config_effects import WITHOUT_EFFECT, sent
 from rageval.errors import ConfigError
 from rageval.stages import costs
 from rageval.tables import SCHEMA_VERSION
@@ -19,14 +20,11 @@ from rageval.tables import SCHEMA_VERSION
 MANIFEST = "run.json"
 _PACKAGES = ("rageval", "prefect", "sentence-transformers", "lancedb", "elasticsearch", "openai", "pyarrow", "torch")
 _MAY_CHANGE = {
-    "answers.models": {
-        "base_url", "api_key_env", "rpm", "tpm", "max_concurrency", "shared_limit", "timeout_s", "deadline_s",
-        "max_attempts", "hedge", "input_usd_per_mtok", "output_usd_per_mtok",
-    },
-    "index": {"backend", "name", "batch_size"},
-    "data": {"documents", "ground_truth"},
-    "judge": {"minimum_kappa", "human_labels"},
-}  # fmt: skip
+    "index": {"backend", *WITHOUT_EFFECT["index"]},  # a search that is stored is not made again
+    "data": {"documents", "ground_truth"},  # may have moved; their content may not change
+    "judge": {"minimum_kappa", "human_labels"},  # what its verdicts are held against, not what they are
+}
+"""Settings that a run may go on with other values of, besides those of models that are not sent."""
 _GROUPS = ("data", "index", "retrieval", "answers", "scores", "judge")
 _ADDS_NOTHING: Mapping[str, Mapping[str, Any]] = {
     "retrieval": {"cutoffs": ()},
@@ -198,13 +196,12 @@ def _json(value: Any) -> Any:
 
 
 def _essence(value: Any) -> Any:
-    """Return a setting without those parts of models that cannot change a result, or that are not set.
+    """Return a setting with what can change a result of each model in it, and is set.
 
     What is not set is left out because an earlier version may not have known it.
     """
     if isinstance(value, list):
         return [_essence(item) for item in value]
     if isinstance(value, dict) and "api_key_env" in value:
-        may_change = _MAY_CHANGE["answers.models"]
-        return {key: item for key, item in value.items() if key not in may_change and item not in (None, "")}
+        return {key: item for key, item in sent(value).items() if item not in (None, "")}
     return value

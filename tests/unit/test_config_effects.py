@@ -1,0 +1,91 @@
+"""What can change a result is what is sent: a run that is resumed and a comparison go by the same list."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rageval.adapters.chat_call import ChatRequest
+from rageval.adapters.run_store import RunStore
+from rageval.compare.run_comparison import other_settings
+from rageval.config import EvaluationConfig, ModelConfig
+from rageval.config_effects import SENT, WITHOUT_EFFECT, with_effect
+from rageval.errors import ConfigError
+from rageval.stages import manifest
+from rageval.tables import QUESTIONS, to_table
+
+# Every setting of a model, and another value than its default.
+OTHER: dict[str, Any] = {
+    "name": "other", "model": "other", "base_url": "http://other/v1", "api_key_env": "OTHER_KEY", "rpm": 5, "tpm": 5,
+    "max_concurrency": 5, "shared_limit": "other", "timeout_s": 5, "deadline_s": 5, "max_attempts": 5, "hedge": False,
+    "temperature": 0.5, "max_completion_tokens": 5, "service_tier": "flex", "extra_body": {"rpm": 5},
+    "input_usd_per_mtok": 5, "output_usd_per_mtok": 5,
+}  # fmt: skip
+PRICES = dict.fromkeys(("input_usd_per_mtok", "output_usd_per_mtok"), 1.0)  # neither goes without the other
+each_setting = pytest.mark.parametrize("name", OTHER)
+each_place = pytest.mark.parametrize("place", ["answers.models", "judge.model", "judge.panel"])
+
+
+def configured(place: str, **settings: Any) -> EvaluationConfig:
+    """Return a configuration with a model that has these settings at a place."""
+    group, key = place.split(".")
+    model = {"name": "m", **PRICES, **settings}
+    values: dict[str, dict[str, Any]] = {"answers": {"models": ["a"]}, "judge": {"model": "j"}}
+    values[group][key] = model if key == "model" else [model]
+    return EvaluationConfig.model_validate(values)
+
+
+def test_every_setting_of_a_model_is_tried() -> None:
+    assert OTHER.keys() == ModelConfig.model_fields.keys()
+
+
+@each_setting
+def test_what_is_sent_is_what_makes_another_request(name: str) -> None:
+    request = ChatRequest(messages=[{"role": "user", "content": "?"}])
+    first = ModelConfig.model_validate({"name": "m", **PRICES})
+    second = ModelConfig.model_validate({"name": "m", **PRICES, name: OTHER[name]})
+
+    # Without a name for there, a model's own name is what the endpoint is asked for.
+    assert (request.fingerprint(first) != request.fingerprint(second)) == (name in SENT or name == "name")
+
+
+@each_place
+@each_setting
+def test_a_run_goes_on_and_is_compared_without_a_word_where_no_request_differs(
+    tmp_path: Path, name: str, place: str
+) -> None:
+    first, second = configured(place), configured(place, **{name: OTHER[name]})
+    run = RunStore(str(tmp_path / "r1"))
+    noted = manifest.begin(run, first, [])
+    run.write("questions", to_table([], QUESTIONS))
+    differ = [setting for setting, _, _ in other_settings(noted, {"config": second.model_dump(mode="json")})]
+
+    if name in SENT or name == "name":
+        assert [".".join(setting.split(".")[:2]) for setting in differ] == [place] * len(differ) != []
+        with pytest.raises(ConfigError, match=rf"\({place} differ\)"):
+            manifest.refuse_other_settings(run, second)
+    else:
+        assert differ == []
+        manifest.refuse_other_settings(run, second)
+
+
+def test_what_has_no_effect_exists_and_is_left_out() -> None:
+    config = EvaluationConfig().model_dump(mode="json")
+
+    for group, names in WITHOUT_EFFECT.items():
+        assert names < config[group].keys()
+        assert with_effect(config)[group].keys() == config[group].keys() - names
+    assert "run" not in with_effect(config)
+
+
+def test_the_same_data_under_another_name_are_no_difference() -> None:
+    def noted(folder: str, questions: str) -> dict[str, Any]:
+        data = {"documents": f"{folder}/d.json", "ground_truth": f"{folder}/q.csv"}
+        config = EvaluationConfig.model_validate({"data": data})
+        fingerprints = {"documents_fingerprint": "1", "questions_fingerprint": questions}
+        return {"config": config.model_dump(mode="json"), "dataset": fingerprints}
+
+    assert other_settings(noted("here", "1"), noted("there", "1")) == []
+    assert other_settings(noted("here", "1"), noted("there", "2")) == [
+        ("data.ground_truth", "here/q.csv", "there/q.csv")
+    ]
