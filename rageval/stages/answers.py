@@ -1,9 +1,12 @@
 """Questions and their contexts -> answers: ask one model a chunk of questions and store each reply."""
 
+from collections.abc import Mapping
+
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.chat_call import ChatReply, ChatRequest
 from rageval.adapters.earlier_runs import earlier_runs
-from rageval.adapters.run_store import RunStore
+from rageval.adapters.journals import Row
+from rageval.adapters.run_store import Key, RunStore
 from rageval.adapters.tracing import step
 from rageval.config import ModelConfig, RunOptions
 from rageval.prompts import answer_messages
@@ -38,15 +41,15 @@ def answer_chunk(
         RagevalError: If the run has to end, see `ChatEngine.submit`. What was answered until then is stored.
     """
     questions = read_inputs(run).of_chunk(chunk)
-    pending = pending_answers(run, chunk, model, only_failed=options.retry_failed)
+    stored = run.stored("answers", model.name, chunk)
+    pending = _pending(run, chunk, stored, only_failed=options.retry_failed)
     chat_engine().expect(answers_label(model), 0, stored=len(questions) - len(pending))
     if pending:
         ask = ask or chat_engine().submit
         with step(f"answers of {model.name}", stage="answers", model=model.name, chunk=chunk.number):
             _ask(run, chunk, model, pending, reusing(ask, earlier_runs(run)) if options.reuse else ask)
-        run.finish_chunk("answers", model.name, chunk, [(question.question_id,) for question in questions])
-    rows = run.stored("answers", model.name, chunk).values()
-    ok = sum(row["status"] == "ok" for row in rows)
+        stored = run.finish_chunk("answers", model.name, chunk, [(question.question_id,) for question in questions])
+    ok = sum(row["status"] == "ok" for row in stored.values())
     return ChunkOutcome(asked=len(pending), ok=ok, failed=len(questions) - ok)
 
 
@@ -54,8 +57,13 @@ def pending_answers(
     run: RunStore, chunk: Chunk, model: ModelConfig, *, only_failed: bool = False
 ) -> list[tuple[Question, ChatRequest]]:
     """Return what `answer_chunk` would ask now, in its order."""
+    return _pending(run, chunk, run.stored("answers", model.name, chunk), only_failed=only_failed)
+
+
+def _pending(
+    run: RunStore, chunk: Chunk, stored: Mapping[Key, Row], *, only_failed: bool
+) -> list[tuple[Question, ChatRequest]]:
     inputs = read_inputs(run)
-    stored = run.stored("answers", model.name, chunk)
     status = {key: row["status"] for key, row in stored.items()}
     wanted = {"failed"} if only_failed else {"failed", None}
     return [

@@ -106,8 +106,7 @@ def compare_chunk(
         finally:
             journal.close()
         scored = [key for key in stored if key not in {choice.key for choice in choices}]
-        run.finish_chunk("scores", model.name, chunk, [*scored, *(choice.key for choice in choices)])
-        stored = run.stored("scores", model.name, chunk)
+        stored = run.finish_chunk("scores", model.name, chunk, [*scored, *(choice.key for choice in choices)])
     ok = sum(stored[choice.key]["status"] == "ok" for choice in choices if choice.key in stored)
     return ChunkOutcome(asked=len(to_ask), ok=ok, failed=len(choices) - ok)
 
