@@ -38,6 +38,8 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     finish_reason: str = "stop"
     delay_s: float = 0.0
+    after: Callable[[], bool] = lambda: True
+    """What has to be true before it is sent."""
     raw: bytes | None = None
     content_type: str = "application/json"
     """Of what is sent raw."""
@@ -53,11 +55,12 @@ class Bucket:
     """A server-side limit: `per_minute`, refilled continuously, holding at most one second's worth."""
 
     per_minute: float
+    clock: Callable[[], float] = time.monotonic
     level: float = 0.0
-    at: float = field(default_factory=time.monotonic)
+    at: float = 0.0
 
     def __post_init__(self) -> None:
-        self.level = self.size
+        self.level, self.at = self.size, self.clock()
 
     @property
     def size(self) -> float:
@@ -65,13 +68,23 @@ class Bucket:
 
     def take(self, amount: float) -> float:
         """Take the amount and return 0, or return the seconds until it would be there."""
-        now = time.monotonic()
+        now = self.clock()
         self.level = min(self.size, self.level + (now - self.at) * self.per_minute / 60)
         self.at = now
         if self.level >= min(amount, self.size):
             self.level -= amount
             return 0.0
         return (min(amount, self.size) - self.level) * 60 / self.per_minute
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a provider says of a limit of requests."""
+        reset_s = (self.size - self.level) * 60 / self.per_minute
+        return {
+            "x-ratelimit-limit-requests": str(int(self.per_minute)),
+            "x-ratelimit-remaining-requests": str(max(0, int(self.level))),
+            "x-ratelimit-reset-requests": f"{int(reset_s * 1000)}ms",
+        }
 
 
 def prompt(body: Body) -> str:
@@ -173,7 +186,7 @@ class FakeLLM:
         headers = {}
         if self.requests_limit:
             wait_s = self.requests_limit.take(1)
-            headers = self._limit_headers(self.requests_limit)
+            headers = self.requests_limit.headers if self.headers_on else {}
             if wait_s:
                 return self._refuse(wait_s, headers)
         self.admitted.append(time.monotonic())
@@ -197,6 +210,8 @@ class FakeLLM:
         if reply.hang:
             await asyncio.Event().wait()
         await asyncio.sleep(reply.delay_s)
+        while not reply.after():
+            await asyncio.sleep(0.01)
         if reply.drop:
             assert request.transport is not None
             request.transport.abort()
@@ -238,16 +253,6 @@ class FakeLLM:
             headers["retry-after-ms"] = str(int(wait_s * 1000) + 1)
         error = {"error": {"message": "Rate limit reached", "code": "rate_limit_exceeded", "type": "requests"}}
         return web.json_response(error, status=429, headers=headers)
-
-    def _limit_headers(self, bucket: Bucket) -> dict[str, str]:
-        if not self.headers_on:
-            return {}
-        reset_s = (bucket.size - bucket.level) * 60 / bucket.per_minute
-        return {
-            "x-ratelimit-limit-requests": str(int(bucket.per_minute)),
-            "x-ratelimit-remaining-requests": str(max(0, int(bucket.level))),
-            "x-ratelimit-reset-requests": f"{int(reset_s * 1000)}ms",
-        }
 
 
 def _completion(body: Body, reply: Reply) -> dict[str, Any]:

@@ -41,9 +41,10 @@ class ChatEngine:
 
     Args:
         backoff_s: Seconds before the second attempt after a fault; doubles with every further one, up to 20.
+        loop: Where requests wait, and whose time goes for limits and time-outs; None for a new one.
     """
 
-    def __init__(self, *, backoff_s: float = 0.5) -> None:
+    def __init__(self, *, backoff_s: float = 0.5, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.counts: dict[str, ModelCounts] = {}
         """Progress per model and kind of request, by the label given to `submit`; another mapping for each run."""
         self.spending = Spending()
@@ -55,7 +56,7 @@ class ChatEngine:
         self._shares: dict[str, float] = {}
         # Each submit, and what it is cancelled with: `start_run` may have forgotten that before its caller wakes up.
         self._running: dict[asyncio.Task[None], RagevalError | None] = {}
-        self._loop = asyncio.new_event_loop()
+        self._loop = loop or asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="rageval-chat", daemon=True)
         self._thread.start()
 
@@ -191,7 +192,9 @@ class ChatEngine:
         endpoint = self._endpoint(model)
         name = (endpoint.url, endpoint.key, model.served_name)
         if name not in self._traffic:
-            budget = RequestBudget(rpm=model.rpm, tpm=model.tpm, max_concurrency=model.max_concurrency)
+            budget = RequestBudget(
+                rpm=model.rpm, tpm=model.tpm, max_concurrency=model.max_concurrency, clock=self._loop.time
+            )
             budget.share(self._shares.get(model.shared_limit, 1.0))
             self._traffic[name] = Traffic(
                 endpoint=endpoint, budget=budget, spending=self.spending, shared_limit=model.shared_limit

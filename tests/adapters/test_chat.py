@@ -1,16 +1,17 @@
 """The request engine keeps the limits, loses nothing, and stops when told. Failures: `test_chat_errors.py`."""
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import Future
 
 import pytest
 
 from rageval.adapters.chat_call import ChatReply, ChatRequest
 from rageval.config import ModelConfig
 from rageval.errors import RunStoppedError
-from tests.adapters.asking import WAIT_S, Asker, eventually, script
+from tests.adapters.asking import WAIT_S, Asker, script, until
+from tests.adapters.clocks import ScriptedLoop
 from tests.fake_llm import Body, Bucket, FakeLLM, Reply, prompt
 
 
@@ -21,6 +22,39 @@ def ask(llm: FakeLLM) -> Iterator[Asker]:
     asker.engine.close()
 
 
+@pytest.fixture
+def clock() -> ScriptedLoop:
+    """The time of `still`."""
+    return ScriptedLoop()
+
+
+@pytest.fixture
+def still(llm: FakeLLM, clock: ScriptedLoop) -> Iterator[Asker]:
+    """As `ask`, but no limit, pause or time-out ends before the test lets time pass."""
+    asker = Asker(llm, clock)
+    yield asker
+    asker.engine.close()
+
+
+def passing_time(asker: Asker, clock: ScriptedLoop) -> bool:
+    """Let an eighth of a second pass if nothing is in flight: on its way, a request takes no time."""
+    if not asker.engine.counts["answers"].in_flight:
+        clock.advance(1 / 8)
+    return True
+
+
+def let_time_pass(asker: Asker, clock: ScriptedLoop, answers: Future[None]) -> None:
+    """Let as much time pass as the answers take."""
+    until(lambda: answers.done() or not passing_time(asker, clock))
+    answers.result()
+
+
+def asked_meanwhile(llm: FakeLLM, asker: Asker) -> int:
+    """Return how many requests have been made, once one that nothing holds up has been answered."""
+    asker(["by the way"], name="another", label="others")
+    return sum(body["model"] != "another" for body in llm.requests)
+
+
 def test_every_request_is_sent_once_and_gets_its_own_reply(llm: FakeLLM, ask: Asker) -> None:
     llm.reply = lambda body: f"re: {prompt(body)}"
     replies = ask(500)
@@ -29,45 +63,74 @@ def test_every_request_is_sent_once_and_gets_its_own_reply(llm: FakeLLM, ask: As
     assert Counter(prompt(body) for body in llm.requests) == Counter(f"q{number}" for number in range(500))
 
 
-def test_a_configured_limit_is_never_run_into(llm: FakeLLM, ask: Asker) -> None:
-    llm.requests_limit = Bucket(per_minute=600)
-    ask(25, rpm=600)
+# One is due every 1/8 s, and may be sent 0.2 s before that, and 0.65 s where the server's headers show how full its own
+# bucket is: two at once, or six, the sixth being due at 5/8 s. One after the other, as headers of several may overtake.
+@pytest.mark.parametrize(("headers_on", "at_once"), [(False, 2), (True, 6)])
+def test_a_configured_limit_is_used_and_never_run_into(
+    llm: FakeLLM, still: Asker, clock: ScriptedLoop, headers_on: bool, at_once: int
+) -> None:
+    llm.requests_limit, llm.headers_on = Bucket(per_minute=480, clock=clock.time), headers_on
+    answers = still.start(25, rpm=480, max_concurrency=1)
+    for sent in range(at_once, 26):
+        until(lambda: len(llm.requests) >= sent)  # noqa: B023 - it is over when the next round begins
+        assert len(llm.requests) == sent
+        clock.advance(1 / 8)
+    answers.result(WAIT_S)
     assert llm.refused == 0
-    # All but the last must fit into 10/s x (window + 0.65 s), the share of the second's worth that the server's headers
-    # show: 24 of them take 1.75 s or more; 5 s would be half the rate.
-    assert 1.7 <= llm.admitted[-1] - llm.admitted[0] <= 5
 
 
-def test_an_unknown_limit_is_learnt_from_the_headers(llm: FakeLLM, ask: Asker) -> None:
-    llm.requests_limit = Bucket(per_minute=1200)
-    replies = ask(60)
-    assert all(reply.text for reply in replies)
+def test_an_unknown_limit_is_learnt_from_the_headers(llm: FakeLLM, still: Asker, clock: ScriptedLoop) -> None:
+    llm.requests_limit = Bucket(per_minute=1200, clock=clock.time)
+    let_time_pass(still, clock, still.start(60))
+    assert len(llm.requests) == 60
     assert llm.refused <= 3
 
 
-def test_a_limit_that_the_server_does_not_tell_loses_no_request(llm: FakeLLM, ask: Asker) -> None:
-    llm.requests_limit, llm.headers_on, llm.retry_after_on = Bucket(per_minute=1200), False, False
-    replies = ask(60)
-    assert all(reply.text for reply in replies)
-    assert 0 < llm.refused <= 40
+def test_a_limit_that_the_server_does_not_tell_loses_no_request(
+    llm: FakeLLM, still: Asker, clock: ScriptedLoop
+) -> None:
+    llm.requests_limit = Bucket(per_minute=1200, clock=clock.time)
+    llm.headers_on = llm.retry_after_on = False
+    replies: dict[int, ChatReply] = {}
+    answers = still.start(60, replies.__setitem__)
+    until(lambda: llm.refused > 0)  # no time has passed: 60 are more than the 20 that it gives at once
+    let_time_pass(still, clock, answers)
+    assert all(reply.text for reply in replies.values())
+    assert llm.refused <= 40
     # Each refusal is an attempt, and none is counted twice or lost.
-    refused = ask.engine.counts["answers"].requests_refused
-    assert sum(reply.attempts for reply in replies) == 60 + llm.refused == 60 + refused
+    refused = still.engine.counts["answers"].requests_refused
+    assert sum(reply.attempts for reply in replies.values()) == 60 + llm.refused == 60 + refused
 
 
-def test_one_refusal_pauses_every_request_of_the_model(llm: FakeLLM, ask: Asker) -> None:
-    refusal = Reply(status=429, delay_s=0.2, headers={"retry-after-ms": "800"})
-    llm.reply = lambda body: refusal if prompt(body) == "q0" and len(llm.admitted) <= 4 else Reply(delay_s=0.3)
-    replies = ask(12, max_concurrency=4)
-    assert [reply.attempts for reply in replies] == [2] + [1] * 11
-    # Four are in flight when the refusal comes; slots are free from 0.3 s on, yet nothing is sent before 0.2 + 0.8 s.
-    assert min(llm.admitted[4:]) - llm.admitted[0] >= 1.0
+def test_one_refusal_pauses_every_request_of_the_model(llm: FakeLLM, still: Asker, clock: ScriptedLoop) -> None:
+    def reply(body: Body) -> Reply:
+        if prompt(body) == "q0" and len(llm.requests) <= 4:
+            return Reply(status=429, headers={"retry-after": "30"})
+        # Slots are free again only when the refusal has come.
+        return Reply(after=lambda: still.engine.counts["answers"].requests_refused == 1)
+
+    llm.reply = reply
+    replies: dict[int, ChatReply] = {}
+    answers = still.start(12, replies.__setitem__, max_concurrency=4)
+    until(lambda: len(replies) == 3)
+    for seconds in (0, 29):
+        clock.advance(seconds)
+        assert asked_meanwhile(llm, still) == 4
+    let_time_pass(still, clock, answers)
+    assert [replies[number].attempts for number in range(12)] == [2] + [1] * 11
 
 
-def test_a_refusal_that_asks_for_no_wait_is_not_repeated_at_once(llm: FakeLLM, ask: Asker) -> None:
+def test_a_refusal_that_asks_for_no_wait_is_not_repeated_at_once(
+    llm: FakeLLM, still: Asker, clock: ScriptedLoop
+) -> None:
     script(llm, Reply(status=429, headers={"retry-after": "0"}), "ok")
-    assert ask()[0].attempts == 2
-    assert llm.admitted[1] - llm.admitted[0] >= 0.9
+    answer = still.start(1)
+    until(lambda: llm.in_flight == 0 and still.engine.counts["answers"].requests_refused == 1)
+    for seconds in (0, 0.9):
+        clock.advance(seconds)
+        assert asked_meanwhile(llm, still) == 1
+    let_time_pass(still, clock, answer)
+    assert asked_meanwhile(llm, still) == 2
 
 
 def test_a_paused_model_does_not_hold_up_another_one(llm: FakeLLM, ask: Asker) -> None:
@@ -77,7 +140,7 @@ def test_a_paused_model_does_not_hold_up_another_one(llm: FakeLLM, ask: Asker) -
         if body["model"] == "b":
             return "ok"
         refused.set()
-        return Reply(status=429, headers={"retry-after": "20"})
+        return Reply(status=429, headers={"retry-after": "600"})
 
     llm.reply = reply
     waiting = ask.start(3, name="a")
@@ -86,77 +149,79 @@ def test_a_paused_model_does_not_hold_up_another_one(llm: FakeLLM, ask: Asker) -
     assert not waiting.done()
 
 
-def test_answers_and_verdicts_of_one_model_share_its_limit(llm: FakeLLM, ask: Asker) -> None:
-    ask(1, rpm=1200)
-    answers = ask.start(15, rpm=1200, label="answers")
-    verdicts = ask.start(15, rpm=1200, label="verdicts", name="judge", model="m")
+def test_answers_and_verdicts_of_one_model_share_its_limit(llm: FakeLLM, still: Asker, clock: ScriptedLoop) -> None:
+    answers = still.start(10, rpm=480, label="answers")
+    verdicts = still.start(10, rpm=480, label="verdicts", name="judge", model="m")
+    # One is due every 1/8 s, and 0.2 s before that: at once two, of both together.
+    for sent in range(2, 21):
+        until(lambda: len(llm.requests) >= sent)  # noqa: B023 - it is over when the next round begins
+        assert len(llm.requests) == sent
+        clock.advance(1 / 8)
     answers.result(WAIT_S)
     verdicts.result(WAIT_S)
-    # 30 at 20 a second take 29/20 - 0.2 = 1.25 s or more; with a budget each it would be 0.5 s.
-    assert llm.admitted[-1] - llm.admitted[1] >= 1.1
-    assert (ask.engine.counts["answers"].done, ask.engine.counts["verdicts"].done) == (16, 15)
+    assert [still.engine.counts[label].done for label in ("answers", "verdicts")] == [10, 10]
 
 
 def test_no_more_requests_are_in_flight_than_allowed(llm: FakeLLM, ask: Asker) -> None:
-    llm.reply = lambda _: Reply(delay_s=0.02)
+    # Until the first reply has come, only a few are sent; from then on as many as may be.
+    llm.reply = lambda _: Reply(after=lambda: llm.peak >= 5) if len(llm.requests) > 1 else "ok"
     ask(60, max_concurrency=5)
     assert llm.peak == 5
 
 
-def test_concurrency_grows_while_the_server_keeps_up(llm: FakeLLM, ask: Asker) -> None:
-    llm.reply = lambda _: Reply(delay_s=0.3)
-    ask(100, max_concurrency=32)
-    assert 16 < llm.peak <= 32
-
-
-def test_a_request_that_hangs_is_cancelled_and_sent_again(llm: FakeLLM, ask: Asker) -> None:
+def test_a_request_that_hangs_is_cancelled_and_sent_again(llm: FakeLLM, still: Asker, clock: ScriptedLoop) -> None:
     script(llm, Reply(hang=True), "ok")
-    (reply,) = ask(timeout_s=0.2)
-    assert (reply.text, reply.attempts) == ("ok", 2)
-    assert eventually(lambda: llm.gone == 1)
-    assert reply.latency_s is not None
-    assert reply.latency_s < 0.2
+    replies: dict[int, ChatReply] = {}
+    answer = still.start(1, replies.__setitem__, timeout_s=60)
+    until(lambda: llm.in_flight == 1)
+    clock.advance(60)
+    let_time_pass(still, clock, answer)
+    assert (replies[0].text, replies[0].attempts) == ("ok", 2)
+    until(lambda: llm.gone == 1)
 
 
-def test_a_request_is_given_up_at_its_deadline(llm: FakeLLM, ask: Asker) -> None:
+def test_a_request_is_given_up_at_its_deadline(llm: FakeLLM, still: Asker, clock: ScriptedLoop) -> None:
     llm.reply = lambda _: Reply(hang=True)
-    (reply,) = ask(timeout_s=0.2, deadline_s=0.5)
-    assert reply.text is None
-    assert reply.error == "no answer within the deadline of 0.5 s; last: no reply within 0.2 s"
-    assert reply.attempts in (2, 3)
+    replies: dict[int, ChatReply] = {}
+    answer = still.start(1, replies.__setitem__, timeout_s=60, deadline_s=150)
+    for attempt, seconds in ((1, 60), (2, 60), (3, 40)):  # and what lies between them
+        until(lambda: passing_time(still, clock) and len(llm.requests) == attempt)  # noqa: B023 - as above
+        clock.advance(seconds)
+    answer.result(WAIT_S)
+    assert replies[0].error == "no answer within the deadline of 150 s; last: no reply within 60 s"
+    assert (replies[0].text, replies[0].attempts) == (None, 3)
 
 
-def test_waiting_behind_others_is_not_held_against_a_request(llm: FakeLLM, ask: Asker) -> None:
-    # Six at 2 a second: the last is sent after 6/2 - 0.2 - 0.5 = 2.3 s, long after the deadline of one request.
-    replies = ask(6, rpm=120, deadline_s=1.2)
-    assert [reply.error for reply in replies] == [None] * 6
-    assert llm.admitted[-1] - llm.admitted[0] >= 2.2
+def test_waiting_behind_others_is_not_held_against_a_request(llm: FakeLLM, still: Asker, clock: ScriptedLoop) -> None:
+    # Six at twelve a minute: the last one is sent after 25 s, long after the deadline of one request.
+    replies: dict[int, ChatReply] = {}
+    let_time_pass(still, clock, still.start(6, replies.__setitem__, rpm=12, deadline_s=10))
+    assert clock.now >= 5 * 5 - 0.2
+    assert [reply.error for reply in replies.values()] == [None] * 6
 
 
-def test_stop_ends_everything_in_flight_until_the_next_run(llm: FakeLLM, ask: Asker) -> None:
+def test_stop_ends_everything_in_flight_until_the_next_run(llm: FakeLLM, still: Asker) -> None:
     llm.reply = lambda _: Reply(hang=True)
-    running = [ask.start(30), ask.start(30, name="other")]
-    assert eventually(lambda: llm.in_flight >= 2)
-    stopped_at = time.monotonic()
-    ask.engine.stop(RunStoppedError("it was interrupted"))
+    running = [still.start(30), still.start(30, name="other")]
+    until(lambda: llm.in_flight >= 2)
+    still.engine.stop(RunStoppedError("it was interrupted"))
     for future in running:
         with pytest.raises(RunStoppedError, match="it was interrupted"):
             future.result(WAIT_S)
-    assert time.monotonic() - stopped_at < 1
-    assert eventually(lambda: llm.in_flight == 0)
+    until(lambda: llm.in_flight == 0)
     sent = len(llm.requests)
     with pytest.raises(RunStoppedError, match="it was interrupted"):
-        ask()
+        still()
     assert len(llm.requests) == sent
     llm.reply = lambda _: "ok"
-    ask.engine.start_run()
-    assert ask()[0].text == "ok"
+    still.engine.start_run()
+    assert still()[0].text == "ok"
 
 
 def test_a_stop_reaches_its_callers_even_if_the_next_run_starts_at_once(llm: FakeLLM, ask: Asker) -> None:
     llm.reply = lambda _: Reply(hang=True)
     running = ask.start(3)
-    assert eventually(lambda: llm.in_flight == 3)
+    until(lambda: llm.in_flight == 3)
     ask.engine.stop(RunStoppedError("it was interrupted"))
     ask.engine.start_run()
     with pytest.raises(RunStoppedError, match="it was interrupted"):
@@ -211,26 +276,41 @@ def test_a_reply_costs_its_tokens_at_the_configured_price_and_nothing_unknown(ll
     assert ask(["y" * 400], name="gpt-4o-mini")[0].cost_usd == pytest.approx(2.1e-5)
 
 
-def test_a_reply_that_is_far_later_than_usual_is_asked_for_once_more(llm: FakeLLM, ask: Asker) -> None:
+def test_a_reply_that_is_far_later_than_usual_is_asked_for_once_more(
+    llm: FakeLLM, still: Asker, clock: ScriptedLoop
+) -> None:
     hung = []
 
-    def reply(body: Body) -> Reply:
-        if "late" in body["messages"][0]["content"] and not hung:
+    def reply(body: Body) -> str | Reply:
+        if "late" in prompt(body) and not hung:
             hung.append(body)
             return Reply(hang=True)
-        return Reply(delay_s=0.02)
+        return "ok"
 
     llm.reply = reply
-    replies = ask([*[f"q{number}" for number in range(60)], "late"], max_concurrency=8, timeout_s=20)
-    # Five times the usual 0.02 s is less than the least wait of 0.25 s, and far less than the time-out of 20 s.
-    assert all(reply.text for reply in replies)
-    assert replies[-1].attempts == 2
-    assert len(llm.requests) <= 61 + 2  # one in fifty, and one more
-    assert eventually(lambda: llm.gone >= 1)
+    replies: dict[int, ChatReply] = {}
+    questions = [*[f"q{number}" for number in range(60)], "late"]
+    answers = still.start(questions, replies.__setitem__, max_concurrency=8, timeout_s=3600, deadline_s=7200)
+    until(lambda: len(replies) == 60 and llm.in_flight == 1)
+    clock.advance(1800)  # far more than five times what the others took, and less than the time-out
+    answers.result(WAIT_S)
+    assert all(reply.text for reply in replies.values())
+    assert replies[60].attempts == 2
+    assert len(llm.requests) == 62
+    until(lambda: llm.gone == 1)
 
 
-def test_hedging_can_be_switched_off(llm: FakeLLM, ask: Asker) -> None:
-    llm.reply = lambda body: Reply(delay_s=1.0 if "late" in body["messages"][0]["content"] else 0.01)
-    replies = ask([*[f"q{number}" for number in range(40)], "late"], max_concurrency=8, hedge=False)
-    assert len(llm.requests) == 41
-    assert replies[-1].attempts == 1
+def test_hedging_can_be_switched_off(llm: FakeLLM, still: Asker, clock: ScriptedLoop) -> None:
+    released = threading.Event()
+    llm.reply = lambda body: Reply(after=released.is_set) if "late" in prompt(body) else "ok"
+    replies: dict[int, ChatReply] = {}
+    questions = [*[f"q{number}" for number in range(40)], "late"]
+    answers = still.start(
+        questions, replies.__setitem__, max_concurrency=8, timeout_s=3600, deadline_s=7200, hedge=False
+    )
+    until(lambda: len(replies) == 40 and llm.in_flight == 1)
+    clock.advance(1800)
+    assert asked_meanwhile(llm, still) == 41
+    released.set()
+    answers.result(WAIT_S)
+    assert replies[40].attempts == 1

@@ -4,7 +4,9 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from rageval.adapters.request_budget import RequestBudget
+from rageval.concurrency import PROBES, START
 from rageval.errors import RunStoppedError
+from tests.adapters.clocks import simulate
 
 
 class Clock:
@@ -41,7 +43,7 @@ def test_tokens_are_reserved_before_and_corrected_after() -> None:
 
     # 400 characters at 4 a token and 100 for the completion. Used: 50, and the whole 100 that the request named:
     # 150, free again at 1.5 s, less 0.2 s of burst. The ratio moves a tenth of the way from 4 to 400/50 = 8: 4.4.
-    assert asyncio.run(scenario()) == [200, 0, 1, 200]
+    assert simulate(scenario()) == [200, 0, 1, 200]
 
 
 def test_whoever_waits_for_a_broken_budget_gets_its_error() -> None:
@@ -60,7 +62,7 @@ def test_whoever_waits_for_a_broken_budget_gets_its_error() -> None:
             task.cancel()
         return [len(running), *{repr(task.exception()) for task in done}]
 
-    assert asyncio.run(scenario()) == [1, "RunStoppedError('spent')"]
+    assert simulate(scenario()) == [1, "RunStoppedError('spent')"]
 
 
 def test_a_shared_budget_keeps_its_share_of_configured_and_of_learnt_limits() -> None:
@@ -82,5 +84,27 @@ def test_a_shared_budget_keeps_its_share_of_configured_and_of_learnt_limits() ->
         return taken
 
     # 60 a minute: the next one may go 4 s after the one before at a quarter of it, and 1 s after at the whole.
-    assert asyncio.run(scenario(60)) == [0, 1]
-    assert asyncio.run(scenario(None)) == [0, 1]
+    assert simulate(scenario(60)) == [0, 1]
+    assert simulate(scenario(None)) == [0, 1]
+
+
+def test_concurrency_grows_while_the_server_keeps_up() -> None:
+    async def scenario() -> list[int]:
+        loop = asyncio.get_running_loop()
+        budget = RequestBudget(rpm=None, tpm=None, max_concurrency=40, clock=loop.time)
+        in_flight = []
+
+        async def one(number: int) -> None:
+            async with budget.admit(1) as ticket:
+                in_flight.append(budget.in_flight)
+                await asyncio.sleep(0.3 + number / 1000)  # no two replies come at once
+                budget.succeeded({}, ticket)
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(150):
+                group.create_task(one(number))
+        return [in_flight[3], in_flight[4 + 12], in_flight[4 + 12 + 2], max(in_flight)]
+
+    # Four until the first reply. In its place and beside the other three, 13 make it sixteen. Then each reply lets go
+    # two: one in its own place, and one more, up to what is allowed.
+    assert simulate(scenario()) == [PROBES, START, START + 1, 40]
