@@ -4,10 +4,8 @@ import logging
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -20,6 +18,7 @@ import pytest
 
 from tests.fake_llm import FakeLLM
 from tests.postgres import Postgres, new_postgres
+from tests.processes import PATIENCE_S, eventually, free_port
 
 pytest_plugins = ["tests.evaluations"]
 
@@ -48,6 +47,12 @@ def _nobodys_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         *(f"ELASTICSEARCH_{name}" for name in _CREDENTIALS),
     ):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_reply_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the machine is busy, a reply takes five times as long as usual: asked again, it would be one too many."""
+    monkeypatch.setattr("rageval.adapters.hedging._EARLIEST_HEDGE_S", 600.0)
 
 
 @pytest.fixture
@@ -96,8 +101,9 @@ def use_s3(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
     """The system's chromium, without a window."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE_S * 1000)
     chromium = shutil.which("chromium")
     if not chromium:
         reason = "there is no chromium: install the system's own (on Debian, apt-get install chromium)"
@@ -118,9 +124,7 @@ def elasticsearch_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     folder = tmp_path_factory.mktemp("noida")
     command = [binary, "start", "--data-dir", folder, "--only", "elasticsearch", "--elasticsearch-port", str(port)]
     # Its own process group, because the command starts the server as a child and does not pass signals on.
@@ -128,7 +132,7 @@ def elasticsearch_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     ) as server:
         try:
-            _wait_for(f"http://127.0.0.1:{port}")
+            eventually("the search server", lambda: _answers(f"http://127.0.0.1:{port}"), of=server)
             yield f"http://127.0.0.1:{port}"
         finally:
             os.killpg(server.pid, signal.SIGTERM)
@@ -147,11 +151,9 @@ def postgres_url(postgres: Postgres) -> str:
     return postgres.new_url()
 
 
-def _wait_for(url: str) -> None:
-    for _ in range(200):
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except urllib.error.URLError:
-            threading.Event().wait(0.1)
-    pytest.fail(f"the search server at {url} did not start within 20 seconds")
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=PATIENCE_S):
+            return True
+    except urllib.error.URLError:
+        return False

@@ -121,7 +121,7 @@ def evaluation(corpus: Path, llm: FakeLLM, api_url: str = "", *options: str) -> 
         sys.executable, "-m", "flows.cli", "evaluate",
         "--documents", str(corpus / "documents.json"), "--ground-truth", str(corpus / "questions.csv"),
         "--output", str(corpus / "runs"), "--run-id", "r1", "--model", "m1", "--base-url", llm.url,
-        "--max-concurrency", "4", "--set", "answers.chunk_size=4", *options,
+        "--max-concurrency", "4", "--set", "answers.chunk_size=4", "--set", "answers.models.0.hedge=false", *options,
     ]  # fmt: skip
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment |= {"PREFECT_API_URL": api_url} if api_url else {"PREFECT_HOME": str(corpus / "prefect")}

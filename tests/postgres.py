@@ -48,14 +48,16 @@ class Postgres:
         options = ["-p", str(self.port), "-k", str(self.folder), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
         command = [self.programs / "postgres", "-D", self.folder / "data", *options]
         with running(self.folder / "postgres.log", command, user=self.user, folder=self.folder) as process:
-            eventually("Postgres", lambda: self.psql(self.url("postgres"), "--command", "SELECT 1").returncode == 0)
+            eventually(
+                "Postgres", lambda: self.psql(self.url("postgres"), "--command", "SELECT 1").returncode == 0, of=process
+            )
             yield process
 
     def psql(self, url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [self.programs / "psql", url, "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--tuples-only", "--no-align",
              *arguments],
-            env=os.environ | {"GRAFANA_PASSWORD": PASSWORD}, capture_output=True, text=True, timeout=60, check=False,
+            env=os.environ | {"GRAFANA_PASSWORD": PASSWORD}, capture_output=True, text=True, check=False,
         )  # fmt: skip
 
     def answer(self, database: str, sql: str) -> str:

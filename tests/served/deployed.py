@@ -15,7 +15,7 @@ import httpx
 import yaml
 
 from tests.fake_llm import FakeLLM
-from tests.processes import ROOT, done, eventually, free_port, is_healthy, running
+from tests.processes import PATIENCE_S, ROOT, done, eventually, free_port, is_healthy, running
 
 DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load((ROOT / "deployments" / "prefect.yaml").read_text(encoding="utf-8"))[
     "deployments"
@@ -112,7 +112,7 @@ def deployed_server(folder: Path) -> Iterator[Server]:
         running(
             folder / "server.log", [PREFECT, "server", "start", "--port", str(port), "--no-ui"], environment=environment
         ),
-        httpx.Client(base_url=environment["PREFECT_API_URL"], timeout=60) as api,
+        httpx.Client(base_url=environment["PREFECT_API_URL"], timeout=PATIENCE_S) as api,
         _webhook() as (environment["ALERT_WEBHOOK_URL"], alerts),
     ):
         eventually("the Prefect server", lambda: is_healthy(api))

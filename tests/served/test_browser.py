@@ -18,7 +18,7 @@ from tests.processes import PATIENCE_S, eventually, free_port, is_healthy, runni
 
 BIN = Path(sys.executable).parent
 # The first to come starts a server, a browser and what serves the deployments.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def ui(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
     server = [BIN / "prefect", "server", "start", "--port", address.rpartition(":")[2]]
     with (
         running(folder / "server.log", server, environment=environment),
-        httpx.Client(base_url=environment["PREFECT_API_URL"], timeout=60) as api,
+        httpx.Client(base_url=environment["PREFECT_API_URL"], timeout=PATIENCE_S) as api,
     ):
         eventually("the Prefect server", lambda: is_healthy(api))
         with running(folder / "serve.log", [BIN / "rageval", "serve"], environment=environment):
@@ -51,7 +51,7 @@ def ui(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
-        context.set_default_timeout(60_000)
+        context.set_default_timeout(PATIENCE_S * 1000)
         yield context.new_page()
 
 

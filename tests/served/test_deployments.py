@@ -38,7 +38,6 @@ def custom_run(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield CustomRun(started=started, corpus=corpus, llm=llm)
 
 
-@pytest.mark.timeout(600)  # may be the first to start the server
 @pytest.mark.parametrize(
     ("group", "values", "complaint"),
     [
@@ -59,7 +58,6 @@ def test_bad_parameters_are_refused_before_anything_starts(
     assert server.runs() == before
 
 
-@pytest.mark.timeout(600)  # may be the first to start the server
 def test_the_nights_follow_their_own_clock_one_at_a_time_once_somebody_switches_them_on(server: Server) -> None:
     nightly = server.deployment("nightly/nightly")
 
@@ -71,7 +69,6 @@ def test_the_nights_follow_their_own_clock_one_at_a_time_once_somebody_switches_
     assert nightly["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
 
 
-@pytest.mark.timeout(600)  # may be the first to start the server
 def test_no_deployment_knows_the_machine_that_deployed_it(server: Server) -> None:
     for name in map(name_of, DEPLOYMENTS):
         deployed = server.deployment(name)
@@ -80,7 +77,6 @@ def test_no_deployment_knows_the_machine_that_deployed_it(server: Server) -> Non
         assert str(ROOT) not in json.dumps(deployed)
 
 
-@pytest.mark.timeout(600)  # may be the first to start the server
 def test_bootstrap_run_again_changes_nothing(server: Server) -> None:
     assert server.bootstrapped.count("created") == 4
 
@@ -93,7 +89,6 @@ def test_bootstrap_run_again_changes_nothing(server: Server) -> None:
     assert len(server.post("/automations/filter", {}).json()) == 1
 
 
-@pytest.mark.timeout(600)  # may be the first to start the server
 def test_a_night_that_fails_is_reported_to_the_webhook(server: Server) -> None:
     nightly = server.deployment("nightly/nightly")
     failed = {"type": "FAILED", "name": "Failed", "message": 'cosine: "worse" by 0.1'}
@@ -108,7 +103,6 @@ def test_a_night_that_fails_is_reported_to_the_webhook(server: Server) -> None:
     assert run["id"] in link
 
 
-@pytest.mark.timeout(600)  # may be the first to start the server
 @pytest.mark.usefixtures("custom_run")  # runs beside it: most of either is imports
 def test_a_schedule_starts_the_night_by_itself_and_the_night_is_accepted(
     server: Server, corpus: Path, llm: FakeLLM
@@ -137,7 +131,6 @@ def test_a_schedule_starts_the_night_by_itself_and_the_night_is_accepted(
     assert json.loads((corpus / "runs" / "accepted.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.timeout(600)  # may be the first to start the server
 def test_a_custom_run_of_the_deployment_writes_its_tables_and_publishes_its_summary(
     server: Server, custom_run: CustomRun
 ) -> None:
@@ -157,7 +150,6 @@ def test_a_custom_run_of_the_deployment_writes_its_tables_and_publishes_its_summ
     assert artifacts["rageval-progress"]["data"] == 100.0
 
 
-@pytest.mark.timeout(600)  # one process that serves, and one that runs
 def test_serve_runs_deployments_without_a_worker_until_ctrl_c(
     server: Server, corpus: Path, llm: FakeLLM, tmp_path: Path
 ) -> None:

