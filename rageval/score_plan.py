@@ -23,7 +23,7 @@ FAITHFULNESS: Final = "judge_faithfulness"
 PAIRWISE: Final = "pairwise"
 
 MODEL_FREE_VERSIONS: Final[Mapping[str, str]] = MappingProxyType(
-    {COSINE: "1", "rouge_l": "1", "exact_match": "1", "fuzzy_match": "1", "refusal": "1", "answer_words": "1"}
+    {COSINE: "1", "rouge_l": "2", "exact_match": "2", "fuzzy_match": "1", "refusal": "2", "answer_words": "2"}
 )
 """The version of each metric that asks no model; it changes with the metric's definition."""
 JUDGE_VERSIONS: Final[Mapping[str, str]] = MappingProxyType(

@@ -101,7 +101,12 @@ SCORES = schema_of(
     _MODEL,
     _METHOD,
     column("metric", _STRING, "cosine, judge_with_reference, judge_without_reference, ..."),
-    column("status", _STRING, "ok; unscored: no verdict could be read; failed: request failed; skipped: no answer"),
+    column(
+        "status",
+        _STRING,
+        "ok; unscored: no verdict could be read, or the metric does not read the answer's language; failed: request "
+        "failed; skipped: no answer",
+    ),
     column("value", _FLOAT, "null unless status is ok", null=True),
     column("label", _STRING, "the judge's label", null=True),
     column("reason", _STRING, "the judge's reason", null=True),

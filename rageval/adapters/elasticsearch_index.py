@@ -26,6 +26,7 @@ from rageval.adapters.search_index import (
 )
 from rageval.errors import IndexMismatchError, ServiceError
 from rageval.records import Document, Hit
+from rageval.scripts import searchable
 
 _BATCH = 100
 """Searches in one request."""
@@ -103,8 +104,9 @@ class ElasticsearchIndex:
     def search_text(self, queries: Sequence[str], courses: Sequence[str], k: int) -> list[Found]:
         """Return the best `k` documents by BM25 for each query, within the course of the same position.
 
-        A document's score is the best of its fields' scores. English stemming and stop words apply, as in LanceDB.
-        The latency is the time that Elasticsearch says it took, in steps of a millisecond.
+        A document's score is the best of its fields' scores. English stemming and stop words apply, and scripts
+        without spaces are cut by `searchable`, as in LanceDB. The latency is the time that Elasticsearch says it took,
+        in steps of a millisecond.
 
         Raises:
             ValueError: If there is not one course for each query, or `k` is below 1.
@@ -226,7 +228,7 @@ class ElasticsearchIndex:
         self._client.indices.update_aliases(actions=actions)
 
     def _text_body(self, query: str, course: str, k: int) -> dict[str, Any]:
-        match = {"query": plain_text(query), "type": "best_fields", "fields": self._fields}
+        match = {"query": searchable(plain_text(query)), "type": "best_fields", "fields": self._fields}
         return {
             "size": k,
             "_source": False,
@@ -259,9 +261,9 @@ def _actions(target: str, documents: Sequence[Document], vectors: Matrix) -> Ite
             "_id": document.document_id,
             "document_id": document.document_id,
             "course": document.course,
-            "section": document.section,
-            "question": document.question,
-            "text": document.text,
+            "section": searchable(document.section),
+            "question": searchable(document.question),
+            "text": searchable(document.text),
             "vector": vectors[position],
         }
 

@@ -37,6 +37,7 @@ from rageval.adapters.search_index import (
     plain_text,
 )
 from rageval.records import Document, Hit
+from rageval.scripts import searchable
 
 _logger = logging.getLogger(__name__)
 _TEXT_COLUMNS = ("question", "text", "section")
@@ -138,8 +139,9 @@ class LanceDBIndex:
     def search_text(self, queries: Sequence[str], courses: Sequence[str], k: int) -> list[Found]:
         """Return the best `k` documents by BM25 for each query, within the course of the same position.
 
-        A document's score is the best of its columns' scores. English stemming and stop words apply. Queries are
-        searched one after the other: more at once are hardly faster, and would blur each other's latency.
+        A document's score is the best of its columns' scores. English stemming and stop words apply; scripts without
+        spaces are cut by `searchable`, in the index and in the query. Queries are searched one after the other: more at
+        once are hardly faster, and would blur each other's latency.
 
         Raises:
             ValueError: If there is not one course for each query, or `k` is below 1.
@@ -215,7 +217,7 @@ class LanceDBIndex:
     def _search_one(self, table: Any, query: str, course: str, k: int) -> Found:
         started = time.perf_counter()
         match = MultiMatchQuery(
-            plain_text(query), list(_TEXT_COLUMNS), boosts=self._boosts, operator=FullTextOperator.OR
+            searchable(plain_text(query)), list(_TEXT_COLUMNS), boosts=self._boosts, operator=FullTextOperator.OR
         )
         rows = (
             table.search(match, query_type="fts")
@@ -233,9 +235,9 @@ def _to_arrow(documents: Sequence[Document], vectors: Matrix) -> pa.Table:
     # In the order of their ids, because the engine resolves equal scores at the cut-off by position.
     order = sorted(range(len(documents)), key=lambda position: documents[position].document_id)
     columns: dict[str, Any] = {
-        name: [getattr(documents[position], name) for position in order]
-        for name in ("document_id", "course", "section", "question", "text")
+        name: [getattr(documents[position], name) for position in order] for name in ("document_id", "course")
     }
+    columns |= {name: [searchable(getattr(documents[position], name)) for position in order] for name in _TEXT_COLUMNS}
     values = np.ascontiguousarray(vectors[order], dtype=np.float32)
     columns["vector"] = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
     return pa.table(columns)

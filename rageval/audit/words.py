@@ -3,16 +3,18 @@
 import re
 import unicodedata
 
-_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-# Chinese and Japanese are written without spaces: each character counts as a word.
-_WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+")
+from rageval.scripts import MARKS, UNSPACED
+
+# In scripts without spaces each character counts as a word.
+_WORD = re.compile(rf"[{UNSPACED}][{MARKS}]*|(?:[^\W{UNSPACED}][{MARKS}]*)+")
 _URL = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
 
 
 def words(text: str) -> list[str]:
     """Return the words of a text in lower case: runs of letters, digits and underscores.
 
-    A Chinese or Japanese character is a word of its own. The empty list if there are none.
+    A character of a script without spaces, such as Chinese or Thai, is a word of its own. The empty list if there are
+    none.
     """
     return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 

@@ -39,11 +39,26 @@ METRICS: Final[Mapping[str, Metric]] = {
     "cosine": Metric(
         description="cosine similarity of the embeddings of the answer and the reference", bounds=(-1.0, 1.0)
     ),
-    "rouge_l": Metric(description="longest common subsequence of words of answer and reference, F1", bounds=_SHARE),
-    "exact_match": Metric(description="the answer is the reference, apart from case and spacing", bounds=_SHARE),
-    "fuzzy_match": Metric(description="similarity of the characters of answer and reference", bounds=_SHARE),
-    "refusal": Metric(description="the answer says that it does not know", bounds=_SHARE, higher_is_better=None),
-    "answer_words": Metric(description="words of the answer", higher_is_better=None),
+    "rouge_l": Metric(
+        description="longest common subsequence of words of answer and reference, F1; any script, in those "
+        "without spaces (Chinese, Japanese, Thai, ...) each character is a word",
+        bounds=_SHARE,
+    ),
+    "exact_match": Metric(
+        description="the answer is the reference, apart from case, punctuation and spacing; any script", bounds=_SHARE
+    ),
+    "fuzzy_match": Metric(
+        description="similarity of the characters of answer and reference; any script, higher by chance in alphabets",
+        bounds=_SHARE,
+    ),
+    "refusal": Metric(
+        description="the answer says that it does not know; English only, no value in other scripts than Latin",
+        bounds=_SHARE,
+        higher_is_better=None,
+    ),
+    "answer_words": Metric(
+        description="words of the answer; characters where a script has no spaces", higher_is_better=None
+    ),
     "judge_with_reference": Metric(
         description="a judge that sees the reference: RELEVANT 1, PARTLY_RELEVANT 0.5, NON_RELEVANT 0", bounds=_SHARE
     ),

@@ -7,8 +7,10 @@ An answer counts as a refusal if
   mention ...", "There is no information about ..."), whatever follows it; or
 - any sentence says nothing but that ("... I don't know.").
 
-Only English is read, and only words that say so: a wrong answer is no refusal, and neither is advice about what to do
-if somebody does not know. Precision comes first, so some unusual refusals are missed.
+Only English is read. An answer whose words are mostly of another script than Latin gets no value, since a 0 would say
+that it is none; a refusal in French or German gets a 0. And only words count that say so: a wrong answer is no refusal,
+and neither is advice about what to do if somebody does not know. Precision comes first, so some unusual refusals are
+missed.
 """
 
 import re
@@ -18,7 +20,12 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from rageval.scripts import is_mostly_latin
+
 Array: TypeAlias = NDArray[np.float64]
+
+UNREAD: Final = "the answer is not English (most of its words are not Latin), and only English is read by this metric"
+"""Why an answer has no value."""
 
 
 def _either(*patterns: str) -> str:
@@ -99,9 +106,14 @@ def refusals(answers: Sequence[str]) -> Array:
         answers: English texts, shape `(n,)`.
 
     Returns:
-        Shape `(n,)`, each 1 (it says so) or 0 (it says something else, or nothing).
+        Shape `(n,)`, each 1 (it says so), 0 (it says something else, or nothing), or NaN where most of its words are
+        not Latin, so that it cannot be English.
     """
-    return np.array([float(_is_refusal(answer)) for answer in answers], dtype=np.float64)
+    return np.array([_refusal(answer) for answer in answers], dtype=np.float64)
+
+
+def _refusal(answer: str) -> float:
+    return float(_is_refusal(answer)) if is_mostly_latin(answer) else float("nan")
 
 
 def _is_refusal(answer: str) -> bool:

@@ -13,22 +13,27 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Indel, LCSseq
 
+from rageval.scripts import MARKS, UNSPACED, words
+
 Array: TypeAlias = NDArray[np.float64]
 _T = TypeVar("_T")
 
-_WORD = re.compile(r"[^\W_]+")
 _ARTICLE = re.compile(r"\b(a|an|the)\b")
-_PUNCTUATION = re.compile(f"[{re.escape(string.punctuation)}]+")
+_MARKS_OF_SENTENCES = "".join(char for char in map(chr, range(0x80, 0x10000)) if unicodedata.category(char)[0] == "P")
+_PUNCTUATION = re.compile(f"[{re.escape(string.punctuation + _MARKS_OF_SENTENCES)}]+")
+_UNSPACED = re.compile(f"([{UNSPACED}])")
+_COUNTED = re.compile(f"[{UNSPACED}][{MARKS}]*|[^\\s{UNSPACED}]+")
 
 
 def words_of(text: str) -> list[str]:
     """Return the words of a text: runs of letters and digits of any script, in lower case.
 
     ASCII texts are cut exactly as the package `rouge-score` cuts them without stemming, `[a-z0-9]+`. That package drops
-    every other letter, so a Greek text has no words there. Here it has; letters and their accents are composed first
-    (NFC). A script without spaces, such as Chinese, gives one word per run, so ROUGE-L says little about it.
+    every other letter, so a Greek text has no words there. Here it has, see `scripts.words`: in Chinese, Japanese,
+    Thai, Lao, Khmer and Burmese, which have no spaces, each character is one, as usual for ROUGE of Chinese (Hu et
+    al., "LCSTS: A Large Scale Chinese Short Text Summarization Dataset", 2015).
     """
-    return _WORD.findall(unicodedata.normalize("NFC", text).lower())
+    return words(text.lower())
 
 
 def rouge_l(answers: Sequence[str], references: Sequence[str]) -> Array:
@@ -41,6 +46,10 @@ def rouge_l(answers: Sequence[str], references: Sequence[str]) -> Array:
 
     Source: Lin, "ROUGE: A Package for Automatic Evaluation of Summaries" (2004), with beta = 1 as in `rouge-score`.
     The whole text is one sequence (rougeL, not rougeLsum).
+
+    It says something for every script, but values of two scripts cannot be compared: where a character is a word (see
+    `words_of`), unrelated texts share some; where endings hang on the words, as in Korean or Finnish, related texts
+    share few.
 
     Args:
         answers: Texts, shape `(n,)`.
@@ -56,10 +65,13 @@ def rouge_l(answers: Sequence[str], references: Sequence[str]) -> Array:
 
 
 def exact_match(answers: Sequence[str], references: Sequence[str]) -> Array:
-    """Return whether each answer is the same as its reference, after the normalisation of SQuAD.
+    """Return whether each answer is the same as its reference, after the normalisation of SQuAD and MLQA.
 
-    Lower case; ASCII punctuation is dropped; the words a, an and the are dropped; white space is one blank. Source:
-    Rajpurkar et al., "SQuAD: 100,000+ Questions for Machine Comprehension of Text" (2016), the official script.
+    Lower case; punctuation of all scripts is dropped; the words a, an and the are dropped; white space is one blank,
+    and means nothing beside characters of scripts without spaces. So it says something for every script; articles of
+    other languages than English count. Sources: Rajpurkar et al., "SQuAD: 100,000+ Questions for Machine Comprehension of
+    Text" (2016), whose official script gives the same for ASCII texts; Lewis et al., "MLQA: Evaluating Cross-lingual
+    Extractive Question Answering" (2020) for punctuation and spaces of other scripts.
 
     Args:
         answers: Texts, shape `(n,)`.
@@ -81,8 +93,9 @@ def fuzzy_match(answers: Sequence[str], references: Sequence[str]) -> Array:
 
     $$ \frac{2\, \mathrm{LCS}(a, r)}{|a| + |r|} $$
 
-    This is one minus the normalised Indel distance, `rapidfuzz.fuzz.ratio` / 100. Unrelated English texts get 0.3 or
-    0.4, since they share letters: read it for differences, not for its height.
+    This is one minus the normalised Indel distance, `rapidfuzz.fuzz.ratio` / 100. It says something for every script,
+    but unrelated English texts get 0.3 or 0.4, since they share letters, and unrelated Chinese ones hardly anything:
+    read it for differences, not for its height.
 
     Args:
         answers: Texts, shape `(n,)`.
@@ -100,13 +113,16 @@ def fuzzy_match(answers: Sequence[str], references: Sequence[str]) -> Array:
 def answer_words(answers: Sequence[str]) -> Array:
     """Return how many words each answer has: parts between white space, punctuation included.
 
+    In scripts without spaces (see `words_of`) each character counts, as word processors do for Chinese and Japanese. So
+    compare lengths within a language only.
+
     Args:
         answers: Texts, shape `(n,)`.
 
     Returns:
         Shape `(n,)`, each a whole number of at least 0.
     """
-    return np.array([len(answer.split()) for answer in answers], dtype=np.float64)
+    return np.array([len(_COUNTED.findall(answer)) for answer in answers], dtype=np.float64)
 
 
 def _rouge_l(answer: list[str], reference: list[str]) -> float:
@@ -116,7 +132,8 @@ def _rouge_l(answer: list[str], reference: list[str]) -> float:
 
 
 def _normalised(text: str) -> str:
-    return " ".join(_ARTICLE.sub(" ", _PUNCTUATION.sub("", text.lower())).split())
+    bare = _PUNCTUATION.sub("", unicodedata.normalize("NFC", text).lower())
+    return " ".join(_ARTICLE.sub(" ", _UNSPACED.sub(r" \1 ", bare)).split())
 
 
 def _one_line(text: str) -> str:

@@ -92,6 +92,12 @@ def why_no_blame(scores: pa.Table) -> str | None:
     found = scores["metric"].unique().to_pylist()
     if not any(name in found for name in VERDICTS):
         return "No judge has graded these answers, so right cannot be told from wrong."
+    refusals = scores.filter(pc.equal(scores["metric"], REFUSAL))
+    if refusals.num_rows and not pc.any(pc.equal(refusals["status"], "ok")).as_py():
+        return (
+            "The metric refusal has no value for these answers, because it reads only English, so a refusal cannot be "
+            "told from a wrong answer."
+        )
     if REFUSAL not in found:
         return (
             "The metric refusal is missing, so a refusal cannot be told from a wrong answer: `rageval rescore RUN` "
@@ -229,8 +235,9 @@ def _ranks(retrieval: pa.Table, ids: pd.Index) -> dict[str, pd.Series]:
 
 
 def _outcomes(answered: NDArray[np.bool_], refusal: NDArray[np.float64], verdict: NDArray[np.float64]) -> _Words:
-    conditions = [~answered, refusal == 1, verdict == 1, verdict == 0, ~np.isnan(verdict)]
-    names = ["no answer", "refused", "right", "wrong", "partly"]
+    unknown = (verdict == 0) & np.isnan(refusal)  # wrong, or a refusal that could not be read
+    conditions = [~answered, refusal == 1, verdict == 1, unknown, verdict == 0, ~np.isnan(verdict)]
+    names = ["no answer", "refused", "right", "not judged", "wrong", "partly"]
     return np.select(conditions, names, "not judged").astype(object)
 
 

@@ -16,7 +16,7 @@ from rageval.stages.inputs import read_documents
 from rageval.stages.manifest import describe_index
 from rageval.stages.runs import open_run
 
-_LAYOUT = "1"
+_LAYOUT = "2"
 """Part of every fingerprint: changes when the embedded text or the way of indexing changes."""
 
 

@@ -7,7 +7,7 @@ from rageval.adapters.embedder import load_embedder
 from rageval.adapters.places import Place
 from rageval.config import IndexConfig
 from rageval.metrics.cosine import Array, cosine_similarity
-from rageval.metrics.refusal import refusals
+from rageval.metrics.refusal import UNREAD, refusals
 from rageval.metrics.text_match import answer_words, exact_match, fuzzy_match, rouge_l
 from rageval.score_plan import COSINE
 
@@ -18,6 +18,10 @@ _OF_TEXTS: Final[Mapping[str, Callable[[Sequence[str], Sequence[str]], Array]]] 
     "refusal": lambda answers, _: refusals(answers),
     "answer_words": lambda answers, _: answer_words(answers),
 }
+
+
+NO_VALUE: Final[Mapping[str, str]] = {"refusal": UNREAD}
+"""Why a metric has no value for some texts, where it is NaN."""
 
 
 def model_free_values(

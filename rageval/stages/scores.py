@@ -5,6 +5,8 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.chat_call import ChatReply, ChatRequest
 from rageval.adapters.earlier_runs import earlier_runs
@@ -17,7 +19,7 @@ from rageval.records import Chunk, Score, Usage
 from rageval.score_plan import FAITHFULNESS, PlannedScore, ScorePlan
 from rageval.stages.chunks import Ask, ChunkOutcome
 from rageval.stages.inputs import read_inputs
-from rageval.stages.model_free import model_free_values
+from rageval.stages.model_free import NO_VALUE, model_free_values
 from rageval.stages.reuse import reusing
 from rageval.stages.verdicts import NO_ANSWER, Candidate, is_stale, majority, moved, read_reply, verdict_request
 
@@ -232,7 +234,10 @@ def _add_values(scoring: _Scoring, metric: str, items: Sequence[_Item]) -> None:
     answers, references = [c.answer or "" for c, _ in items], [c.reference for c, _ in items]
     values = model_free_values(metric, answers, references, scoring.plan.index, scoring.run.cache)
     for item, value in zip(items, values, strict=True):
-        scoring.add(item, status="ok", value=float(value))
+        if np.isnan(value):
+            scoring.add(item, status="unscored", value=None, error=NO_VALUE[metric])
+        else:
+            scoring.add(item, status="ok", value=float(value))
 
 
 def _start_judging(scoring: _Scoring, items: Sequence[_Item]) -> list[Future[None]]:

@@ -147,6 +147,32 @@ def test_a_match_in_the_question_counts_more(reopen: OpenIndex, make_document: M
     assert scores == sorted(scores, reverse=True)
 
 
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("退款怎么申请", "zh"),  # shares 退款 and 申请 with the document
+        ("返金の期限はいつですか", "ja"),
+        ("환불은 언제까지 되나요", "ko"),  # with other endings than in the document
+        ("ขอเงินคืนได้เมื่อไหร่", "th"),
+        ("怎么卸载Kubernetes?", "mixed"),
+        ("kubernetes", "mixed"),
+    ],
+)
+def test_scripts_without_spaces_are_found(
+    reopen: OpenIndex, make_document: MakeDocument, query: str, expected: str
+) -> None:
+    documents = [
+        make_document("zh", "可以申请退款吗？", "开课后两周内可以。"),
+        make_document("ja", "返金はできますか？", "期限は二週間です。"),
+        make_document("ko", "환불이 가능한가요?", "이 주 안에 가능합니다."),
+        make_document("th", "ขอคืนเงินได้ไหม", "ได้ภายในสองสัปดาห์"),
+        make_document("mixed", "如何安装 Kubernetes？", "见文档。"),
+    ]
+    build(reopen(), documents)
+    [found] = reopen().search_text([query], ["ml"], 5)
+    assert found.hits[0].document_id == expected
+
+
 @pytest.mark.parametrize("query", ODD_QUERIES)
 def test_a_query_is_plain_text_whatever_it_holds(reopen: OpenIndex, make_document: MakeDocument, query: str) -> None:
     build(reopen(), [make_document("a", "docker compose"), make_document("b", "kubernetes pods")])

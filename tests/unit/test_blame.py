@@ -75,6 +75,8 @@ def cells(run):
         ((2, 0.0, False), "generation miss"),
         ((2, 0.5, False), "generation miss"),
         ((1, 0.0, True), "refused with the context"),
+        ((1, 0.0, None), "not judged"),  # wrong, or a refusal in a language that the metric does not read
+        ((1, 1.0, None), "right"),
         ((1, 1.0, True), "refused with the context"),  # it says that it does not know, whatever the judge says
         ((3, 0.0, False), "search miss"),  # found, but below the two that were shown
         ((None, 0.0, False), "search miss"),
@@ -148,8 +150,14 @@ def test_without_a_judge_or_without_the_metric_refusal_there_is_no_blame_and_the
     run = run_of([(1, 1.0, False)])
     no_judge = run[4].filter(pc.equal(run[4]["metric"], "refusal"))
     no_refusal = run[4].filter(pc.not_equal(run[4]["metric"], "refusal"))
+    unread = filled(SCORES, [{"metric": "refusal", "status": "unscored"}])
+    all_unread = pa.concat_tables([no_refusal, unread])
     assert why_no_blame(run[4]) is None
-    for scores, words in ((no_judge, "No judge has graded"), (no_refusal, "rageval rescore")):
+    for scores, words in (
+        (no_judge, "No judge has graded"),
+        (no_refusal, "rageval rescore"),
+        (all_unread, "reads only English"),
+    ):
         assert words in why_no_blame(scores)
         blame = blame_table(*run[1:4], scores, 2)
         assert blame.num_rows == 0

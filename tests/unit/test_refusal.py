@@ -1,5 +1,6 @@
 """What counts as an answer that says it does not know, and what only looks like one."""
 
+import numpy as np
 import pytest
 
 from rageval.metrics.refusal import refusals
@@ -65,6 +66,11 @@ def test_an_answer_that_says_it_does_not_know_is_a_refusal(answer: str) -> None:
 )  # fmt: skip
 def test_what_only_looks_like_it_is_none(answer: str) -> None:
     assert refusals([answer]).tolist() == [0.0]
+
+
+@pytest.mark.parametrize("answer", ["我不知道。", "请在 Slack 里问。", "Не знаю.", "ไม่ทราบ", "모르겠습니다."])
+def test_an_answer_in_another_script_has_no_value(answer: str) -> None:
+    assert np.isnan(refusals([answer])).tolist() == [True]
 
 
 def test_a_column_keeps_its_order_and_an_empty_one_is_empty() -> None:

@@ -40,6 +40,18 @@ def test_words_of_other_scripts_count_and_accents_are_composed() -> None:
     assert rouge_l(["Καλημέρα κόσμε"], ["καλημέρα"]).tolist() == [pytest.approx(2 / 3)]
 
 
+def test_a_character_is_a_word_where_a_script_has_no_spaces() -> None:
+    assert words_of("用Git提交！第3周") == ["用", "git", "提", "交", "第", "3", "周"]
+    assert words_of("คืนเงิน") == ["คื", "น", "เ", "งิ", "น"]  # a vowel sign above belongs to its letter
+    # 3 and 4 characters; the longest common subsequence is 提交: 2 x 2 / (3 + 4).
+    assert rouge_l(["请提交。"], ["提交作业"]).tolist() == [pytest.approx(4 / 7)]
+    assert answer_words(["用 Git 提交。", "คืนเงิน", "한국어 답변입니다."]).tolist() == [5, 5, 2]
+
+
+def test_vowel_signs_and_viramas_do_not_cut_a_word() -> None:
+    assert words_of("हिन्दी में उत्तर") == ["हिन्दी", "में", "उत्तर"]
+
+
 @pytest.mark.parametrize(
     ("answer", "reference", "value"),
     [
@@ -51,6 +63,9 @@ def test_words_of_other_scripts_count_and_accents_are_composed() -> None:
         ("then", "n", 0.0),  # articles are words, not letters
         ("the", "?", 1.0),  # nothing is left of either
         ("", "Monday", 0.0),
+        ("用 Git 提交。", "用Git提交", 1.0),  # spaces beside a Chinese character mean nothing, nor does its full stop
+        ("“Monday”…", "Monday", 1.0),
+        ("월요일", "화요일", 0.0),
     ],
 )
 def test_exact_match_ignores_case_punctuation_articles_and_spacing(answer: str, reference: str, value: float) -> None:
