@@ -28,6 +28,7 @@ from rageval.judging.table import unfit_metrics
 from rageval.report.blame import blame_counts, blame_rows
 from rageval.report.comparison_rows import brief_comparison_rows
 from rageval.report.cutoffs import leading_metrics
+from rageval.report.empty_searches import empty_searches
 from rageval.report.pivot import metric_rows, retrieval_rows
 from rageval.report.spending import spending_rows
 from rageval.stages.runs import open_run
@@ -182,7 +183,7 @@ def show_run(run: RunStore) -> None:
     console.print(_table("Answers", metric_rows(summary)))
     console.print("Every cell: mean [95 % interval] scored/asked", style="dim", highlight=False)
     judging = run.read("judging") if run.has("judging") else JUDGING.empty_table()
-    for sentence in trust_sentences(judging):
+    for sentence in [*empty_searches(run.read("retrieval")), *trust_sentences(judging)]:
         console.print(plain(sentence), highlight=False, soft_wrap=True)
     unfit = unfit_metrics(judging)
     if run.has("comparisons") and (rows := brief_comparison_rows(run.read("comparisons"), unfit=unfit)):

@@ -69,8 +69,8 @@ def exact_match(answers: Sequence[str], references: Sequence[str]) -> Array:
 
     Lower case; punctuation of all scripts is dropped; the words a, an and the are dropped; white space is one blank,
     and means nothing beside characters of scripts without spaces. So it says something for every script; articles of
-    other languages than English count. Sources: Rajpurkar et al., "SQuAD: 100,000+ Questions for Machine Comprehension of
-    Text" (2016), whose official script gives the same for ASCII texts; Lewis et al., "MLQA: Evaluating Cross-lingual
+    other languages than English count. Sources: Rajpurkar et al., "SQuAD: 100,000+ Questions for Machine Comprehension
+    of Text" (2016), whose official script gives the same for ASCII texts; Lewis et al., "MLQA: Evaluating Cross-lingual
     Extractive Question Answering" (2020) for punctuation and spaces of other scripts.
 
     Args:

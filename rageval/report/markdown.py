@@ -10,6 +10,7 @@ from rageval.judging.section import judging_section, trust_sentences
 from rageval.judging.table import unfit_metrics
 from rageval.report.comparison_rows import comparison_rows
 from rageval.report.cutoffs import leading_metrics
+from rageval.report.empty_searches import empty_searches
 from rageval.report.formats import fact, printable
 from rageval.report.headline import headline
 from rageval.report.pivot import cost_rows, metric_rows, retrieval_rows
@@ -24,6 +25,7 @@ def render_markdown(
     manifest: Mapping[str, Any],
     comparisons: pa.Table | None = None,
     judging: pa.Table | None = None,
+    retrieval: pa.Table | None = None,
 ) -> str:
     """Return the run's figures as Markdown: headline, answers, comparisons, retrieval, cost, notes.
 
@@ -33,6 +35,7 @@ def render_markdown(
             optional.
         comparisons: Table `tables.COMPARISONS`, or None if nothing was compared.
         judging: Table `tables.JUDGING`, or None if nothing was judged.
+        retrieval: Table `tables.RETRIEVAL`, or None if nothing was searched for.
     """
     totals = manifest.get("totals") or {}
     judging = JUDGING.empty_table() if judging is None else judging
@@ -41,6 +44,7 @@ def render_markdown(
     parts = [
         f"# Run {escape(str(manifest.get('run_id', '')))}: {escape(str(manifest.get('status', 'unknown')))}",
         *(escape(sentence) for sentence in headline(summary, comparisons, unfit=unfit)),
+        *(escape(sentence) for sentence in (empty_searches(retrieval) if retrieval else ())),
         *(escape(sentence) for sentence in trust_sentences(judging)),
         section("Answers", metric_rows(summary)),
         section("Comparisons", comparison_rows(comparisons, unfit=unfit) if comparisons else []),

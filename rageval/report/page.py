@@ -27,6 +27,7 @@ from rageval.report import formats, plots, templates
 from rageval.report.blame_cases import blame_section
 from rageval.report.comparison_rows import comparison_groups
 from rageval.report.cutoffs import cutoff_table, metrics_at
+from rageval.report.empty_searches import empty_searches
 from rageval.report.failures import failures
 from rageval.report.headline import headline
 from rageval.report.pairwise import pairwise_results
@@ -88,7 +89,11 @@ def render_page(run: ReportData) -> str:
             manifest=run.manifest,
             incomplete=run.manifest.get("status") != "complete",
             local_model=LOCAL in _models(run),
-            sentences=[*headline(run.summary, run.comparisons, unfit=unfit), *trust_sentences(run.judging)],
+            sentences=[
+                *headline(run.summary, run.comparisons, unfit=unfit),
+                *empty_searches(run.retrieval),
+                *trust_sentences(run.judging),
+            ],
             judging=judging_section(run.judging),
             comparisons=comparison_groups(run.comparisons, unfit=unfit),
             progress=list(_progress(run)),

@@ -73,7 +73,8 @@ def write_report(run: RunStore) -> Report:
         manifest=manifest,
     )
     run.write_text(REPORT, render_page(data))
-    return Report(page=str(run.path / REPORT), markdown=render_markdown(summary, manifest, comparisons, judging))
+    markdown = render_markdown(summary, manifest, comparisons, judging, tables["retrieval"])
+    return Report(page=str(run.path / REPORT), markdown=markdown)
 
 
 def sentence(run: RunStore) -> str:

@@ -16,6 +16,7 @@ from rageval.config import EvaluationConfig
 from rageval.metrics.judge import LABEL_VALUES
 from rageval.report import formats, plots
 from rageval.report.comparisons import compare_within, comparison_table
+from rageval.report.empty_searches import empty_searches
 from rageval.report.failures import failures
 from rageval.report.headline import headline
 from rageval.report.markdown import render_markdown
@@ -328,6 +329,19 @@ def test_the_headline_says_what_the_comparison_says_and_never_more():
     only_cosine = tied.summary.filter(pa.compute.equal(tied.summary["metric"], "cosine"))
     assert "too few questions" in headline(only_cosine, tied.comparisons)[0]
     assert "it was not compared with" in headline(build(n=60).summary)[0]
+
+
+def test_a_search_that_finds_nothing_for_most_questions_is_named_at_the_top(run):
+    rows = run.retrieval.to_pylist()
+    assert empty_searches(run.retrieval) == []
+    for empty, sentences in ((6, 0), (7, 1)):  # of 12 questions
+        for row in [row for row in rows if row["search_method"] == "text"][:empty]:
+            row |= {"document_ids": [], "scores": [], "first_relevant_rank": None}
+        retrieval = pa.Table.from_pylist(rows, schema=run.retrieval.schema)
+        assert len(empty_searches(retrieval)) == sentences
+    said = "Text search found no document at all for 7 of 12 questions"
+    assert said in render_page(replace(run, retrieval=retrieval)).partition("<nav")[0]
+    assert said in render_markdown(run.summary, run.manifest, retrieval=retrieval)
 
 
 def test_the_embedded_model_is_announced_for_what_it_is(page):
