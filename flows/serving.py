@@ -19,6 +19,7 @@ from rich.table import Table
 from flows.console import console, plain
 from flows.server import running_server
 from rageval.errors import ConfigError
+from rageval.yaml_text import DuplicateKeyError, load_yaml
 
 
 def serve_deployments(file: Path, limit: int) -> None:
@@ -46,12 +47,14 @@ def serve_deployments(file: Path, limit: int) -> None:
 
 def _read(file: Path) -> list[dict[str, Any]]:
     try:
-        found: list[dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8"))["deployments"]
+        found: list[dict[str, Any]] = load_yaml(file.read_text(encoding="utf-8"))["deployments"]
     except FileNotFoundError:
         raise ConfigError(
             f"no deployments at {file.absolute()}; run this in the checkout, or name its deployments/prefect.yaml with "
             "--file"
         ) from None
+    except DuplicateKeyError as error:
+        raise ConfigError(f"{file} cannot be used: {error}") from None
     except (yaml.YAMLError, KeyError, TypeError):
         raise ConfigError(f"{file} is no prefect.yaml: a list `deployments` was expected") from None
     return found

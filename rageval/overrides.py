@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from rageval.config import LOCAL
 from rageval.errors import ConfigError
+from rageval.yaml_text import DuplicateKeyError, load_yaml
 
 Settings = dict[str, Any]
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -40,7 +41,9 @@ def put_text(settings: Settings, assignment: str) -> None:
     if not equals or not path.strip():
         raise ConfigError(f"--set {assignment!r}: expected key.path=value, such as retrieval.top_k=10")
     try:
-        value = yaml.safe_load(text)
+        value = load_yaml(text)
+    except DuplicateKeyError as error:
+        raise ConfigError(f"--set {assignment!r}: {error}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {assignment!r}: the value is not valid YAML; quote it") from error
     put(settings, path.strip(), value)

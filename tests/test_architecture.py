@@ -1,6 +1,7 @@
 """The house rules that only an import statement can break: which way imports point, and what pure code may touch."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -81,6 +82,11 @@ def test_pure_modules_touch_nothing_outside(path: Path) -> None:
     calls = {node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)}
     assert {call.func.id for call in calls if isinstance(call.func, ast.Name)} & {"open", "print", "input"} == set()
     assert {call.func.attr for call in calls if isinstance(call.func, ast.Attribute)} & IMPURE_CALLS == set()
+
+
+def test_yaml_is_read_by_the_one_loader_that_refuses_a_key_twice() -> None:
+    readers = [path for path in MODULES if re.search(r"yaml\.(safe_|full_|unsafe_)?load", path.read_text("utf-8"))]
+    assert [name_of(path) for path in readers] == ["rageval.yaml_text"]
 
 
 def test_tests_are_not_imported_by_the_code() -> None:

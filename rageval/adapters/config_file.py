@@ -6,6 +6,7 @@ import yaml
 
 from rageval.errors import ConfigError
 from rageval.overrides import Settings
+from rageval.yaml_text import DuplicateKeyError, load_yaml
 
 _LARGEST_BYTES = 1_000_000
 
@@ -14,16 +15,19 @@ def read_settings(path: Path) -> Settings:
     """Return the file's settings, not validated yet.
 
     Raises:
-        ConfigError: If the file is missing, unreadable, too large, not YAML, or not a mapping.
+        ConfigError: If the file is missing, unreadable, too large, not YAML, or not a mapping, or if a key stands
+            twice in one group.
     """
     try:
         if path.stat().st_size > _LARGEST_BYTES:
             raise ConfigError(f"{path} is larger than {_LARGEST_BYTES} bytes: that is no configuration")
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        settings = load_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"the configuration {path} does not exist; see examples/configs for some that do") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the configuration {path} cannot be read: {error}") from error
+    except DuplicateKeyError as error:
+        raise ConfigError(f"the configuration {path} cannot be used: {error}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"the configuration {path} is not valid YAML: {' '.join(str(error).split())}") from error
     if settings is None:

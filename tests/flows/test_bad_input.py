@@ -155,6 +155,8 @@ def test_a_configuration_file_that_is_missing_or_no_yaml(rageval: Rageval, corpu
     assert_explained(rageval(str(corpus / "none.yaml")), "none.yaml", "does not exist")
     (corpus / "bad.yaml").write_text("a: [")
     assert_explained(rageval(str(corpus / "bad.yaml")), "bad.yaml", "not valid YAML")
+    (corpus / "twice.yaml").write_text("judge:\n  enabled: false\ndata: {}\njudge: {}\n")
+    assert_explained(rageval(str(corpus / "twice.yaml")), "twice.yaml", "judge (lines 1 and 4)")
 
 
 def test_what_is_wrong_with_the_data_is_told_before_prefect_is_imported_and_leaves_no_run(corpus: Path) -> None:

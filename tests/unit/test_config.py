@@ -118,6 +118,7 @@ def test_values_are_put_by_their_path_and_make_their_groups() -> None:
         ("retrieval.top_k", "expected key.path=value, such as retrieval.top_k=10"),
         ("=3", "expected key.path=value"),
         ("a.b={", "the value is not valid YAML; quote it"),
+        ("a.b={c: 1, c: 2}", "stand several times: c (lines 1 and 1)"),
         ("answers.models.1.rpm=5", "--set answers.models.1.rpm: '1' leads nowhere; check the path"),
         ("answers.models.².rpm=5", "leads nowhere"),
         ("answers.models.-1=x", "leads nowhere"),
