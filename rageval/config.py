@@ -5,10 +5,11 @@ No secret is ever part of it: keys are read from environment variables that are 
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from rageval.config_checks import check_batch, check_budgets, check_cluster, check_judges
 from rageval.form import number_fields, title_of
+from rageval.keys import plain_key
 from rageval.records import SearchMethod
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
@@ -19,6 +20,7 @@ Url = Annotated[
     Field(max_length=2000, pattern=r"^(https?://([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?([/?][^\s]*)?)?$"),
 ]
 SchedulerUrl = Annotated[str, Field(max_length=500, pattern=r"^((tcp|tls|ws|wss|ucx)://[A-Za-z0-9._~-]+:[0-9]{1,5})?$")]
+CourseName = Annotated[str, AfterValidator(plain_key)]
 LOCAL = "local"
 
 
@@ -42,7 +44,7 @@ class DataConfig(Settings):
     ground_truth: Name = "examples/faq/ground-truth.csv"
     """Path or URL of the questions: CSV, JSONL or Parquet with question, course, document. `latest:` in front of it
     takes the newest version, see docs/monitoring.md."""
-    course: str = ""
+    course: CourseName = ""
     """Ask only the questions of this course; empty for all. The index always holds every document."""
     sample: int | None = Field(default=None, ge=1, le=10_000_000)
     """Ask only this many questions, drawn at random with the seed, those accepted from users before all others; without

@@ -13,6 +13,7 @@ from rageval.errors import DataError
 from rageval.fingerprint import digest, question_id
 from rageval.grades import GRADE_COLUMN, grade_problems, read_grade
 from rageval.ground_truth.versions import FEEDBACK, SOURCE_COLUMN
+from rageval.keys import LookAlikes, difference_hint
 from rageval.records import Document, Question
 from rageval.rows import Row, RowFile
 
@@ -60,7 +61,7 @@ def check_documents(file: RowFile) -> CheckedDocuments:
     identical: Counter[str] = Counter()
     continued: dict[str, str] = {}
     for row in file.rows:
-        reasons = list(_value_problems(row.values, DOCUMENT_COLUMNS))
+        reasons = list(_value_problems(row.values, DOCUMENT_COLUMNS, file.text_remedy))
         document = None if reasons else _document(row.values)
         key = row.values.get("id")
         if isinstance(key, str) and key not in known:
@@ -106,8 +107,10 @@ def check_questions(file: RowFile, known: Mapping[str, Document | None]) -> Chec
     places: dict[str, str] = {}
     repeated: list[str] = []
     from_users: set[str] = set()
+    alike = LookAlikes(known)
     for row in file.rows:
-        reasons = list(_value_problems(row.values, QUESTION_COLUMNS)) or list(_reference_problems(row.values, known))
+        reasons = list(_value_problems(row.values, QUESTION_COLUMNS, file.text_remedy))
+        reasons = reasons or list(_reference_problems(row.values, known, alike))
         reasons += grade_problems(row.values)
         if reasons:
             problems.extend(_located(file, row, reasons))
@@ -157,7 +160,7 @@ def check_columns(file: RowFile, columns: Sequence[str], *, optional: Sequence[s
     return (f"{file.name}: ignored columns: {listed(extra)}",) if extra else ()
 
 
-def _value_problems(values: Mapping[str, Any], columns: Iterable[str]) -> Iterator[str]:
+def _value_problems(values: Mapping[str, Any], columns: Iterable[str], text_remedy: str) -> Iterator[str]:
     for column in columns:
         value = values.get(column)
         if column not in values:
@@ -165,7 +168,7 @@ def _value_problems(values: Mapping[str, Any], columns: Iterable[str]) -> Iterat
         elif value is None:
             yield f"`{column}` is null, expected text"
         elif not isinstance(value, str):
-            yield f"`{column}` is {type(value).__name__} {str(value)[:40]}, expected text: put it in quotes"
+            yield f"`{column}` is {type(value).__name__}, expected text: {text_remedy} (found {str(value)[:40]})"
         elif not value.strip() and column not in _MAY_BE_EMPTY:
             yield f"`{column}` is empty"
         elif len(value) > MAX_FIELD_CHARS:
@@ -182,14 +185,18 @@ def _is_encodable(text: str) -> bool:
     return True
 
 
-def _reference_problems(values: Mapping[str, Any], known: Mapping[str, Document | None]) -> Iterator[str]:
+def _reference_problems(
+    values: Mapping[str, Any], known: Mapping[str, Document | None], alike: LookAlikes
+) -> Iterator[str]:
     reference, course = values["document"], values["course"]
     if reference not in known:
-        yield f"document {reference[:80]} is not an id in the documents"
+        yield f"document {reference[:80]} is not an id in the documents{alike.hint(reference)}"
         return
     document = known[reference]
     if document is not None and document.course != course:
-        yield f"course is {course[:80]}, but document {reference} belongs to {document.course[:80]}"
+        other = document.course
+        hint = difference_hint(course, other)
+        yield f"course is {course[:80]}, but its document belongs to {other[:80]}{hint} (document {reference})"
 
 
 def _located(file: RowFile, row: Row, reasons: Iterable[str]) -> Iterator[str]:

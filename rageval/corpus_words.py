@@ -1,27 +1,63 @@
 """What is wrong with the rows of a corpus, or was merged in them, in words."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 
 from rageval.errors import DataError
 from rageval.rows import RowFile
 
 MAX_SHOWN = 20
 """The most problems, places or names that a message lists; the others are counted."""
+_FEW = 3
+_DETAIL = re.compile(r" \((?:found|document) .*\)$", re.DOTALL)
+"""What may differ between problems with the same cause."""
 
 
 def raise_problems(problems: Sequence[str]) -> None:
     """Raise one error that shows the first problems and counts the others; do nothing if there are none.
+
+    Rows of a file with the same thing wrong share a line.
 
     Raises:
         DataError: If there is a problem.
     """
     if not problems:
         return
-    shown = list(problems[:MAX_SHOWN])
-    if len(problems) > MAX_SHOWN:
-        shown.append(f"and {len(problems) - MAX_SHOWN} more")
+    causes: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for problem in problems:
+        place, _, reason = problem.partition(": ")
+        causes[place.rpartition(", ")[0] if reason else place, _DETAIL.sub("", reason)].append(problem)
+    shown = [_with_the_same_cause(members) for members in causes.values()]
+    if len(shown) > MAX_SHOWN:
+        left_out = sum(map(len, list(causes.values())[MAX_SHOWN:]))
+        shown[MAX_SHOWN:] = [f"and {left_out} more"]
     head = f"{count(len(problems), 'problem')} in the input; correct or remove these rows and start again:"
     raise DataError("\n  ".join([head, *shown]))
+
+
+def _with_the_same_cause(problems: Sequence[str]) -> str:
+    first, *others = problems
+    if not others:
+        return first
+    places = [problem.partition(": ")[0].rpartition(", ")[2] for problem in others]
+    return f"{first}; the same in {count(len(others), 'more row')}: {listed(places)}"
+
+
+def files_apart(file: RowFile, known: Collection[str]) -> str | None:
+    """Return what is wrong with a ground truth of which no row names a document, or None.
+
+    Args:
+        file: The ground truth.
+        known: The ids of the documents.
+    """
+    named = [str(row.values.get("document")) for row in file.rows]
+    if len(named) < _FEW or not known or not set(named).isdisjoint(known):
+        return None
+    return (
+        f"{file.name}: none of its {len(named):,} rows names an id of the documents: they name {named[0][:40]}, ..., "
+        f"the documents are {next(iter(known))[:40]}, ...; give files that belong together"
+    )
 
 
 def merged_documents(merged: Mapping[str, int]) -> tuple[str, ...]:

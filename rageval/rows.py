@@ -1,10 +1,12 @@
 """The bytes of a data file -> its rows, each with the place where a person finds it again.
 
-Four formats are read, told apart by suffix: a JSON list of objects, JSON Lines, CSV with a header, Parquet.
+Four formats are read, told apart by suffix: a JSON list of objects, JSON Lines, CSV with a header, Parquet; each may be
+compressed (`.csv.gz`), and text may be UTF-8, or UTF-16 that begins with its mark.
 A row that cannot be read becomes a problem beside the rows that can; a file that cannot be read at all is an
 error. In CSV the strings NA, null and None are strings like any other.
 """
 
+import codecs
 import csv
 import io
 from collections import Counter
@@ -17,7 +19,10 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rageval import packed
 from rageval.errors import DataError
+from rageval.foreign_bytes import refuse_foreign
+from rageval.keys import plain_key
 
 _CSV_FIELD_LIMIT = 2**31 - 1
 
@@ -41,6 +46,8 @@ class RowFile:
     rows: list[Row] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     """One line for each row that could not be read: file, place and reason."""
+    text_remedy: str = "put it in quotes"
+    """How this format is told that a value is text."""
 
     def add_problem(self, place: str, reason: str) -> None:
         """Remember why the row at that place cannot be used."""
@@ -48,39 +55,62 @@ class RowFile:
 
 
 def format_of(name: str) -> str:
-    """Return the suffix that decides how a file is read, such as ".csv".
+    """Return the suffix that decides how a file is read, such as ".csv", also of `faq.csv.gz`.
 
     Raises:
         DataError: If no format has that suffix.
     """
-    suffix = PurePosixPath(name).suffix.lower()
+    suffix = _suffix(name)
     if suffix not in _PARSERS:
         raise DataError(
             f"{name}: the suffix {suffix or '(none)'} names no known format; expected one of "
-            f"{', '.join(_PARSERS)}: rename or convert the file"
+            f"{', '.join(_PARSERS)}, or one of these with {', '.join(packed.SUFFIXES)} after it: rename or convert "
+            "the file"
         )
     return suffix
 
 
-def parse_rows(data: bytes, name: str, columns: Sequence[str], optional: Sequence[str] = ()) -> RowFile:
+def has_format(name: str) -> bool:
+    """Return whether the name of a file says how it is read."""
+    return _suffix(name) in _PARSERS
+
+
+def _suffix(name: str) -> str:
+    path = PurePosixPath(name.lower())
+    return PurePosixPath(path.stem).suffix if path.suffix in packed.SUFFIXES else path.suffix
+
+
+def parse_rows(
+    data: bytes, name: str, columns: Sequence[str], optional: Sequence[str] = (), suffix: str | None = None
+) -> RowFile:
     """Return the rows of a file.
 
     Args:
-        data: The whole file.
+        data: The whole file, compressed or not.
         name: What messages call the file; its suffix decides the format.
         columns: The columns that are needed; a Parquet file's other columns are named but not read.
         optional: Columns that are read as well where they are there.
+        suffix: The format of a file whose name does not tell it.
 
     Raises:
-        DataError: If the suffix is unknown, the file is empty, or it is not what its suffix says.
+        DataError: If the suffix is unknown, the file is empty or damaged, or it is not what its suffix says.
     """
-    parse = _PARSERS[format_of(name)]
+    suffix = suffix or format_of(name)
+    data = packed.unpacked(data, name)
     if not data.strip():
         raise DataError(f"{name}: the file is empty; expected rows with {', '.join(columns)}")
-    return parse(data, name, [*columns, *optional])
+    refuse_foreign(data, name, suffix, columns)
+    return _PARSERS[suffix](data, name, [*columns, *optional])
 
 
 def _text(data: bytes, name: str) -> str:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            return data.decode("utf-16")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{name}: begins like UTF-16, but is none ({error.reason}); save it as UTF-8") from None
+    if 0 in data[:2]:
+        raise DataError(f"{name}: begins with a zero byte: UTF-16 without a mark, or no text at all; save it as UTF-8")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -96,10 +126,11 @@ def _unique(columns: Sequence[str], name: str) -> tuple[str, ...]:
     Raises:
         DataError: If two have the same name, so that a value's column would be a guess.
     """
-    twice = [column for column, count in Counter(columns).items() if count > 1]
+    plain = tuple(map(plain_key, columns))
+    twice = [column for column, count in Counter(plain).items() if count > 1]
     if twice:
         raise DataError(f"{name}: the header names {', '.join(twice)} more than once; rename one of the columns")
-    return tuple(columns)
+    return plain
 
 
 def _row_file(objects: Iterable[tuple[str, Any]], name: str) -> RowFile:
@@ -115,7 +146,10 @@ def _row_file(objects: Iterable[tuple[str, Any]], name: str) -> RowFile:
             bad.append((place, f"not valid JSON at column {value.colno}: {value.msg}"))
         else:
             bad.append((place, f"expected an object {{...}}, found {type(value).__name__}"))
-    file = RowFile(name=name, columns=tuple(columns), rows=good)
+    found = _unique(list(columns), name)
+    if found != tuple(columns):
+        good = [Row(row.place, {plain_key(key): value for key, value in row.values.items()}) for row in good]
+    file = RowFile(name=name, columns=found, rows=good)
     for place, reason in bad:
         file.add_problem(place, reason)
     return file
@@ -130,7 +164,8 @@ def _parse_json(data: bytes, name: str, _: Sequence[str]) -> RowFile:
             "(one object a line is the format .jsonl)"
         ) from None
     if not isinstance(values, list):
-        raise DataError(f"{name}: expected a list of objects [{{...}}, ...], found {type(values).__name__}")
+        keys = f" with the keys {', '.join(values)}"[:200] if isinstance(values, dict) else ""
+        raise DataError(f"{name}: expected a list of objects [{{...}}, ...], found {type(values).__name__}{keys}")
     return _row_file(((f"index {index} (from 0)", value) for index, value in enumerate(values)), name)
 
 
@@ -181,13 +216,15 @@ def _add_csv_row(file: RowFile, place: str, values: Sequence[str]) -> None:
 def _parse_parquet(data: bytes, name: str, columns: Sequence[str]) -> RowFile:
     try:
         with pq.ParquetFile(pa.BufferReader(data)) as parquet:
-            found = _unique(parquet.schema_arrow.names, name)
-            records = parquet.read(columns=[column for column in columns if column in found]).to_pylist()
+            names = parquet.schema_arrow.names
+            found = _unique(names, name)
+            table = parquet.read(columns=[column for column in names if plain_key(column) in columns])
+            records = table.rename_columns([plain_key(column) for column in table.column_names]).to_pylist()
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).partition("\n")[0]
         raise DataError(f"{name}: cannot be read as Parquet: {reason}; write the file again") from None
     rows = [Row(f"index {index} (from 0)", record) for index, record in enumerate(records)]
-    return RowFile(name=name, columns=found, rows=rows)
+    return RowFile(name=name, columns=found, rows=rows, text_remedy="store the column as text")
 
 
 _PARSERS: Mapping[str, Callable[[bytes, str, Sequence[str]], RowFile]] = {

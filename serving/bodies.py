@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StringConstraints
 
+from rageval.keys import plain_key
 from rageval.monitoring.records import Conversation
 from serving.settings import MAX_COMMENT, MAX_QUESTION, MAX_USER
 
@@ -40,7 +41,7 @@ class Ask(_In):
         str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION, strict=True), _Text
     ] = Field(examples=["How do I get a certificate?"])
     """What is asked, 1 to 2,000 characters."""
-    course: Annotated[str, StringConstraints(max_length=200, strict=True), _Text] = ""
+    course: Annotated[str, StringConstraints(max_length=200, strict=True), _Text, AfterValidator(plain_key)] = ""
     """One of `/api/courses`; empty for all."""
     conversation_id: Uuid | None = None
     """Give one to be safe: a request that is sent again with the same id and question is not asked again, and returns

@@ -3,27 +3,32 @@
 A URL may carry a key (`https://user:key@host/` or `?sig=...`): messages show it without both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
 import fsspec
+from fsspec.implementations.http import HTTPStreamFile
 
 from rageval.adapters.ground_truth_versions import newest
 from rageval.config import DataConfig
 from rageval.corpus_checks import DOCUMENT_COLUMNS, QUESTION_COLUMNS, check_documents, check_questions
-from rageval.corpus_words import raise_problems
+from rageval.corpus_words import files_apart, raise_problems
 from rageval.errors import DataError
 from rageval.grades import GRADE_COLUMN
 from rageval.ground_truth.versions import LATEST, SOURCE_COLUMN
+from rageval.packed import MAX_BYTES
 from rageval.records import Document, Question
-from rageval.rows import RowFile, format_of, parse_rows
+from rageval.reply_format import format_of_reply
+from rageval.row_values import as_meant
+from rageval.rows import RowFile, format_of, has_format, parse_rows
 from rageval.sampling import select_questions
 
-MAX_FILE_BYTES = 2 * 1024**3
+MAX_FILE_BYTES = MAX_BYTES
 _BLOCK_BYTES = 2**20
+_HTTP = ("http://", "https://")
 _ahead: "dict[DataConfig, Corpus]" = {}
 
 
@@ -65,12 +70,13 @@ def load_corpus(config: DataConfig) -> Corpus:
     """
     if ahead := _ahead.pop(config, None):
         return ahead
-    documents = check_documents(parse_rows(*_read(config.documents), DOCUMENT_COLUMNS))
-    rows = parse_rows(*_read(config.ground_truth), QUESTION_COLUMNS, optional=(GRADE_COLUMN, SOURCE_COLUMN))
+    documents = check_documents(read_rows(config.documents, DOCUMENT_COLUMNS))
+    rows = read_rows(config.ground_truth, QUESTION_COLUMNS, optional=(GRADE_COLUMN, SOURCE_COLUMN))
     is_newest = config.ground_truth.startswith(LATEST)
     version = (f"the newest version of the ground truth is {rows.name}",) if is_newest else ()
     truth = check_questions(rows, documents.known)
-    raise_problems([*documents.problems, *truth.problems])
+    apart = files_apart(rows, documents.known)
+    raise_problems([*documents.problems, *([apart] if apart else truth.problems)])
     questions = select_questions(
         truth.questions,
         (document.course for document in documents.documents),
@@ -99,13 +105,13 @@ def load_documents(path: str) -> tuple[tuple[Document, ...], tuple[str, ...]]:
     Raises:
         DataError: If the file cannot be read or a row is bad (all of them are listed together).
     """
-    checked = check_documents(parse_rows(*_read(path), DOCUMENT_COLUMNS))
+    checked = check_documents(read_rows(path, DOCUMENT_COLUMNS))
     raise_problems(checked.problems)
     return checked.documents, checked.notes
 
 
 def read_rows(path: str, columns: Sequence[str], optional: Sequence[str] = ()) -> RowFile:
-    """Return the rows of a file as they stand in it, whatever is wrong with them.
+    """Return the rows of a file as they stand in it, whatever is wrong with them; see `as_meant` for their values.
 
     Args:
         path: Path or URL of the file.
@@ -115,7 +121,8 @@ def read_rows(path: str, columns: Sequence[str], optional: Sequence[str] = ()) -
     Raises:
         DataError: If the file cannot be read as a whole.
     """
-    return parse_rows(*_read(path), columns, optional=optional)
+    data, name, suffix = _read(path)
+    return as_meant(parse_rows(data, name, columns, optional, suffix))
 
 
 def display_name(path: str) -> str:
@@ -126,17 +133,19 @@ def display_name(path: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def _read(path: str) -> tuple[bytes, str]:
-    """Return the bytes of a file and its name for messages.
+def _read(path: str) -> tuple[bytes, str, str]:
+    """Return the bytes of a file, its name for messages, and the suffix that says how it is read.
 
     Raises:
-        DataError: If its suffix is unknown, it cannot be read, or it is too large.
+        DataError: If nothing tells its format, it cannot be read, or it is too large.
     """
     path = newest(path)
     name = display_name(path)
-    format_of(name)
+    is_told_by_server = path.startswith(_HTTP) and not has_format(name)
+    suffix = "" if is_told_by_server else format_of(name)
     try:
-        return _fetch(path), name
+        data, headers = _fetch(path)
+        return data, name, suffix or format_of_reply(headers, name)
     except DataError:
         raise
     except FileNotFoundError:
@@ -151,12 +160,14 @@ def _read(path: str) -> tuple[bytes, str]:
         raise DataError(f"{name}: cannot be read ({detail}); check the path and who may read it") from None
 
 
-def _fetch(path: str) -> bytes:
+def _fetch(path: str) -> tuple[bytes, Mapping[str, str]]:
+    """Return the bytes of a file, and the headers that came with it where it came by HTTP."""
     # Block size 0 streams the body; any other asks for ranges, which not every server answers.
-    options = {"block_size": 0} if path.startswith(("http://", "https://")) else {}
+    options = {"block_size": 0} if path.startswith(_HTTP) else {}
     blocks: list[bytes] = []
     total = 0
     with fsspec.open(path, "rb", **options) as file:
+        headers = file.r.headers if isinstance(file, HTTPStreamFile) else {}
         while block := file.read(_BLOCK_BYTES):
             blocks.append(block)
             total += len(block)
@@ -165,7 +176,7 @@ def _fetch(path: str) -> bytes:
                     f"{display_name(path)}: the file is larger than {MAX_FILE_BYTES:,} bytes, the most that is read: "
                     "split it"
                 )
-    return b"".join(blocks)
+    return b"".join(blocks), headers
 
 
 def _not_found(path: str) -> str:

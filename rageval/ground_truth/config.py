@@ -2,7 +2,7 @@
 
 from pydantic import Field, model_validator
 
-from rageval.config import LOCAL, FileName, ModelConfig, Name, Settings
+from rageval.config import LOCAL, CourseName, FileName, ModelConfig, Name, Settings
 
 
 class GenerationConfig(Settings):
@@ -10,7 +10,7 @@ class GenerationConfig(Settings):
 
     documents: Name = "examples/faq/documents.json"
     """Path or URL of the FAQ: JSON list, JSONL, CSV or Parquet with id, course, section, question, text."""
-    course: str = ""
+    course: CourseName = ""
     """Only the documents of this course; empty for all."""
     sample: int | None = Field(default=None, ge=1, le=10_000_000)
     """Only this many documents, drawn at random with the seed; empty for all."""

@@ -1,12 +1,18 @@
+import bz2
+import codecs
 import csv
+import gzip
 import io
 import json
+import lzma
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rageval import packed
 from rageval.adapters import corpus
 from rageval.adapters.corpus import load_ahead, load_corpus, load_documents
 from rageval.config import DataConfig
@@ -79,9 +86,27 @@ def data(tmp_path: Path) -> Callable[..., DataConfig]:
 
 @pytest.fixture
 def website(tmp_path: Path) -> Iterator[str]:
-    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
-    handler.log_message = lambda *_: None  # type: ignore[attr-defined]
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    """Serves the folder; `/export?type=T&name=N` is truth.csv as content type T, to be saved as N."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            address = urlsplit(self.path)
+            if address.path != "/export":
+                return super().do_GET()
+            query = dict(parse_qsl(address.query))
+            content = (tmp_path / query["file"]).read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Type", query["type"])
+            if "name" in query:
+                self.send_header("Content-Disposition", f"attachment; filename*=UTF-8''{query['name']}")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(tmp_path))) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -189,12 +214,140 @@ def test_an_open_quote_in_a_csv_is_a_problem_of_the_line_where_it_opens(data):
         load_corpus(data(truth=b'question,course,document\nq,ml,d1\n"q,ml,d1\nq,ml,d1\n'))
 
 
-def test_a_null_in_parquet_and_a_column_of_numbers_are_problems_of_their_rows(data):
-    rows = [{**DOCUMENTS[0], "id": 7}, {**DOCUMENTS[1], "id": 8, "section": None}]
-    with pytest.raises(DataError) as caught:
+@pytest.mark.parametrize("suffix", ["parquet", "json", "jsonl"])
+def test_whole_numbers_are_ids_and_courses_and_a_missing_section_is_empty(data, suffix):
+    documents = [{**DOCUMENTS[0], "id": 7, "course": 2024.0}, {**DOCUMENTS[1], "id": 8, "course": 2024.0}]
+    documents[0]["section"] = None
+    truth = [{"question": "q1", "course": 2024, "document": 7.0}, {"question": "q2", "course": 2024, "document": 8.0}]
+    loaded = load_corpus(data(documents, truth, formats=(suffix, suffix)))
+    assert [(d.document_id, d.course, d.section) for d in loaded.documents] == [("7", "2024", ""), ("8", "2024", "s")]
+    assert [question.document_id for question in loaded.questions] == ["7", "8"]
+
+
+@pytest.mark.parametrize("value", [True, 7.5, 2.0**60, float("inf"), b"d1"])
+def test_what_is_no_id_is_a_problem_with_a_remedy_for_its_format(data, value):
+    rows = [{**DOCUMENTS[0], "id": value}]
+    with pytest.raises(DataError, match=r"`id` is \w+, expected text: store the column as text \(found"):
         load_documents(data(rows, formats=("parquet", "csv")).documents)
-    assert "documents.parquet, index 0 (from 0): `id` is int 7, expected text" in str(caught.value)
-    assert "documents.parquet, index 1 (from 0): `section` is null" in str(caught.value)
+
+
+def test_not_a_number_is_a_missing_id(data):
+    rows = [{**DOCUMENTS[0], "id": 7.0}, {**DOCUMENTS[1], "id": float("nan")}]
+    with pytest.raises(DataError, match=r"index 1 \(from 0\): `id` is null"):
+        load_documents(data(rows, formats=("parquet", "csv")).documents)
+
+
+def test_names_that_differ_in_what_nobody_sees_are_the_same(data):
+    # Composed and decomposed; no-break, thin, zero-width spaces, a soft hyphen, a mark of byte order, spaces around.
+    written = {
+        "Caf\u00e9": "Cafe\u0301",
+        "data\u00a0eng": "data\u2009eng",
+        "x": "\u200bx\ufeff",
+        "so\u00adft": " soft ",
+    }
+    documents = [{**DOCUMENTS[0], "id": f"{name} ", "course": name} for name in written]
+    truth = [{"question": "q", "course": other, "document": other} for other in written.values()]
+    loaded = load_corpus(data(documents, truth))
+    assert [question.document_id for question in loaded.questions] == ["Caf\u00e9", "data eng", "x", "soft"]
+    assert [
+        question.document_id for question in load_corpus(data(documents, truth, course="Cafe\u0301")).questions
+    ] == ["Caf\u00e9"]
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_names_of_columns_are_read_whatever_surrounds_them(data, suffix):
+    rows = [{f" {column}\u200b": value for column, value in row.items()} for row in DOCUMENTS]
+    assert len(load_documents(data(rows, formats=(suffix, "csv")).documents)[0]) == 3
+    with pytest.raises(DataError, match=r"names id more than once"):
+        load_documents(data([{**DOCUMENTS[0], "id ": "x"}], formats=(suffix, "csv")).documents)
+
+
+def test_files_that_do_not_belong_together_are_one_problem(data):
+    truth = [{**row, "document": f"other-{row['document']}"} for row in TRUTH]
+    with pytest.raises(DataError) as caught:
+        load_corpus(data(truth=truth))
+    assert str(caught.value).count("\n") == 1
+    assert "none of its 3 rows names an id of the documents: they name other-d1, ..., the documents are d1" in str(
+        caught.value
+    )
+
+
+def zstd(content: bytes) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(content)
+    return sink.getvalue().to_pybytes()
+
+
+COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": zstd,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", COMPRESSIONS)
+def test_compressed_files_are_read(data, suffix):
+    pack = COMPRESSIONS[suffix]
+    documents, truth = pack(WRITERS["jsonl"](DOCUMENTS)), pack(as_csv(TRUTH))
+    assert len(load_corpus(data(documents, truth, formats=(f"jsonl.{suffix}", f"csv.{suffix}"))).questions) == 3
+    # A browser or a server may have unpacked it, or left the suffix out.
+    assert len(load_corpus(data(truth=as_csv(TRUTH), formats=("json", f"csv.{suffix}"))).questions) == 3
+    assert len(load_corpus(data(truth=truth)).questions) == 3
+
+
+@pytest.mark.parametrize("suffix", COMPRESSIONS)
+def test_a_compressed_file_that_is_cut_off_or_too_large_is_one_sentence(data, suffix, monkeypatch):
+    whole = COMPRESSIONS[suffix](as_csv(TRUTH * 50))
+    with pytest.raises(
+        DataError, match=r"truth.csv.\w+: the compressed file is damaged or cut off .*download it again"
+    ):
+        load_corpus(data(truth=whole[: len(whole) // 2], formats=("json", f"csv.{suffix}")))
+    monkeypatch.setattr(packed, "MAX_BYTES", 1000)
+    with pytest.raises(DataError, match=r"truth.csv.\w+: the compressed file holds more than 1,000 bytes"):
+        load_corpus(data(truth=whole, formats=("json", f"csv.{suffix}")))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be-with-mark"])
+def test_utf_16_is_read_by_its_mark(data, encoding):
+    text = as_csv([{**TRUTH[0], "question": "Où?"}]).decode()
+    packed_text = text.encode("utf-16") if encoding == "utf-16" else codecs.BOM_UTF16_BE + text.encode("utf-16-be")
+    assert load_corpus(data(truth=packed_text)).questions[0].question == "Où?"
+    with pytest.raises(DataError, match=r"begins with a zero byte: UTF-16 without a mark"):
+        load_corpus(data(truth=text.encode("utf-16-le")))
+
+
+def as_xlsx() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "suffix", "message"),
+    [
+        (as_xlsx(), "csv", r"an Excel workbook \(.xlsx\), expected .csv: save its sheet as CSV"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "csv", r"an Excel workbook of the old kind"),
+        (b"PK\x03\x04 some other archive", "json", "a zip archive, expected .json: unpack it"),
+        (b"%PDF-1.7 ...", "csv", "a PDF"),
+        (b"SQLite format 3\x00...", "parquet", "an SQLite database"),
+        (b"\n<!DOCTYPE html><html>", "csv", "an HTML page, such as one to sign in"),
+        (b"<html><body>503", "jsonl", "an HTML page"),
+        (b"<?xml version='1.0'?>", "json", "XML"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "csv", "a pointer of Git LFS"),
+        (gzip.compress(gzip.compress(b"a")), "csv", "gzip within gzip"),
+        (as_parquet(TRUTH), "csv", "Parquet, expected .csv: end its name with .parquet"),
+        (WRITERS["json"](TRUTH), "csv", "a JSON list, expected .csv: end its name with .json"),
+        (WRITERS["jsonl"](TRUTH), "csv", "JSON Lines, expected .csv"),
+        (json.dumps(TRUTH, indent=1).encode(), "jsonl", "a JSON list, not one object a line"),
+        (json.dumps(TRUTH[0], indent=1).encode(), "jsonl", "JSON whose objects stand on several lines"),
+        (as_csv(TRUTH), "json", "CSV, expected .json: end its name with .csv"),
+        (b'{"data": [], "next": 2}', "json", "found dict with the keys data, next"),
+    ],
+)
+def test_other_bytes_are_named_for_what_they_are(data, content, suffix, message):
+    with pytest.raises(DataError, match=message) as caught:
+        load_corpus(data(truth=content, formats=("json", suffix)))
+    assert "\n" not in str(caught.value)
 
 
 def test_columns_that_nobody_reads_are_noted(data):
@@ -224,6 +377,33 @@ def test_a_url_is_read_like_a_file(data, website):
     data()
     config = DataConfig(documents=f"{website}/documents.json?version=1", ground_truth=f"{website}/truth.csv")
     assert len(load_corpus(config).questions) == 3
+
+
+@pytest.mark.parametrize(
+    ("suffix", "reply"),
+    [
+        ("csv", "type=text/csv;%20charset=utf-8"),
+        ("json", "type=application/json"),
+        ("jsonl", "type=application/x-ndjson"),
+        ("parquet", "type=application/vnd.apache.parquet"),
+        ("csv", "type=application/octet-stream&name=questions%20of%20today.csv"),
+        ("csv.gz", "type=application/gzip&name=questions.csv.gz"),
+    ],
+)
+def test_an_address_without_a_suffix_is_read_by_what_the_server_calls_it(data, website, suffix, reply):
+    writer = WRITERS.get(suffix, lambda rows: gzip.compress(as_csv(rows)))
+    documents = data(truth=writer(TRUTH), formats=("json", suffix)).documents
+    truth = f"{website}/export?format=any&file=truth.{suffix}&{reply}"
+    assert len(load_corpus(DataConfig(documents=documents, ground_truth=truth)).questions) == 3
+
+
+@pytest.mark.parametrize("kind", ["text/html", "text/plain", "application/octet-stream"])
+def test_an_address_whose_format_nothing_tells_is_an_error_that_says_so(data, website, kind):
+    config = data()
+    truth = f"{website}/export?file=truth.csv&type={kind}&key=secret"
+    with pytest.raises(DataError, match=f"/export: neither the address nor the server .* calls it {kind}") as caught:
+        load_corpus(DataConfig(documents=config.documents, ground_truth=truth))
+    assert "secret" not in str(caught.value)
 
 
 def test_a_url_that_does_not_exist_is_shown_without_its_key(website):

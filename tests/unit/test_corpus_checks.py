@@ -78,7 +78,7 @@ def test_any_other_difference_is_not_a_longer_text(change):
     [
         ({"text": " \n"}, "`text` is empty"),
         ({"section": None}, "`section` is null, expected text"),
-        ({"id": 5}, "`id` is int 5, expected text: put it in quotes"),
+        ({"id": 5}, "`id` is int, expected text: put it in quotes (found 5)"),
         ({"question": "x" * (MAX_FIELD_CHARS + 1)}, "1,000,001 characters, at most 1,000,000 are allowed"),
         ({"text": "half a smile: \ud83d"}, "`text` holds half a character"),
     ],
@@ -121,7 +121,7 @@ def test_an_unknown_document_and_a_foreign_course_are_problems():
     checked = check_questions(truth(("q", "ml", "nope"), ("q", "de", "d1"), ("q", "ml", "d1")), known("d1"))
     assert checked.problems == (
         "truth.csv, line 1: document nope is not an id in the documents",
-        "truth.csv, line 2: course is de, but document d1 belongs to ml",
+        "truth.csv, line 2: course is de, but its document belongs to ml (document d1)",
     )
     assert len(checked.questions) == 1
 
@@ -152,6 +152,43 @@ def test_no_more_than_twenty_problems_are_shown_and_the_others_counted():
     lines = str(caught.value).split("\n  ")
     assert lines[0].startswith("25 problems in the input; correct or remove")
     assert lines[1:] == [*(f"problem {number}" for number in range(20)), "and 5 more"]
+
+
+def test_rows_with_the_same_thing_wrong_share_a_line():
+    bad = [{**DOCUMENT, "id": f"d{number}", "text": number} for number in range(30)] + [{**DOCUMENT, "text": ""}]
+    with pytest.raises(DataError) as caught:
+        raise_problems(check_documents(rows(*bad)).problems)
+    head, numbers, empty = str(caught.value).split("\n  ")
+    assert head.startswith("31 problems in the input")
+    assert numbers.startswith(
+        "f.jsonl, line 1: `text` is int, expected text: put it in quotes (found 0); the same in 29 "
+    )
+    assert "more rows: line 2, line 3," in numbers
+    assert numbers.endswith("line 21 and 9 more")
+    assert empty == "f.jsonl, line 31: `text` is empty"
+
+
+@pytest.mark.parametrize(
+    ("reference", "hint"),
+    [
+        ("n\N{EN DASH}7", "n-7 looks like it, but the one here has U+2013 EN DASH in place of U+002D HYPHEN-MINUS"),
+        ("caf\N{CYRILLIC SMALL LETTER IE}", "U+0435 CYRILLIC SMALL LETTER IE in place of U+0065 LATIN SMALL LETTER E"),
+        ("Ｎ-7", "U+FF2E FULLWIDTH LATIN CAPITAL LETTER N in place of U+006E LATIN SMALL LETTER N"),
+        ("n\N{ZERO WIDTH JOINER}-7", "U+200D ZERO WIDTH JOINER in place of nothing"),
+        ("n  -7", None),
+        ("12.0", "12 looks like it, but the one here has U+002E FULL STOP U+0030 DIGIT ZERO in place of nothing"),
+        ("4", "004 looks like it, but the one here has nothing in place of U+0030 DIGIT ZERO U+0030 DIGIT ZERO"),
+    ],
+)
+def test_an_id_that_looks_like_another_is_told_apart_by_its_code_points(reference, hint):
+    ids = known("n-7", "cafe", "12", "004")
+    [problem] = check_questions(truth(("q", "ml", reference)), ids).problems
+    assert (hint in problem) if hint else problem.endswith("is not an id in the documents")
+
+
+def test_a_course_that_looks_like_the_documents_is_told_apart_too():
+    [problem] = check_questions(truth(("q", "m\N{CYRILLIC SMALL LETTER PALOCHKA}", "d1")), known("d1")).problems
+    assert "they look alike, but the first has U+04CF CYRILLIC SMALL LETTER PALOCHKA in place of U+006C" in problem
 
 
 def select(items: list[Question], **options: Any) -> tuple[Question, ...]:
