@@ -32,7 +32,7 @@ class BatchWork:
         """
         options = self.config.run
         for model in self.models.answering:
-            self._started.append(batch_answers.submit(self.run, self.chunks, model, options.batch_poll_s))
+            self._started.append(batch_answers.submit(self.run, self.chunks, model, options))
         for answered in self._started:
             answered.result()
         scored = batch_scores.submit(

@@ -193,8 +193,11 @@ def show_run(run: RunStore) -> None:
         console.print(_table("Blame: the right document shown or not x the answer right, wrong, refused", rows))
     if spending := spending_rows(manifest):
         console.print(_table("Actual of estimated", spending))
+    for sentence in manifest.get("warnings") or []:
+        console.print(f"[bold]{plain(sentence)}.[/bold]", highlight=False, soft_wrap=True)
+    because = f": {manifest['reason']}" if manifest.get("reason") else ""
     for name, value in (
-        ("Run", f"{run.run_id} is {manifest['status']}"),
+        ("Run", f"{run.run_id} is {manifest['status']}{because}"),
         ("Tables", f"{run.folder}/*.parquet"),
         ("Report", f"{run.folder}/report.html"),
     ):

@@ -107,6 +107,7 @@ def _evaluate(run: RunStore, config: EvaluationConfig) -> EvaluationResult:
     if is_finished(run, config, dataset.questions):
         get_run_logger().info("Every answer and every score of this run is stored; nothing is asked again")
     else:
+        chat_engine().spending.check()
         if not config.run.batch:
             refuse_open_batches(run)
         check_models([*config.answers.models, *config.judges])

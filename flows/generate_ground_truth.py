@@ -63,6 +63,7 @@ def _alone(config: GenerationConfig) -> tuple[GenerationResult, str]:
 
 def _generate(run: RunStore, config: GenerationConfig) -> GenerationResult:
     chat_engine().start_run(max_cost_usd=config.max_cost_usd, spent_usd=spent_usd(run))
+    chat_engine().spending.check()
     check_writers(config)
     try:
         with serve_writers(config) as models:
@@ -77,7 +78,8 @@ def _generate(run: RunStore, config: GenerationConfig) -> GenerationResult:
     if manifest["reason"]:
         raise RunStoppedError(
             f"the run {run.run_id!r} is incomplete: {manifest['reason']}. Everything finished is saved in "
-            f"{run.folder}; start it again with --run-id {run.run_id}, and it asks only for what has no reply"
+            f"{run.folder}; start it again with --run-id {run.run_id}, and it asks only for what has no reply "
+            "that can be read"
         )
     return GenerationResult(
         run_id=run.run_id,

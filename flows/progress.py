@@ -40,8 +40,16 @@ def detail(counts: ModelCounts, per_second: float) -> str:
     left = counts.expected - counts.done
     left_s = left / per_second if per_second > 0 else None
     time_left = "done" if left <= 0 else f"{duration(left_s)} left" if left_s is not None else "time left unknown"
-    dollars = "price unknown" if counts.unpriced else f"${counts.cost_usd:.4f}"
-    return f"{counts.failed} failed, {counts.in_flight} in flight, {per_second:.1f}/s, {dollars}, {time_left}"
+    said = f"{counts.failed} failed, {counts.in_flight} in flight, {per_second:.1f}/s"
+    return f"{said}, {_dollars(counts)}, {time_left}"
+
+
+def _dollars(counts: ModelCounts) -> str:
+    """Return what was spent; where that is not known, what it is at least, and why nobody knows."""
+    if not counts.unpriced:
+        return f"${counts.cost_usd:.4f}"
+    why = f"cost unknown: {counts.without_usage} replies without usage" if counts.without_usage else "price unknown"
+    return f"at least ${counts.cost_usd:.4f}, {why}" if counts.cost_usd else why
 
 
 @contextmanager

@@ -72,6 +72,7 @@ def _rescore(run: RunStore, metrics: tuple[str, ...], config: EvaluationConfig |
             check_models(wanted.plan.judges)
         spent = spent_usd(run, wanted.config, chunks)
         chat_engine().start_run(max_cost_usd=wanted.config.run.max_cost_usd, spent_usd=spent)
+        chat_engine().spending.check()
         stage.begin(run, wanted)
         scored, stopped = _score(run, wanted, chunks)
         ended = write_rescored_report(run, wanted, scored, str(stopped) if stopped else None)

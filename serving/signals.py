@@ -44,7 +44,7 @@ class Signals:
         self._tokens = Counter("rageval_chat_tokens", "Tokens", ("model", "kind"), registry=registry)
         self._dollars = Counter("rageval_chat_cost_usd", "US dollars of answers", ("model",), registry=registry)
         self._unpriced = Counter(
-            "rageval_chat_unpriced", "Answers whose price is unknown", ("model",), registry=registry
+            "rageval_chat_unpriced", "Answers whose cost is unknown", ("model",), registry=registry
         )
         gauge("questions_in_flight", "Questions under way", lambda: assistant.in_flight)
         gauge("saturation_ratio", "Questions under way / what the model takes at once", lambda: assistant.saturation)
@@ -73,8 +73,9 @@ class Signals:
         ):
             if seconds is not None:
                 self._stage_seconds.labels(stage).observe(seconds)
-        self._tokens.labels(model, "prompt").inc(conversation.prompt_tokens or 0)
-        self._tokens.labels(model, "completion").inc(conversation.completion_tokens or 0)
+        for kind, tokens in (("prompt", conversation.prompt_tokens), ("completion", conversation.completion_tokens)):
+            if tokens is not None:
+                self._tokens.labels(model, kind).inc(tokens)
         if conversation.cost_usd is not None:
             self._dollars.labels(model).inc(conversation.cost_usd)
         elif conversation.status == "ok":

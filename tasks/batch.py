@@ -11,7 +11,7 @@ from prefect.states import Completed, Failed
 
 from rageval.adapters.batch_api import BatchState
 from rageval.adapters.run_store import RunStore
-from rageval.config import ModelConfig
+from rageval.config import ModelConfig, RunOptions
 from rageval.errors import RagevalError
 from rageval.records import Chunk
 from rageval.score_plan import ScorePlan
@@ -20,10 +20,11 @@ from rageval.stages.batch_watch import Watch
 
 
 @task(task_run_name="batch-answers-{model.name}")
-def batch_answers(run: RunStore, chunks: Sequence[Chunk], model: ModelConfig, poll_s: float) -> State[Any]:
+def batch_answers(run: RunStore, chunks: Sequence[Chunk], model: ModelConfig, options: RunOptions) -> State[Any]:
     """Ask one model all questions in batches; batches of an earlier start are collected, not asked again."""
     try:
-        outcome = batch.answer_batch(run, chunks, model, Watch(every_s=poll_s, show=_Display().show))
+        watch = Watch(every_s=options.batch_poll_s, show=_Display().show)
+        outcome = batch.answer_batch(run, chunks, model, options, watch)
     except RagevalError as error:
         return Failed(message=str(error), data=error)
     return Completed(message=f"{outcome.ok} answers, {outcome.failed} failed, {outcome.asked} asked now", data=outcome)

@@ -46,8 +46,8 @@ def note_estimate(run: RunStore, config: EvaluationConfig) -> None:
     manifest.describe_estimate(run, estimate.estimate_whole(run, config))
 
 
-def spent_usd(run: RunStore, config: EvaluationConfig, chunks: Sequence[Chunk]) -> float:
-    """Return the dollars that earlier starts have spent, which only a run with a ceiling has to know."""
+def spent_usd(run: RunStore, config: EvaluationConfig, chunks: Sequence[Chunk]) -> float | None:
+    """Return the dollars that earlier starts have spent, None if unknown; only a run with a ceiling has to know."""
     return costs.spent_usd(run, config, chunks) if config.run.max_cost_usd else 0.0
 
 

@@ -46,6 +46,7 @@ class Reply:
     hang: bool = False
     drop: bool = False
     choices: bool = True
+    usage: bool = True
     breaks_off: bool = False
     """Reset the connection in the middle of a reply that is streamed."""
 
@@ -237,7 +238,7 @@ class FakeLLM:
         whole = _completion(body, reply)
         chunks = [{"choices": [{"delta": {"content": piece}, "finish_reason": None}]} for piece in pieces]
         chunks.append({"choices": [{"delta": {}, "finish_reason": reply.finish_reason}]})
-        chunks.append({"choices": [], "usage": whole["usage"]})
+        chunks.append({"choices": [], "usage": whole.get("usage")})
         for number, chunk in enumerate(chunks):
             if reply.breaks_off and number == len(pieces) // 2:
                 assert request.transport is not None
@@ -259,7 +260,7 @@ def _completion(body: Body, reply: Reply) -> dict[str, Any]:
     prompt_tokens, completion_tokens = len(prompt(body)) // 4, len(reply.text or "") // 4
     message = {"role": "assistant", "content": reply.text}
     choice = {"index": 0, "message": message, "finish_reason": reply.finish_reason, "logprobs": None}
-    return {
+    completion = {
         "id": "chatcmpl-1",
         "object": "chat.completion",
         "created": 1,
@@ -271,3 +272,6 @@ def _completion(body: Body, reply: Reply) -> dict[str, Any]:
             "total_tokens": prompt_tokens + completion_tokens,
         },
     }
+    if not reply.usage:
+        del completion["usage"]
+    return completion

@@ -60,13 +60,13 @@ class ChatEngine:
         self._thread = threading.Thread(target=self._loop.run_forever, name="rageval-chat", daemon=True)
         self._thread.start()
 
-    def start_run(self, *, max_cost_usd: float | None = None, spent_usd: float = 0.0) -> None:
+    def start_run(self, *, max_cost_usd: float | None = None, spent_usd: float | None = 0.0) -> None:
         """Forget stops, broken keys, counts and spending of earlier runs in this process.
 
         Args:
             max_cost_usd: The dollars at which no request is admitted any more and every `submit` is stopped, once
                 the requests in flight have ended; None for no ceiling.
-            spent_usd: What earlier starts of the run have spent of it.
+            spent_usd: What earlier starts of the run have spent of it; None if that is unknown.
         """
         self._stopped = None
         self.spending.start(ceiling_usd=max_cost_usd, spent_usd=spent_usd)

@@ -125,7 +125,9 @@ class Call:
     paid: ChatReply | None = None
     """A reply that came but could not be used: its tokens were spent all the same."""
     spent_usd: float | None = None
-    """What all replies of its attempts have cost, or None if that is unknown."""
+    """What the replies of its attempts have cost, as far as that is known."""
+    cost_unknown: bool = False
+    """Whether any of them did not say what it took."""
     deadline: asyncio.Timeout = field(default_factory=lambda: asyncio.timeout(None))
 
     def is_exhausted(self, _: RetryCallState) -> bool:
@@ -277,9 +279,11 @@ class Call:
                         {"model": self.model.served_name, "messages": list(self.request.messages), **body}
                     )
             price_usd = cost_usd(self.model, completion.usage)
-            self.traffic.spending.add(price_usd)
-            if price_usd is not None:
-                self.spent_usd = price_usd + (self.spent_usd or 0.0)
+            # A reply without choices and usage is an error in disguise, which nobody is billed for.
+            if price_usd is not None or completion.finish_reason is not None or completion.text:
+                self.traffic.spending.add(price_usd, model=self.model.name)
+                self.cost_unknown |= price_usd is None
+                self.spent_usd = (price_usd or 0.0) + (self.spent_usd or 0.0)
         latency_s = time.monotonic() - started
         self.traffic.hedging.latencies_s.append(latency_s)
         reply = ChatReply(
@@ -289,7 +293,7 @@ class Call:
             thinking=completion.thinking,
             finish_reason=completion.finish_reason,
             usage=completion.usage,
-            cost_usd=self.spent_usd,
+            cost_usd=None if self.cost_unknown else self.spent_usd,
             latency_s=latency_s,
             started_at=self.started_at,
         )

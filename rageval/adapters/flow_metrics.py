@@ -51,7 +51,9 @@ class FlowMetrics(Collector):
             yield _gauge("ended_timestamp_seconds", "When the run ended", (), [((), self._ended)])
         seconds = [((stage,), seconds) for stage, seconds in sorted(dict(self._stages).items())]
         yield _gauge("stage_seconds", "Seconds of a stage that has ended", ("stage",), seconds)
-        yield _gauge("budget_used_ratio", "Dollars spent / max_cost_usd; 0 without one", (), [((), self._budget_used)])
+        used = self._budget_used
+        samples = [] if used is None else [((), used)]
+        yield _gauge("budget_used_ratio", "Dollars spent / max_cost_usd; 0 without one, none if unknown", (), samples)
         counted = [(_model_and_role(label), counts) for label, counts in sorted(self._counts.items())]
         yield from _of_records(counted)
         yield from _of_requests(counted)
@@ -62,10 +64,12 @@ class FlowMetrics(Collector):
         return {} if counts is self._of_earlier else dict(counts)
 
     @property
-    def _budget_used(self) -> float:
+    def _budget_used(self) -> float | None:
         spending = self._engine.spending
         if not self._counts or not spending.ceiling_usd:
             return 0.0
+        if spending.known_usd is None:
+            return None
         return (spending.spent_usd + spending.elsewhere_usd) / spending.ceiling_usd
 
 
@@ -92,14 +96,20 @@ def _of_records(counted: _Counted) -> Iterator[Metric]:
             ((*key, kind), n)
             for key, c in counted
             for kind, n in (("prompt", c.prompt_tokens), ("completion", c.completion_tokens))
+            if n or not c.without_usage  # nothing known is not nothing used
         ],
     )  # fmt: skip
     yield _gauge(
-        "cost_usd", "US dollars of the records", _BY_MODEL, [(key, counts.cost_usd) for key, counts in counted]
+        "cost_usd", "US dollars of the records whose cost is known", _BY_MODEL,
+        [(key, counts.cost_usd) for key, counts in counted if counts.cost_usd or not counts.unpriced],
+    )  # fmt: skip
+    yield _gauge(
+        "unpriced", "Records whose cost is unknown", _BY_MODEL, [(key, counts.unpriced) for key, counts in counted]
     )
     yield _gauge(
-        "unpriced", "Records whose price is unknown", _BY_MODEL, [(key, counts.unpriced) for key, counts in counted]
-    )
+        "without_usage", "Records whose reply does not say how many tokens it took", _BY_MODEL,
+        [(key, counts.without_usage) for key, counts in counted],
+    )  # fmt: skip
 
 
 def _of_requests(counted: _Counted) -> Iterator[Metric]:

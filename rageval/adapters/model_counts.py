@@ -51,7 +51,9 @@ class ModelCounts:
     """How many the engine allowed in flight when it sent the last one."""
     cost_usd: float = 0.0
     unpriced: int = 0
-    """Replies whose price is unknown: `cost_usd` says nothing of them."""
+    """Replies whose cost is unknown: `cost_usd` says nothing of them."""
+    without_usage: int = 0
+    """Replies that do not say how many tokens they took, which `prompt_tokens` does not count."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     retries: int = 0
@@ -70,7 +72,9 @@ class ModelCounts:
         """Count a record that has ended."""
         self.done += 1
         self.failed += reply.error is not None
-        self.unpriced += reply.error is None and reply.cost_usd is None
+        is_reply = reply.error is None or reply.finish_reason is not None
+        self.unpriced += is_reply and reply.cost_usd is None
+        self.without_usage += is_reply and None in (reply.usage.prompt_tokens, reply.usage.completion_tokens)
         self.cost_usd += reply.cost_usd or 0.0
         self.prompt_tokens += reply.usage.prompt_tokens or 0
         self.completion_tokens += reply.usage.completion_tokens or 0

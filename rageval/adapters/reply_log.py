@@ -5,6 +5,7 @@
 A reply is found again by the fingerprint of its request. A later line of the same fingerprint replaces an earlier one.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -29,6 +30,17 @@ class StoredReply:
     attempts: int
     usage: Usage = field(default_factory=Usage)
     cost_usd: float | None
+
+    @property
+    def was_paid(self) -> bool:
+        """Whether a model has replied, usably or not."""
+        return self.text is not None or self.finish_reason is not None or self.cost_usd is not None
+
+
+def spent_on(replies: Sequence[StoredReply]) -> float | None:
+    """Return the dollars of replies; None if the cost of any is unknown."""
+    costs = [reply.cost_usd for reply in replies if reply.was_paid]
+    return None if None in costs else sum(cost for cost in costs if cost is not None)
 
 
 def read_replies(folder: Place) -> list[StoredReply]:
@@ -55,8 +67,8 @@ class ReplyLog:
         self._lines = appending(path)
         self.stored = {reply.fingerprint: reply for reply in found}
         """The latest reply of each request."""
-        self.spent_usd = sum(reply.cost_usd or 0.0 for reply in found)
-        """Dollars of all replies, also of those that were replaced; a reply of unknown cost counts as nothing."""
+        self.replies = found
+        """All replies as they came, also those that were replaced."""
 
     def append(self, fingerprint: str, reply: ChatReply) -> None:
         """Keep a reply; when it is safe from the death of this process is said at `appending`.
@@ -70,11 +82,7 @@ class ReplyLog:
         )  # fmt: skip
         self._lines.append(orjson.dumps(asdict(stored)))
         self.stored[fingerprint] = stored
-        self.spent_usd += reply.cost_usd or 0.0
-
-    def has(self, fingerprint: str) -> bool:
-        """Return whether a request needs not be asked again: it has a reply, readable or not."""
-        return fingerprint in self.stored and self.stored[fingerprint].error is None
+        self.replies.append(stored)
 
     def __enter__(self) -> "ReplyLog":
         return self

@@ -18,8 +18,18 @@ def generation_sentence(manifest: Mapping[str, Any]) -> str:
     kept = (manifest.get("counts") or {}).get("kept", 0)
     return (
         f"{formats.count(kept)} questions kept, written from {formats.count(manifest.get('documents'))} documents, "
-        f"with {formats.count(manifest.get('requests'))} requests for {formats.usd(manifest.get('cost_usd'))}."
+        f"with {formats.count(manifest.get('requests'))} requests for {_cost(manifest)}."
     )
+
+
+def _cost(manifest: Mapping[str, Any]) -> str:
+    """Return the dollars; where some are unknown, what it was at least, and why nobody knows."""
+    cost_usd, without = manifest.get("cost_usd"), manifest.get("replies_without_usage")
+    known = (manifest.get("at_least") or {}).get("cost_usd")
+    said = formats.usd(cost_usd) if cost_usd is not None or not known else f"at least {formats.usd(known)}"
+    if not without:
+        return said
+    return f"{said} ({formats.count(without)} of {formats.count(manifest.get('replies'))} replies carried no usage)"
 
 
 def render_generation(manifest: Mapping[str, Any]) -> str:

@@ -11,10 +11,10 @@ from rageval.judging.table import unfit_metrics
 from rageval.report.comparison_rows import comparison_rows
 from rageval.report.cutoffs import leading_metrics
 from rageval.report.empty_searches import empty_searches
-from rageval.report.formats import fact, printable
+from rageval.report.formats import printable
 from rageval.report.headline import headline
 from rageval.report.pivot import cost_rows, metric_rows, retrieval_rows
-from rageval.report.spending import spending_rows
+from rageval.report.spending import spending_rows, total_rows
 from rageval.tables import JUDGING
 
 _SPECIAL = re.compile(r"([\\`*\[\]|~])")
@@ -31,8 +31,8 @@ def render_markdown(
 
     Args:
         summary: Table `tables.SUMMARY`.
-        manifest: The content of run.json; `run_id`, `status`, `totals`, `estimate`, `actual` and `notes` are read, all
-            optional.
+        manifest: The content of run.json; `run_id`, `status`, `totals`, `estimate`, `actual`, `warnings` and `notes`
+            are read, all optional.
         comparisons: Table `tables.COMPARISONS`, or None if nothing was compared.
         judging: Table `tables.JUDGING`, or None if nothing was judged.
         retrieval: Table `tables.RETRIEVAL`, or None if nothing was searched for.
@@ -43,6 +43,7 @@ def render_markdown(
     verdicts = trust.verdicts
     parts = [
         f"# Run {escape(str(manifest.get('run_id', '')))}: {escape(str(manifest.get('status', 'unknown')))}",
+        *(f"**{escape(sentence)}.**" for sentence in manifest.get("warnings") or []),
         *(escape(sentence) for sentence in headline(summary, comparisons, unfit=unfit)),
         *(escape(sentence) for sentence in (empty_searches(retrieval) if retrieval else ())),
         *(escape(sentence) for sentence in trust_sentences(judging)),
@@ -54,7 +55,7 @@ def render_markdown(
         section("Retrieval", retrieval_rows(summary, leading_metrics(summary, manifest))),
         section("Latency, tokens and cost", cost_rows(summary)),
         section("Actual of estimated", spending_rows(manifest)),
-        section("Totals", [{"total": name, "value": fact(name, value)} for name, value in totals.items()]),
+        section("Totals", [{"total": name, "value": words} for name, words in total_rows(totals)]),
         _list("Notes", [str(note) for note in manifest.get("notes") or []]),
         "Cells read: mean [95 % interval, clustered by document] values / questions asked.",
     ]

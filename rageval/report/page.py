@@ -33,10 +33,11 @@ from rageval.report.headline import headline
 from rageval.report.pairwise import pairwise_results
 from rageval.report.pivot import cell, configurations, cost_rows, quality_metrics
 from rageval.report.slices import slice_tables
-from rageval.report.spending import spending_rows
+from rageval.report.spending import spending_rows, total_rows
 from rageval.report.summary import label_counts
 from rageval.report.worst import worst_answers, worst_order
 from rageval.score_plan import FAITHFULNESS
+from rageval.shortfalls import asked_verdicts
 from rageval.tables import BLAME, COMPARISONS, HUMAN_LABELS, JUDGING
 
 WORST_PER_MODEL = 10
@@ -54,7 +55,7 @@ SEGMENTS: Mapping[str, str] = {
 
 _LabelRow: TypeAlias = tuple[tuple[str, str, str], Mapping[str, int], Markup]
 """Metric, model and search method; how many of each label or status; a bar of them."""
-_SHOWN_ELSEWHERE = {"config", "notes", "totals", "estimate", "actual"}
+_SHOWN_ELSEWHERE = {"config", "notes", "totals", "estimate", "actual", "warnings"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +74,8 @@ class ReportData:
     judging: pa.Table = field(default_factory=JUDGING.empty_table)
     manifest: Mapping[str, Any]
     """The content of run.json. `run_id`, `status`, `reason`, `started_at`, `finished_at`, `totals`, `starts`,
-    `notes`, `estimate`, `actual` and `config` have their places on the page; everything else is listed. All are
-    optional."""
+    `notes`, `warnings`, `estimate`, `actual` and `config` have their places on the page; everything else is listed. All
+    are optional."""
 
 
 def render_page(run: ReportData) -> str:
@@ -97,7 +98,9 @@ def render_page(run: ReportData) -> str:
             judging=judging_section(run.judging),
             comparisons=comparison_groups(run.comparisons, unfit=unfit),
             progress=list(_progress(run)),
-            totals=[(_heading(name), words) for name, words in _facts(_totals(run.manifest))],
+            warnings=run.manifest.get("warnings") or [],
+            unread=_unread(run.scores),
+            totals=[(_heading(name), words) for name, words in total_rows(_totals(run.manifest))],
             found=[c for c in configurations(run.summary) if c.model is not None],
             searches=searches,
             retrieval_metrics=metrics_at(quality_metrics(searches), depth.top_k),
@@ -179,6 +182,18 @@ def _totals(manifest: Mapping[str, Any]) -> dict[str, Any]:
     totals = dict(manifest.get("totals") or {})
     timed = [start["seconds"] for start in manifest.get("starts") or [] if start.get("seconds")]
     return totals | {"working_time_s": sum(sum(stages.values()) for stages in timed)} if timed else totals
+
+
+def _unread(scores: pa.Table) -> str:
+    """Return what came of the verdicts where not a single one has a value; nothing if none was asked for."""
+    asked = asked_verdicts(scores)
+    counts = {row["values"]: row["counts"] for row in pc.value_counts(asked["status"]).to_pylist()}
+    if not asked.num_rows or counts.get("ok"):
+        return ""
+    if "failed" not in counts:
+        return f"No verdict could be read ({len(asked)} of {len(asked)})."
+    unread = f", {formats.count(counts['unscored'])} could not be read" if "unscored" in counts else ""
+    return f"There is no verdict: of {len(asked)} requests {formats.count(counts['failed'])} failed{unread}."
 
 
 def _facts(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

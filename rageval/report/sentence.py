@@ -15,7 +15,7 @@ _MOST = 3
 
 
 def run_sentence(summary: pa.Table, manifest: Mapping[str, Any], *, unfit: Collection[str] = frozenset()) -> str:
-    """Return status, number of questions, and the leading figures of answers and search; nothing is ranked.
+    """Return status, number of questions, the leading figures of answers and search, and warnings; nothing is ranked.
 
     Args:
         summary: Table `tables.SUMMARY`.
@@ -25,7 +25,8 @@ def run_sentence(summary: pa.Table, manifest: Mapping[str, Any], *, unfit: Colle
     asked = max((int(row["n"]) for c in configurations(summary) for row in c.figures.values()), default=0)
     questions = f"{count(asked)} question{'' if asked == 1 else 's'}"
     said = ", ".join(filter(None, (questions, leading_figures(summary, manifest, unfit=unfit))))
-    return f"{manifest.get('status', 'unknown')}: {said}"
+    warnings = "".join(f"; {warning}" for warning in manifest.get("warnings") or [])
+    return f"{manifest.get('status', 'unknown')}: {said}{warnings}"
 
 
 def leading_figures(summary: pa.Table, manifest: Mapping[str, Any], *, unfit: Collection[str] = frozenset()) -> str:

@@ -1,13 +1,27 @@
 """The estimate and the sums in a run's manifest -> rows that show them side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from rageval.report.formats import count, usd
+from rageval.report.formats import count, fact, usd
 
 _FIGURES = {"calls": count, "prompt_tokens": count, "completion_tokens": count, "cost_usd": usd}
 _HEADINGS = {"prompt_tokens": "prompt tokens", "completion_tokens": "completion tokens", "cost_usd": "cost"}
 _NONE: Mapping[str, Any] = {"calls": 0, "prompt_tokens": 0, "completion_tokens": 0, "cost_usd": 0.0}
+_NOT_SHOWN = ("at_least", "replies")
+
+
+def total_rows(totals: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return name and value of each total of a run in words; a sum of which only a part is known says so.
+
+    Args:
+        totals: `totals` of run.json.
+    """
+    shown = {name: value for name, value in totals.items() if name not in _NOT_SHOWN}
+    if not shown.get("replies_without_usage"):
+        shown.pop("replies_without_usage", None)
+    return [(name, _known(name, totals, partial(fact, name))) for name in shown]
 
 
 def spending_rows(manifest: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -31,7 +45,7 @@ def _by_key(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Mapping[
 
 def _row(model: str, role: str, actual: Mapping[str, Any], estimate: Mapping[str, Any]) -> dict[str, str]:
     figures = {
-        _HEADINGS.get(name, name): f"{words(actual.get(name))} of {words(estimate.get(name))}"
+        _HEADINGS.get(name, name): f"{_known(name, actual, words)} of {words(estimate.get(name))}"
         for name, words in _FIGURES.items()
     }
     return {"model": model, "role": role, **figures, "reused": count(actual.get("reused", 0))}
@@ -43,4 +57,18 @@ def _total(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for name in _FIGURES:
         values = [row.get(name) for row in rows]
         result[name] = None if None in values else sum(value for value in values if value is not None)
+    result["at_least"] = {name: sum(_least(name, row) or 0 for row in rows) for name in _FIGURES}
     return result
+
+
+def _known(name: str, sums: Mapping[str, Any], words: Callable[[Any], str]) -> str:
+    """Return a sum in words; of one that is known in part, what it is at least."""
+    if sums.get(name) is None and (least := _least(name, sums)):
+        return f"at least {words(least)}"
+    return words(sums.get(name))
+
+
+def _least(name: str, sums: Mapping[str, Any]) -> float | None:
+    """Return what is known of a sum."""
+    value = sums.get(name)
+    return (sums.get("at_least") or {}).get(name) if value is None else value

@@ -1,6 +1,7 @@
 """Questions and their contexts -> answers: ask one model a chunk of questions and store each reply."""
 
 from collections.abc import Mapping
+from contextlib import closing
 
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.chat_call import ChatReply, ChatRequest
@@ -11,6 +12,7 @@ from rageval.adapters.tracing import step
 from rageval.config import ModelConfig, RunOptions
 from rageval.prompts import answer_messages
 from rageval.records import Answer, Chunk, Question
+from rageval.stages.asked_again import cut_again, forgetting_scores, is_asked_again, with_earlier
 from rageval.stages.chunks import Ask, ChunkOutcome
 from rageval.stages.inputs import read_inputs
 from rageval.stages.reuse import reusing
@@ -30,6 +32,9 @@ def answer_chunk(
 ) -> ChunkOutcome:
     """Ask the model those questions of the chunk that have no answer yet; failed requests become rows.
 
+    Answers that were cut for their length are asked for again where too many were, see `asked_again`; one stays until
+    another one is there.
+
     Args:
         run: The run, with its retrieval stored.
         chunk: What to ask.
@@ -42,7 +47,7 @@ def answer_chunk(
     """
     questions = read_inputs(run).of_chunk(chunk)
     stored = run.stored("answers", model.name, chunk)
-    pending = _pending(run, chunk, stored, only_failed=options.retry_failed)
+    pending = _pending(run, chunk, model, stored, options)
     chat_engine().expect(answers_label(model), 0, stored=len(questions) - len(pending))
     if pending:
         ask = ask or chat_engine().submit
@@ -54,41 +59,51 @@ def answer_chunk(
 
 
 def pending_answers(
-    run: RunStore, chunk: Chunk, model: ModelConfig, *, only_failed: bool = False
+    run: RunStore, chunk: Chunk, model: ModelConfig, options: RunOptions
 ) -> list[tuple[Question, ChatRequest]]:
     """Return what `answer_chunk` would ask now, in its order."""
-    return _pending(run, chunk, run.stored("answers", model.name, chunk), only_failed=only_failed)
+    return _pending(run, chunk, model, run.stored("answers", model.name, chunk), options)
 
 
 def _pending(
-    run: RunStore, chunk: Chunk, stored: Mapping[Key, Row], *, only_failed: bool
+    run: RunStore, chunk: Chunk, model: ModelConfig, stored: Mapping[Key, Row], options: RunOptions
 ) -> list[tuple[Question, ChatRequest]]:
     inputs = read_inputs(run)
-    status = {key: row["status"] for key, row in stored.items()}
-    wanted = {"failed"} if only_failed else {"failed", None}
+    cut = cut_again(run, chunk, model, options.max_failed_share)
     return [
         (question, ChatRequest(messages=answer_messages(question.question, contexts)))
         for question, contexts in zip(inputs.of_chunk(chunk), inputs.contexts(chunk), strict=True)
-        if status.get((question.question_id,)) in wanted
+        if is_asked_again(stored.get((question.question_id,)), cut=cut, only_failed=options.retry_failed)
     ]
 
 
 def _ask(
     run: RunStore, chunk: Chunk, model: ModelConfig, pending: list[tuple[Question, ChatRequest]], ask: Ask
 ) -> None:
+    before = run.stored("answers", model.name, chunk)
     journal = run.journal("answers", model.name, chunk)
+    replaced = {key[0] for key, row in before.items() if row["status"] == "ok"}
+    with closing(journal), forgetting_scores(run, chunk, model, replaced & _ids(pending)) as forget:
 
-    def store(position: int, reply: ChatReply) -> None:
-        question, request = pending[position]
-        journal.append(_answer(question, chunk, model, request, reply))
+        def store(position: int, reply: ChatReply) -> None:
+            question, request = pending[position]
+            if question.question_id in replaced:
+                if reply.error is not None:
+                    return  # an answer that was cut is more than none
+                forget(question.question_id)
+            row = before.get((question.question_id,))
+            journal.append(_answer(question, chunk, model, request, reply, row))
 
-    try:
         ask([request for _, request in pending], model, store, label=answers_label(model)).result()
-    finally:
-        journal.close()
 
 
-def _answer(question: Question, chunk: Chunk, model: ModelConfig, request: ChatRequest, reply: ChatReply) -> Answer:
+def _ids(pending: list[tuple[Question, ChatRequest]]) -> set[str]:
+    return {question.question_id for question, _ in pending}
+
+
+def _answer(
+    question: Question, chunk: Chunk, model: ModelConfig, request: ChatRequest, reply: ChatReply, before: Row | None
+) -> Answer:
     return Answer(
         question_id=question.question_id,
         model=model.name,
@@ -97,10 +112,9 @@ def _answer(question: Question, chunk: Chunk, model: ModelConfig, request: ChatR
         answer=reply.text,
         thinking=reply.thinking,
         error=reply.error,
-        attempts=reply.attempts,
         finish_reason=reply.finish_reason,
         usage=reply.usage,
-        cost_usd=reply.cost_usd,
+        **with_earlier(reply, before),
         latency_s=reply.latency_s,
         request_fingerprint=request.fingerprint(model),
         started_at=reply.started_at,

@@ -15,7 +15,7 @@ from rageval.adapters.chat import chat_engine
 from rageval.adapters.chat_call import ChatReply, ChatRequest
 from rageval.adapters.model_counts import ModelCounts
 from rageval.adapters.run_store import RunStore
-from rageval.config import ModelConfig
+from rageval.config import ModelConfig, RunOptions
 from rageval.errors import ConfigError
 from rageval.fingerprint import digest
 from rageval.records import Chunk
@@ -42,7 +42,9 @@ class _Step:
         return custom_id
 
 
-def answer_batch(run: RunStore, chunks: Sequence[Chunk], model: ModelConfig, watch: Watch) -> ChunkOutcome:
+def answer_batch(
+    run: RunStore, chunks: Sequence[Chunk], model: ModelConfig, options: RunOptions, watch: Watch
+) -> ChunkOutcome:
     """Ask the model whatever questions of the run have no answer yet; failed requests become rows.
 
     Raises:
@@ -52,12 +54,14 @@ def answer_batch(run: RunStore, chunks: Sequence[Chunk], model: ModelConfig, wat
     ids = {
         chunk: [
             step.add(chunk, model.name, (question.question_id,), request)
-            for question, request in pending_answers(run, chunk, model)
+            for question, request in pending_answers(run, chunk, model, options)
         ]
         for chunk in chunks
     }
     with _replies(run, [step], watch) as replies:
-        return _sum(answer_chunk(run, chunk, model, _from(replies, {model.name: ids[chunk]})) for chunk in chunks)
+        return _sum(
+            answer_chunk(run, chunk, model, _from(replies, {model.name: ids[chunk]}), options) for chunk in chunks
+        )
 
 
 def score_batch(

@@ -18,6 +18,7 @@ from rageval.errors import RagevalError
 from rageval.monitoring.records import Conversation, ShownContext
 from rageval.prompts import ANSWER_PROMPT_VERSION, answer_messages
 from rageval.records import Document, Question, Retrieval
+from rageval.stages.estimate import check_prices
 from rageval.stages.models import check_models, serve_models
 from rageval.stages.searching import Search, SearchHere
 
@@ -199,7 +200,7 @@ class Assistant:
         now = time.monotonic()
         if self._stopped_at is not None and now - self._stopped_at > _TRY_AGAIN_S:
             self._stopped_at = now
-            self._engine.start_run(max_cost_usd=self._ceiling_usd, spent_usd=self._engine.spending.spent_usd)
+            self._engine.start_run(max_cost_usd=self._ceiling_usd, spent_usd=self._engine.spending.known_usd)
         replies: list[ChatReply] = []
         asked = self._engine.submit([request], self.model, lambda _, reply: replies.append(reply), label=_LABEL)
         try:
@@ -230,10 +231,11 @@ def open_assistant(
     Raises:
         InputError: If documents, index, model or key cannot be used.
     """
+    models = config.answers.models[:1]
+    check_prices(config, models)
     say("Reading and indexing the documents")
     with closing(search(config)) as searching:
         say("Making the model ready")
-        models = config.answers.models[:1]
         check_models(models)
         with serve_models(models, ()) as served:
             assistant = Assistant(config, served.answering[0], searching, timeout_s=timeout_s)

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from rageval.adapters.run_store import ChunkTable, RunStore
 from rageval.config import EvaluationConfig
 from rageval.records import Chunk
+from rageval.tables import SCHEMAS
 
 _ROLES: tuple[tuple[ChunkTable, str, str], ...] = (
     ("answers", "answers", "model"),
@@ -17,22 +18,62 @@ _ROLES: tuple[tuple[ChunkTable, str, str], ...] = (
 """Each table, what its rows are called, and the column that names who was asked."""
 
 
-def spent_usd(run: RunStore, config: EvaluationConfig, chunks: Sequence[Chunk]) -> float:
-    """Return the dollars of all stored rows, merged or not; a row of unknown cost counts as nothing."""
+_COUNTS = ("requests", "replies", "replies_without_usage")
+_KNOWN = ("prompt_tokens", "completion_tokens", "cost_usd")
+"""Columns that are null where the server, or the price table, does not say."""
+_COLUMNS = ("attempts", "status", *_KNOWN)
+
+
+def spent_usd(run: RunStore, config: EvaluationConfig, chunks: Sequence[Chunk]) -> float | None:
+    """Return the dollars of all stored rows, merged or not; None if the cost of any reply is unknown."""
     order = [(model.name, chunk) for model in config.answers.models for chunk in chunks]
-    return sum(_spent_on(run, table, order) for table, _, _ in _ROLES)
+    used = [_used(_stored(run, table, order)) for table, _, _ in _ROLES]
+    costs = [of_table["cost_usd"] for of_table in used]
+    return None if None in costs else sum(costs)
 
 
-def _spent_on(run: RunStore, table: ChunkTable, order: Sequence[tuple[str, Chunk]]) -> float:
+def _stored(run: RunStore, table: ChunkTable, order: Sequence[tuple[str, Chunk]]) -> pa.Table:
     if run.has(table) and not run.has_unmerged(table):
-        return float(pc.sum(run.read(table)["cost_usd"]).as_py() or 0.0)
-    rows = (row for model, chunk in order for row in run.stored(table, model, chunk).values())
-    return sum(row["cost_usd"] or 0.0 for row in rows)
+        return run.read(table)
+    rows = [row for model, chunk in order for row in run.stored(table, model, chunk).values()]
+    return pa.Table.from_pylist(rows, schema=SCHEMAS[table])
 
 
 def actual(run: RunStore) -> list[dict[str, Any]]:
-    """Return requests, tokens and dollars per model and role; dollars are None if any price is unknown."""
-    return [_sums(rows, name, role) for role, name, rows in _asked(run)]
+    """Return what was used per model and role, see `totals`."""
+    return [
+        {"model": name, "role": role, "calls": used.pop("requests"), **used, "reused": _reused(rows).num_rows}
+        for role, name, rows in _asked(run)
+        for used in [_used(rows)]
+    ]
+
+
+def totals(run: RunStore) -> dict[str, Any]:
+    """Return requests, tokens and dollars of the whole run.
+
+    Tokens and dollars are None where those of any reply are unknown, and `at_least` has the sums of the known ones.
+    """
+    found = [_used(run.read(table)) for table, _, _ in _ROLES if run.has(table)]
+    result: dict[str, Any] = {name: sum(used[name] for used in found) for name in _COUNTS}
+    for name in _KNOWN:
+        values = [used[name] for used in found]
+        result[name] = None if None in values else sum(values)
+    return result | {"at_least": {name: sum(used["at_least"][name] for used in found) for name in _KNOWN}}
+
+
+def unknown(run: RunStore) -> list[str]:
+    """Return a sentence for each model that has replied without saying how many tokens that took."""
+    by_model: dict[str, list[pa.Table]] = {}
+    for _, name, rows in _asked(run):
+        by_model.setdefault(name, []).append(rows.select(list(_COLUMNS)))
+    sentences = []
+    for name, tables in by_model.items():
+        used = _used(pa.concat_tables(tables))
+        if without := used["replies_without_usage"]:
+            what = "tokens" if used["cost_usd"] is not None else "tokens and cost"
+            replies = f"{without:,} of {used['replies']:,} replies of {name}"
+            sentences.append(f"{replies} carried no usage, so their {what} are unknown")
+    return sentences
 
 
 def reused(run: RunStore) -> list[str]:
@@ -58,17 +99,19 @@ def _asked(run: RunStore) -> Iterator[tuple[str, str, pa.Table]]:
                 yield role, name, rows.filter(pc.equal(rows[column], name))
 
 
-def _sums(rows: pa.Table, model: str, role: str) -> dict[str, Any]:
+def _used(rows: pa.Table) -> dict[str, Any]:
+    """Return what rows have used, by the names of `totals`."""
     paid = rows.filter(pc.greater(rows["attempts"], 0))
-    unpriced = pc.sum(pc.and_(pc.is_valid(paid["prompt_tokens"]), pc.is_null(paid["cost_usd"]))).as_py()
+    known = pc.or_(pc.is_valid(paid["cost_usd"]), pc.is_valid(paid["prompt_tokens"]))
+    replies = paid.filter(pc.or_(pc.not_equal(paid["status"], "failed"), known))
+    without = pc.or_(pc.is_null(replies["prompt_tokens"]), pc.is_null(replies["completion_tokens"]))
+    sums = {name: pc.sum(replies[name]).as_py() or 0 for name in _KNOWN}
     return {
-        "model": model,
-        "role": role,
-        "calls": pc.sum(paid["attempts"]).as_py() or 0,
-        "prompt_tokens": pc.sum(paid["prompt_tokens"]).as_py() or 0,
-        "completion_tokens": pc.sum(paid["completion_tokens"]).as_py() or 0,
-        "cost_usd": None if unpriced else pc.sum(paid["cost_usd"]).as_py() or 0.0,
-        "reused": _reused(rows).num_rows,
+        "requests": pc.sum(paid["attempts"]).as_py() or 0,
+        "replies": replies.num_rows,
+        "replies_without_usage": pc.sum(without).as_py() or 0,
+        **{name: None if replies[name].null_count else sums[name] for name in _KNOWN},
+        "at_least": sums,
     }
 
 

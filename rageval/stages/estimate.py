@@ -22,6 +22,7 @@ from rageval.prompts import (
 )
 from rageval.records import Document, Question, Usage
 from rageval.score_plan import FAITHFULNESS, PAIRWISE, WITH_REFERENCE, WITHOUT_REFERENCE, pairwise_rows, score_plan
+from rageval.stages.asked_again import cut_again, is_asked_again
 from rageval.stages.chunks import plan_chunks
 from rageval.stages.inputs import read_documents, read_questions
 from rageval.stages.manifest import as_started
@@ -73,15 +74,19 @@ def estimate_whole(run: RunStore, config: EvaluationConfig) -> list[dict[str, An
     return [{name: asdict(row)[name] for name in kept} for row in estimates]
 
 
-def check_prices(config: EvaluationConfig) -> None:
+def check_prices(config: EvaluationConfig, models: Sequence[ModelConfig] | None = None) -> None:
     """Make sure that what a run with a ceiling spends can be known.
+
+    Args:
+        config: The run's configuration.
+        models: Who is asked; None for all answering models and judges.
 
     Raises:
         ConfigError: If it has a ceiling, and the price of any of its models is unknown.
     """
     if config.run.max_cost_usd is None:
         return
-    for model in (*config.answers.models, *config.judges):
+    for model in (*config.answers.models, *config.judges) if models is None else models:
         if cost_usd(model, Usage(prompt_tokens=1, completion_tokens=1), tier=_tier(config)) is None:
             raise ConfigError(
                 f"run.max_cost_usd needs the price of every model, and that of {model.name!r} is unknown; give its "
@@ -103,9 +108,11 @@ def _stored(run: RunStore, config: EvaluationConfig) -> Mapping[tuple[str, str],
     for model in config.answers.models:
         for chunk in chunks:
             answers = run.stored("answers", model.name, chunk).values()
-            counts[model.name, ANSWERS] += sum(row["status"] == "ok" for row in answers)
+            cut = cut_again(run, chunk, model, config.run.max_failed_share)
+            again = (is_asked_again(row, cut=cut, only_failed=False) for row in answers)
+            counts[model.name, ANSWERS] += sum(not asked for asked in again)
             for (question_id, name), row in run.stored("scores", model.name, chunk).items():
-                if row["status"] not in ("ok", "unscored"):
+                if row["status"] != "ok":
                     continue
                 if split_detail(name)[0] == PAIRWISE:
                     counts[row["judge_model"], PAIRWISE] += 1

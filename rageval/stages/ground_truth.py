@@ -6,7 +6,7 @@ each step, so a run that is resumed comes to the same questions as one that was 
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ import pyarrow as pa
 from rageval.adapters import corpus
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.chat_call import ChatReply, ChatRequest
-from rageval.adapters.reply_log import ReplyLog, StoredReply, read_replies
+from rageval.adapters.reply_log import ReplyLog, StoredReply, read_replies, spent_on
 from rageval.adapters.run_files import replacing, write_parquet
 from rageval.adapters.run_store import RunStore
 from rageval.config import ModelConfig
@@ -25,6 +25,7 @@ from rageval.errors import ConfigError
 from rageval.fingerprint import digest, documents_fingerprint
 from rageval.ground_truth.config import GenerationConfig
 from rageval.ground_truth.filters import UNCHECKED, Draft, count_reasons
+from rageval.ground_truth.replies import UnreadableReplyError, read_check, read_questions
 from rageval.records import Document
 from rageval.stages import generation_manifest
 from rageval.stages.drafts import check_key, check_request, checked_drafts, filtered_drafts, questions_request
@@ -113,7 +114,8 @@ def ask_questions(run: RunStore, config: GenerationConfig, writer: ModelConfig) 
     """
     requests = [questions_request(document, config) for document in read_documents(run).values()]
     with ReplyLog(run.path) as log:
-        return _ask(log, requests, config.model, writer, questions_label(config))
+        asked = _Asked(model=config.model, served=writer, label=questions_label(config))
+        return _ask(log, requests, asked, lambda text: read_questions(text, config.per_document))
 
 
 def check_questions(run: RunStore, config: GenerationConfig, checker: ModelConfig) -> int:
@@ -125,7 +127,8 @@ def check_questions(run: RunStore, config: GenerationConfig, checker: ModelConfi
     with ReplyLog(run.path) as log:
         drafts = filtered_drafts(run, config, log.stored)
         requests = [check_request(draft, config) for draft in drafts if draft.status == "kept"]
-        return _ask(log, requests, config.checker or config.model, checker, checks_label(config))
+        asked = _Asked(model=config.checker or config.model, served=checker, label=checks_label(config))
+        return _ask(log, requests, asked, read_check)
 
 
 def write_ground_truth(run: RunStore, config: GenerationConfig) -> dict[str, Any]:
@@ -137,34 +140,55 @@ def write_ground_truth(run: RunStore, config: GenerationConfig) -> dict[str, Any
     with ReplyLog(run.path) as log:
         drafts = checked_drafts(filtered_drafts(run, config, log.stored), config, log.stored)
         rows = list(_rows(drafts, config, log.stored))
-        spent_usd = log.spent_usd
+        totals = _totals(log.replies)
     write_parquet(run.path / "generated.parquet", [pa.Table.from_pylist(rows, schema=GENERATED)], GENERATED)
     text = _csv(drafts)
     run.write_text(GROUND_TRUTH, text)
     if config.out:
         with replacing(Path(config.out)) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    totals = _totals(rows, spent_usd) | {"counts": count_reasons(drafts), "written_to": config.out or None}
+    totals |= {"counts": count_reasons(drafts), "written_to": config.out or None}
     return generation_manifest.finish(run, reason=_too_many_failures(drafts, config), totals=totals)
 
 
-def spent_usd(run: RunStore) -> float:
-    """Return the dollars of all replies so far."""
-    return sum(reply.cost_usd or 0.0 for reply in read_replies(run.path))
+def spent_usd(run: RunStore) -> float | None:
+    """Return the dollars of all replies so far; None if the cost of any is unknown."""
+    return spent_on(read_replies(run.path))
 
 
-def _ask(log: ReplyLog, requests: Sequence[ChatRequest], asked: ModelConfig, served: ModelConfig, label: str) -> int:
-    """Ask what has no reply yet; equal requests are asked once. Fingerprints are those of the model as configured."""
-    wanted = {request.fingerprint(asked): request for request in requests}
-    pending = [(key, request) for key, request in wanted.items() if not log.has(key)]
-    chat_engine().expect(label, len(wanted), stored=len(wanted) - len(pending))
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """Whom a step asks."""
+
+    model: ModelConfig
+    """As configured: fingerprints are those of this one."""
+    served: ModelConfig
+    label: str
+    """What its requests are counted under."""
+
+
+def _ask(log: ReplyLog, requests: Sequence[ChatRequest], asked: _Asked, read: Callable[[str | None], object]) -> int:
+    """Ask what has no reply yet that can be read; equal requests are asked once."""
+    wanted = {request.fingerprint(asked.model): request for request in requests}
+    pending = [(key, request) for key, request in wanted.items() if not _is_readable(log.stored.get(key), read)]
+    chat_engine().expect(asked.label, len(wanted), stored=len(wanted) - len(pending))
 
     def store(position: int, reply: ChatReply) -> None:
         log.append(pending[position][0], reply)
 
     if pending:
-        chat_engine().submit([request for _, request in pending], served, store, label=label).result()
+        chat_engine().submit([request for _, request in pending], asked.served, store, label=asked.label).result()
     return len(pending)
+
+
+def _is_readable(reply: StoredReply | None, read: Callable[[str | None], object]) -> bool:
+    if reply is None or reply.error is not None:
+        return False
+    try:
+        read(reply.text)
+    except UnreadableReplyError:
+        return False
+    return True
 
 
 def _rows(
@@ -200,15 +224,17 @@ def _took(reply: StoredReply | None, prefix: str) -> dict[str, Any]:
     return {f"{prefix}{name}": value for name, value in zip(names, values, strict=True)}
 
 
-def _totals(rows: Sequence[Mapping[str, Any]], spent: float) -> dict[str, Any]:
-    """Return requests, tokens and dollars; dollars are None if any price is unknown."""
-    both = ("", "check_")
-    unpriced = any(row[f"{p}cost_usd"] is None and row[f"{p}prompt_tokens"] is not None for row in rows for p in both)
+def _totals(replies: Sequence[StoredReply]) -> dict[str, Any]:
+    """Return requests, tokens and dollars of all replies; None where any is unknown, `at_least` has what is known."""
+    paid = [reply for reply in replies if reply.was_paid]
+    tokens = {name: [getattr(reply.usage, name) for reply in paid] for name in ("prompt_tokens", "completion_tokens")}
+    known = {**tokens, "cost_usd": [reply.cost_usd for reply in paid]}
     return {
-        "requests": sum(row[f"{p}attempts"] for row in rows for p in both),
-        "prompt_tokens": sum(row[f"{p}prompt_tokens"] or 0 for row in rows for p in both),
-        "completion_tokens": sum(row[f"{p}completion_tokens"] or 0 for row in rows for p in both),
-        "cost_usd": None if unpriced else spent,
+        "requests": sum(reply.attempts for reply in replies),
+        "replies": len(paid),
+        "replies_without_usage": sum(None in pair for pair in zip(*tokens.values(), strict=True)),
+        **{name: None if None in values else sum(values) for name, values in known.items()},
+        "at_least": {name: sum(value or 0 for value in values) for name, values in known.items()},
     }
 
 

@@ -1,5 +1,6 @@
 """`run.json`: what a run was told, what it worked on, and how it went; the guard against mixing two runs in one."""
 
+import math
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -8,12 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
-
 from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig
 from rageval.config_effects import WITHOUT_EFFECT, sent
 from rageval.errors import ConfigError
+from rageval.shortfalls import shortfalls
 from rageval.stages import costs
 from rageval.tables import SCHEMA_VERSION
 
@@ -25,6 +25,7 @@ _MAY_CHANGE = {
     "judge": {"minimum_kappa", "human_labels"},  # what its verdicts are held against, not what they are
 }
 """Settings that a run may go on with other values of, besides those of models that are not sent."""
+_TOKENS = "max_completion_tokens"
 _GROUPS = ("data", "index", "retrieval", "answers", "scores", "judge")
 _ADDS_NOTHING: Mapping[str, Mapping[str, Any]] = {
     "retrieval": {"cutoffs": ()},
@@ -116,8 +117,8 @@ def finish(run: RunStore, *, status: str, reason: str | None, timings: Mapping[s
     }
     notes = [*manifest["dataset"]["notes"], *(note for start in manifest["starts"] for note in start["notes"])]
     notes += costs.reused(run)
-    manifest |= {"status": status, "reason": reason, "finished_at": _now(), "totals": totals(run), "notes": notes}
-    manifest["actual"] = costs.actual(run)
+    manifest |= {"status": status, "reason": reason, "finished_at": _now(), "notes": notes}
+    manifest |= {"totals": costs.totals(run), "actual": costs.actual(run), "warnings": warnings(run)}
     run.write_json(MANIFEST, manifest)
     return manifest
 
@@ -129,23 +130,10 @@ def stop(run: RunStore, reason: str) -> None:
         run.write_json(MANIFEST, manifest | {"status": "incomplete", "reason": reason})
 
 
-def totals(run: RunStore) -> dict[str, Any]:
-    """Return requests, tokens and dollars of the whole run; dollars are None if any price is unknown."""
-    result: dict[str, Any] = {"requests": 0, "prompt_tokens": 0, "completion_tokens": 0, "cost_usd": 0.0}
-    for table in ("answers", "scores"):
-        if not run.has(table):
-            continue
-        rows = run.read(table)
-        paid = rows.filter(pc.greater(rows["attempts"], 0))
-        result["requests"] += pc.sum(paid["attempts"]).as_py() or 0
-        for column in ("prompt_tokens", "completion_tokens"):
-            result[column] += pc.sum(paid[column]).as_py() or 0
-        unpriced = pc.sum(pc.and_(pc.is_valid(paid["prompt_tokens"]), pc.is_null(paid["cost_usd"]))).as_py() or 0
-        if unpriced or result["cost_usd"] is None:
-            result["cost_usd"] = None
-        else:
-            result["cost_usd"] += pc.sum(paid["cost_usd"]).as_py() or 0.0
-    return result
+def warnings(run: RunStore) -> list[str]:
+    """Return a sentence for everything that looks complete and is not."""
+    lost = shortfalls(run.read("answers"), run.read("scores"))
+    return [*(found.sentence for found in lost), *costs.unknown(run)]
 
 
 def git_revision() -> str | None:
@@ -177,7 +165,7 @@ def refuse_other_settings(run: RunStore, config: EvaluationConfig, groups: Seque
         f"{group}.{key}"
         for group in groups
         for key in now[group]
-        if key not in _MAY_CHANGE.get(group, set()) and _essence(before[group].get(key)) != _essence(now[group][key])
+        if key not in _MAY_CHANGE.get(group, set()) and not _gives_the_same(before[group].get(key), now[group][key])
     ]
     if changed:
         raise ConfigError(
@@ -195,6 +183,27 @@ def _json(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+def _gives_the_same(before: Any, now: Any) -> bool:
+    """Return whether a setting gives the same results as before.
+
+    A higher limit of tokens does: what it changes was cut for its length, and is asked for again.
+    """
+    if _essence(before) != _essence(now):
+        return False
+    pairs = zip(_token_limits(before), _token_limits(now), strict=True)
+    return all(after >= limit for limit, after in pairs)
+
+
+def _token_limits(value: Any) -> list[float]:
+    """Return the limit of tokens of each model in a setting, in its order; infinity where there is none."""
+    if isinstance(value, list):
+        return [limit for item in value for limit in _token_limits(item)]
+    if isinstance(value, dict) and "api_key_env" in value:
+        limit = value.get(_TOKENS)
+        return [math.inf if limit is None else limit]
+    return []
+
+
 def _essence(value: Any) -> Any:
     """Return a setting with what can change a result of each model in it, and is set.
 
@@ -203,5 +212,5 @@ def _essence(value: Any) -> Any:
     if isinstance(value, list):
         return [_essence(item) for item in value]
     if isinstance(value, dict) and "api_key_env" in value:
-        return {key: item for key, item in sent(value).items() if item not in (None, "")}
+        return {key: item for key, item in sent(value).items() if key != _TOKENS and item not in (None, "")}
     return value

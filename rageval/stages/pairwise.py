@@ -13,6 +13,7 @@ from rageval.config import ModelConfig, RunOptions
 from rageval.metrics.pairwise import preference_metrics, preference_value
 from rageval.prompts import PAIRWISE_PROMPT_VERSION, Preference, PreferenceLabel, judge_pairwise_messages
 from rageval.records import Chunk, Question, Score
+from rageval.stages.asked_again import with_earlier
 from rageval.stages.chunks import Ask, ChunkOutcome
 from rageval.stages.inputs import read_inputs
 from rageval.stages.reuse import reusing
@@ -93,7 +94,7 @@ def compare_chunk(
     """
     choices = _choices(run, chunk, model, others, with_reference=with_reference)
     stored = run.stored("scores", model.name, chunk)
-    pending = [c for c in choices if _is_pending(stored.get(c.key), c, only_failed=options.retry_failed)]
+    pending = [c for c in choices if _is_pending(stored.get(c.key), c, judge, only_failed=options.retry_failed)]
     to_ask = [choice for choice in pending if choice.is_possible]
     chat_engine().expect(label, 0, stored=len(choices) - len(to_ask))
     if pending:
@@ -102,7 +103,7 @@ def compare_chunk(
         ask = reusing(ask, earlier_runs(run)) if options.reuse else ask
         try:
             _skip(journal, chunk, model, judge, [choice for choice in pending if not choice.is_possible])
-            _ask(journal, chunk, model, judge, to_ask, ask, label)
+            _ask(journal, chunk, model, judge, to_ask, ask, label, stored)
         finally:
             journal.close()
         scored = [key for key in stored if key not in {choice.key for choice in choices}]
@@ -141,13 +142,17 @@ def _answers(run: RunStore, model: ModelConfig, chunk: Chunk) -> Mapping[str, st
     return {key[0]: row["answer"] for key, row in run.stored("answers", model.name, chunk).items()}
 
 
-def _is_pending(row: Row | None, choice: _Choice, *, only_failed: bool) -> bool:
-    """As for verdicts: one that could not be read was paid for and stays."""
+def _is_pending(row: Row | None, choice: _Choice, judge: ModelConfig, *, only_failed: bool) -> bool:
+    """As for verdicts; of a choice between answers one of which has been replaced, the request has changed."""
     if row is None:
         return not only_failed
-    if row["status"] == "failed":
+    if row["status"] in ("failed", "unscored"):
         return True
-    return row["status"] == "skipped" and choice.is_possible
+    if not choice.is_possible:
+        return False
+    is_current = row["metric_version"] == PAIRWISE_PROMPT_VERSION and row["judge_model"] == judge.name
+    is_of_others = is_current and row["request_fingerprint"] != choice.request(judge).fingerprint(judge)
+    return bool(row["status"] == "skipped" or is_of_others)
 
 
 def _skip(journal: Journal, chunk: Chunk, model: ModelConfig, judge: ModelConfig, choices: Sequence[_Choice]) -> None:
@@ -164,6 +169,7 @@ def _ask(
     choices: Sequence[_Choice],
     ask: Ask,
     label: str,
+    stored: Mapping[Key, Row],
 ) -> None:
     if not choices:
         return
@@ -173,12 +179,11 @@ def _ask(
         choice = choices[position]
         columns = {
             "thinking": reply.thinking,
-            "attempts": reply.attempts,
             "usage": reply.usage,
-            "cost_usd": reply.cost_usd,
             "latency_s": reply.latency_s,
             "reused_from": reply.reused_from,
             "request_fingerprint": requests[position].fingerprint(judge),
+            **with_earlier(reply, stored.get(choice.key)),
             **choice.columns(reply),
         }
         journal.append(_score(choice, chunk, model, judge, columns))

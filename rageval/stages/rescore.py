@@ -156,11 +156,18 @@ def finish(run: RunStore, wanted: Rescoring, *, scored: int, stopped: str | None
         reason = runs.too_many_failures(run, wanted.config)
     entry |= {"finished_at": _now(), "scored": scored, "status": "incomplete" if reason else "complete"}
     if not reason and entry["before"]["status"] != "complete":
-        reason = entry["before"]["reason"] or "it had not ended when it was scored once more; start it again"
+        reason = _left_over(run, wanted.config, entry["before"]["reason"])
     noted |= {"status": "incomplete" if reason else "complete", "reason": reason}
-    noted |= {"totals": manifest.totals(run), "actual": costs.actual(run)}
+    noted |= {"totals": costs.totals(run), "actual": costs.actual(run), "warnings": manifest.warnings(run)}
     run.write_json(manifest.MANIFEST, noted)
     return noted
+
+
+def _left_over(run: RunStore, config: EvaluationConfig, before: str | None) -> str | None:
+    """Return why a run that was not complete before still is not, or None: other verdicts may have made it so."""
+    if runs.what_is_missing(run, config, run.read("questions").num_rows):
+        return before or "it had not ended when it was scored once more; start it again"
+    return runs.too_many_failures(run, config)
 
 
 def unfinished(run: RunStore) -> str | None:

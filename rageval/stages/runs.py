@@ -16,6 +16,7 @@ from rageval.errors import ConfigError, RunStoppedError
 from rageval.metrics.names import split_detail
 from rageval.records import Chunk
 from rageval.score_plan import PAIRWISE, pairwise_rows, score_plan
+from rageval.shortfalls import cut_configurations, in_words, too_many
 
 
 def open_run(options: RunOptions) -> RunStore:
@@ -44,7 +45,7 @@ def check_retry(run: RunStore, options: RunOptions) -> None:
 
 
 def is_finished(run: RunStore, config: EvaluationConfig, questions: int) -> bool:
-    """Return whether every answer and every score that is wanted is stored and none has failed.
+    """Return whether every answer and every score that is wanted is stored and none is to be asked for again.
 
     Scores beyond those, such as metrics that `rescore` has added, do not matter.
     """
@@ -53,8 +54,9 @@ def is_finished(run: RunStore, config: EvaluationConfig, questions: int) -> bool
         return False
     answers, scores = run.read("answers"), run.read("scores")
     answered = pc.sum(pc.equal(answers["status"], "ok")).as_py() or 0
-    scored = scores.filter(pc.is_in(scores["status"], value_set=pa.array(["ok", "unscored"])))
-    return answered == groups and not _missing_scores(run, config, scored)
+    if answered != groups or cut_configurations(answers, config.run.max_failed_share):
+        return False
+    return not _missing_scores(run, config, scores.filter(pc.equal(scores["status"], "ok")))
 
 
 def merge(run: RunStore, config: EvaluationConfig, chunks: Iterable[Chunk]) -> None:
@@ -65,18 +67,12 @@ def merge(run: RunStore, config: EvaluationConfig, chunks: Iterable[Chunk]) -> N
 
 
 def too_many_failures(run: RunStore, config: EvaluationConfig) -> str | None:
-    """Return why the run counts as incomplete, or None: the shares of failed answers and of failed verdicts."""
+    """Return why the run counts as incomplete, or None: a group of answers or verdicts has lost too many."""
     limit = config.run.max_failed_share
-    scores = run.read("scores")
-    verdicts = scores.filter(pc.and_(pc.is_valid(scores["judge_model"]), pc.invert(_majorities(scores))))
-    for name, rows in (("answers", run.read("answers")), ("verdicts", verdicts)):
-        failed = pc.sum(pc.equal(rows["status"], "failed")).as_py() or 0
-        if failed > limit * rows.num_rows:
-            return (
-                f"{failed} of {rows.num_rows} {name} failed, more than run.max_failed_share = {limit:g} allows "
-                f"(most often: {_most_frequent(rows.filter(pc.equal(rows['status'], 'failed'))['error'])})"
-            )
-    return None
+    found = too_many(run.read("answers"), run.read("scores"), limit)
+    if not found:
+        return None
+    return f"{in_words(found)}, more than run.max_failed_share = {limit:g} allows ({found[0].advice})"
 
 
 def what_is_missing(run: RunStore, config: EvaluationConfig, questions: int) -> str | None:
@@ -102,19 +98,8 @@ def raise_if_incomplete(run: RunStore, reason: str | None) -> None:
     if reason:
         raise RunStoppedError(
             f"the run {run.run_id!r} is incomplete: {reason}. Everything finished is saved in {run.folder}; start it "
-            f"again with --run-id {run.run_id}, and it asks only for what is missing or failed"
+            f"again with --run-id {run.run_id}, and it asks only for what is missing, has failed or could not be read"
         )
-
-
-def _most_frequent(values: pa.ChunkedArray) -> str:
-    counts = pc.value_counts(values).to_pylist()
-    return str(max(counts, key=lambda item: item["counts"])["values"])
-
-
-def _majorities(scores: pa.Table) -> pa.ChunkedArray:
-    """Return which rows sum up the verdicts of a panel: they name the judges, and nobody was asked for them."""
-    asked_for = pc.or_(pc.is_valid(scores["request_fingerprint"]), pc.equal(scores["status"], "skipped"))
-    return pc.and_(pc.is_valid(scores["judge_model"]), pc.invert(asked_for))
 
 
 def _wanted_scores(run: RunStore, config: EvaluationConfig) -> "Counter[str]":

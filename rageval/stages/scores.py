@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -15,15 +15,14 @@ from rageval.adapters.run_store import Key, RunStore
 from rageval.adapters.tracing import step
 from rageval.config import ModelConfig, RunOptions
 from rageval.metrics.names import detail_of
-from rageval.records import Chunk, Score, Usage
+from rageval.records import Chunk, Score
 from rageval.score_plan import FAITHFULNESS, PlannedScore, ScorePlan
+from rageval.stages.asked_again import score_of, with_earlier
 from rageval.stages.chunks import Ask, ChunkOutcome
 from rageval.stages.inputs import read_inputs
 from rageval.stages.model_free import NO_VALUE, model_free_values
 from rageval.stages.reuse import reusing
 from rageval.stages.verdicts import NO_ANSWER, Candidate, is_stale, majority, moved, read_reply, verdict_request
-
-_USAGE: Final = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +75,11 @@ def score_chunk(
         ask = ask or chat_engine().submit
         scoring = _Scoring(
             chunk=chunk, model=model, plan=plan, run=run, journal=journal,
-            ask=reusing(ask, earlier_runs(run)) if options.reuse else ask,
+            ask=reusing(ask, earlier_runs(run)) if options.reuse else ask, stored=stored,
         )  # fmt: skip
         try:
             with step(f"scores of {model.name}", stage="scores", model=model.name, chunk=chunk.number):
-                _score(scoring, pending, stored)
+                _score(scoring, pending)
             if plan.has_panel:
                 for item, values in _majorities(plan, items, run.stored("scores", model.name, chunk)):
                     scoring.add(item, **values)
@@ -159,10 +158,10 @@ def _pending(stored: Mapping[Key, Row], items: Sequence[_Item], plan: ScorePlan,
 
 
 def _is_pending(row: Row | None, item: _Item, only_failed: bool, renew: bool) -> bool:
-    """An unreadable verdict was paid for and stays; a failed request, or an answer that came later, is asked for."""
+    """Return whether a score is missing, has failed, could not be read, or is of an answer that came later."""
     if row is None:
         return not only_failed
-    if row["status"] == "failed":
+    if row["status"] in ("failed", "unscored"):
         return True
     if row["status"] == "skipped" and item[0].answer is not None:
         return True
@@ -190,6 +189,8 @@ class _Scoring:
     run: RunStore
     journal: Journal
     ask: Ask
+    stored: Mapping[Key, Row]
+    """The scores that were there before."""
 
     def add(self, item: _Item, **values: Any) -> None:
         """Store one score."""
@@ -208,12 +209,12 @@ class _Scoring:
         )
 
 
-def _score(scoring: _Scoring, pending: Sequence[_Item], stored: Mapping[Key, Row]) -> None:
+def _score(scoring: _Scoring, pending: Sequence[_Item]) -> None:
     answered: list[_Item] = []
     for item in pending:
         if item[0].answer is None:
             scoring.add(item, status="skipped", value=None, error=NO_ANSWER)
-        elif row := _moved(stored, scoring.plan, item):
+        elif row := _moved(scoring.stored, scoring.plan, item):
             _add_moved(scoring, item, row)
         else:
             answered.append(item)
@@ -253,12 +254,11 @@ def _ask(scoring: _Scoring, judge: ModelConfig, items: Sequence[_Item]) -> Futur
         scoring.add(
             items[position],
             thinking=reply.thinking,
-            attempts=reply.attempts,
             usage=reply.usage,
-            cost_usd=reply.cost_usd,
             latency_s=reply.latency_s,
             reused_from=reply.reused_from,
             request_fingerprint=requests[position].fingerprint(judge),
+            **with_earlier(reply, scoring.stored.get(_key(items[position]))),
             **read_reply(reply, items[position][1].metric),
         )
 
@@ -267,10 +267,7 @@ def _ask(scoring: _Scoring, judge: ModelConfig, items: Sequence[_Item]) -> Futur
 
 def _add_moved(scoring: _Scoring, item: _Item, row: Row) -> None:
     """Store a verdict that was paid for under the name that it has now."""
-    own = {name: value for name, value in row.items() if name not in _USAGE}
-    scoring.journal.append(
-        Score(**(own | {"metric": item[1].name}), usage=Usage(**{name: row[name] for name in _USAGE}))
-    )
+    scoring.journal.append(score_of(row, metric=item[1].name))
 
 
 def _majorities(

@@ -28,7 +28,6 @@ from rageval.records import Document, Question
 from rageval.score_plan import FAITHFULNESS, WITH_REFERENCE, WITHOUT_REFERENCE, PlannedScore
 
 NO_ANSWER: Final = "there is no answer to score"
-_HAS_VERDICT: Final = ("ok", "unscored")
 _V = TypeVar("_V", bound=Verdict | FaithfulnessVerdict | ToxicityVerdict | Preference)
 
 
@@ -134,7 +133,7 @@ def moved(stored: Mapping[Key, Row], candidate: Candidate, score: PlannedScore) 
         return None
     for name in (score.metric, detail_of(score.metric, score.judge.name)):
         row = stored.get((candidate.question.question_id, name))
-        if row and name != score.name and row["status"] in _HAS_VERDICT and not is_stale(row, score):
+        if row and name != score.name and row["status"] == "ok" and not is_stale(row, score):
             return row
     return None
 

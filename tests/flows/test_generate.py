@@ -164,7 +164,7 @@ def test_every_question_is_a_row_with_the_reason_for_which_it_was_dropped(genera
     assert [row[2] for row in kept(run)[1:]] == ["d0", "d1", "d2"]
 
 
-def test_malformed_replies_are_rows_and_are_not_asked_for_again(generate: Generate, llm: FakeLLM) -> None:
+def test_malformed_replies_are_rows_and_are_asked_for_again(generate: Generate, llm: FakeLLM) -> None:
     bad = {"flow": "Sure, here they are!", "task": '{"questions": ["cut', "worker": '{"questions": []}'}
 
     def reply(body: Body) -> str | Reply:
@@ -185,10 +185,13 @@ def test_malformed_replies_are_rows_and_are_not_asked_for_again(generate: Genera
     assert frame["question"].isna().sum() == 4
     assert len(kept(run)) - 1 == 10
 
-    # What was paid for stays; only the request that failed is sent again.
+    # Three replies that could not be read, a request that failed, and the two checks of d3.
     before = len(llm.requests)
-    assert generate("--set", "max_failed_share=1").status == 0
-    assert len(llm.requests) - before == 1
+    again = generate("--set", "max_failed_share=1")
+    assert again.status == 0
+    assert len(llm.requests) - before == 3 + 1 + 2
+    llm.reply = good
+    assert generate().status == 0
 
 
 def test_too_many_failures_make_the_run_incomplete_with_everything_saved(generate: Generate, llm: FakeLLM) -> None:

@@ -10,6 +10,7 @@ from tests.evaluations import AGAIN, Outcome, Rageval
 from tests.fake_llm import FAITHFUL, VERDICT, Body, FakeLLM, Reply, is_about_faithfulness, is_judgement, prompt
 
 PANEL = ("--judge", "m1", "--set", "judge.panel=[m2, m3]")
+LENIENT = ("--set", "run.max_failed_share=0.1")
 ONE_METRIC = ("--set", "judge.without_reference=false")
 
 
@@ -129,7 +130,7 @@ def test_the_majority_of_a_panel_counts_and_each_verdict_is_kept(rageval: Rageva
         )
 
     llm.reply = reply
-    run = rageval(*PANEL, *ONE_METRIC)
+    run = rageval(*PANEL, *ONE_METRIC, *LENIENT)
 
     assert run.status == 0, run.err
     assert Counter(body["model"] for body in llm.requests) == {"m1": 20 + 20 + AGAIN, "m2": 20, "m3": 20}
@@ -162,9 +163,11 @@ def test_the_majority_of_a_panel_counts_and_each_verdict_is_kept(rageval: Rageva
     assert "judge_with_reference[m2]" not in set(run.table("summary")["metric"].to_pylist())
 
     llm.requests.clear()
-    again = rageval(*PANEL, *ONE_METRIC)
-    assert (again.status, llm.requests) == (0, [])
-    assert again.table("scores").equals(run.table("scores"))
+    again = rageval(*PANEL, *ONE_METRIC, *LENIENT)
+    # The four verdicts that could not be read are asked for again, and the panel comes to the same.
+    assert (again.status, len(llm.requests)) == (0, 4)
+    columns = ["question_id", "metric", "status", "value", "label", "reason", "error"]
+    assert again.table("scores").select(columns).equals(run.table("scores").select(columns))
 
 
 def test_a_panel_that_was_stopped_asks_for_the_rest_alone_and_then_decides(rageval: Rageval, llm: FakeLLM) -> None:
@@ -204,9 +207,9 @@ def test_failed_verdicts_of_a_panel_are_counted_by_the_calls_and_asked_again(rag
     )
     failed = rageval("--judge", "m1", "--set", "judge.panel=[m2]", *ONE_METRIC)
 
-    # 20 of 20 + 20 verdicts and the second ones; the 20 majorities are none.
+    # All of one of the two judges; the verdicts of the other, and the 20 majorities, are others.
     assert failed.status == 3
-    assert f"20 of {40 + AGAIN} verdicts failed" in failed.err.replace("\n", " ")
+    assert "20 of 20 verdicts of judge_with_reference by m2 failed" in failed.err.replace("\n", " ")
     assert set(of_metric(failed, "judge_with_reference")["label"]) == {"RELEVANT"}
     llm.requests.clear()
     llm.reply = lambda body: verdict("NON_RELEVANT") if is_judgement(body) else "Fine."
