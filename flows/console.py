@@ -95,6 +95,8 @@ def run_indexing(config: EvaluationConfig, *, rebuild: bool, debug: bool) -> Non
 
         report = index_documents(config, rebuild)
     console.print(f"Index {report.name}: {report.documents} documents, {report.embedded} embedded now.")
+    if report.warning:
+        console.print(f"{plain(report.warning)}.", highlight=False, soft_wrap=True)
 
 
 def rebuild_report(folder: str, human_labels: str | None = None) -> None:

@@ -5,7 +5,7 @@ contexts, the verdicts of one judge on one metric of these. Second verdicts are 
 they are one group a judge and metric. A group that has lost too much is never hidden by all the others.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Final, Literal
@@ -13,13 +13,15 @@ from typing import Final, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rageval.config import LOCAL
 from rageval.metrics.names import AGAIN, split_detail
-from rageval.score_plan import PAIRWISE
+from rageval.score_plan import COSINE, PAIRWISE
 
 Problem = Literal["failed", "could not be read", "failed or could not be read", "were cut for their length"]
 _CUT: Final = ("length", "max_tokens")
 """What a finish_reason says, in small letters, of a reply that ended because it had become too long."""
 _CONFIGURATION: Final = ("model", "search_method")
+_ANSWER, _REFERENCE = "answer", "reference"
 _SAID: Final = 3
 """Groups that one sentence names."""
 
@@ -62,29 +64,29 @@ def shortfalls(answers: pa.Table, scores: pa.Table) -> list[Shortfall]:
     return [*_of_answers(answers, ("model",)), *_of_verdicts(scores, ())]
 
 
-def too_many(answers: pa.Table, scores: pa.Table, limit: float) -> list[Shortfall]:
+def too_many(answers: pa.Table, scores: pa.Table, limit: float, *, rambling: Collection[str] = ()) -> list[Shortfall]:
     """Return the groups that have lost more than that share of what was asked for.
 
     Args:
         answers: Table `tables.ANSWERS`.
         scores: Table `tables.SCORES`.
         limit: Share, in [0, 1].
+        rambling: Models whose answers may be cut: the embedded one repeats itself until its tokens are used up,
+            however many it gets.
     """
-    beyond = [found for found in shortfalls(answers, scores) if found.is_beyond(limit)]
-    if beyond:
-        return beyond
-    groups = [*_of_answers(answers, _CONFIGURATION), *_of_verdicts(scores, _CONFIGURATION)]
-    return [found for found in groups if found.is_beyond(limit)]
+
+    def beyond(keys: Sequence[str]) -> list[Shortfall]:
+        of_answers = _of_answers(answers, ("model", *keys[1:]), rambling)
+        return [found for found in (*of_answers, *_of_verdicts(scores, keys)) if found.is_beyond(limit)]
+
+    return beyond(()) or beyond(_CONFIGURATION)
 
 
-def cut_configurations(answers: pa.Table, limit: float) -> frozenset[tuple[str, str]]:
-    """Return model and search method wherever more than that share of the answers was cut for its length.
-
-    Args:
-        answers: Table `tables.ANSWERS`.
-        limit: Share, in [0, 1].
-    """
-    groups = _groups(answers, _CONFIGURATION)
+def cut_configurations(
+    answers: pa.Table, limit: float, *, rambling: Collection[str] = ()
+) -> frozenset[tuple[str, str]]:
+    """Return model and search method wherever more than that share of the answers was cut; arguments of `too_many`."""
+    groups = ((key, rows) for key, rows in _groups(answers, _CONFIGURATION) if key[0] not in rambling)
     return frozenset((key[0], key[1]) for key, rows in groups if _cut(rows).num_rows > limit * rows.num_rows)
 
 
@@ -94,6 +96,36 @@ def in_words(found: Sequence[Shortfall]) -> str:
     if len(found) > _SAID:
         counts.append(f"{len(found) - _SAID} more like that")
     return counts[0] if len(counts) == 1 else f"{', '.join(counts[:-1])} and {counts[-1]}"
+
+
+def only_beginning_of(longest: int | None, answer: int | None, reference: int | None) -> str | None:
+    """Return in words which of two texts an embedding model has read the beginning of only, or None.
+
+    Args:
+        longest: Tokens that it reads.
+        answer: Tokens of the answer if there are more, else None.
+        reference: The same of the reference.
+    """
+    named = ((_ANSWER, answer), (_REFERENCE, reference))
+    parts = [f"{name} of {tokens} tokens" for name, tokens in named if tokens is not None]
+    return f"compared by the first {longest} tokens: {' and '.join(parts)}" if parts else None
+
+
+def beginnings_compared(scores: pa.Table) -> str | None:
+    """Return in a sentence how many answers and references were compared by their beginning only, or None.
+
+    Args:
+        scores: Table `tables.SCORES`.
+    """
+    rows = scores.filter(pc.and_(pc.equal(scores["metric"], COSINE), pc.equal(scores["status"], "ok")))
+    notes = rows["reason"].drop_null().to_pylist()
+    if not notes:
+        return None
+    answers, references = (sum(f"{name} of" in note for note in notes) for name in (_ANSWER, _REFERENCE))
+    return (
+        f"the cosine compares beginnings only in {len(notes):,} of {rows.num_rows:,} cases, because the embedding "
+        f"model reads no further: answers in {answers:,}, references in {references:,}"
+    )
 
 
 def asked_verdicts(scores: pa.Table) -> pa.Table:
@@ -106,7 +138,7 @@ def asked_verdicts(scores: pa.Table) -> pa.Table:
     return scores.filter(pc.and_(asked, pc.not_equal(scores["status"], "skipped")))
 
 
-def _of_answers(answers: pa.Table, keys: Sequence[str]) -> Iterator[Shortfall]:
+def _of_answers(answers: pa.Table, keys: Sequence[str], rambling: Collection[str] = ()) -> Iterator[Shortfall]:
     several = {name: pc.count_distinct(answers[name]).as_py() > 1 for name in _CONFIGURATION}
     for key, rows in _groups(answers, keys):
         named = dict(zip(keys, key, strict=True))
@@ -114,9 +146,11 @@ def _of_answers(answers: pa.Table, keys: Sequence[str]) -> Iterator[Shortfall]:
         with_search = f" with {named['search_method']} search" if several["search_method"] and len(keys) > 1 else ""
         what = f"answers{of_model}{with_search}"
         yield from _lost(rows, what)
-        cut = _cut(rows).num_rows
+        cut = 0 if named["model"] in rambling else _cut(rows).num_rows
         if cut:
             advice = f"raise max_completion_tokens of {named['model']}"
+            if named["model"] == LOCAL:
+                advice = "the embedded model repeats itself until its tokens are used up"
             yield Shortfall(what=what, problem="were cut for their length", n=cut, of=rows.num_rows, advice=advice)
 
 

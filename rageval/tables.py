@@ -109,7 +109,7 @@ SCORES = schema_of(
     ),
     column("value", _FLOAT, "null unless status is ok", null=True),
     column("label", _STRING, "the judge's label", null=True),
-    column("reason", _STRING, "the judge's reason", null=True),
+    column("reason", _STRING, "the judge's reason; of a cosine, what was not read to its end", null=True),
     column("error", _STRING, "why there is no value", null=True),
     column("raw_reply", _STRING, "the judge's reply, kept if it could not be read", null=True),
     column("thinking", _STRING, "what the judge thought aloud before its verdict", null=True),

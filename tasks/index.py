@@ -25,6 +25,8 @@ def index_run(run: RunStore, config: EvaluationConfig) -> IndexReport:
     """Embed and index the run's documents; only documents that changed are embedded again."""
     report = stage.index_run(run, config)
     get_run_logger().info(_sentence(report))
+    if report.warning:
+        get_run_logger().warning(report.warning)
     return report
 
 
@@ -34,9 +36,12 @@ def index_corpus(config: EvaluationConfig, rebuild: bool) -> tuple[IndexReport, 
     report = stage.index_corpus(config, rebuild=rebuild)
     said = _sentence(report)
     rows = [{"fact": name.replace("_", " "), "value": str(value)} for name, value in asdict(report).items()]
-    markdown = f"# {escape(said)}\n\n{section('The index', rows)}\n"
+    warning = f"**{escape(report.warning)}.**\n\n" if report.warning else ""
+    markdown = f"# {escape(said)}\n\n{warning}{section('The index', rows)}\n"
     create_markdown_artifact(key="rageval-index", markdown=markdown, description=f"Index {report.name}")
     get_run_logger().info(said)
+    if report.warning:
+        get_run_logger().warning(report.warning)
     return report, said
 
 
@@ -59,4 +64,5 @@ def embed_texts(number: int, texts: Sequence[str], config: IndexConfig, cache: P
 
 def _sentence(report: IndexReport) -> str:
     done = f"built, {report.embedded} embedded now" if report.rebuilt else "up to date, nothing embedded"
-    return f"Index {report.name} on {report.backend}: {report.documents} documents, {done}"
+    long = f"; {report.too_long} longer than the model reads" if report.too_long else ""
+    return f"Index {report.name} on {report.backend}: {report.documents} documents, {done}{long}"

@@ -43,7 +43,8 @@ LOCAL_PARAMETERS: Mapping[str, Any] = MappingProxyType(
 LOCAL_JUDGE_PARAMETERS: Mapping[str, Any] = MappingProxyType(
     {
         "temperature": 0,
-        "max_tokens": 128,
+        # A reason of digits takes a token a character, and the grammar has to come to its end.
+        "max_tokens": 256,
         # The grammar lets a newline and twenty blanks stand between two tokens of JSON, and the model takes them
         # all; without the newline there are none.
         "logit_bias": [["\n", False], ["\n\n", False]],

@@ -126,6 +126,11 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             title="References that point elsewhere",
             meaning="They name a place where the answer is (a web address, another entry), not the answer.",
         ),
+        "long_document": Kind(
+            title="Documents that are longer than the embedding model reads",
+            meaning="Vector search knows their beginning only, and cannot tell documents apart that begin alike; where "
+            "the text alone is that long, so does the cosine to the reference.",
+        ),
         "sampled": Kind(
             title="What was not looked at",
             meaning="The set is so large that embeddings were compared for a sample only.",

@@ -31,9 +31,11 @@ _REPLACED: Final = "the answer was asked for again"
 def cut_again(run: RunStore, chunk: Chunk, model: ModelConfig, limit: float) -> bool:
     """Return whether the model's cut answers of the chunk are asked for again: more than that share were cut.
 
+    The embedded model's are not, see `rageval.shortfalls`.
+
     What counts is how an earlier start ended, so it stays the same while this one goes on.
     """
-    if not run.has("answers"):
+    if model.is_local or not run.has("answers"):
         return False
     path = run.path / "answers.parquet"
     return (model.name, chunk.search_method) in _cut_configurations(run, path, version(path), limit)

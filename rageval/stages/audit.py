@@ -10,7 +10,7 @@ import orjson
 import pyarrow as pa
 
 from rageval.adapters.corpus import read_rows
-from rageval.adapters.embedder import load_embedder
+from rageval.adapters.embedder import Embedder, load_embedder
 from rageval.adapters.places import Place, place
 from rageval.adapters.run_files import replacing, write_parquet
 from rageval.adapters.search_index import Matrix
@@ -27,7 +27,7 @@ from rageval.fingerprint import digest
 from rageval.grades import GRADE_COLUMN
 from rageval.records import Document, Question
 from rageval.rows import RowFile
-from rageval.stages.index import embedded_text
+from rageval.stages.index import embedded_text, too_long_documents
 from rageval.tables import AUDIT
 
 TABLE, PAGE = "audit.parquet", "audit.html"
@@ -175,6 +175,7 @@ def _of_vectors(
     embedded = _sample(documents, [document.document_id for document in documents], most)
     cache = place(config.run.output) / ".cache"
     embedder = load_embedder(config.index.embedding_model, config.index.batch_size, cache)
+    yield from _long(documents, embedder)
     vectors = embedder.embed_documents([embedded_text(document) for document in embedded]).vectors
     by_id = {document.document_id: vector for document, vector in zip(embedded, vectors, strict=True)}
     yield from duplicates.near_duplicates(embedded, vectors, threshold)
@@ -190,6 +191,20 @@ def _of_vectors(
         )  # fmt: skip
     query_vectors = embedder.embed_queries([question.question for question in compared])
     yield from _far(compared, query_vectors, embedded, vectors)
+
+
+def _long(documents: Sequence[Document], embedder: Embedder) -> Iterator[Finding]:
+    """Yield the documents of which the embedding model reads only the beginning."""
+    tokens = too_long_documents(documents, embedder)
+    for document in documents:
+        if document.document_id in tokens:
+            n = tokens[document.document_id]
+            yield Finding(
+                kind="long_document", severity="warning", course=document.course, measure=float(n),
+                document_ids=(document.document_id,),
+                what=f"Question and text are {n} tokens long; the embedding model reads {embedder.longest}.",
+                fix="Split it, shorten it, or name a model that reads more in index.embedding_model.",
+            )  # fmt: skip
 
 
 def _far(

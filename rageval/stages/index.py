@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 
 from rageval.adapters.corpus import load_documents
 from rageval.adapters.embedder import Embedder, load_embedder
@@ -16,6 +17,8 @@ from rageval.stages.inputs import read_documents
 from rageval.stages.manifest import describe_index
 from rageval.stages.runs import open_run
 
+_NAMED = 5
+"""Documents that a sentence names."""
 _LAYOUT = "2"
 """Part of every fingerprint: changes when the embedded text or the way of indexing changes."""
 
@@ -32,6 +35,25 @@ class IndexReport:
     embedded: int
     """Texts that had to be embedded; all others were known already."""
     rebuilt: bool
+    longest: int | None
+    """Tokens that the embedding model reads of a text; None where there is no limit."""
+    too_long: int
+    """Documents that are longer: vector search knows their beginning only."""
+    too_long_ids: tuple[str, ...]
+    """The first of them."""
+
+    @property
+    def warning(self) -> str | None:
+        """What vector search does not see, in a sentence, or None if it sees everything."""
+        if not self.too_long:
+            return None
+        more = ", ..." if self.too_long > len(self.too_long_ids) else ""
+        are = "document is" if self.too_long == 1 else "documents are"
+        return (
+            f"{self.too_long:,} of {self.documents:,} {are} longer than the {self.longest} tokens that "
+            f"{self.embedding_model.partition('@')[0]} reads, and vector search knows their beginning only: "
+            f"{', '.join(self.too_long_ids)}{more}"
+        )
 
 
 def ensure_index(
@@ -62,6 +84,7 @@ def ensure_index(
     if not is_current:
         _check_model(index, found, embedder)
         embedded = _build(index, documents, embedder, fingerprint)
+    too_long = too_long_documents(documents, embedder)
     return IndexReport(
         name=index.name,
         backend=index.backend,
@@ -70,7 +93,16 @@ def ensure_index(
         documents=len(documents),
         embedded=embedded,
         rebuilt=not is_current,
+        longest=embedder.longest,
+        too_long=len(too_long),
+        too_long_ids=tuple(islice(too_long, _NAMED)),
     )
+
+
+def too_long_documents(documents: Sequence[Document], embedder: Embedder) -> dict[str, int]:
+    """Return the number of tokens of each document of which the embedding model reads only the beginning, by id."""
+    tokens = embedder.too_long([embedded_text(document) for document in documents], "document")
+    return {d.document_id: n for d, n in zip(documents, tokens, strict=True) if n is not None}
 
 
 def embedded_text(document: Document) -> str:
@@ -102,7 +134,7 @@ def _check_model(index: SearchIndex, found: IndexIdentity | None, embedder: Embe
 def index_run(run: RunStore, config: EvaluationConfig) -> IndexReport:
     """Index the documents of a run, and keep the index's identity in its manifest."""
     report = _index(list(read_documents(run).values()), config, run.cache, rebuild=False)
-    describe_index(run, asdict(report))
+    describe_index(run, asdict(report) | {"warning": report.warning})
     return report
 
 

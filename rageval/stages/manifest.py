@@ -13,7 +13,7 @@ from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig
 from rageval.config_effects import WITHOUT_EFFECT, sent
 from rageval.errors import ConfigError
-from rageval.shortfalls import shortfalls
+from rageval.shortfalls import beginnings_compared, shortfalls
 from rageval.stages import costs
 from rageval.tables import SCHEMA_VERSION
 
@@ -133,7 +133,17 @@ def stop(run: RunStore, reason: str) -> None:
 def warnings(run: RunStore) -> list[str]:
     """Return a sentence for everything that looks complete and is not."""
     lost = shortfalls(run.read("answers"), run.read("scores"))
-    return [*(found.sentence for found in lost), *costs.unknown(run)]
+    return [*(found.sentence for found in lost), *costs.unknown(run), *_beginnings(run)]
+
+
+def _beginnings(run: RunStore) -> list[str]:
+    """Return a sentence for each kind of text of which the embedding model read only the beginning."""
+    manifest = run.read_json(MANIFEST)
+    methods = run.read("retrieval")["search_method"].unique().to_pylist() if run.has("retrieval") else []
+    by_vectors = {"vector", "hybrid"} & set(methods)
+    said = (manifest.get("index") or {}).get("warning") if by_vectors else None
+    cut = beginnings_compared(run.read("scores"))
+    return [*([said] if said else []), *([cut] if cut else [])]
 
 
 def git_revision() -> str | None:

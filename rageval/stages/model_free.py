@@ -10,6 +10,7 @@ from rageval.metrics.cosine import Array, cosine_similarity
 from rageval.metrics.refusal import UNREAD, refusals
 from rageval.metrics.text_match import answer_words, exact_match, fuzzy_match, rouge_l
 from rageval.score_plan import COSINE
+from rageval.shortfalls import only_beginning_of
 
 _OF_TEXTS: Final[Mapping[str, Callable[[Sequence[str], Sequence[str]], Array]]] = {
     "rouge_l": rouge_l,
@@ -47,3 +48,15 @@ def model_free_values(
         return _OF_TEXTS[metric](answers, references)
     vectors = load_embedder(index.embedding_model, index.batch_size, cache).embed([*answers, *references])
     return cosine_similarity(vectors[: len(answers)], vectors[len(answers) :])
+
+
+def beginnings(
+    metric: str, answers: Sequence[str], references: Sequence[str], index: IndexConfig, cache: Place
+) -> list[str | None]:
+    """Return for each answer what the metric has not read to its end, or None; arguments as for `model_free_values`."""
+    if metric != COSINE:
+        return [None] * len(answers)
+    embedder = load_embedder(index.embedding_model, index.batch_size, cache)
+    tokens = embedder.too_long([*answers, *references], "similarity")
+    pairs = zip(tokens[: len(answers)], tokens[len(answers) :], strict=True)
+    return [only_beginning_of(embedder.longest, *pair) for pair in pairs]

@@ -54,7 +54,7 @@ def is_finished(run: RunStore, config: EvaluationConfig, questions: int) -> bool
         return False
     answers, scores = run.read("answers"), run.read("scores")
     answered = pc.sum(pc.equal(answers["status"], "ok")).as_py() or 0
-    if answered != groups or cut_configurations(answers, config.run.max_failed_share):
+    if answered != groups or cut_configurations(answers, config.run.max_failed_share, rambling=_rambling(config)):
         return False
     return not _missing_scores(run, config, scores.filter(pc.equal(scores["status"], "ok")))
 
@@ -69,10 +69,14 @@ def merge(run: RunStore, config: EvaluationConfig, chunks: Iterable[Chunk]) -> N
 def too_many_failures(run: RunStore, config: EvaluationConfig) -> str | None:
     """Return why the run counts as incomplete, or None: a group of answers or verdicts has lost too many."""
     limit = config.run.max_failed_share
-    found = too_many(run.read("answers"), run.read("scores"), limit)
+    found = too_many(run.read("answers"), run.read("scores"), limit, rambling=_rambling(config))
     if not found:
         return None
     return f"{in_words(found)}, more than run.max_failed_share = {limit:g} allows ({found[0].advice})"
+
+
+def _rambling(config: EvaluationConfig) -> list[str]:
+    return [model.name for model in config.answers.models if model.is_local]
 
 
 def what_is_missing(run: RunStore, config: EvaluationConfig, questions: int) -> str | None:

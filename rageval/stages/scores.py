@@ -20,7 +20,7 @@ from rageval.score_plan import FAITHFULNESS, PlannedScore, ScorePlan
 from rageval.stages.asked_again import score_of, with_earlier
 from rageval.stages.chunks import Ask, ChunkOutcome
 from rageval.stages.inputs import read_inputs
-from rageval.stages.model_free import NO_VALUE, model_free_values
+from rageval.stages.model_free import NO_VALUE, beginnings, model_free_values
 from rageval.stages.reuse import reusing
 from rageval.stages.verdicts import NO_ANSWER, Candidate, is_stale, majority, moved, read_reply, verdict_request
 
@@ -234,11 +234,12 @@ def _add_values(scoring: _Scoring, metric: str, items: Sequence[_Item]) -> None:
         return
     answers, references = [c.answer or "" for c, _ in items], [c.reference for c, _ in items]
     values = model_free_values(metric, answers, references, scoring.plan.index, scoring.run.cache)
-    for item, value in zip(items, values, strict=True):
+    notes = beginnings(metric, answers, references, scoring.plan.index, scoring.run.cache)
+    for item, value, note in zip(items, values, notes, strict=True):
         if np.isnan(value):
             scoring.add(item, status="unscored", value=None, error=NO_VALUE[metric])
         else:
-            scoring.add(item, status="ok", value=float(value))
+            scoring.add(item, status="ok", value=float(value), reason=note)
 
 
 def _start_judging(scoring: _Scoring, items: Sequence[_Item]) -> list[Future[None]]:
