@@ -117,6 +117,8 @@ def rebuild_report(folder: str, human_labels: str | None = None) -> None:
         console.print(plain(note), highlight=False, soft_wrap=True)
     write_report(run)
     show_run(run)
+    if reason := run.read_json("run.json").get("reason"):
+        console.print(f"{'':<8} {plain(reason)}", highlight=False, soft_wrap=True)
 
 
 def existing_run(folder: str) -> RunStore:
@@ -197,9 +199,8 @@ def show_run(run: RunStore) -> None:
         console.print(_table("Actual of estimated", spending))
     for sentence in manifest.get("warnings") or []:
         console.print(f"[bold]{plain(sentence)}.[/bold]", highlight=False, soft_wrap=True)
-    because = f": {manifest['reason']}" if manifest.get("reason") else ""
     for name, value in (
-        ("Run", f"{run.run_id} is {manifest['status']}{because}"),
+        ("Run", f"{run.run_id} is {manifest['status']}"),
         ("Tables", f"{run.folder}/*.parquet"),
         ("Report", f"{run.folder}/report.html"),
     ):

@@ -13,8 +13,8 @@ from flows.workers import THREADS
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.monitoring.notify import addresses
 from rageval.adapters.tracing import step
-from rageval.errors import RagevalError
-from rageval.monitoring.config import MonitoringConfig
+from rageval.errors import RagevalError, RunStoppedError
+from rageval.monitoring.config import MonitoringConfig, OnlineJudgingConfig
 from rageval.monitoring.records import Alert
 from rageval.stages.online import check_price
 from rageval.stages.watch import read_rules
@@ -98,6 +98,7 @@ def _judge(config: MonitoringConfig, since: datetime) -> tuple[list[str], Rageva
     if not due:
         return [], None
     done: list[str] = []
+    lost: list[str] = []
     try:
         check_price(config.judging)
         check_models([config.judging.model])
@@ -109,7 +110,10 @@ def _judge(config: MonitoringConfig, since: datetime) -> tuple[list[str], Rageva
             try:
                 with Progress(total=len(futures), description="Metrics judged") as progress:
                     for future in futures:
-                        done.append(future.result())
+                        judged = future.result()
+                        done.append(judged.sentence)
+                        if judged.is_beyond(config.judging.max_failed_share):
+                            lost.append(judged.sentence)
                         progress.advance()
             except BaseException as error:
                 # Whatever it is, what runs has to end, and be stored, first.
@@ -121,4 +125,12 @@ def _judge(config: MonitoringConfig, since: datetime) -> tuple[list[str], Rageva
     except RagevalError as error:
         get_run_logger().warning("Judging ended early: %s", error)
         return done, error
-    return done, None
+    return done, _too_many(lost, config.judging) if lost else None
+
+
+def _too_many(lost: list[str], config: OnlineJudgingConfig) -> RagevalError:
+    return RunStoppedError(
+        f"too many verdicts are missing, more than judging.max_failed_share = {config.max_failed_share:g} allows: "
+        f"{'; '.join(lost)}. Those that failed are asked for by the next run; once the judge is mended, "
+        "--set judging.ask_again=true asks also for those that could not be read"
+    )

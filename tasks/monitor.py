@@ -60,7 +60,7 @@ def judge(metric: JudgedMetric, config: MonitoringConfig, model: ModelConfig, si
     except RagevalError as error:
         return Failed(message=str(error), data=error)
     done = replace(done, more=len(pending) == config.judging.max_conversations)
-    return Completed(message=done.sentence, data=done.sentence)
+    return Completed(message=done.sentence, data=done)
 
 
 def due_metrics(config: MonitoringConfig, since: datetime) -> list[JudgedMetric]:

@@ -25,6 +25,11 @@ class OnlineJudgingConfig(Settings):
     """For each metric, oldest first; the next run takes the rest."""
     max_cost_usd: float | None = Field(default=None, gt=0, le=10_000_000)
     """US dollars that one run may spend; without a number, no ceiling. What is left over is judged by the next run."""
+    max_failed_share: float = Field(default=0.05, ge=0, le=1)
+    """Share of a metric's verdicts that may fail or be unreadable before the run counts as failed."""
+    ask_again: bool = Field(default=False, title="Ask again for unreadable verdicts")
+    """Ask again also for verdicts that could not be read, such as after the judge was changed. They were paid for, so a
+    schedule that always does would pay for the same ones again and again."""
 
 
 class TopicsConfig(Settings):

@@ -60,6 +60,10 @@ class Evaluated:
     more: bool = False
     """Whether there may be more, which the next run takes."""
 
+    def is_beyond(self, limit: float) -> bool:
+        """Return whether more than that share came to nothing."""
+        return self.failed > limit * self.done
+
     @property
     def sentence(self) -> str:
         """What happened, in words."""
@@ -106,7 +110,7 @@ def to_judge(
     """Return the conversations that the judge would be asked about now."""
     return without_evaluation(
         database, metric, _ASKINGS[metric].version, config.model.name,
-        since=since, limit=config.max_conversations, share=config.share,
+        since=since, limit=config.max_conversations, share=config.share, unread=config.ask_again,
     )  # fmt: skip
 
 

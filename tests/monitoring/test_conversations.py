@@ -70,16 +70,17 @@ def test_the_vote_given_last_counts_whenever_it_comes(database: Database) -> Non
     }  # fmt: skip
 
 
-def test_an_evaluation_is_stored_once_a_version_and_only_a_failed_one_is_replaced(database: Database) -> None:
+def test_an_evaluation_is_stored_once_a_version_and_only_one_without_a_verdict_is_replaced(database: Database) -> None:
     add_conversations(database, [conversation()])
 
     assert add_evaluations(database, [evaluation(status="failed", value=None), evaluation(3)]) == 1
     assert add_evaluations(database, [evaluation(status="unscored", value=None, label="?")]) == 1
-    assert add_evaluations(database, [evaluation()]) == 0, "an unreadable verdict is a result, too"
+    assert add_evaluations(database, [evaluation()]) == 1
+    assert add_evaluations(database, [evaluation(status="unscored", value=None)]) == 0
     assert add_evaluations(database, [evaluation(metric_version="2"), evaluation(judge="k")]) == 2
     found = rows(database, EVALUATIONS)
     assert {(row["metric_version"], row["judge"], row["status"]) for row in found} == {
-        ("1", "j", "unscored"), ("2", "j", "ok"), ("1", "k", "ok"),
+        ("1", "j", "ok"), ("2", "j", "ok"), ("1", "k", "ok"),
     }  # fmt: skip
     assert {(row["asked_at"], row["course"], row["model"]) for row in found} == {(NOW, "c", "m1")}
 

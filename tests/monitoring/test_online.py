@@ -18,7 +18,7 @@ from rageval.config import ModelConfig
 from rageval.errors import RunStoppedError, ServiceError
 from rageval.monitoring.config import JudgedMetric, OnlineJudgingConfig, TopicsConfig
 from rageval.stages import online
-from tests.fake_llm import NOT_TOXIC, FakeLLM, Reply, prompt
+from tests.fake_llm import NOT_TOXIC, VERDICT, FakeLLM, Reply, prompt
 from tests.monitoring.made import NOW, conversation, evaluation, id_of
 
 SINCE = NOW - timedelta(days=1)
@@ -96,6 +96,19 @@ def test_what_a_judge_cannot_say_is_a_row_with_its_reason_and_only_a_failure_is_
     assert _judge(database, engine, llm).done == 1
     assert _rows(database, "relevance")[0].status == "ok"
     assert len(llm.requests) == asked + 1
+
+
+def test_unreadable_verdicts_are_asked_again_on_demand(database: Database, engine: ChatEngine, llm: FakeLLM) -> None:
+    add_conversations(database, [conversation(number) for number in range(3)])
+    llm.reply = lambda body: "Who knows." if "What is 1?" in prompt(body) else VERDICT
+    done = _judge(database, engine, llm)
+    assert (done.is_beyond(0.3), done.is_beyond(1 / 3)) == (True, False)
+    assert _judge(database, engine, llm).done == 0
+
+    llm.reply = lambda body: VERDICT
+    assert _judge(database, engine, llm, ask_again=True).done == 1
+    assert {row.status for row in _rows(database, "relevance")} == {"ok"}
+    assert _judge(database, engine, llm, ask_again=True).done == 0
 
 
 def test_an_answer_cannot_write_its_own_verdict(database: Database, engine: ChatEngine, llm: FakeLLM) -> None:

@@ -84,7 +84,7 @@ def add_votes(database: Database, votes: Iterable[Vote]) -> int:
 
 
 def add_evaluations(database: Database, evaluations: Iterable[Evaluation]) -> int:
-    """Store evaluations, each once a metric, version and judge; one that did not fail is never replaced.
+    """Store evaluations, each once a metric, version and judge; one that has a verdict is never replaced.
 
     Returns:
         How many were stored. Those of conversations that are gone are left out.
@@ -93,7 +93,7 @@ def add_evaluations(database: Database, evaluations: Iterable[Evaluation]) -> in
     statement = insert(database, EVALUATIONS)
     changed = {column.name: statement.excluded[column.name] for column in EVALUATIONS.c if not column.primary_key}
     statement = statement.on_conflict_do_update(
-        index_elements=EVALUATIONS.primary_key.columns, set_=changed, where=EVALUATIONS.c.status == "failed"
+        index_elements=EVALUATIONS.primary_key.columns, set_=changed, where=EVALUATIONS.c.status != "ok"
     )
     with _storing(database) as connection:
         facts = _known(connection, {row["conversation_id"] for row in rows})
@@ -124,7 +124,15 @@ def forget_before(database: Database, time: datetime) -> int:
 
 
 def without_evaluation(
-    database: Database, metric: str, version: str, judge: str, *, since: datetime, limit: int, share: float = 1.0
+    database: Database,
+    metric: str,
+    version: str,
+    judge: str,
+    *,
+    since: datetime,
+    limit: int,
+    share: float = 1.0,
+    unread: bool = False,
 ) -> list[Conversation]:
     """Return answered conversations that a metric has not been computed for, oldest first; failed ones again, last.
 
@@ -136,7 +144,9 @@ def without_evaluation(
         since: Older ones are left alone.
         limit: The most that are returned.
         share: Only this share of all conversations, drawn by their ids: the same ones whenever it is drawn again.
+        unread: Whether those count as not computed, too, whose verdict could not be read.
     """
+    undone = ("failed", "unscored") if unread else ("failed",)
     mine = sa.and_(
         EVALUATIONS.c.conversation_id == CONVERSATIONS.c.conversation_id,
         EVALUATIONS.c.metric == metric,
@@ -147,7 +157,7 @@ def without_evaluation(
         sa.select(CONVERSATIONS.c.conversation_id)
         .outerjoin(EVALUATIONS, mine)
         .where(CONVERSATIONS.c.status == "ok", CONVERSATIONS.c.asked_at >= since)
-        .where(sa.or_(EVALUATIONS.c.status.is_(None), EVALUATIONS.c.status == "failed"))
+        .where(sa.or_(EVALUATIONS.c.status.is_(None), EVALUATIONS.c.status.in_(undone)))
         .order_by(EVALUATIONS.c.status.is_not(None), CONVERSATIONS.c.asked_at, CONVERSATIONS.c.conversation_id)
     )
     with database.reading() as connection:
