@@ -161,7 +161,7 @@ def _is_pending(row: Row | None, item: _Item, only_failed: bool, renew: bool) ->
     """Return whether a score is missing, has failed, could not be read, or is of an answer that came later."""
     if row is None:
         return not only_failed
-    if row["status"] in ("failed", "unscored"):
+    if row["status"] == "failed" or (row["status"] == "unscored" and item[1].judge):
         return True
     if row["status"] == "skipped" and item[0].answer is not None:
         return True
