@@ -18,6 +18,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.workers.process import ProcessWorker
 
 from flows.server import running_server
+from rageval.credentials import variable_name
 from rageval.errors import ConfigError, RagevalError
 
 POOL = "rageval"
@@ -162,9 +163,12 @@ def _webhook_url(variable: str) -> str:
     """Return the URL that a variable holds.
 
     Raises:
-        ConfigError: If it holds none. What it holds is not shown: it is a secret.
+        ConfigError: If it holds none, or is no name of one. What it holds is not shown: it is a secret.
     """
-    url = os.environ.get(variable, "")
+    try:
+        url = os.environ.get(variable_name(variable), "")
+    except ValueError as error:
+        raise ConfigError(f"--webhook-url-env: {error}") from None
     if not re.fullmatch(r"https?://\S+", url):
         raise ConfigError(
             f"--webhook-url-env names {variable!r}, which should hold a URL that starts with https:// or http://, but "

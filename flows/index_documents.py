@@ -7,13 +7,14 @@ from flows.embedding import embed_on_workers
 from flows.workers import workers
 from rageval.config import EvaluationConfig
 from rageval.stages.index import IndexReport
+from rageval.urls import shown
 from tasks.ending import end_in_words, say_in_name
 from tasks.index import index_corpus
 
 
 def _run_name() -> str:
     config: EvaluationConfig = flow_run.parameters.get("config", EvaluationConfig())
-    return f"index {config.data.documents}"
+    return f"index {shown(config.data.documents)}"
 
 
 @flow(name="index_documents", flow_run_name=_run_name)

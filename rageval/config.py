@@ -5,20 +5,34 @@ No secret is ever part of it: keys are read from environment variables that are 
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from rageval.config_checks import check_batch, check_budgets, check_cluster, check_judges
+from rageval.credentials import PLACEHOLDER, VARIABLE_NAME, body_schema, check_body, variable_name
 from rageval.form import number_fields, title_of
 from rageval.keys import plain_key
 from rageval.records import SearchMethod
+from rageval.urls import REFUSAL, SECRET_PATTERN, check_location, holds_secret
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
 FileName = Annotated[str, Field(max_length=100, pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$")]
-VariableName = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-Url = Annotated[
+VariableName = Annotated[
     str,
-    Field(max_length=2000, pattern=r"^(https?://([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?([/?][^\s]*)?)?$"),
+    Field(max_length=100, pattern=VARIABLE_NAME),
+    BeforeValidator(lambda value: variable_name(value) if isinstance(value, str) else value),
 ]
+_ADDRESS = r"https?://([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?([/?][^\s]*)?"
+_Filled = Annotated[
+    str,
+    Field(
+        max_length=2000, json_schema_extra={"not": {"pattern": SECRET_PATTERN}}
+    ),  # so that Prefect's server stores none
+    AfterValidator(check_location),
+]
+"""Text in which `${NAME}` stands for a variable that is read where the text is used."""
+Url = Annotated[_Filled, Field(pattern=rf"^({_ADDRESS}|[^\s]*{PLACEHOLDER}[^\s]*)?$")]
+Location = Annotated[_Filled, Field(min_length=1, pattern=r"^[^\x00-\x1f]+$")]
+"""A path or a URL."""
 SchedulerUrl = Annotated[str, Field(max_length=500, pattern=r"^((tcp|tls|ws|wss|ucx)://[A-Za-z0-9._~-]+:[0-9]{1,5})?$")]
 CourseName = Annotated[str, AfterValidator(plain_key)]
 LOCAL = "local"
@@ -33,15 +47,26 @@ class Settings(BaseModel):
         use_attribute_docstrings=True,
         field_title_generator=title_of,
         json_schema_extra=number_fields,
+        hide_input_in_errors=True,
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _without_secrets(cls, value: Any) -> Any:
+        """Refuse any text with a login or a key in it: settings become parameters, and are stored and shown."""
+        texts = value if isinstance(value, (list, tuple)) else (value,)
+        if any(isinstance(text, str) and holds_secret(text) for text in texts):
+            raise ValueError(REFUSAL)
+        return value
 
 
 class DataConfig(Settings):
     """Which documents and which questions."""
 
-    documents: Name = "examples/faq/documents.json"
-    """Path or URL of the FAQ: JSON list, JSONL, CSV or Parquet with id, course, section, question, text."""
-    ground_truth: Name = "examples/faq/ground-truth.csv"
+    documents: Location = "examples/faq/documents.json"
+    """Path or URL of the FAQ: JSON list, JSONL, CSV or Parquet with id, course, section, question, text. A signature or
+    password is read from the variable NAME where the URL has ${NAME}."""
+    ground_truth: Location = "examples/faq/ground-truth.csv"
     """Path or URL of the questions: CSV, JSONL or Parquet with question, course, document. `latest:` in front of it
     takes the newest version, see docs/monitoring.md."""
     course: CourseName = ""
@@ -100,7 +125,8 @@ class ModelConfig(Settings):
     model: str = Field(default="", title="Name at the endpoint")
     """What the endpoint calls the model, if that is another name."""
     base_url: Url = ""
-    """The endpoint; empty for OPENAI_BASE_URL or else OpenAI's. A query, such as Azure's ?api-version=..., is kept."""
+    """The endpoint; empty for OPENAI_BASE_URL or else OpenAI's. A query, such as Azure's ?api-version=..., is kept, and
+    ${NAME} stands for a variable."""
     api_key_env: VariableName = "OPENAI_API_KEY"
     """Name of the environment variable that holds the key. Never the key itself."""
     rpm: int | None = Field(default=None, ge=1, le=10_000_000)
@@ -128,8 +154,10 @@ class ModelConfig(Settings):
     service_tier: Literal["", "flex", "priority", "default"] = ""
     """Sent only if set. `flex` costs half and may take many minutes: raise the time-out to 900 seconds and the
     deadline with it. `priority` costs more than the price table knows, so its cost is unknown unless a price is set."""
-    extra_body: dict[str, Any] = Field(default_factory=dict)
-    """More request parameters, sent as they are, such as {"seed": 1}."""
+    extra_body: Annotated[dict[str, Any], AfterValidator(check_body)] = Field(
+        default_factory=dict, json_schema_extra=body_schema()
+    )
+    """More request parameters, sent as they are, such as {"seed": 1}; ${NAME} stands for a variable."""
     input_usd_per_mtok: float | None = Field(default=None, ge=0, le=100_000)
     """Without a number the model is looked up in the price table; give both prices or neither."""
     output_usd_per_mtok: float | None = Field(default=None, ge=0, le=100_000)
@@ -208,14 +236,14 @@ class JudgeConfig(Settings):
     """Let the judge choose between the answers of every two models, in both orders; two calls a pair and question."""
     minimum_kappa: float = Field(default=0.4, ge=0, le=1)
     """A judge that agrees with itself, or with the human labels, less than this (Cohen's kappa) is named as unfit."""
-    human_labels: str = Field(default="", max_length=2000)
+    human_labels: _Filled = ""
     """Path or URL of a CSV with question_id, model, label (RELEVANT, PARTLY_RELEVANT, NON_RELEVANT); empty for none."""
 
 
 class RunOptions(Settings):
     """Where results go and when a run counts as failed."""
 
-    output: Name = "runs"
+    output: Location = "runs"
     """Folder, or URL such as s3://bucket/runs, that holds one folder per run."""
     run_id: FileName = ""
     """The name of an earlier run resumes it; empty makes a new one from the time."""

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from rageval.config import LOCAL
 from rageval.errors import ConfigError
+from rageval.urls import holds_secret, shown
 from rageval.yaml_text import DuplicateKeyError, load_yaml
 
 Settings = dict[str, Any]
@@ -39,13 +40,14 @@ def put_text(settings: Settings, assignment: str) -> None:
     """
     path, equals, text = assignment.partition("=")
     if not equals or not path.strip():
-        raise ConfigError(f"--set {assignment!r}: expected key.path=value, such as retrieval.top_k=10")
+        found = "" if holds_secret(assignment) else f" {assignment!r}"
+        raise ConfigError(f"--set{found}: expected key.path=value, such as retrieval.top_k=10")
     try:
         value = load_yaml(text)
     except DuplicateKeyError as error:
-        raise ConfigError(f"--set {assignment!r}: {error}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {assignment!r}: the value is not valid YAML; quote it") from error
+        raise ConfigError(f"--set {shown(path.strip())}: {error}") from None
+    except yaml.YAMLError:  # its words repeat the value, which may hold a key
+        raise ConfigError(f"--set {shown(path.strip())}: the value is not valid YAML; quote it") from None
     put(settings, path.strip(), value)
 
 
@@ -102,12 +104,14 @@ def validate(kind: type[_Model], settings: Settings) -> _Model:
 
 def _problem(detail: Any) -> str:
     path = ".".join(str(part) for part in detail["loc"]) or "the whole"
+    path = "what is given as the name of a setting" if holds_secret(path) else path
     if detail["type"] == "extra_forbidden":
         return f"{path} is not a known setting; check its spelling and group"
     message = detail["msg"].removeprefix("Value error, ")
     found = detail.get("input")
-    # Where the name of a variable is expected, people paste the key itself.
-    is_shown = isinstance(found, str | int | float | bool | None) and not path.endswith("api_key_env")
+    is_shown = isinstance(found, int | float | bool | None) or (isinstance(found, str) and not holds_secret(found))
+    # Our own checks say of a value what may be said: where a variable's name is expected, people paste the key itself.
+    is_shown = is_shown and detail["type"] != "value_error" and not path.endswith("api_key_env")
     shown = f" (found {found!r:.80})" if is_shown else ""
     return f"{path}: {message}{shown}"
 

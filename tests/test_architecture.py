@@ -18,7 +18,7 @@ IO_MODULES = {
     "requests", "shutil", "signal", "socket", "sqlite3", "subprocess", "sys", "tempfile", "threading", "time", "urllib",
     "elasticsearch", "lancedb", "sentence_transformers", "torch", "prefect",
 }  # fmt: skip
-PURE_NAMES = {"pathlib.PurePosixPath"}
+PURE_NAMES = {"pathlib.PurePosixPath", "urllib.parse.unquote"}
 # Methods of classes that are pure otherwise: clocks and files.
 IMPURE_CALLS = {"now", "utcnow", "today", "open", "read_text", "read_bytes", "write_text", "write_bytes"}
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "base", "v2"}

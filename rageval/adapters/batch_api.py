@@ -12,7 +12,14 @@ from openai.types import Batch
 
 from rageval.adapters.batch_lines import ENDPOINT, missing_reply, read_replies
 from rageval.adapters.chat_call import ChatReply
-from rageval.adapters.chat_endpoint import address_of, api_key, endpoint_url, without_key
+from rageval.adapters.chat_endpoint import (
+    api_key,
+    client_settings,
+    endpoint_address,
+    endpoint_url,
+    hidden_values,
+    without_keys,
+)
 from rageval.adapters.chat_errors import RefusedUnlessProvenError, translate
 from rageval.adapters.server_message import quoted
 from rageval.config import ModelConfig
@@ -60,16 +67,18 @@ class BatchApi:
 
     Raises:
         CredentialsError: If there is no key.
+        ConfigError: If a variable of its endpoint or parameters is not set.
     """
 
     def __init__(self, model: ModelConfig) -> None:
         self.url = endpoint_url(model)
         self._model = model
         self._key = api_key(model)
+        self._hidden = hidden_values(model)
         self._client = openai.OpenAI(
+            **client_settings(endpoint_address(model), self._key),
             max_retries=_RETRIES,
             timeout=openai.Timeout(_TIMEOUT_S, connect=10.0),
-            **address_of(self.url, self._key),
         )
 
         self._once = self._client.with_options(max_retries=0)
@@ -156,7 +165,7 @@ class BatchApi:
         return {custom_id: replies.get(custom_id, nothing) for custom_id in ids}
 
     def _redact(self, text: str) -> str:
-        return without_key(text, self._key)
+        return without_keys(text, self._key, self._hidden)
 
     def _read(self, batch: Batch) -> BatchState:
         counts = batch.request_counts

@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from rageval.adapters.chat_call import ChatReply, ChatRequest
-from rageval.adapters.chat_endpoint import endpoint_url, request_parameters
+from rageval.adapters.chat_endpoint import endpoint_url, sent_parameters
 from rageval.adapters.chat_errors import NOT_A_COMPLETION, unusable
 from rageval.adapters.chat_replies import read_completion
 from rageval.adapters.prices import cost_usd
@@ -79,7 +79,7 @@ def _line(custom_id: str, request: ChatRequest, model: ModelConfig) -> bytes:
     body: dict[str, Any] = {"model": model.served_name, "messages": list(request.messages)}
     if request.response_format:
         body["response_format"] = request.response_format
-    body |= request_parameters(model)
+    body |= sent_parameters(model)
     return orjson.dumps({"custom_id": custom_id, "method": "POST", "url": ENDPOINT, "body": body}) + b"\n"
 
 

@@ -16,7 +16,14 @@ import openai
 from tenacity import AsyncRetrying, retry_if_exception_type
 
 from rageval.adapters.chat_call import Backoff, Call, ChatReply, ChatRequest, Traffic
-from rageval.adapters.chat_endpoint import Endpoint, api_key, connect, endpoint_url
+from rageval.adapters.chat_endpoint import (
+    Endpoint,
+    api_key,
+    connect,
+    endpoint_address,
+    endpoint_url,
+    hidden_values,
+)
 from rageval.adapters.chat_errors import (
     RateLimitedError,
     RefusedRequestError,
@@ -183,14 +190,17 @@ class ChatEngine:
             return  # it answers; not every server lists its models, nor may every key see the list
 
     def _endpoint(self, model: ModelConfig) -> Endpoint:
-        url, key = endpoint_url(model), api_key(model)
-        if (url, key) not in self._endpoints:
-            self._endpoints[url, key] = connect(url, key)
-        return self._endpoints[url, key]
+        address, key = endpoint_address(model), api_key(model)
+        if (address, key) not in self._endpoints:
+            self._endpoints[address, key] = connect(address, key)
+        endpoint = self._endpoints[address, key]
+        endpoint.url = endpoint_url(model)
+        endpoint.hidden |= hidden_values(model)
+        return endpoint
 
     def _traffic_of(self, model: ModelConfig) -> Traffic:
         endpoint = self._endpoint(model)
-        name = (endpoint.url, endpoint.key, model.served_name)
+        name = (endpoint.address, endpoint.key, model.served_name)
         if name not in self._traffic:
             budget = RequestBudget(
                 rpm=model.rpm, tpm=model.tpm, max_concurrency=model.max_concurrency, clock=self._loop.time

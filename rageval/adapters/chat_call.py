@@ -13,7 +13,7 @@ import openai
 from tenacity import RetryCallState
 from tenacity.wait import wait_base
 
-from rageval.adapters.chat_endpoint import Endpoint, request_parameters
+from rageval.adapters.chat_endpoint import Endpoint, request_parameters, sent_parameters
 from rageval.adapters.chat_errors import (
     FORMAT_STATUS,
     FormatRefusedError,
@@ -245,7 +245,7 @@ class Call:
     async def _send(self) -> tuple[ChatReply, Mapping[str, str]]:
         endpoint, wanted = self.traffic.endpoint, self.request.response_format
         formatted = wanted is not None and endpoint.structured is not False and not self.format_refused
-        body = request_parameters(self.model)
+        body = sent_parameters(self.model)
         if formatted:
             body["response_format"] = wanted
         try:

@@ -1,20 +1,26 @@
 """A model's configuration -> its endpoint, its key, and the parameters that its requests carry."""
 
+import base64
 import os
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 import openai
 
+from rageval.adapters.variables import filled_in, filled_in_everywhere, filled_in_values
 from rageval.config import ModelConfig
-from rageval.errors import CredentialsError
+from rageval.errors import ConfigError, CredentialsError
+from rageval.urls import secret_values, shown
 
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "none"
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _AZURE = (".azure.com", ".azure.us", ".azure.cn")
 """Hosts that take a key in a header of their own."""
+_HTTP = re.compile(r"https?://[^/?#\s]")
 _CONNECT_TIMEOUT_S = 10.0
 _KEEP_ALIVE_S = 30.0
 _BREAKS_BELIEVED = 3
@@ -28,6 +34,11 @@ class Endpoint:
     client: openai.AsyncOpenAI
     key: str
     url: str
+    """For messages: without user, password and query, and as it is configured where a variable is filled in."""
+    address: str = field(repr=False)
+    """What requests are sent to."""
+    hidden: set[str] = field(default_factory=set, repr=False)
+    """Everything else that was filled in."""
     structured: bool | None = None
     """Whether the server knows `response_format`; None until a reply has shown it."""
     format_breaks: int = 0
@@ -50,38 +61,56 @@ class Endpoint:
                 self.structured = False
 
     def redact(self, text: str) -> str:
-        """Return the text without the key, which a server may have repeated in an error."""
-        return without_key(text, self.key)
+        """Return the text without key and whatever was filled in, which a server may have repeated in an error."""
+        return without_keys(text, self.key, self.hidden)
 
 
-def without_key(text: str, key: str) -> str:
-    """Return the text with a placeholder for the key; what is short stands in for a key and is part of any word."""
-    return text if len(key) < _SHORTEST_KEY else text.replace(key, "[key]")
+def without_keys(text: str, key: str, hidden: Iterable[str] = ()) -> str:
+    """Return the text with a placeholder for the key and for everything else that must not be shown.
+
+    What is short only stands in for a key, and is part of any word.
+    """
+    text = text if len(key) < _SHORTEST_KEY else text.replace(key, "[key]")
+    for value in sorted(hidden, key=len, reverse=True):
+        text = text.replace(value, "[key]")
+    return text
 
 
-def connect(url: str, key: str) -> Endpoint:
+def connect(address: str, key: str) -> Endpoint:
     """Return a client that never retries and has no timeout but for connecting: both are the engine's business."""
     timeout = openai.Timeout(None, connect=_CONNECT_TIMEOUT_S)
     limits = type(openai.DEFAULT_CONNECTION_LIMITS)(keepalive_expiry=_KEEP_ALIVE_S)
     http_client = openai.DefaultAioHttpClient(timeout=timeout, limits=limits)
-    client = openai.AsyncOpenAI(max_retries=0, timeout=timeout, http_client=http_client, **address_of(url, key))
-    return Endpoint(client=client, key=key, url=url)
+    client = openai.AsyncOpenAI(
+        **client_settings(address, key), max_retries=0, timeout=timeout, http_client=http_client
+    )
+    return Endpoint(client=client, key=key, url=shown(address), address=address)
 
 
-def address_of(url: str, key: str) -> dict[str, Any]:
-    """Return the arguments of an SDK client for an address and a key; a query stays at the end of every address."""
-    parts = urlsplit(url)
-    azure = bool(parts.hostname and parts.hostname.endswith(_AZURE))
+def client_settings(address: str, key: str) -> dict[str, Any]:
+    """Return what a client takes for an endpoint and a key.
+
+    A query stays at the end of every address. A login of the URL is sent in the place of a key.
+    """
+    scheme, _, rest = address.partition("://")
+    place, slash, path = rest.partition("/")
+    login, _, host = place.rpartition("@")
+    parts = urlsplit(f"{scheme}://{host}{slash}{path}")
+    headers = {}
+    if login:
+        headers["Authorization"] = f"Basic {base64.b64encode(unquote(login).encode()).decode()}"
+    if parts.hostname and parts.hostname.endswith(_AZURE):
+        headers["api-key"] = key
     return {
         "base_url": urlunsplit(parts._replace(query="", fragment="")),
         "api_key": key,
         "default_query": dict(parse_qsl(parts.query, keep_blank_values=True)),
-        "default_headers": {"api-key": key} if azure else {},
+        "default_headers": headers,
     }
 
 
 def request_parameters(model: ModelConfig) -> dict[str, Any]:
-    """Return the parameters of a request that the configuration sets, and no others."""
+    """Return the parameters of a request that the configuration sets, and no others, by which it is known again."""
     # As JSON has them: YAML also knows dates, and numbers for keys.
     parameters: dict[str, Any] = model.model_dump(mode="json", include={"extra_body"})["extra_body"]
     if model.temperature is not None:
@@ -93,13 +122,52 @@ def request_parameters(model: ModelConfig) -> dict[str, Any]:
     return parameters
 
 
+def sent_parameters(model: ModelConfig) -> dict[str, Any]:
+    """Return the parameters as they are sent: with the values of variables, which are neither stored nor shown.
+
+    Raises:
+        ConfigError: If a variable is not set.
+    """
+    sent: dict[str, Any] = filled_in_everywhere(request_parameters(model))
+    return sent
+
+
+def hidden_values(model: ModelConfig) -> set[str]:
+    """Return what must not be shown of all that requests to the model carry, beside its key.
+
+    Raises:
+        ConfigError: If a variable is not set.
+    """
+    values = filled_in_values(model.base_url) | filled_in_values(request_parameters(model))
+    return values if model.base_url else values | secret_values(os.environ.get("OPENAI_BASE_URL", ""))
+
+
+def endpoint_address(model: ModelConfig) -> str:
+    """Return the endpoint that serves the model; it may hold a key, see `endpoint_url`.
+
+    Raises:
+        ConfigError: If a variable is not set, or its value makes no address.
+    """
+    address = filled_in(_configured(model))
+    if model.base_url != address and not _HTTP.match(address):
+        raise ConfigError(
+            f"the endpoint {endpoint_url(model)} of the model {model.name!r} is no address with what is filled in; "
+            "expected one such as https://host/v1"
+        )
+    return address.rstrip("/")
+
+
 def endpoint_url(model: ModelConfig) -> str:
-    """Return the endpoint that serves the model."""
-    return (model.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL).rstrip("/")
+    """Return the endpoint of the model as it may be stored and shown."""
+    return shown(_configured(model)).rstrip("/")
+
+
+def _configured(model: ModelConfig) -> str:
+    return model.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
 
 
 def api_key(model: ModelConfig) -> str:
-    """Return the key of the model's endpoint; a server on this machine needs none.
+    """Return the key of the model's endpoint; a server on this machine needs none, nor does one with a login.
 
     Raises:
         CredentialsError: If the variable is not set, or holds what cannot be sent.
@@ -111,7 +179,8 @@ def api_key(model: ModelConfig) -> str:
                 f"the key in {model.api_key_env} holds characters that no key can hold; copy it again without them"
             )
         return key
-    if model.is_local or urlsplit(endpoint_url(model)).hostname in _LOOPBACK:
+    address = urlsplit(endpoint_address(model))
+    if model.is_local or address.hostname in _LOOPBACK or address.username:
         return NO_KEY
     raise CredentialsError(
         f"the model {model.name!r} needs a key for {endpoint_url(model)}, but the environment variable "

@@ -29,9 +29,17 @@ def read_settings(path: Path) -> Settings:
     except DuplicateKeyError as error:
         raise ConfigError(f"the configuration {path} cannot be used: {error}") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"the configuration {path} is not valid YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"the configuration {path} is not valid YAML: {_words(error)}") from None
     if settings is None:
         return {}
     if not isinstance(settings, dict):
         raise ConfigError(f"the configuration {path} holds a {type(settings).__name__}; expected groups of settings")
     return settings
+
+
+def _words(error: yaml.YAMLError) -> str:
+    """Return what is wrong and where, without the line itself, which may hold a key."""
+    if not isinstance(error, yaml.MarkedYAMLError) or not error.problem_mark:
+        return " ".join(str(error).split())
+    mark = error.problem_mark
+    return f"{error.context or ''} {error.problem}, line {mark.line + 1}, column {mark.column + 1}".strip()

@@ -1,18 +1,20 @@
 """Paths or URLs of documents and ground truth -> the corpus of a run, checked as a whole.
 
-A URL may carry a key (`https://user:key@host/` or `?sig=...`): messages show it without both.
+A URL may carry a key (`https://user:key@host/` or `?sig=...`), most often filled in from the environment: messages show
+it without.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import urlsplit
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import aiohttp
 import fsspec
 from fsspec.implementations.http import HTTPStreamFile
 
 from rageval.adapters.ground_truth_versions import newest
+from rageval.adapters.variables import filled_in
 from rageval.config import DataConfig
 from rageval.corpus_checks import DOCUMENT_COLUMNS, QUESTION_COLUMNS, check_documents, check_questions
 from rageval.corpus_words import files_apart, raise_problems
@@ -25,6 +27,7 @@ from rageval.reply_format import format_of_reply
 from rageval.row_values import as_meant
 from rageval.rows import RowFile, format_of, has_format, parse_rows
 from rageval.sampling import select_questions
+from rageval.urls import shown
 
 MAX_FILE_BYTES = MAX_BYTES
 _BLOCK_BYTES = 2**20
@@ -125,26 +128,22 @@ def read_rows(path: str, columns: Sequence[str], optional: Sequence[str] = ()) -
     return as_meant(parse_rows(data, name, columns, optional, suffix))
 
 
-def display_name(path: str) -> str:
-    """Return a path as it is, and a URL without user, password, query and fragment."""
-    if "://" not in path:
-        return path
-    parts = urlsplit(path)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
 def _read(path: str) -> tuple[bytes, str, str]:
     """Return the bytes of a file, its name for messages, and the suffix that says how it is read.
 
     Raises:
         DataError: If nothing tells its format, it cannot be read, or it is too large.
+        ConfigError: If a variable of its URL is not set.
     """
-    path = newest(path)
-    name = display_name(path)
+    given = newest(path)
+    path = filled_in(given)
+    name = shown(given)
+    if path != given and not has_format(name):
+        name += "".join(PurePosixPath(shown(path)).suffixes[-2:])  # all that may be told of what is filled in
     is_told_by_server = path.startswith(_HTTP) and not has_format(name)
     suffix = "" if is_told_by_server else format_of(name)
     try:
-        data, headers = _fetch(path)
+        data, headers = _fetch(path, name)
         return data, name, suffix or format_of_reply(headers, name)
     except DataError:
         raise
@@ -155,15 +154,17 @@ def _read(path: str) -> tuple[bytes, str, str]:
     except aiohttp.ClientResponseError as error:
         raise DataError(f"{name}: the server answered HTTP {error.status}; check the URL and who may read it") from None
     except Exception as error:  # noqa: BLE001 - each storage library behind fsspec has errors of its own
-        # The text of a remote error may repeat the URL, and with it a key.
-        detail = type(error).__name__ if "://" in path else str(error)
+        # The text of the error may repeat the URL, and with it a key.
+        detail = type(error).__name__ if "://" in path or path != given else str(error)
         raise DataError(f"{name}: cannot be read ({detail}); check the path and who may read it") from None
 
 
-def _fetch(path: str) -> tuple[bytes, Mapping[str, str]]:
+def _fetch(path: str, name: str) -> tuple[bytes, Mapping[str, str]]:
     """Return the bytes of a file, and the headers that came with it where it came by HTTP."""
     # Block size 0 streams the body; any other asks for ranges, which not every server answers.
-    options = {"block_size": 0} if path.startswith(_HTTP) else {}
+    options: dict[str, Any] = {"block_size": 0} if path.startswith(_HTTP) else {}
+    if options and "%" in path and path.isascii() and " " not in path:
+        options["encoded"] = True  # sent as it is: a signature may be of the very characters
     blocks: list[bytes] = []
     total = 0
     with fsspec.open(path, "rb", **options) as file:
@@ -173,8 +174,7 @@ def _fetch(path: str) -> tuple[bytes, Mapping[str, str]]:
             total += len(block)
             if total > MAX_FILE_BYTES:
                 raise DataError(
-                    f"{display_name(path)}: the file is larger than {MAX_FILE_BYTES:,} bytes, the most that is read: "
-                    "split it"
+                    f"{name}: the file is larger than {MAX_FILE_BYTES:,} bytes, the most that is read: split it"
                 )
     return b"".join(blocks), headers
 

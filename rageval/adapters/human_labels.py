@@ -4,11 +4,12 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rageval.adapters.corpus import display_name, read_rows
+from rageval.adapters.corpus import read_rows
 from rageval.adapters.run_files import replacing
 from rageval.corpus_words import raise_problems
 from rageval.errors import ConfigError, DataError
 from rageval.labels import LABEL_COLUMNS, OPTIONAL_COLUMNS, TEMPLATE_COLUMNS, Answered, CheckedLabels, check_labels
+from rageval.urls import shown
 
 
 def read_labels(path: str, answered: Answered) -> CheckedLabels:
@@ -26,7 +27,7 @@ def read_labels(path: str, answered: Answered) -> CheckedLabels:
     raise_problems(checked.problems)
     if not checked.labels:
         raise DataError(
-            f"{display_name(path)}: no row has a label of an answer of this run; fill in the column `label` with "
+            f"{shown(path)}: no row has a label of an answer of this run; fill in the column `label` with "
             "RELEVANT, PARTLY_RELEVANT or NON_RELEVANT"
         )
     return checked

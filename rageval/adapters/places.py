@@ -14,15 +14,14 @@ from fnmatch import fnmatchcase
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit
 
 import fsspec
 
+from rageval.adapters.variables import filled_in
 from rageval.errors import ConfigError, RagevalError, RunStoppedError
+from rageval.urls import holds_secret
 
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
-_WITH_CONTAINER = {"abfs", "abfss"}
-"""Their URLs are container@account."""
 _READ_ONLY = {"http", "https"}
 _NO_CREDENTIALS = {
     "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "DefaultCredentialsError",
@@ -46,7 +45,7 @@ class StorePath:
     """
 
     url: str
-    """Without a slash at the end."""
+    """Without a slash at the end; `${NAME}` in it stands for a variable, which only the driver is told."""
 
     def __str__(self) -> str:
         return self.url
@@ -222,25 +221,25 @@ def place(location: str | os.PathLike[str]) -> Place:
     """Return a folder or file by its path or its URL, such as s3://bucket/runs; nothing is looked at yet.
 
     Raises:
-        ConfigError: If the URL holds a user or password, or nothing can be written there.
+        ConfigError: If the URL holds a user or password, a variable of it is not set, or nothing can be written there.
     """
-    text = os.fspath(location)
+    given = os.fspath(location)
+    text = filled_in(given)
     if "://" not in text:
         return Path(text)
     if text.startswith("file://"):
         return Path(text.removeprefix("file://"))
     scheme, rest = text.split("://", 1)
-    user = urlsplit(text).netloc.rpartition("@")[0]
-    if ":" in user or (user and scheme not in _WITH_CONTAINER):
+    if holds_secret(given):
         raise ConfigError(
-            f"the URL of an output folder must hold no user and no password, found one in {scheme}://...; the driver "
-            "reads them from the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            f"the URL of an output folder must hold no user and no password, nor a key, found one in {scheme}://...; "
+            "the driver reads them from the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
     if scheme in _READ_ONLY or "::" in text or not rest.strip("/"):
         raise ConfigError(
             f"runs cannot be written to this kind of URL ({scheme}://); give a folder, or one of a bucket such as s3://bucket/runs"
         )
-    return StorePath(f"{scheme}://{rest.rstrip('/')}")
+    return StorePath(given.rstrip("/"))
 
 
 def matching(folder: Place, pattern: str) -> list[Place]:
@@ -303,6 +302,7 @@ def _reason(error: Exception) -> str:
 
 def _driver(url: str) -> tuple[Any, str]:
     """Return the driver, the same for a process as long as it lives, and what it calls the URL."""
+    url = filled_in(url)
     scheme = url.partition("://")[0]
     try:
         store, name = fsspec.url_to_fs(url, use_listings_cache=False)

@@ -15,6 +15,7 @@ from typing import Any
 
 from rageval.adapters.run_store import RunStore
 from rageval.errors import ConfigError, DataError, InputError
+from rageval.urls import shown
 
 _KINDS = {"run.json": "run", "sweep.json": "sweep", "generation.json": "generation"}
 _LEFTOVER = ".pruned-"
@@ -49,8 +50,8 @@ def stored_folders(output: str) -> list[StoredFolder]:
     """
     if "://" in output:
         raise ConfigError(
-            f"runs are pruned in a folder of this machine, found {output}; for an object store set the bucket's own "
-            "lifecycle rules"
+            f"runs are pruned in a folder of this machine, found {shown(output)}; for an object store set the "
+            "bucket's own lifecycle rules"
         )
     found = (_read(path) for path in _folders(output) if not path.name.startswith("."))
     return sorted((folder for folder in found if folder), key=lambda folder: folder.last_used, reverse=True)

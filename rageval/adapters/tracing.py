@@ -136,7 +136,7 @@ def note_reply(span: Span, usage: Usage, finish_reason: str | None) -> None:
 
 
 def _asked(model: ModelConfig, url: str, attempt: int) -> dict[str, Any]:
-    address = urlsplit(url)
+    address = urlsplit("" if "${" in url else url)  # what is filled in is not told
     found = {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "openai",  # the convention's word for whoever speaks its API

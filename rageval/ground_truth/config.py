@@ -2,13 +2,13 @@
 
 from pydantic import Field, model_validator
 
-from rageval.config import LOCAL, CourseName, FileName, ModelConfig, Name, Settings
+from rageval.config import LOCAL, CourseName, FileName, Location, ModelConfig, Name, Settings
 
 
 class GenerationConfig(Settings):
     """From which documents questions are written, by which model, and which of them are kept."""
 
-    documents: Name = "examples/faq/documents.json"
+    documents: Location = "examples/faq/documents.json"
     """Path or URL of the FAQ: JSON list, JSONL, CSV or Parquet with id, course, section, question, text."""
     course: CourseName = ""
     """Only the documents of this course; empty for all."""
@@ -30,7 +30,7 @@ class GenerationConfig(Settings):
     """Shorter questions are dropped."""
     embedding_model: Name = "all-MiniLM-L6-v2"
     """A sentence-transformers model name or folder, for the comparison of questions."""
-    output: Name = "runs"
+    output: Location = "runs"
     """Folder that holds one folder per run."""
     run_id: FileName = ""
     """Name of the run; the id of an earlier one resumes it. Empty makes a new one from the time."""

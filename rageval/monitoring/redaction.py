@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from rageval.credentials import KEY_SHAPES
 from rageval.errors import ConfigError
 from rageval.monitoring.records import Conversation, Vote
 
@@ -15,13 +16,6 @@ Redact = Callable[[str], str]
 # No pattern may take longer than linear time: the text is a stranger's. So every repetition has an end, or its
 # characters cannot begin what follows it.
 _EMAIL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@\w[\w-]{0,62}(?:\.[\w-]{1,63}){1,8}")
-_KEYS = (
-    re.compile(r"\b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{16,}"),
-    re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
-    re.compile(r"\b(?:gh[opsur]_|github_pat_|glpat-|hf_|xox[abeoprs]-|AIza)[A-Za-z0-9_-]{16,}"),
-    re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),
-    re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[A-Za-z0-9+/=\s]*(?:-----END [A-Z ]{0,30}PRIVATE KEY-----)?"),
-)
 # The word stays; what is secret follows it.
 _NAMED_KEYS = (
     re.compile(r"(?i)(\bbearer\s{1,4})[a-z0-9._~+/-]{8,}={0,2}"),
@@ -62,7 +56,7 @@ def redactor(
         if keys:
             for pattern in _NAMED_KEYS:
                 text = pattern.sub(r"\1[key]", text)
-            for pattern in _KEYS:
+            for pattern in KEY_SHAPES:
                 text = pattern.sub("[key]", text)
         if emails:
             text = _EMAIL.sub("[e-mail]", text)

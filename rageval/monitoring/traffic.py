@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from rageval.config import DataConfig, Name, Settings
+from rageval.config import DataConfig, Location, Settings
 from rageval.fingerprint import digest
 from rageval.monitoring.planted import PARTLY, UP, VOTING, Change, Rates, rates_on, thumbs_up
 from rageval.monitoring.records import Conversation, Evaluation, ShownContext, Vote
@@ -64,9 +64,9 @@ _MODELS = (
 class TrafficConfig(Settings):
     """How much is simulated, when, from which corpus, and what changes in it."""
 
-    documents: Name = DataConfig().documents
+    documents: Location = DataConfig().documents
     """Path or URL of the FAQ."""
-    ground_truth: Name = DataConfig().ground_truth
+    ground_truth: Location = DataConfig().ground_truth
     """Path or URL of the questions that are asked."""
     weeks: int = Field(default=4, ge=1, le=520)
     """How many weeks, up to `until`."""

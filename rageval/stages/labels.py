@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from rageval.adapters.human_labels import read_labels, write_template
 from rageval.adapters.run_store import RunStore
-from rageval.errors import DataError
+from rageval.errors import ConfigError, DataError
 from rageval.labels import Answered, template_rows
 from rageval.stages.manifest import MANIFEST
 from rageval.tables import HUMAN_LABELS
@@ -49,7 +49,7 @@ def labels_of(run: RunStore, manifest: Mapping[str, Any]) -> tuple[pa.Table, tup
         return labels, ()
     try:
         notes = give_labels(run, path)
-    except DataError as error:
+    except (DataError, ConfigError) as error:
         return labels, (f"The human labels could not be used: {error}",)
     return run.read("labels"), notes
 

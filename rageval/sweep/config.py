@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from rageval.config import DataConfig, FileName, Name, Settings
+from rageval.config import DataConfig, FileName, Location, Name, Settings
 from rageval.records import SearchMethod
 from rageval.report.retrieval_values import METRICS, at
 
@@ -80,7 +80,7 @@ class TuningConfig(Settings):
 class SweepOptions(Settings):
     """Where results go."""
 
-    output: Name = "runs"
+    output: Location = "runs"
     """Folder that holds one folder per sweep, and the indexes."""
     run_id: FileName = ""
     """Name of the sweep; the id of an earlier one takes over its searches. Empty makes a new one from the time."""

@@ -1,11 +1,13 @@
 """What can go wrong with a request: tried again, a row, or the end of the run; and no key in any of it."""
 
+import base64
 import socket
 import traceback
 from collections.abc import Iterator
 
 import pytest
 
+from rageval.adapters.chat_endpoint import endpoint_url, hidden_values
 from rageval.config import ModelConfig
 from rageval.errors import ConfigError, CredentialsError, RagevalError, RunStoppedError, ServiceError
 from tests.adapters.asking import Asker, script
@@ -52,6 +54,47 @@ def test_a_fault_is_tried_again_and_becomes_a_row_when_it_stays(
     assert reply.error.startswith(error)
     assert reply.error.endswith("(attempt 2 of 2)")
     assert (reply.attempts, len(llm.requests)) == (2, 5)
+
+
+def test_what_is_filled_in_reaches_the_server_and_no_error_even_where_the_server_repeats_it(
+    llm: FakeLLM, ask: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGIN", "somebody:hunter2%2F2")
+    monkeypatch.setenv("TEAM_TOKEN", "hunter2-team")
+    url = llm.url.replace("http://", "http://${LOGIN}@")
+    script(llm, Reply(status=400, error="hunter2-team may not ask, says hunter2/2"))
+    (reply,) = ask(base_url=url, extra_body={"auth": {"token": "Bearer ${TEAM_TOKEN}"}})
+    assert llm.requests[0]["auth"] == {"token": "Bearer hunter2-team"}
+    assert llm.keys == ["Basic " + base64.b64encode(b"somebody:hunter2/2").decode()]
+    assert reply.error == "HTTP 400: [key] may not ask, says [key]"
+
+    script(llm, Reply(status=404))
+    with pytest.raises(ConfigError) as unknown:
+        ask(base_url=url)
+    assert f"the endpoint {llm.url} does not know the model" in str(unknown.value)
+    assert "hunter2" not in "".join(traceback.format_exception(unknown.value))
+
+
+def test_what_cannot_be_filled_in_ends_the_run_before_anything_is_sent(
+    llm: FakeLLM, ask: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_ADDRESS", "hunter2")
+    for settings, message in (
+        ({"base_url": "https://host/v1?sig=${NOT_SET}"}, "https://host/v1 needs the environment variable NOT_SET"),
+        ({"base_url": "${NO_ADDRESS}"}, r"the endpoint \$\{NO_ADDRESS\} of the model 'm' is no address"),
+        ({"extra_body": {"token": "${NOT_SET}"}}, "needs the environment variable NOT_SET"),
+    ):
+        with pytest.raises(ConfigError, match=message) as raised:
+            ask(**settings)
+        assert "hunter2" not in str(raised.value)
+    assert llm.requests == []
+
+
+def test_the_address_of_the_environment_is_shown_without_its_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://somebody:hunter2@host/v1?sig=hunter2-too")
+    model = ModelConfig(name="m")
+    assert endpoint_url(model) == "https://host/v1"
+    assert {"hunter2", "hunter2-too"} <= hidden_values(model)
 
 
 def test_a_refusal_is_an_attempt_but_not_a_fault(llm: FakeLLM, ask: Asker) -> None:

@@ -1,3 +1,4 @@
+import base64
 import bz2
 import codecs
 import csv
@@ -5,6 +6,7 @@ import gzip
 import io
 import json
 import lzma
+import re
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -24,7 +26,7 @@ from rageval import packed
 from rageval.adapters import corpus
 from rageval.adapters.corpus import load_ahead, load_corpus, load_documents
 from rageval.config import DataConfig
-from rageval.errors import DataError
+from rageval.errors import ConfigError, DataError
 from rageval.rows import parse_rows
 
 COLUMNS = ("id", "course", "section", "question", "text")
@@ -411,6 +413,66 @@ def test_a_url_that_does_not_exist_is_shown_without_its_key(website):
     with pytest.raises(DataError, match=r"/no.json: there is no such file") as caught:
         load_documents(url)
     assert "secret" not in str(caught.value)
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[str]:
+    """A website that answers those alone who send a signature or a password; returns its host and port."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def send_head(self) -> Any:
+            login = "Basic " + base64.b64encode(b"somebody:hunter2/hunter2").decode()
+            if self.path.endswith("?sig=hunter2%2F2") or self.headers.get("Authorization") == login:
+                return super().send_head()
+            self.send_error(403, f"{self.path} is not signed")
+            return None
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(tmp_path))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("http://{host}/bad.json?sig=${{SIG}}", "http://{host}/bad.json"),
+        ("http://{host}/bad.json?${{QUERY}}", "http://{host}/bad.json"),
+        ("http://somebody:${{PASSWORD}}@{host}/bad.json", "http://{host}/bad.json"),
+        ("${{ALL}}", "${{ALL}}.json"),
+    ],
+)
+def test_what_a_url_needs_is_read_from_the_environment_and_never_shown(
+    data: Callable[..., DataConfig], tmp_path: Path, guarded: str, monkeypatch: pytest.MonkeyPatch, location: str,
+    shown: str,
+) -> None:  # fmt: skip
+    data([*DOCUMENTS, {**DOCUMENTS[0], "text": "other"}])
+    (tmp_path / "documents.json").rename(tmp_path / "bad.json")
+    monkeypatch.setenv("SIG", "hunter2%2F2\n")  # as it is read from a file
+    monkeypatch.setenv("QUERY", "sig=hunter2%2F2")
+    monkeypatch.setenv("PASSWORD", "hunter2%2Fhunter2")
+    monkeypatch.setenv("ALL", f"http://{guarded}/bad.json?sig=hunter2%2F2")
+    with pytest.raises(DataError, match=rf"{re.escape(shown.format(host=guarded))}, index 3 \(from 0\): id d1"):
+        load_documents(location.format(host=guarded))
+
+    monkeypatch.setenv("SIG", "hunter2-too-old")
+    monkeypatch.setenv("QUERY", "sig=hunter2-too-old")
+    monkeypatch.setenv("PASSWORD", "hunter2-too-old")
+    monkeypatch.setenv("ALL", f"http://{guarded}/bad.json?sig=hunter2-too-old")
+    with pytest.raises(DataError) as refused:
+        load_documents(location.format(host=guarded))
+    assert shown.format(host=guarded) in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_variable_of_a_url_that_is_not_set_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"https://host/faq.json needs the environment variable NO_SIG, which is not"):
+        load_documents("https://host/faq.json?sig=${NO_SIG}")
 
 
 def test_a_server_that_cannot_be_reached_is_an_error_of_the_data():

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from rageval.config import LOCAL, EvaluationConfig, ModelConfig
+from rageval.config import LOCAL, DataConfig, EvaluationConfig, ModelConfig
 from rageval.errors import ConfigError
 from rageval.overrides import choose_judge, choose_models, put, put_text, set_for_remote_models, validate
 
@@ -72,6 +72,52 @@ def test_a_key_pasted_for_the_name_of_its_variable_is_not_repeated() -> None:
     with pytest.raises(ConfigError, match=r"answers\.models\.0\.api_key_env") as raised:
         configured(answers={"models": [{"name": "a", "api_key_env": "sk-proj-1234"}]})
     assert "sk-proj" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("groups", "place"),
+    [
+        ({"data": {"documents": "https://user:hunter2@host/faq.json"}}, "data.documents: it holds a user, password"),
+        ({"data": {"ground_truth": "s3://key:hunter2@bucket/faq.csv"}}, "data.ground_truth: it holds"),
+        ({"data": {"documents": f"https://host/faq.json?sig=hunter2{'x' * 2000}"}}, "data.documents: it holds"),
+        ({"data": "https://user:hunter2@host/faq.json"}, "data: "),
+        ({"index": {"embedding_model": "https://user:hunter2@host/model"}}, "index.embedding_model: it holds"),
+        ({"judge": {"human_labels": "https://host/labels.csv?token=hunter2"}}, "judge.human_labels: it holds"),
+        ({"run": {"output": "s3://bucket/runs?sig=hunter2"}}, "run.output: it holds"),
+        ({"run": {"dask_scheduler": "tls://user:hunter2@host:8786"}}, "run.dask_scheduler: it holds"),
+        ({"answers": {"models": [{"name": "a", "base_url": "https://user:hunter2@host/v1"}]}}, "base_url: it holds"),
+        ({"answers": {"models": [{"name": "a", "base_url": "sk-hunter2AbCdEfGh12345678"}]}}, "base_url: it holds"),
+        ({"answers": {"models": [{"name": "a", "extra_body": {"api_key": "hunter2"}}]}}, "extra_body: api_key is a"),
+        ({"answers": {"models": [{"name": "a", "api_key_env": "hunter2"}]}}, "api_key_env: expected the name"),
+        ({"https://user:hunter2@host/": 1}, "what is given as the name of a setting is not a known setting"),
+    ],
+)
+def test_a_secret_is_refused_and_repeated_by_no_error(groups: dict[str, Any], place: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        configured(**groups)
+    assert place in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+    if "data" in groups and isinstance(groups["data"], dict):
+        with pytest.raises(ValidationError) as of_pydantic:
+            DataConfig(**groups["data"])
+        assert "hunter2" not in str(of_pydantic.value)
+
+
+@pytest.mark.parametrize("assignment", ["data.documents={https://u:hunter2@host", "https://u:hunter2@host/faq.json"])
+def test_an_assignment_that_is_none_is_not_repeated_with_its_secret(assignment: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        put_text({}, assignment)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_variables_stand_anywhere_in_urls_and_parameters() -> None:
+    body = {"user": "${USER_ID}", "headers": {"Authorization": "Bearer ${TOKEN}"}}
+    model = {"name": "a", "base_url": "https://${LOGIN}@${HOST}/v1?sig=${SIG}", "extra_body": body}
+    data = {"documents": "${FAQ}", "ground_truth": "https://host/faq.csv?sig=${SIG}"}
+    config = configured(answers={"models": [model, {"name": "b", "base_url": "${ENDPOINT}"}]}, data=data)
+    assert config.answers.models[0].base_url == model["base_url"]
+    assert config.answers.models[0].extra_body == body
+    assert config.data.model_dump(include=set(data)) == data
 
 
 def test_a_configuration_cannot_be_changed() -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import exc
 from sqlalchemy.engine import Connection, Engine, make_url
 
 from rageval.errors import ConfigError, DataError, ServiceError
+from rageval.urls import shown
 
 VARIABLE = "MONITORING_DATABASE_URL"
 """The environment variable that names the database."""
@@ -100,8 +101,8 @@ class Database:
 
     @property
     def name(self) -> str:
-        """Kind and place of the database, without its password."""
-        return self.engine.url.render_as_string(hide_password=True)
+        """Kind and place of the database, without user, password and parameters."""
+        return shown(self.engine.url.render_as_string(hide_password=True))
 
     @property
     def is_postgres(self) -> bool:
