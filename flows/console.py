@@ -22,7 +22,7 @@ from rageval.adapters.places import first_look, place
 from rageval.adapters.run_store import RunStore
 from rageval.adapters.tracing import about
 from rageval.config import EvaluationConfig
-from rageval.errors import DataError, RunStoppedError
+from rageval.errors import ConfigError, DataError, RunStoppedError
 from rageval.judging.section import trust_sentences
 from rageval.judging.table import unfit_metrics
 from rageval.report.blame import blame_counts, blame_rows
@@ -34,6 +34,7 @@ from rageval.report.spending import spending_rows
 from rageval.stages.runs import open_run
 from rageval.stages.warm_up import warm_up
 from rageval.tables import JUDGING
+from rageval.urls import REFUSAL, holds_secret
 
 if TYPE_CHECKING:
     from rageval.stages.estimate import Estimate
@@ -108,11 +109,14 @@ def rebuild_report(folder: str, human_labels: str | None = None) -> None:
 
     Raises:
         DataError: If the folder holds no run, or the labels do not fit it.
+        ConfigError: If the URL of the labels holds a secret, or a variable of it is not set.
     """
     from rageval.stages.labels import give_labels  # noqa: PLC0415
     from rageval.stages.report import write_report  # noqa: PLC0415
 
     run = existing_run(folder)
+    if human_labels and holds_secret(human_labels):
+        raise ConfigError(f"--human-labels: {REFUSAL}")
     for note in give_labels(run, human_labels) if human_labels else ():
         console.print(plain(note), highlight=False, soft_wrap=True)
     write_report(run)

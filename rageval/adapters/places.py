@@ -230,14 +230,14 @@ def place(location: str | os.PathLike[str]) -> Place:
     if text.startswith("file://"):
         return Path(text.removeprefix("file://"))
     scheme, rest = text.split("://", 1)
+    if scheme in _READ_ONLY or "::" in text or not rest.strip("/"):
+        raise ConfigError(
+            f"runs cannot be written to this kind of URL ({scheme}://); give a folder, or one of a bucket such as s3://bucket/runs"
+        )
     if holds_secret(given):
         raise ConfigError(
             f"the URL of an output folder must hold no user and no password, nor a key, found one in {scheme}://...; "
             "the driver reads them from the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        )
-    if scheme in _READ_ONLY or "::" in text or not rest.strip("/"):
-        raise ConfigError(
-            f"runs cannot be written to this kind of URL ({scheme}://); give a folder, or one of a bucket such as s3://bucket/runs"
         )
     return StorePath(given.rstrip("/"))
 

@@ -1,4 +1,3 @@
-import base64
 import bz2
 import codecs
 import csv
@@ -28,6 +27,7 @@ from rageval.adapters.corpus import load_ahead, load_corpus, load_documents
 from rageval.config import DataConfig
 from rageval.errors import ConfigError, DataError
 from rageval.rows import parse_rows
+from tests.guarded_website import guarded_website
 
 COLUMNS = ("id", "course", "section", "question", "text")
 DOCUMENTS = [
@@ -417,25 +417,8 @@ def test_a_url_that_does_not_exist_is_shown_without_its_key(website):
 
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[str]:
-    """A website that answers those alone who send a signature or a password; returns its host and port."""
-
-    class Handler(SimpleHTTPRequestHandler):
-        def send_head(self) -> Any:
-            login = "Basic " + base64.b64encode(b"somebody:hunter2/hunter2").decode()
-            if self.path.endswith("?sig=hunter2%2F2") or self.headers.get("Authorization") == login:
-                return super().send_head()
-            self.send_error(403, f"{self.path} is not signed")
-            return None
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(tmp_path))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with guarded_website(tmp_path, query="sig=hunter2%2F2", login="somebody:hunter2/hunter2") as host:
+        yield host
 
 
 @pytest.mark.parametrize(

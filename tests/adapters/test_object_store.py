@@ -205,6 +205,18 @@ def test_a_url_that_cannot_hold_runs_is_refused_with_the_remedy(bucket: str, url
     assert "hunter2" not in str(raised.value)
 
 
+def test_a_variable_of_the_url_is_told_to_the_store_alone(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNS", bucket)
+    run = new_run("${RUNS}")
+    assert run.folder == str(run.path) == "${RUNS}/runs/r1"
+    assert run.path.parent.name == "runs"
+    assert run_folders("${RUNS}/runs").foreign == ("r1",), "which has no run.json"
+    assert [path.name for path in place(f"{bucket}/runs/r1").iterdir()] == ["questions.parquet"]
+    monkeypatch.delenv("RUNS")
+    with pytest.raises(ConfigError, match="needs the environment variable RUNS, which is not set"):
+        run.path.exists()
+
+
 def test_a_driver_that_is_not_installed_is_named_with_its_command() -> None:
     code = """
 import sys
