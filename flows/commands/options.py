@@ -1,11 +1,32 @@
 """Arguments and options that several commands share, so that a word means the same everywhere."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from rageval.credentials import variable_name
+from rageval.errors import ConfigError
+from rageval.urls import check_location
+
 DATA, MODELS, RUN = "Data", "Models", "Run"
+
+
+def _checked(option: str, check: Callable[[str], str]) -> Callable[[str | None], str | None]:
+    """Refuse a secret at once: a command that has no use for the option would repeat it when it says how to go on."""
+
+    def look(value: str | None) -> str | None:
+        try:
+            return value and check(value)
+        except ValueError as error:
+            raise ConfigError(f"{option}: {error}") from None
+
+    return look
+
+
+without_secret = _checked("--base-url", check_location)
+"""For options that take the address of an endpoint."""
 
 ConfigFile = Annotated[
     Path | None, typer.Argument(help="YAML file of settings; see examples/configs.", metavar="[CONFIG.yaml]")
@@ -35,6 +56,7 @@ ApiKeyEnv = Annotated[
     typer.Option(
         help="Name of the variable that holds the key.  (default: OPENAI_API_KEY)",
         metavar="VAR",
+        callback=_checked("--api-key-env", variable_name),
         rich_help_panel=MODELS,
     ),
 ]
@@ -43,6 +65,7 @@ BaseUrl = Annotated[
     typer.Option(
         help="OpenAI-compatible endpoint of all models but `local`.  (default: OPENAI_BASE_URL, else OpenAI)",
         metavar="URL",
+        callback=without_secret,
         rich_help_panel=MODELS,
     ),
 ]

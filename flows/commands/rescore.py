@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options import Debug, RunFolder
+from flows.commands.options import Debug, RunFolder, without_secret
 
 _SCORES, _JUDGES, _RUN = "Scores", "Judges", "Run"
 
@@ -33,7 +33,12 @@ def rescore(
     ] = [],  # noqa: B006
     base_url: Annotated[
         str | None,
-        typer.Option(help="OpenAI-compatible endpoint of all judges.", metavar="URL", rich_help_panel=_JUDGES),
+        typer.Option(
+            help="OpenAI-compatible endpoint of all judges.",
+            metavar="URL",
+            callback=without_secret,
+            rich_help_panel=_JUDGES,
+        ),
     ] = None,
     set_: Annotated[
         list[str],

@@ -6,6 +6,7 @@ import yaml
 
 from rageval.errors import ConfigError
 from rageval.overrides import Settings
+from rageval.urls import shown
 from rageval.yaml_text import DuplicateKeyError, load_yaml
 
 _LARGEST_BYTES = 1_000_000
@@ -23,7 +24,8 @@ def read_settings(path: Path) -> Settings:
             raise ConfigError(f"{path} is larger than {_LARGEST_BYTES} bytes: that is no configuration")
         settings = load_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"the configuration {path} does not exist; see examples/configs for some that do") from None
+        name = shown(str(path).replace(":/", "://", 1))  # a URL is none, and as a path it has lost a slash
+        raise ConfigError(f"the configuration {name} does not exist; see examples/configs for some that do") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the configuration {path} cannot be read: {error}") from error
     except DuplicateKeyError as error:

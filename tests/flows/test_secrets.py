@@ -83,7 +83,8 @@ def test_what_the_command_line_is_given_with_a_secret_is_refused_before_it_is_a_
         ["--documents", f"https://user:{CANARY}@host/documents.json"],
         ["--ground-truth", f"https://host/questions.csv?sig={CANARY}"],
         ["--output", f"s3://key:{CANARY}@bucket/runs"],
-        ["--api-key-env", f"{CANARY}0123456789abcdef"],
+        ["--api-key-env", f"{CANARY}0123456789abcdef", "--model", "local"],
+        ["--base-url", f"https://user:{CANARY}@host/v1", "--model", "local"],
         ["--set", f"answers.models=[{{name: m1, extra_body: {{api_key: {CANARY}}}}}]"],
         ["--set", f"answers.models=[{{name: m1, extra_body: {{api_key: {CANARY}"],
     ):
