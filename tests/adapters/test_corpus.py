@@ -400,9 +400,10 @@ def test_an_address_without_a_suffix_is_read_by_what_the_server_calls_it(data, w
 
 
 @pytest.mark.parametrize("kind", ["text/html", "text/plain", "application/octet-stream"])
-def test_an_address_whose_format_nothing_tells_is_an_error_that_says_so(data, website, kind):
+def test_an_address_whose_format_nothing_tells_is_an_error_that_says_so(data, website, kind, monkeypatch):
+    monkeypatch.setenv("EXPORT_KEY", "secret")
     config = data()
-    truth = f"{website}/export?file=truth.csv&type={kind}&key=secret"
+    truth = f"{website}/export?file=truth.csv&type={kind}&key=${{EXPORT_KEY}}"
     with pytest.raises(DataError, match=f"/export: neither the address nor the server .* calls it {kind}") as caught:
         load_corpus(DataConfig(documents=config.documents, ground_truth=truth))
     assert "secret" not in str(caught.value)
