@@ -53,9 +53,10 @@ class Reply:
 
 @dataclass(kw_only=True)
 class Bucket:
-    """A server-side limit: `per_minute`, refilled continuously, holding at most one second's worth."""
+    """A server-side limit: `per_minute`, refilled continuously, holding at most the worth of `holds_s`."""
 
     per_minute: float
+    holds_s: float = 1.0
     clock: Callable[[], float] = time.monotonic
     level: float = 0.0
     at: float = 0.0
@@ -65,7 +66,7 @@ class Bucket:
 
     @property
     def size(self) -> float:
-        return max(1.0, self.per_minute / 60)
+        return max(1.0, self.per_minute / 60 * self.holds_s)
 
     def take(self, amount: float) -> float:
         """Take the amount and return 0, or return the seconds until it would be there."""
@@ -126,8 +127,6 @@ class FakeLLM:
         self.keys: list[str] = []
         self.ports: list[int] = []
         """The client's port of each request, which tells processes apart."""
-        self.admitted: list[float] = []
-        """Times (monotonic) at which requests passed the limits."""
         self.refused = 0
         self.gone = 0
         """Requests whose client hung up before the reply."""
@@ -190,7 +189,6 @@ class FakeLLM:
             headers = self.requests_limit.headers if self.headers_on else {}
             if wait_s:
                 return self._refuse(wait_s, headers)
-        self.admitted.append(time.monotonic())
         self.requests.append(body)
         self.queries.append(request.query_string)
         self.ports.append(request.transport.get_extra_info("peername")[1] if request.transport else 0)

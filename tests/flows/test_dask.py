@@ -37,7 +37,8 @@ def on_dask(rageval: Rageval, cluster: str) -> Rageval:
 
     def call(*options: str, run_id: str = "r1", base_url: str | None = None) -> Outcome:
         return rageval(
-            "--dask", cluster, "--search", "vector", "--shared-limit", "on-dask", *options,
+            "--dask", cluster, "--search", "vector", "--shared-limit", "on-dask",
+            "--set", "answers.models.0.hedge=false", *options,
             run_id=run_id, base_url=base_url,
         )  # fmt: skip
 

@@ -226,7 +226,8 @@ def test_after_kill_9_no_stored_reply_is_asked_for_again(generate: Generate, cor
     llm.reply = lambda body: Reply(text=good(body), delay_s=0.1)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment |= {"PREFECT_API_URL": PREFECT_API_URL.value() or ""}
-    command = [sys.executable, "-m", "flows.cli", *words_of(corpus, llm, "g1", "--max-concurrency", "2")]
+    options = ("--max-concurrency", "2", "--set", "model.hedge=false")
+    command = [sys.executable, "-m", "flows.cli", *words_of(corpus, llm, "g1", *options)]
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as run:

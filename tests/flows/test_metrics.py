@@ -21,6 +21,7 @@ from tests.evaluations import Outcome, Rageval
 from tests.fake_llm import Body, FakeLLM, Reply, default_reply, is_judgement, prompt
 from tests.fake_pushgateway import FakePushgateway, Samples, value
 from tests.flows.test_cost import PRICES, spent
+from tests.processes import PATIENCE_S
 
 RUN = "/at/metrics/job/rageval/flow/evaluate"
 SUCCESS = "/at/metrics/job/rageval_success/flow/evaluate"
@@ -29,7 +30,9 @@ KEY = "sk-very-secret"
 
 @pytest.fixture
 def pushed(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePushgateway]:
-    """A gateway that the environment names."""
+    """A gateway that the environment names, and that is waited for."""
+    monkeypatch.setattr(pushgateway, "_TIMEOUT_S", PATIENCE_S)
+    monkeypatch.setattr(pushgateway, "_LAST_S", PATIENCE_S)
     with FakePushgateway() as server:
         monkeypatch.setenv(VARIABLE, server.url)
         yield server
@@ -97,7 +100,8 @@ def test_the_figures_of_a_run_are_those_of_its_tables(
     assert stages.keys() == {"documents", "index", "retrieval", "answers_and_scores", "report"}
     assert 0 < sum(stages.values()) <= ended - started
     (start,) = run.manifest["starts"]  # type: ignore[misc]
-    assert stages["answers_and_scores"] == pytest.approx(start["seconds"]["answers_and_scores"], rel=0.05, abs=0.1)
+    # The manifest's time is taken around the stage's own, and rounded to milliseconds.
+    assert 0 < stages["answers_and_scores"] <= start["seconds"]["answers_and_scores"] + 0.001
     assert_silent(run)
 
 
@@ -128,7 +132,7 @@ def test_a_run_can_be_watched_and_one_that_fails_keeps_the_time_of_the_last_that
             watched.set()
 
     def answer(_: Body) -> str:
-        assert watched.wait(60)
+        assert watched.wait(PATIENCE_S)
         return "an answer"
 
     pushed.on_push, llm.reply = look, answer
@@ -161,7 +165,8 @@ def test_a_gateway_that_takes_nothing_costs_one_warning_and_no_run(
 ) -> None:
     monkeypatch.setenv("RAGEVAL_LOG_FORMAT", "json")
     monkeypatch.setattr(pushgateway, "_EVERY_S", 0.05)
-    monkeypatch.setattr(pushgateway, "_TIMEOUT_S", 0.2)
+    if trouble == "hangs":
+        monkeypatch.setattr(pushgateway, "_TIMEOUT_S", 0.2)
     if trouble == "away":
         monkeypatch.setenv(VARIABLE, "http://us%20er:s3cret@127.0.0.1:9")
     pushed.hangs = trouble == "hangs"
