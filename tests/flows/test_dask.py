@@ -65,7 +65,7 @@ def test_two_workers_come_to_the_same_tables_as_one_process_within_the_limit(
     here = rageval("--rpm", str(RPM), "--search", "vector", run_id="here")
 
     assert (there.status, here.status) == (0, 0), there.err + here.err
-    assert llm.refused <= 2  # of 68 requests
+    assert llm.refused <= 8  # of 68 requests; each worker for itself, some twenty were refused
     assert asked == 68
     pushed = gateway.groups["/at/metrics/job/rageval/flow/evaluate"]
     assert value(pushed, "requests", outcome="ok") == value(pushed, "request_seconds_count") == asked

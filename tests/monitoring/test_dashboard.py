@@ -18,6 +18,7 @@ from rageval.monitoring.figures import STEPS_S, Figure, last_days
 from rageval.monitoring.page import render_dashboard
 from rageval.stages.dashboard import dashboard, figures
 from tests.monitoring.made_traffic import DAYS, END, fill
+from tests.processes import PATIENCE_S
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +107,12 @@ def test_a_browser_shows_the_page_without_complaint_at_any_width(filled: Databas
     file.write_text(page_of(filled), encoding="utf-8")
     with (
         sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]) as browser,
+        playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"], timeout=PATIENCE_S * 1000
+        ) as browser,
     ):
         page = browser.new_page(viewport={"width": width, "height": 900})
+        page.set_default_timeout(PATIENCE_S * 1000)
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(message.text))
         page.on("request", lambda request: complaints.append(request.url) if "file://" not in request.url else None)
