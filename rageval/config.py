@@ -64,11 +64,11 @@ class DataConfig(Settings):
     """Which documents and which questions."""
 
     documents: Location = "examples/faq/documents.json"
-    """Path or URL of the FAQ: JSON list, JSONL, CSV or Parquet with id, course, section, question, text. A signature or
-    password is read from the variable NAME where the URL has ${NAME}."""
+    """Path or URL of the FAQ: JSON list, JSONL, CSV or Parquet with id, course, section, question, text; each may be
+    compressed, such as .csv.gz. A signature or password is read from the variable NAME where the URL has ${NAME}."""
     ground_truth: Location = "examples/faq/ground-truth.csv"
-    """Path or URL of the questions: CSV, JSONL or Parquet with question, course, document. `latest:` in front of it
-    takes the newest version, see docs/monitoring.md."""
+    """Path or URL of the questions: CSV, JSONL or Parquet with question, course, document, as the documents. `latest:`
+    in front of it takes the newest version, see docs/monitoring.md."""
     course: CourseName = ""
     """Ask only the questions of this course; empty for all. The index always holds every document."""
     sample: int | None = Field(default=None, ge=1, le=10_000_000)
@@ -212,7 +212,8 @@ class ScoresConfig(Settings):
     """What is computed for every answer without asking a model, beside the cosine."""
 
     text_metrics: tuple[TextMetric, ...] = ("rouge_l", "exact_match", "fuzzy_match", "refusal", "answer_words")
-    """Overlap with the reference, whether the answer says that it does not know, and its length."""
+    """Overlap with the reference, whether the answer says (in English) that it does not know, and its length; see
+    docs/languages.md."""
 
 
 class JudgeConfig(Settings):

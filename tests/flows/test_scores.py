@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from rageval.metrics.text_match import answer_words, exact_match, fuzzy_match, rouge_l
+from rageval.score_plan import MODEL_FREE_VERSIONS
 from tests.evaluations import AGAIN, Outcome, Rageval
 from tests.fake_llm import FAITHFUL, VERDICT, Body, FakeLLM, Reply, is_about_faithfulness, is_judgement, prompt
 
@@ -46,9 +47,21 @@ def test_text_metrics_are_those_of_the_stored_texts(rageval: Rageval, llm: FakeL
     ):
         rows = of_metric(run, metric).loc[answers.index]
         assert rows["value"].tolist() == list(expected), metric
-        assert set(rows["metric_version"]) == {"1"}
+        assert set(rows["metric_version"]) == {MODEL_FREE_VERSIONS[metric]}
         assert rows["judge_model"].isna().all()
     assert of_metric(run, "refusal")["value"].sum() == 1
+
+
+def test_a_refusal_that_is_not_english_is_no_value_with_a_reason(rageval: Rageval, llm: FakeLLM) -> None:
+    llm.reply = lambda body: "我不知道。" if "need a worker" in prompt(body) else "A task is one of the things."
+    run = rageval("--no-judge")
+
+    rows = of_metric(run, "refusal")
+    unread = rows[rows["status"] == "unscored"]
+    assert len(unread) == len(rows) - rows["value"].eq(0).sum() == 1
+    assert unread["error"].str.contains("only English is read").all()
+    assert of_metric(run, "answer_words")["value"].min() == 5  # characters, with the full stop
+    assert run.status == 0
 
 
 def test_faithfulness_is_judged_by_the_contexts_that_the_model_was_shown(rageval: Rageval, llm: FakeLLM) -> None:
