@@ -52,7 +52,12 @@ def difference_hint(found: str, expected: str) -> str:
 
 
 def difference(found: str, expected: str) -> str:
-    """Return by code points what the first of two different names has in place of what the other one has."""
+    """Return by code points what the first of two different names has in place of what the other one has.
+
+    Letters of the other case can be seen, and need no code points.
+    """
+    if found.casefold() == expected.casefold():
+        return "other upper and lower case letters"
     parts = list(_differences(found, expected))
     return ", ".join(parts[:_SHOWN]) + (f" and {len(parts) - _SHOWN} more" if len(parts) > _SHOWN else "")
 

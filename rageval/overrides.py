@@ -98,8 +98,15 @@ def validate(kind: type[_Model], settings: Settings) -> _Model:
     try:
         return kind.model_validate(settings)
     except ValidationError as error:
-        problems = "; ".join(_problem(detail) for detail in error.errors())
+        details = error.errors()
+        problems = "; ".join(_problem(detail) for detail in details if not _follows(detail, details))
         raise ConfigError(f"the configuration cannot be used: {problems}") from None
+
+
+def _follows(detail: Any, details: Sequence[Any]) -> bool:
+    """Return whether a list is called too short only because items of it cannot be used, which is said of them."""
+    of_items = (other["loc"] for other in details if len(other["loc"]) > len(detail["loc"]))
+    return detail["type"] == "too_short" and any(loc[: len(detail["loc"])] == detail["loc"] for loc in of_items)
 
 
 def _problem(detail: Any) -> str:

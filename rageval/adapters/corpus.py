@@ -78,6 +78,8 @@ def load_corpus(config: DataConfig) -> Corpus:
     is_newest = config.ground_truth.startswith(LATEST)
     version = (f"the newest version of the ground truth is {rows.name}",) if is_newest else ()
     truth = check_questions(rows, documents.known)
+    if not documents.known:  # no id could be read, which is not the questions' fault
+        raise_problems(documents.problems)
     apart = files_apart(rows, documents.known)
     raise_problems([*documents.problems, *([apart] if apart else truth.problems)])
     questions = select_questions(

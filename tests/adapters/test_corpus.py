@@ -233,6 +233,14 @@ def test_what_is_no_id_is_a_problem_with_a_remedy_for_its_format(data, value):
         load_documents(data(rows, formats=("parquet", "csv")).documents)
 
 
+def test_questions_are_not_blamed_where_no_id_of_a_document_can_be_read(data):
+    rows = [{**row, "id": row["id"].encode()} for row in DOCUMENTS]
+    with pytest.raises(DataError) as caught:
+        load_corpus(data(rows, formats=("parquet", "csv")))
+    assert str(caught.value).count("\n") == 1
+    assert "(found b'd1'); the same in 2 more rows: index 1 (from 0), index 2 (from 0)" in str(caught.value)
+
+
 def test_not_a_number_is_a_missing_id(data):
     rows = [{**DOCUMENTS[0], "id": 7.0}, {**DOCUMENTS[1], "id": float("nan")}]
     with pytest.raises(DataError, match=r"index 1 \(from 0\): `id` is null"):

@@ -68,6 +68,12 @@ def test_every_problem_is_named_at_once() -> None:
         configured(retrieval={"top_k": 0}, run={"ouput": "x"})
 
 
+def test_a_list_is_not_called_too_short_because_of_an_item_that_is_named() -> None:
+    with pytest.raises(ConfigError) as raised:
+        configured(answers={"models": [{"name": "a", "rpm": 0}]})
+    assert str(raised.value).count("; ") == 0
+
+
 def test_a_key_pasted_for_the_name_of_its_variable_is_not_repeated() -> None:
     with pytest.raises(ConfigError, match=r"answers\.models\.0\.api_key_env") as raised:
         configured(answers={"models": [{"name": "a", "api_key_env": "sk-proj-1234"}]})

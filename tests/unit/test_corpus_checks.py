@@ -175,6 +175,7 @@ def test_rows_with_the_same_thing_wrong_share_a_line():
         ("caf\N{CYRILLIC SMALL LETTER IE}", "U+0435 CYRILLIC SMALL LETTER IE in place of U+0065 LATIN SMALL LETTER E"),
         ("Ｎ-7", "U+FF2E FULLWIDTH LATIN CAPITAL LETTER N in place of U+006E LATIN SMALL LETTER N"),
         ("n\N{ZERO WIDTH JOINER}-7", "U+200D ZERO WIDTH JOINER in place of nothing"),
+        ("N-7", "n-7 looks like it, but the one here has other upper and lower case letters"),
         ("n  -7", None),
         ("12.0", "12 looks like it, but the one here has U+002E FULL STOP U+0030 DIGIT ZERO in place of nothing"),
         ("4", "004 looks like it, but the one here has nothing in place of U+0030 DIGIT ZERO U+0030 DIGIT ZERO"),
