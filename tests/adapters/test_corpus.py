@@ -1,13 +1,9 @@
-import bz2
-import codecs
 import csv
 import gzip
 import io
 import json
-import lzma
 import re
 import threading
-import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +17,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rageval import packed
 from rageval.adapters import corpus
 from rageval.adapters.corpus import load_ahead, load_corpus, load_documents
 from rageval.config import DataConfig
@@ -280,84 +275,6 @@ def test_files_that_do_not_belong_together_are_one_problem(data):
     assert "none of its 3 rows names an id of the documents: they name other-d1, ..., the documents are d1" in str(
         caught.value
     )
-
-
-def zstd(content: bytes) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.CompressedOutputStream(sink, "zstd") as stream:
-        stream.write(content)
-    return sink.getvalue().to_pybytes()
-
-
-COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
-    "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": zstd,
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("suffix", COMPRESSIONS)
-def test_compressed_files_are_read(data, suffix):
-    pack = COMPRESSIONS[suffix]
-    documents, truth = pack(WRITERS["jsonl"](DOCUMENTS)), pack(as_csv(TRUTH))
-    assert len(load_corpus(data(documents, truth, formats=(f"jsonl.{suffix}", f"csv.{suffix}"))).questions) == 3
-    # A browser or a server may have unpacked it, or left the suffix out.
-    assert len(load_corpus(data(truth=as_csv(TRUTH), formats=("json", f"csv.{suffix}"))).questions) == 3
-    assert len(load_corpus(data(truth=truth)).questions) == 3
-
-
-@pytest.mark.parametrize("suffix", COMPRESSIONS)
-def test_a_compressed_file_that_is_cut_off_or_too_large_is_one_sentence(data, suffix, monkeypatch):
-    whole = COMPRESSIONS[suffix](as_csv(TRUTH * 50))
-    with pytest.raises(
-        DataError, match=r"truth.csv.\w+: the compressed file is damaged or cut off .*download it again"
-    ):
-        load_corpus(data(truth=whole[: len(whole) // 2], formats=("json", f"csv.{suffix}")))
-    monkeypatch.setattr(packed, "MAX_BYTES", 1000)
-    with pytest.raises(DataError, match=r"truth.csv.\w+: the compressed file holds more than 1,000 bytes"):
-        load_corpus(data(truth=whole, formats=("json", f"csv.{suffix}")))
-
-
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be-with-mark"])
-def test_utf_16_is_read_by_its_mark(data, encoding):
-    text = as_csv([{**TRUTH[0], "question": "Où?"}]).decode()
-    packed_text = text.encode("utf-16") if encoding == "utf-16" else codecs.BOM_UTF16_BE + text.encode("utf-16-be")
-    assert load_corpus(data(truth=packed_text)).questions[0].question == "Où?"
-    with pytest.raises(DataError, match=r"begins with a zero byte: UTF-16 without a mark"):
-        load_corpus(data(truth=text.encode("utf-16-le")))
-
-
-def as_xlsx() -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("[Content_Types].xml", "<Types/>")
-    return file.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("content", "suffix", "message"),
-    [
-        (as_xlsx(), "csv", r"an Excel workbook \(.xlsx\), expected .csv: save its sheet as CSV"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "csv", r"an Excel workbook of the old kind"),
-        (b"PK\x03\x04 some other archive", "json", "a zip archive, expected .json: unpack it"),
-        (b"%PDF-1.7 ...", "csv", "a PDF"),
-        (b"SQLite format 3\x00...", "parquet", "an SQLite database"),
-        (b"\n<!DOCTYPE html><html>", "csv", "an HTML page, such as one to sign in"),
-        (b"<html><body>503", "jsonl", "an HTML page"),
-        (b"<?xml version='1.0'?>", "json", "XML"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "csv", "a pointer of Git LFS"),
-        (gzip.compress(gzip.compress(b"a")), "csv", "gzip within gzip"),
-        (as_parquet(TRUTH), "csv", "Parquet, expected .csv: end its name with .parquet"),
-        (WRITERS["json"](TRUTH), "csv", "a JSON list, expected .csv: end its name with .json"),
-        (WRITERS["jsonl"](TRUTH), "csv", "JSON Lines, expected .csv"),
-        (json.dumps(TRUTH, indent=1).encode(), "jsonl", "a JSON list, not one object a line"),
-        (json.dumps(TRUTH[0], indent=1).encode(), "jsonl", "JSON whose objects stand on several lines"),
-        (as_csv(TRUTH), "json", "CSV, expected .json: end its name with .csv"),
-        (b'{"data": [], "next": 2}', "json", "found dict with the keys data, next"),
-    ],
-)
-def test_other_bytes_are_named_for_what_they_are(data, content, suffix, message):
-    with pytest.raises(DataError, match=message) as caught:
-        load_corpus(data(truth=content, formats=("json", suffix)))
-    assert "\n" not in str(caught.value)
 
 
 def test_columns_that_nobody_reads_are_noted(data):
