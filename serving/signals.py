@@ -48,7 +48,11 @@ class Signals:
         )
         gauge("questions_in_flight", "Questions under way", lambda: assistant.in_flight)
         gauge("saturation_ratio", "Questions under way / what the model takes at once", lambda: assistant.saturation)
-        gauge("budget_used_ratio", "Dollars spent / max_cost_usd; 0 without one", lambda: assistant.budget_used)
+        gauge(
+            "budget_used_ratio",
+            "Dollars spent / max_cost_usd; 0 without one, NaN if unknown",
+            lambda: assistant.budget_used,
+        )
         gauge("database_up", "1 if the database took the last records", lambda: recorder.state.reachable)
         gauge("records_waiting", "Records in memory, not stored yet", lambda: recorder.state.waiting)
         gauge("records_spooled", "Records written to the spool since the start", lambda: recorder.state.spooled)

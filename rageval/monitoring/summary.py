@@ -33,9 +33,9 @@ class Summary:
     """Of the last 24 hours."""
     reference: Mapping[FigureName, Share]
     reference_days: int
-    cost: float
+    cost: float | None
     """US dollars of the last 24 hours, as far as prices are known."""
-    reference_cost: float
+    reference_cost: float | None
     """US dollars a day before."""
     p95_s: float | None
     """95th percentile of the seconds to an answer, at most a tenth too high."""

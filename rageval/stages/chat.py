@@ -1,6 +1,7 @@
 """One question -> what the evaluation would answer: the same search, prompt, engine and price, as a conversation."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -78,8 +79,11 @@ class Assistant:
 
     @property
     def budget_used(self) -> float:
-        """Dollars spent as a share of the ceiling; 0 if there is none."""
-        return self._engine.spending.spent_usd / self._ceiling_usd if self._ceiling_usd else 0.0
+        """Dollars spent as a share of the ceiling; 0 if there is none, NaN if nobody knows what was spent."""
+        if not self._ceiling_usd:
+            return 0.0
+        spent_usd = self._engine.spending.known_usd
+        return math.nan if spent_usd is None else spent_usd / self._ceiling_usd
 
     @property
     def is_stopped(self) -> bool:

@@ -60,13 +60,14 @@ def summarise(database: Database, config: MonitoringConfig, now: datetime) -> Su
     asked = Asked(window=Window(start=whole - _DAY, end=whole))
     before = Asked(window=asked.window.before(timedelta(days=config.drift.reference_days)))
     both = Asked(window=Window(start=before.window.start, end=whole))
+    cost_before = _only(read.cost(database, before)).usd
     return Summary(
         now=now,
         current=_shares(database, asked),
         reference=_shares(database, before),
         reference_days=config.drift.reference_days,
         cost=_only(read.cost(database, asked)).usd,
-        reference_cost=_only(read.cost(database, before)).usd / config.drift.reference_days,
+        reference_cost=None if cost_before is None else cost_before / config.drift.reference_days,
         p95_s=quantile(_only(read.latency_buckets(database, asked)), 0.95),
         reference_p95_s=quantile(_only(read.latency_buckets(database, before)), 0.95),
         drifts=tuple(_only(drifts(database, asked, config.drift))),

@@ -250,6 +250,22 @@ def test_what_an_earlier_flow_of_the_process_has_asked_and_spent_is_not_of_this_
     engine.close()
 
 
+def test_what_is_unknown_has_no_sample_instead_of_nothing_used() -> None:
+    engine = ChatEngine()
+    later = FlowMetrics(engine, {})
+    engine.start_run(max_cost_usd=4.0, spent_usd=None)
+    engine.counts["answers of m1"] = ModelCounts(done=2, unpriced=2, without_usage=2)
+    engine.counts["answers of m2"] = ModelCounts(done=2, unpriced=1, prompt_tokens=9, completion_tokens=3, cost_usd=0.5)
+    engine.counts["answers of m3"] = ModelCounts(expected=2)
+    samples = {family.name.removeprefix("rageval_flow_"): family.samples for family in later.collect()}
+
+    assert {s.labels["model"]: s.value for s in samples["cost_usd"]} == {"m2": 0.5, "m3": 0.0}
+    assert {s.labels["model"] for s in samples["tokens"]} == {"m2", "m3"}
+    assert {s.labels["model"]: s.value for s in samples["without_usage"]} == {"m1": 2, "m2": 0, "m3": 0}
+    assert samples["budget_used_ratio"] == []
+    engine.close()
+
+
 def test_without_an_address_nothing_is_started() -> None:
     with pushed_metrics("evaluate", ""):
         assert "pushgateway" not in {thread.name for thread in threading.enumerate()}

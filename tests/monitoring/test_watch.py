@@ -157,6 +157,13 @@ def test_nothing_at_all_is_no_alert_and_no_error(database: Database) -> None:
     assert (alert.rule, alert.window_start, alert.window_end) == ("silence", MIDNIGHT - 2 * DAY, MIDNIGHT)
 
 
+def test_a_day_of_unknown_cost_did_not_cost_nothing(database: Database) -> None:
+    add_conversations(database, [conversation(n, asked_at=NOW - DAY, cost_usd=None) for n in range(3)])
+    summary = summarise(database, CONFIG, NOW)
+    assert (summary.cost, summary.reference_cost) == (None, 0.0)
+    assert {row["figure"]: row["last 24 hours"] for row in summary.rows()}["cost a day"] == "unknown"
+
+
 def test_a_moment_belongs_to_the_window_that_it_lies_in(database: Database) -> None:
     window, least = Window(start=MIDNIGHT - 2 * DAY, end=MIDNIGHT), timedelta(microseconds=1)
     times = (window.start - least, window.start, MIDNIGHT - DAY - least, MIDNIGHT - DAY, MIDNIGHT - least, MIDNIGHT)

@@ -26,6 +26,10 @@ def test_a_line_holds_every_number_and_is_not_wrapped() -> None:
     assert detail(counts, 0.0).endswith("time left unknown")
     assert detail(ModelCounts(expected=2, done=2), 1.0).endswith("done")
     assert "price unknown" in detail(ModelCounts(expected=2, done=1, unpriced=1), 1.0)
+    unused = ModelCounts(expected=9, done=2, unpriced=2, without_usage=2)
+    assert ", cost unknown: 2 replies without usage, " in detail(unused, 1.0)
+    partly = ModelCounts(expected=9, done=3, unpriced=1, without_usage=1, cost_usd=0.25)
+    assert ", at least $0.2500, cost unknown: 1 replies without usage, " in detail(partly, 1.0)
 
     console = Console(file=io.StringIO(), width=40)
     shown: dict[str, str] = {}

@@ -63,8 +63,8 @@ class Asked:
 class Cost:
     """What conversations cost."""
 
-    usd: float
-    """Of those whose price is known."""
+    usd: float | None
+    """Of those whose cost is known; None where some were answered, and that of none is known."""
     n: int
 
 
@@ -98,12 +98,19 @@ def thumbs_down(database: Database, asked: Asked) -> ByPart[Share]:
 
 def cost(database: Database, asked: Asked) -> ByPart[Cost]:
     """Return what the answers cost."""
-    wanted = sa.select(asked.part(_C), sa.func.count().label("n"), sa.func.sum(_C.cost_usd).label("usd"))
+    wanted = sa.select(
+        asked.part(_C), sa.func.count().label("n"), sa.func.sum(_C.cost_usd).label("usd"),
+        sa.func.count().filter(_C.status == "ok").label("answered"),
+    )  # fmt: skip
     found = _by_part(database, asked, wanted.where(*asked.of(_C)).group_by("part"))
     return {
-        part: Cost(usd=float(sum(row.usd or 0.0 for row in rows)), n=sum(row.n for row in rows))
+        part: Cost(
+            usd=None if all(row.usd is None for row in rows) and any(row.answered for row in rows)
+            else float(sum(row.usd or 0.0 for row in rows)),
+            n=sum(row.n for row in rows),
+        )
         for part, rows in found.items()
-    }
+    }  # fmt: skip
 
 
 def latency_buckets(database: Database, asked: Asked) -> ByPart[Mapping[int, int]]:
