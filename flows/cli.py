@@ -46,6 +46,8 @@ from flows.commands.serve import serve
 from flows.commands.simulate import simulate
 from flows.commands.sweep import sweep
 from flows.logs import say_error
+from flows.terminal import show_what_can_be_shown
+from rageval.adapters.proxies import reach_this_machine_directly
 from rageval.errors import InputError, RagevalError, RunStoppedError
 
 app = typer.Typer(
@@ -277,6 +279,8 @@ def run_evaluate() -> None:
 
 
 def _guarded(command: Callable[[], Any]) -> int:
+    show_what_can_be_shown()
+    reach_this_machine_directly()
     try:
         command()
     except RagevalError as error:

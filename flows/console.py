@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 _OURS = {"tasks", "flows"}
 _PREFECT_DEFAULTS = {
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
 }
@@ -56,6 +56,11 @@ def plain(text: str) -> str:
     )
 
 
+def print_line(words: str) -> None:
+    """Print words as one line, which a log does not wrap."""
+    console.print(plain(words), highlight=False, soft_wrap=True)
+
+
 def run_evaluation(config: EvaluationConfig, *, debug: bool) -> None:
     """Run the evaluation flow in this process and show how it goes and what came out.
 
@@ -64,9 +69,10 @@ def run_evaluation(config: EvaluationConfig, *, debug: bool) -> None:
             that does it has been printed.
     """
     run = open_run(config.run)
-    warm_up(run, config, [question.question for question in load_ahead(config.data).questions])
+    questions = [question.question for question in load_ahead(config.data).questions]
+    warming = partial(warm_up, run, config, questions)
     config = config.model_copy(update={"run": config.run.model_copy(update={"run_id": run.run_id})})
-    with about(run_id=run.run_id), prefect_running(debug=debug), stop_on_ctrl_c(run):
+    with about(run_id=run.run_id), prefect_running(debug=debug, meanwhile=warming), stop_on_ctrl_c(run):
         from flows.evaluate import evaluate  # noqa: PLC0415 - imports Prefect, which takes seconds
 
         try:
@@ -251,23 +257,31 @@ def stop_on_ctrl_c(run: RunStore | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def prefect_running(*, debug: bool) -> Iterator[None]:
-    """Run a flow from here: Prefect's defaults for one process, and a display of what our own tasks say."""
+def prefect_running(*, debug: bool, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Run a flow from here: Prefect's defaults for one process, and a display of what our own tasks say.
+
+    Args:
+        debug: Whether everything is shown that Prefect logs.
+        meanwhile: Starts what can go on beside the start of a server.
+
+    Raises:
+        InputError: If Prefect's server cannot be used; see `flows.server.ready`.
+    """
     for name, value in _PREFECT_DEFAULTS.items():
         os.environ.setdefault(name, value)
     if wants_json():
         with json_lines(sys.stderr):
-            _start_prefect()
+            _start_prefect(logging.getLogger("rageval").info, meanwhile)
         with json_lines(sys.stderr), _tagged():  # Prefect has set up its own meanwhile
             yield
         return
     if debug:
-        _start_prefect()
+        _start_prefect(print_line, meanwhile)
         with _tagged():
             yield
         return
-    with console.status("Starting Prefect ..."):
-        _start_prefect()
+    with console.status("Starting Prefect ...") as status:
+        _start_prefect(status.update if console.is_terminal else print_line, meanwhile)
     from rageval.adapters.chat import chat_engine  # noqa: PLC0415
 
     with display(console, lambda: chat_engine().counts) as say:
@@ -294,25 +308,26 @@ def _tagged() -> AbstractContextManager[object]:
     return tags("rageval", "ad-hoc")
 
 
-def _start_prefect() -> None:
-    """Import Prefect, and start its server for this process if no other one is configured.
+def _start_prefect(say: Callable[[str], None], meanwhile: Callable[[], None]) -> None:
+    """Import Prefect, and wait for its server: for one of this process if no other is configured.
 
-    A terminal sends Ctrl-C to every process of the command. The server inherits that SIGINT is blocked, so it
-    outlives the first one and the run can end in order.
+    Args:
+        say: Told what is waited for.
+        meanwhile: Called while a server starts, but not before a configured one has answered: nobody waits for what
+            is slow to be told that it does not.
     """
     import prefect.main  # noqa: F401, PLC0415 - sets up its logging, which is then replaced
     from prefect.settings import get_current_settings  # noqa: PLC0415
 
-    settings = get_current_settings()
-    if settings.api.url is None and settings.server.ephemeral.enabled:
-        from prefect.server.api.server import SubprocessASGIServer  # noqa: PLC0415 - takes seconds, too
+    from flows.server import ready  # noqa: PLC0415 - imports Prefect
 
+    if get_current_settings().api.url:
+        ready(say)
+        meanwhile()
+    else:
         logging.getLogger("prefect").setLevel(logging.WARNING)
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            SubprocessASGIServer().start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        meanwhile()
+        ready(say)
 
 
 class _OwnMessages(logging.Handler):

@@ -8,12 +8,13 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
 from flows.batch import BatchWork
 from flows.embedding import embed_on_workers
+from flows.entrance import flow
 from flows.pairwise import compared_chunks, pairwise_lines
 from flows.under_way import Line, UnderWay, width
 from flows.workers import THREADS, Workers, workers

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from prefect import flow
 from prefect.runtime import flow_run
 
+from flows.entrance import flow
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.run_store import RunStore
 from rageval.adapters.tracing import step

@@ -1,9 +1,9 @@
 """Embed and index documents, without asking any question."""
 
-from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.embedding import embed_on_workers
+from flows.entrance import flow
 from flows.workers import workers
 from rageval.config import EvaluationConfig
 from rageval.stages.index import IndexReport

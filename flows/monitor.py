@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
+from flows.entrance import flow
 from flows.workers import THREADS
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.monitoring.notify import addresses

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from prefect import flow, tags
+from prefect import tags
 from prefect.runtime import deployment, flow_run
 
+from flows.entrance import flow
 from flows.evaluate import evaluate, run_words
 from rageval.adapters.monitoring.database import is_configured
 from rageval.adapters.run_store import RunStore

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
+from flows.entrance import flow
 from flows.workers import THREADS, workers
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.earlier_runs import forget_earlier_runs

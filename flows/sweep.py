@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from prefect import flow
 from prefect.runtime import flow_run
 
+from flows.entrance import flow
 from rageval.adapters.tracing import step
 from rageval.stages.sweep import SWEEP_PAGE, open_sweep, searches_of
 from rageval.sweep.config import SweepConfig

@@ -7,7 +7,6 @@ from contextlib import suppress
 from rageval.adapters.embedder import load_embedder
 from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig
-from rageval.errors import RagevalError
 
 _SLICE = 256
 """Questions embedded at once: a second of work."""
@@ -17,7 +16,8 @@ def warm_up(run: RunStore, config: EvaluationConfig, questions: Sequence[str]) -
     """Load the embedding model and embed the run's questions in a thread of its own, and return at once.
 
     The process's embedder remembers both, and whoever needs it meanwhile waits for it. Nothing is done for a run whose
-    retrieval is stored. An error is kept from nobody: the run's own steps meet it again, where it can be told.
+    retrieval is stored. An error is kept from nobody: the run's own steps meet it again, where it can be told, unless
+    they have ended, and with them what a thread needs to start others.
     The process waits for the thread when it ends, because threads of PyTorch that are cut off abort it, but for no more
     than what is under way then.
     """
@@ -26,7 +26,7 @@ def warm_up(run: RunStore, config: EvaluationConfig, questions: Sequence[str]) -
 
 
 def _warm_up(run: RunStore, config: EvaluationConfig, questions: Sequence[str]) -> None:
-    with suppress(RagevalError, OSError):
+    with suppress(Exception):  # see above
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, run.cache)
         if not {"vector", "hybrid"} & set(config.retrieval.methods):
             return
