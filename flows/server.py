@@ -139,8 +139,8 @@ def _check_version(found: Any, server: str) -> None:
     ours = prefect.__version__
     if not major:
         raise ServiceError(
-            f"what answers in the place of {server} is another program. Correct the address, such as {_EXAMPLE} with /api "
-            f"at its end, or {_OTHERWISE}"
+            f"what answers in the place of {server} is another program. Correct the address, such as {_EXAMPLE} with "
+            f"/api at its end, or {_OTHERWISE}"
         )
     if major[1] != ours.partition(".")[0]:
         raise ServiceError(
