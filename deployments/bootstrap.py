@@ -18,6 +18,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.workers.process import ProcessWorker
 
 from flows.server import running_server
+from flows.terminal import show_what_can_be_shown
 from rageval.credentials import variable_name
 from rageval.errors import ConfigError, RagevalError
 
@@ -183,6 +184,7 @@ def _say(kind: str, name: str, what: str) -> None:
 
 def main() -> None:
     """Run it; every expected error is one sentence and status 2."""
+    show_what_can_be_shown()
     try:
         app()
     except RagevalError as error:

@@ -11,7 +11,6 @@ import httpx
 import prefect
 from prefect.client.base import ServerType
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.logging import get_logger
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
 
 from rageval.adapters.proxies import reach_this_machine_directly
@@ -50,7 +49,8 @@ def ready(say: Callable[[str], None] | None = None) -> None:
     from flows.temporary_server import TemporaryServer  # noqa: PLC0415 - takes seconds, which no other server needs
 
     server = TemporaryServer()
-    server.say = say or get_logger("flows.server").info
+    if say:
+        server.say = say
     server.start()
 
 

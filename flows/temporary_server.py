@@ -29,6 +29,7 @@ _KEPT_LINES = 400
 _LONGEST = 300
 _ENVIRONMENT = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
 """What Prefect gives its temporary servers."""
+_log = get_logger("flows.server")
 
 
 class TemporaryServer(SubprocessASGIServer):
@@ -37,7 +38,7 @@ class TemporaryServer(SubprocessASGIServer):
     Prefect keeps one instance for a process. As soon as this one is made, all of Prefect's clients use it.
     """
 
-    say: Callable[[str], None] = get_logger("flows.server").info
+    say: Callable[[str], None] = _log.info
     """Told what is waited for."""
     _answered = False
 
@@ -66,6 +67,11 @@ class TemporaryServer(SubprocessASGIServer):
             self.stop()
             raise
         self._answered = True
+
+    def stop(self) -> None:
+        """End the server; what it says of its end is told to nobody."""
+        self._answered = False
+        super().stop()
 
     def _run_uvicorn_command(self) -> subprocess.Popen[Any]:
         """Start its process, at a port that is taken before, so that no other program can take it meanwhile.
@@ -97,7 +103,7 @@ class TemporaryServer(SubprocessASGIServer):
         with output:
             for line in output:
                 if self._answered:
-                    sys.stderr.write(line)
+                    _log.warning("%s", line.rstrip())
                 else:
                     self._said.append(line.rstrip())
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,15 +25,18 @@ SUBJECTS = ("flow", "task", "worker", "judge", "index", "cosine", "budget", "rep
 
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
-    """One Prefect server with a database of its own for all tests: its start takes ten seconds."""
+    """One Prefect server with a database of its own for all tests, waited for as ours are: its start takes a while."""
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-    from prefect.testing.utilities import prefect_test_harness
+    from prefect.testing import utilities
+
+    from flows.temporary_server import TemporaryServer
 
     # The end of a flow waits up to a second for the thread that sends the heartbeats, which no test looks at.
     with (
         temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
-        prefect_test_harness(server_startup_timeout=120),
+        mock.patch.object(utilities, "SubprocessASGIServer", TemporaryServer),
+        utilities.prefect_test_harness(),
     ):
         yield
 

@@ -62,8 +62,9 @@ def eventually(what: str, look: Callable[[], Found | None], of: "subprocess.Pope
     pytest.fail(f"{what} did not come within {PATIENCE_S:.0f} s")
 
 
-def is_healthy(api: httpx.Client) -> bool:
-    """Return whether a Prefect server answers."""
+def is_healthy(api: httpx.Client, server: subprocess.Popen[bytes]) -> bool:
+    """Return whether a Prefect server answers; it has to live."""
+    assert server.poll() is None, f"the Prefect server has ended with status {server.returncode}"
     try:
         return api.get("/health").is_success
     except httpx.TransportError:

@@ -111,11 +111,11 @@ def deployed_server(folder: Path) -> Iterator[Server]:
     with (
         running(
             folder / "server.log", [PREFECT, "server", "start", "--port", str(port), "--no-ui"], environment=environment
-        ),
+        ) as prefect,
         httpx.Client(base_url=environment["PREFECT_API_URL"], timeout=PATIENCE_S) as api,
         _webhook() as (environment["ALERT_WEBHOOK_URL"], alerts),
     ):
-        eventually("the Prefect server", lambda: is_healthy(api))
+        eventually("the Prefect server", lambda: is_healthy(api, prefect))
         said = done(BOOTSTRAP, environment)
         # Only the worker knows where the project is, and it is started somewhere else.
         at_home = environment | {"RAGEVAL_HOME": str(ROOT)}

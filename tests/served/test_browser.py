@@ -38,10 +38,10 @@ def ui(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
     }
     server = [BIN / "prefect", "server", "start", "--port", address.rpartition(":")[2]]
     with (
-        running(folder / "server.log", server, environment=environment),
+        running(folder / "server.log", server, environment=environment) as prefect,
         httpx.Client(base_url=environment["PREFECT_API_URL"], timeout=PATIENCE_S) as api,
     ):
-        eventually("the Prefect server", lambda: is_healthy(api))
+        eventually("the Prefect server", lambda: is_healthy(api, prefect))
         with running(folder / "serve.log", [BIN / "rageval", "serve"], environment=environment):
             last = "/deployments/name/index_documents/index"
             eventually("the deployments", lambda: api.get(last).is_success)

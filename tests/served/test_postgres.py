@@ -54,10 +54,10 @@ def test_a_run_is_completed_on_a_server_that_keeps_its_state_in_postgres(
     ]  # fmt: skip
 
     with (
-        running(corpus / "server.log", server, environment=on_postgres),
+        running(corpus / "server.log", server, environment=on_postgres) as prefect,
         httpx.Client(base_url=environment["PREFECT_API_URL"], timeout=PATIENCE_S) as api,
     ):
-        eventually("the Prefect server", lambda: is_healthy(api))
+        eventually("the Prefect server", lambda: is_healthy(api, prefect))
         done = subprocess.run(
             evaluate, cwd=corpus, env=environment | {"PYTHONPROFILEIMPORTTIME": "1"},
             capture_output=True, text=True, timeout=PATIENCE_S, check=False,
