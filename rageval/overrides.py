@@ -99,7 +99,12 @@ def validate(kind: type[_Model], settings: Settings) -> _Model:
         return kind.model_validate(settings)
     except ValidationError as error:
         details = error.errors()
-        problems = "; ".join(_problem(detail) for detail in details if not _follows(detail, details))
+        named: dict[str, list[str]] = {}
+        for detail in details:
+            if not _follows(detail, details):
+                path, problem = _problem(detail)
+                named.setdefault(problem, []).append(path)
+        problems = "; ".join(f"{', '.join(paths)}{problem}" for problem, paths in named.items())
         raise ConfigError(f"the configuration cannot be used: {problems}") from None
 
 
@@ -109,18 +114,19 @@ def _follows(detail: Any, details: Sequence[Any]) -> bool:
     return detail["type"] == "too_short" and any(loc[: len(detail["loc"])] == detail["loc"] for loc in of_items)
 
 
-def _problem(detail: Any) -> str:
+def _problem(detail: Any) -> tuple[str, str]:
+    """Return which setting it is, and what is wrong with it, which may be wrong with several."""
     path = ".".join(str(part) for part in detail["loc"]) or "the whole"
     path = "what is given as the name of a setting" if holds_secret(path) else path
     if detail["type"] == "extra_forbidden":
-        return f"{path} is not a known setting; check its spelling and group"
+        return path, " is not a known setting; check its spelling and group"
     message = detail["msg"].removeprefix("Value error, ")
     found = detail.get("input")
     is_shown = isinstance(found, int | float | bool | None) or (isinstance(found, str) and not holds_secret(found))
     # Our own checks say of a value what may be said: where a variable's name is expected, people paste the key itself.
     is_shown = is_shown and detail["type"] != "value_error" and not path.endswith("api_key_env")
     shown = f" (found {found!r:.80})" if is_shown else ""
-    return f"{path}: {message}{shown}"
+    return path, f": {message}{shown}"
 
 
 def _model_named(settings: Settings, name: str) -> Settings:
