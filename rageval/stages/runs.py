@@ -56,7 +56,8 @@ def is_finished(run: RunStore, config: EvaluationConfig, questions: int) -> bool
     answered = pc.sum(pc.equal(answers["status"], "ok")).as_py() or 0
     if answered != groups or cut_configurations(answers, config.run.max_failed_share, rambling=_rambling(config)):
         return False
-    return not _missing_scores(run, config, scores.filter(pc.equal(scores["status"], "ok")))
+    unreadable = pc.and_(pc.equal(scores["status"], "unscored"), pc.is_null(scores["judge_model"]))  # for this metric
+    return not _missing_scores(run, config, scores.filter(pc.or_(pc.equal(scores["status"], "ok"), unreadable)))
 
 
 def merge(run: RunStore, config: EvaluationConfig, chunks: Iterable[Chunk]) -> None:
