@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -316,7 +317,13 @@ def _start_prefect(say: Callable[[str], None], meanwhile: Callable[[], None]) ->
         meanwhile: Called while a server starts, but not before a configured one has answered: nobody waits for what
             is slow to be told that it does not.
     """
-    import prefect.main  # noqa: F401, PLC0415 - sets up its logging, which is then replaced
+    try:
+        import prefect.main  # noqa: F401, PLC0415 - sets up its logging, which is then replaced
+    except ValidationError as error:
+        wrong = "; ".join(": ".join([*map(str, one["loc"]), one["msg"]]) for one in error.errors())
+        raise ConfigError(
+            f"Prefect's settings, which variables PREFECT_... and its profile hold, cannot be used: {wrong}"
+        ) from None
     from prefect.settings import get_current_settings  # noqa: PLC0415
 
     from flows.server import ready  # noqa: PLC0415 - imports Prefect

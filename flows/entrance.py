@@ -3,22 +3,34 @@
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
+import httpx
 from prefect import Flow
 from prefect.context import FlowRunContext
 
 from flows.server import ready
+from rageval.errors import RunStoppedError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class _CalledFlow(Flow[P, R]):
-    """A flow that, called, sees to its server first; one that a worker starts has been told of by its server."""
+    """A flow that, called, sees to its server first; one that a worker starts has been told of by its server.
+
+    Only Prefect's clients use httpx: models, object stores and search engines are asked with others.
+    """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if FlowRunContext.get() is None:
-            ready()
-        return super().__call__(*args, **kwargs)
+        if FlowRunContext.get():
+            return super().__call__(*args, **kwargs)
+        ready()
+        try:
+            return super().__call__(*args, **kwargs)
+        except httpx.TransportError as error:
+            raise RunStoppedError(
+                f"Prefect's server has stopped answering ({type(error).__name__}: {error}). Everything finished is "
+                "saved; see to the server, and the same command goes on"
+            ) from error
 
 
 def flow(**options: Any) -> Callable[[Callable[P, R]], Flow[P, R]]:

@@ -9,14 +9,16 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_EPHEMERAL_ENABLED, temporary_settings
 
 from deployments import bootstrap
 from flows import cli
+from flows.entrance import flow
 from flows.server import ready
 from rageval.adapters.proxies import LOOPBACK
-from rageval.errors import ConfigError, CredentialsError, ServiceError
+from rageval.errors import ConfigError, CredentialsError, RunStoppedError, ServiceError
 from tests.evaluations import evaluation
 from tests.fake_llm import FakeLLM
 from tests.made_runs import write_run
@@ -201,6 +203,15 @@ def test_a_server_that_ends_while_it_starts_is_told_by_what_it_said_and_no_threa
     assert "file is not a database" in err
     assert f"PREFECT_HOME (now {corpus}/prefect)" in err
     assert err.count("\n") == 1, err
+
+
+def test_a_server_that_is_lost_on_the_way_ends_a_run_that_can_go_on(prefect_server: None) -> None:
+    @flow(name="on-the-way")
+    def ask() -> None:
+        raise httpx.ConnectError("Connection refused")
+
+    with pytest.raises(RunStoppedError, match=r"stopped answering \(ConnectError: Connection refused\)"):
+        ask()
 
 
 def test_a_flow_called_from_python_waits_for_its_server_and_asks_no_proxy_for_it(corpus: Path) -> None:
