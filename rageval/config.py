@@ -249,7 +249,8 @@ class RunOptions(Settings):
     run_id: FileName = ""
     """The name of an earlier run resumes it; empty makes a new one from the time."""
     max_failed_share: float = Field(default=0.05, ge=0, le=1)
-    """Share of answers or of judge verdicts that may fail before the run counts as incomplete."""
+    """Share of a model's answers that may fail, or be cut for their length, and of a judge's verdicts on a metric that
+    may fail or be unreadable, before the run counts as incomplete."""
     batch: bool = False
     """Ask through the OpenAI Batch API: half the price, replies within 24 hours. A run that is stopped meanwhile
     collects the same batches when it is started again."""
@@ -257,9 +258,10 @@ class RunOptions(Settings):
     """Seconds between two looks at a batch that is under way."""
     max_cost_usd: float | None = Field(default=None, gt=0, le=10_000_000)
     """US dollars the whole run may spend, earlier starts included; without a number, no ceiling. Nothing more is sent
-    once that much is spent, so only the requests then in flight can lie above it."""
+    once that much is spent, so only the requests then in flight can lie above it. A reply that does not say what it
+    took ends the run: nobody could tell any more when the ceiling is reached."""
     retry_failed: bool = False
-    """Ask again only for what has failed in an earlier start, not for what is missing."""
+    """Ask again only for what has failed, or could not be read, in an earlier start, not for what is missing."""
     reuse: bool = False
     """Take answers and verdicts from earlier runs of the same output folder, where the very same request was made."""
     task_runner: Literal["threads", "dask"] = "threads"
