@@ -146,7 +146,7 @@ def test_a_run_can_be_watched_and_one_that_fails_keeps_the_time_of_the_last_that
     assert value(first, "records_expected", model="m1") == 20
 
     succeeded = pushed.groups[SUCCESS]
-    llm.reply = lambda _: Reply(status=400)
+    llm.reply = lambda _: Reply(status=400, error="the prompt was flagged")
     failed = rageval("--no-judge", "--search", "text", run_id="r2")
 
     assert failed.status == 3

@@ -87,7 +87,7 @@ def test_a_run_of_an_earlier_version_is_resumed_as_it_was_and_rescored_without_a
     note = rescored.manifest["rescored"][0]  # type: ignore[index]
     assert (note["status"], note["metrics"], note["judges"]) == (
         "complete",
-        dict.fromkeys(["cosine", *TEXT_METRICS], "1"),
+        dict(score_plan.MODEL_FREE_VERSIONS),
         [],
     )
     assert rescored.manifest["status"] == "complete"
