@@ -144,7 +144,7 @@ def from_status(
     quote = f': "{text}"' if text else ""
     if status == 401:
         return _refused_key(model, url, f"HTTP 401{quote}")
-    if _is_spent(status, said):
+    if _is_spent(status, said) or (status == 402 and not text):
         return _stopped(model, f"the credit at {url} is spent ({row}); add credit")
     if status == 402:
         return RefusedUnlessProvenError(row, _stopped(model, f"the credit at {url} is spent ({row}); add credit"))

@@ -197,7 +197,7 @@ def test_a_stopped_rescoring_is_incomplete_says_so_and_goes_on_with_the_rest(
     def reply(body: Body) -> str | Reply:
         if len(llm.requests) > 7:
             refused.append(body)
-            return Reply(status=402)
+            return Reply(status=429, code="insufficient_quota")
         return VERDICT
 
     llm.reply = reply
