@@ -144,10 +144,11 @@ def from_status(
     quote = f': "{text}"' if text else ""
     if status == 401:
         return _refused_key(model, url, f"HTTP 401{quote}")
+    spent = _stopped(model, f"the credit at {url} is spent ({row}); add credit")
     if _is_spent(status, said) or (status == 402 and not text):
-        return _stopped(model, f"the credit at {url} is spent ({row}); add credit")
+        return spent
     if status == 402:
-        return RefusedUnlessProvenError(row, _stopped(model, f"the credit at {url} is spent ({row}); add credit"))
+        return RefusedUnlessProvenError(row, spent)
     if status == 403:
         return RefusedUnlessProvenError(row, _refused_key(model, url, f"HTTP 403{quote}"))
     if status == 404:
