@@ -13,6 +13,7 @@ from prefect.runtime import deployment, flow_run
 from prefect.states import Completed, Failed
 
 from rageval.adapters.logs import log_as_wanted
+from rageval.adapters.proxies import reach_this_machine_directly
 from rageval.adapters.pushgateway import gateway, pushed_metrics
 from rageval.adapters.tracing import export_spans
 from rageval.errors import RagevalError
@@ -24,7 +25,7 @@ _LONGEST_NAME = 300
 def end_in_words(body: Callable[[], tuple[Result, str]]) -> Result:
     """Return what a flow returns to end in words: its body's result and message, or the text of an expected error.
 
-    Every flow starts here, in whatever process, so what the environment says of logs, traces and metrics is
+    Every flow starts here, in whatever process, so what the environment says of proxies, logs, traces and metrics is
     followed from here.
 
     Args:
@@ -32,6 +33,7 @@ def end_in_words(body: Callable[[], tuple[Result, str]]) -> Result:
             `RagevalError` goes through, with its traceback in the log.
     """
     try:
+        reach_this_machine_directly()
         log_as_wanted()
         export_spans()
         # A run's tags are not its tasks': before a task with tags Prefect asks the server whether they are limited.
