@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rageval.adapters.places import Place
 from rageval.adapters.search_index import Matrix, plain_text
+from rageval.adapters.text_lengths import Task, TextLengths
 from rageval.adapters.vector_cache import Vector, VectorCache
 from rageval.errors import ConfigError
 from rageval.fingerprint import digest
@@ -27,12 +28,7 @@ if TYPE_CHECKING:
 _BUNDLED = "all-MiniLM-L6-v2"
 _ORGANISATION = "sentence-transformers"
 _HUB_TIMEOUT_S = 10.0
-_NO_LIMIT = 10**9
-_SPECIAL = 8
-"""Special tokens that a text gets at most."""
-_TOKENIZED_AT_ONCE = 1000
 _MODEL_FILES = {".safetensors", ".bin", ".json", ".txt", ".model"}
-_Task = Literal["similarity", "query", "document"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,15 +58,15 @@ class Embedder:
         """
         self.identity = identity
         self.dimensions = model.get_embedding_dimension() or int(model.encode(["one text"]).shape[1])
-        self._encode: dict[_Task, Callable[..., Any]] = {
+        self._encode: dict[Task, Callable[..., Any]] = {
             "similarity": model.encode,
             "query": model.encode_query,
             "document": model.encode_document,
         }
-        self._lengths = _Lengths(model)
+        self._lengths = TextLengths(model)
         self._batch_size = batch_size
         self._lock = threading.RLock()
-        self._vectors: dict[_Task, dict[str, Vector]] = {"similarity": {}, "query": {}, "document": {}}
+        self._vectors: dict[Task, dict[str, Vector]] = {"similarity": {}, "query": {}, "document": {}}
         self._disk = _disk_cache(cache_folder, identity)
 
     def embed(self, texts: Sequence[str]) -> Matrix:
@@ -124,7 +120,7 @@ class Embedder:
         """The tokens that the model reads of a text, special ones included; None where there is no limit."""
         return self._lengths.longest
 
-    def too_long(self, texts: Sequence[str], task: _Task) -> list[int | None]:
+    def too_long(self, texts: Sequence[str], task: Task) -> list[int | None]:
         """Return the number of tokens of each text of which the model reads only the beginning, None for all others.
 
         Args:
@@ -134,7 +130,7 @@ class Embedder:
         with self._lock:  # a tokenizer serves one thread at a time
             return self._lengths.too_long([plain_text(text) for text in texts], task)
 
-    def _embed(self, task: _Task, texts: Sequence[str]) -> Embedded:
+    def _embed(self, task: Task, texts: Sequence[str]) -> Embedded:
         if not texts:
             return Embedded(vectors=np.empty((0, self.dimensions), np.float32), embedded=0)
         keys = [digest(text) for text in texts]
@@ -145,7 +141,7 @@ class Embedder:
                 known.update(zip(missing, self._encoded(task, list(missing.values())), strict=True))
             return Embedded(vectors=np.stack([known[key] for key in keys]), embedded=len(missing))
 
-    def _encoded(self, task: _Task, texts: list[str]) -> Matrix:
+    def _encoded(self, task: Task, texts: list[str]) -> Matrix:
         # One call for all texts: the model sorts them by length, which saves padding. Few texts differ more in length
         # from one to the next, so their batches are smaller: 25 in batches of 16 take a third longer than in fours.
         # Questions are short: four at once take two thirds of the time of one by one.
@@ -157,50 +153,6 @@ class Embedder:
             show_progress_bar=False,
         )
         return np.asarray(vectors, dtype=np.float32)
-
-
-class _Lengths:
-    """How many tokens texts have, as a model's own tokenizer counts them."""
-
-    def __init__(self, model: "SentenceTransformer") -> None:
-        self._tokenizer: Any = getattr(model, "tokenizer", None)
-        limit = getattr(model, "max_seq_length", None)
-        # Models without a limit say infinity, or a number of thirty digits. One that does not count in a way we know
-        # says nothing about its texts.
-        is_limit = isinstance(limit, int) and 0 < limit < _NO_LIMIT
-        self.longest: int | None = limit if is_limit and _counts_tokens(self._tokenizer) else None
-        names: dict[_Task, tuple[str, ...]] = {
-            "similarity": (), "query": ("query",), "document": ("document", "passage", "corpus"),
-        }  # fmt: skip
-        self._prompts = {task: _prompt(model, of_task) for task, of_task in names.items()}
-
-    def too_long(self, texts: Sequence[str], task: _Task) -> list[int | None]:
-        """See `Embedder.too_long`."""
-        counts: list[int | None] = [None] * len(texts)
-        if self.longest is None:
-            return counts
-        prompt = self._prompts[task]
-        # A token stands for a byte at the least, but for the special ones.
-        long = [n for n, text in enumerate(texts) if len((prompt + text).encode()) > self.longest - _SPECIAL]
-        for start in range(0, len(long), _TOKENIZED_AT_ONCE):
-            part = long[start : start + _TOKENIZED_AT_ONCE]
-            tokens = self._tokenizer([prompt + texts[n] for n in part], truncation=False, padding=False, verbose=False)
-            for n, ids in zip(part, tokens["input_ids"], strict=True):
-                counts[n] = len(ids) if len(ids) > self.longest else None
-        return counts
-
-
-def _counts_tokens(tokenizer: Any) -> bool:
-    from transformers import PreTrainedTokenizerBase  # noqa: PLC0415 - slow import
-
-    return isinstance(tokenizer, PreTrainedTokenizerBase)
-
-
-def _prompt(model: "SentenceTransformer", names: Sequence[str]) -> str:
-    """Return what the model puts in front of a text, found as its `encode` does."""
-    prompts = getattr(model, "prompts", None) or {}
-    name = next((name for name in names if name in prompts), getattr(model, "default_prompt_name", None))
-    return (prompts.get(name) if name else None) or ""
 
 
 def embed_on_one_processor() -> None:
