@@ -99,11 +99,14 @@ class TemporaryServer(SubprocessASGIServer):
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _listen(self, output: IO[str]) -> None:
-        """Keep what the server says while it starts, and pass on what it says afterwards."""
+        """Keep what the server says while it starts, and what it says afterwards for those who debug it.
+
+        A busy one reports each locked database with a traceback, and tries again.
+        """
         with output:
             for line in output:
                 if self._answered:
-                    _log.warning("%s", line.rstrip())
+                    _log.debug("%s", line.rstrip())
                 else:
                     self._said.append(line.rstrip())
 
