@@ -1,12 +1,21 @@
-"""Small documents for the tests of the search indexes."""
+"""What tests of several adapters share: small documents, and a request engine in front of the fake model server."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from rageval.records import Document
+from tests.adapters.asking import Asker
+from tests.fake_llm import FakeLLM
 
 MakeDocument = Callable[..., Document]
+
+
+@pytest.fixture
+def ask(llm: FakeLLM) -> Iterator[Asker]:
+    asker = Asker(llm)
+    yield asker
+    asker.engine.close()
 
 
 @pytest.fixture

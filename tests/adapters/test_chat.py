@@ -16,13 +16,6 @@ from tests.fake_llm import Body, Bucket, FakeLLM, Reply, prompt
 
 
 @pytest.fixture
-def ask(llm: FakeLLM) -> Iterator[Asker]:
-    asker = Asker(llm)
-    yield asker
-    asker.engine.close()
-
-
-@pytest.fixture
 def clock() -> ScriptedLoop:
     """The time of `still`."""
     return ScriptedLoop()

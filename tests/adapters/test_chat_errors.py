@@ -3,7 +3,6 @@
 import base64
 import socket
 import traceback
-from collections.abc import Iterator
 
 import pytest
 
@@ -16,13 +15,6 @@ from tests.fake_llm import FakeLLM, Reply, prompt
 KEY = "sk-test-0123456789abcdef"
 FORMAT = {"type": "json_object"}
 NOT_A_COMPLETION = "the reply is not the JSON of a chat completion"
-
-
-@pytest.fixture
-def ask(llm: FakeLLM) -> Iterator[Asker]:
-    asker = Asker(llm)
-    yield asker
-    asker.engine.close()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """Dollars of a reply: what is cached costs less where the table knows, what is thought costs as what is said."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from rageval.adapters.prices import cost_usd
@@ -34,13 +32,6 @@ def test_what_is_not_known_is_not_zero() -> None:
     assert cost_usd(ModelConfig(name="nobody-knows"), usage) is None
     assert cost_usd(ModelConfig(name="gpt-4o-mini"), Usage()) is None
     assert cost_usd(ModelConfig(name="local"), Usage()) == 0.0
-
-
-@pytest.fixture
-def ask(llm: FakeLLM) -> Iterator[Asker]:
-    asker = Asker(llm)
-    yield asker
-    asker.engine.close()
 
 
 PRICE = {"input_usd_per_mtok": 0.0, "output_usd_per_mtok": 1_000.0, "max_concurrency": 1}

@@ -1,7 +1,6 @@
 """Replies as providers really send them: what is the answer in them, what it cost, and what the server says instead."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,13 +12,6 @@ USAGE = {"prompt_tokens": 100, "completion_tokens": 10}
 PRICES = {"input_usd_per_mtok": 2, "output_usd_per_mtok": 10}
 COST_USD = (100 * 2 + 10 * 10) / 1e6
 TWO_HOURS = "They meet after 2 hours."
-
-
-@pytest.fixture
-def ask(llm: FakeLLM) -> Iterator[Asker]:
-    asker = Asker(llm)
-    yield asker
-    asker.engine.close()
 
 
 def body(choice: Any, **fields: Any) -> Reply:
