@@ -13,16 +13,17 @@ ARG EXTRAS=""
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1
 WORKDIR /app
-RUN python -m venv /opt/venv
-# Without the code, so that a change of it does not install everything again.
-COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
-RUN /opt/venv/bin/pip install --no-deps --index-url "$TORCH_INDEX" "$(grep '^torch==' constraints.txt)"
+# What changes seldom comes first, and neither the code nor a page: a change of those installs nothing again.
+COPY constraints.txt ./
+RUN python -m venv --without-pip /opt/venv \
+    && pip --python /opt/venv/bin/python install --no-deps --index-url "$TORCH_INDEX" "$(grep '^torch==' constraints.txt)"
+COPY pyproject.toml ./
 # Editable, because the flows are read from /app by their path and must not be there twice. Its packages are empty as yet:
-# without them, pip would leave /app off the path.
+# without them, pip would leave /app off the path. The pages that pyproject.toml names are empty for good.
 RUN mkdir rageval tasks flows serving \
-    && touch rageval/__init__.py tasks/__init__.py flows/__init__.py serving/__init__.py \
-    && /opt/venv/bin/pip install --constraint constraints.txt --editable ".${EXTRAS:+[$EXTRAS]}" \
-    && /opt/venv/bin/pip check
+    && touch rageval/__init__.py tasks/__init__.py flows/__init__.py serving/__init__.py README.md LICENSE NOTICE \
+    && pip --python /opt/venv/bin/python install --constraint constraints.txt --editable ".${EXTRAS:+[$EXTRAS]}" \
+    && pip --python /opt/venv/bin/python check
 
 FROM python:3.11.14-slim-bookworm
 
