@@ -6,6 +6,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 FRESH := $(VENV)/fresh
 
+# PyTorch's own index of builds for a processor. The package index has those for CUDA on Linux, 4.1 GB more on the disk.
+# Where it is out of reach, or this is empty, the package index is taken.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+TORCH := $(shell grep '^torch==' constraints.txt)
+
 SHELL := bash
 .SHELLFLAGS := -e -o pipefail -c
 .DEFAULT_GOAL := help
@@ -16,11 +21,19 @@ help:  ## List the commands
 
 install: $(STAMP)  ## Create .venv with everything in the versions of constraints.txt
 
+# Asked first whether it is there, for 20 seconds at most: pip itself would try every address of it, for minutes.
+# Without dependencies, which the package index has.
+ASK := import runpy, signal; signal.alarm(20); runpy.run_module("pip", run_name="__main__", alter_sys=True)
+CPU_TORCH = $(BIN)/python -c '$(ASK)' index versions torch --timeout 5 --retries 0 --index-url '$(TORCH_INDEX)' \
+	&& $(BIN)/python -m pip install --no-deps --index-url '$(TORCH_INDEX)' '$(TORCH)'
+
 # Shown of pip's hundreds of lines: the big downloads and the long silence at the end.
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || test -n "$(PYTHON)" || { echo 'No Python 3.11 to 3.13 found: name one with make PYTHON=...'; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo 'Installing about 180 packages into $(VENV): two to ten minutes. All of it: $(VENV)/install.log'
+	@test -z '$(TORCH_INDEX)' || { $(CPU_TORCH); } > $(VENV)/torch.log 2>&1 \
+		|| echo '  $(TORCH_INDEX) cannot be used ($(VENV)/torch.log): torch comes from the package index, on Linux with CUDA'
 	@$(BIN)/python -m pip install --constraint constraints.txt --editable '.[local,dev]' 2>&1 \
 		| tee $(VENV)/install.log \
 		| sed -nE '/\([0-9.]+ [MG]B\)/p; s/^Installing collected packages.*/  Unpacking: a minute or more without a word/p' \
