@@ -5,6 +5,7 @@ Exit status: 0 done, 1 the gate failed or the audit found an error, 2 bad usage 
 
 import sys
 from collections.abc import Callable
+from errno import EACCES, EPERM, EROFS
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -288,6 +289,13 @@ def _guarded(command: Callable[[], Any]) -> int:
             raise
         say_error(error)
         return _status(error)
+    except OSError as error:
+        if "--debug" in sys.argv or error.errno not in {EACCES, EPERM, EROFS} or not error.filename:
+            raise
+        from rageval.adapters.writable import not_allowed  # noqa: PLC0415 - hardly ever needed
+
+        say_error(not_allowed(error))
+        return 2
     except Exception as error:
         prefect = sys.modules.get("prefect.exceptions")
         if "--debug" in sys.argv or prefect is None or not isinstance(error, prefect.FailedRun):

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.folders import check_folders
 from flows.progress import display
 from rageval.adapters.corpus import load_ahead, load_documents
 from rageval.adapters.logs import json_lines, wants_json
@@ -33,7 +34,7 @@ from rageval.report.cutoffs import leading_metrics
 from rageval.report.empty_searches import empty_searches
 from rageval.report.pivot import metric_rows, retrieval_rows
 from rageval.report.spending import spending_rows
-from rageval.stages.runs import open_run
+from rageval.stages.runs import check_cache, open_run
 from rageval.stages.warm_up import warm_up
 from rageval.tables import JUDGING
 from rageval.urls import REFUSAL, holds_secret
@@ -70,10 +71,11 @@ def run_evaluation(config: EvaluationConfig, *, debug: bool) -> None:
             that does it has been printed.
     """
     run = open_run(config.run)
+    check_cache((*config.answers.models, *config.judges))
     questions = [question.question for question in load_ahead(config.data).questions]
     warming = partial(warm_up, run, config, questions)
     config = config.model_copy(update={"run": config.run.model_copy(update={"run_id": run.run_id})})
-    with about(run_id=run.run_id), prefect_running(debug=debug, meanwhile=warming), stop_on_ctrl_c(run):
+    with about(run_id=run.run_id), prefect_running(run.folder, debug=debug, meanwhile=warming), stop_on_ctrl_c(run):
         from flows.evaluate import evaluate  # noqa: PLC0415 - imports Prefect, which takes seconds
 
         try:
@@ -98,7 +100,7 @@ def run_indexing(config: EvaluationConfig, *, rebuild: bool, debug: bool) -> Non
         RagevalError: Whatever ended it; what is wrong with the documents is told before Prefect starts.
     """
     load_documents(config.data.documents)
-    with prefect_running(debug=debug):
+    with prefect_running(config.run.output, debug=debug):
         from flows.index_documents import index_documents  # noqa: PLC0415
 
         report = index_documents(config, rebuild)
@@ -258,16 +260,19 @@ def stop_on_ctrl_c(run: RunStore | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def prefect_running(*, debug: bool, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
+def prefect_running(output: str | None, *, debug: bool, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Run a flow from here: Prefect's defaults for one process, and a display of what our own tasks say.
 
     Args:
+        output: Folder or URL that the flow writes to, if it does.
         debug: Whether everything is shown that Prefect logs.
         meanwhile: Starts what can go on beside the start of a server.
 
     Raises:
         InputError: If Prefect's server cannot be used; see `flows.server.ready`.
+        ConfigError: If a folder cannot be written that everything needs.
     """
+    check_folders(output)
     for name, value in _PREFECT_DEFAULTS.items():
         os.environ.setdefault(name, value)
     if wants_json():

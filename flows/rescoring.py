@@ -52,7 +52,7 @@ def run_rescoring(run: RunStore, config: EvaluationConfig, metrics: Sequence[str
     Raises:
         RagevalError: Whatever ended it; everything finished is saved.
     """
-    with prefect_running(debug=debug), stop_on_ctrl_c(run):
+    with prefect_running(run.folder, debug=debug), stop_on_ctrl_c(run):
         from flows.rescore import rescore  # noqa: PLC0415 - imports Prefect, which takes seconds
 
         try:

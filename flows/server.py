@@ -13,6 +13,7 @@ from prefect.client.base import ServerType
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
 
+from flows.folders import check_prefect_home
 from rageval.adapters.proxies import reach_this_machine_directly
 from rageval.errors import ConfigError, CredentialsError, InputError, ServiceError
 
@@ -31,7 +32,8 @@ def ready(say: Callable[[str], None] | None = None) -> None:
         say: Told what is waited for, if a server has to be started; None for Prefect's log.
 
     Raises:
-        ConfigError: If no server is configured and none may be started, or an address is none.
+        ConfigError: If no server is configured and none may be started, an address is none, or a folder that it
+            needs cannot be written.
         CredentialsError: If the configured one wants other credentials.
         ServiceError: If it does not answer as a Prefect server of this major version, or one that is started ends.
     """
@@ -46,6 +48,7 @@ def ready(say: Callable[[str], None] | None = None) -> None:
             "PREFECT_API_URL is not set, and PREFECT_SERVER_EPHEMERAL_ENABLED forbids to start a server. Start one "
             f"with `prefect server start`, then `export PREFECT_API_URL={_EXAMPLE}`"
         )
+    check_prefect_home(settings.home)
     from flows.temporary_server import TemporaryServer  # noqa: PLC0415 - takes seconds, which no other server needs
 
     server = TemporaryServer()

@@ -9,10 +9,13 @@ from dataclasses import replace
 from rageval.adapters.logs import json_lines, wants_json
 from rageval.adapters.monitoring.database import database_url, open_database
 from rageval.adapters.monitoring.recorder import Recorder
+from rageval.adapters.places import place
 from rageval.adapters.tracing import export_spans
+from rageval.adapters.writable import check_output, check_temporary_folder
 from rageval.config import EvaluationConfig
 from rageval.errors import ConfigError, ServiceError
 from rageval.stages.chat import open_assistant
+from rageval.stages.runs import check_cache
 from rageval.stages.searching import SearchProcess
 from serving.app import create_app
 from serving.server import address_of, end_on_sigterm, is_loopback, listen, server_of
@@ -44,6 +47,9 @@ def serve_chat(
         settings = replace(settings, allowed_hosts=("localhost", "127.0.0.1", "::1", host))
     elif not settings.api_key:
         say(f"Everybody who reaches {host} can ask, at your expense; set {API_KEY_VARIABLE} to ask for a key.")
+    check_temporary_folder()
+    check_output(place(config.run.output))
+    check_cache(config.answers.models[:1])
     export_spans()
     end_on_sigterm()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)

@@ -175,12 +175,13 @@ def _run_generation(config: "GenerationConfig", *, debug: bool) -> None:
     from rageval.errors import RunStoppedError  # noqa: PLC0415
     from rageval.ground_truth.words import generation_rows, generation_sentence  # noqa: PLC0415
     from rageval.stages.ground_truth import choose_documents  # noqa: PLC0415
-    from rageval.stages.runs import open_run  # noqa: PLC0415
+    from rageval.stages.runs import check_cache, open_run  # noqa: PLC0415
 
     choose_documents(config)  # what is wrong with the documents shows before Prefect starts
+    check_cache(config.models)
     run = open_run(RunOptions(output=config.output, run_id=config.run_id))
     config = config.model_copy(update={"run_id": run.run_id})
-    with prefect_running(debug=debug), stop_on_ctrl_c(run):
+    with prefect_running(run.folder, debug=debug), stop_on_ctrl_c(run):
         from flows.generate_ground_truth import generate_ground_truth  # noqa: PLC0415 - imports Prefect
 
         try:

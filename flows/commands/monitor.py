@@ -126,12 +126,15 @@ def _run(config: "MonitoringConfig", *, debug: bool) -> None:
     from rageval.adapters.monitoring.database import database_url, open_database  # noqa: PLC0415
     from rageval.adapters.monitoring.notify import addresses  # noqa: PLC0415
     from rageval.monitoring.summary import agreement_sentence  # noqa: PLC0415
+    from rageval.stages.runs import check_cache  # noqa: PLC0415
     from rageval.stages.watch import read_rules, summarise  # noqa: PLC0415
 
     read_rules(config.alerts.rules)  # what is wrong shows before Prefect starts
     addresses()
+    if config.judging.enabled:
+        check_cache([config.judging.model])
     database = open_database(database_url())
-    with prefect_running(debug=debug), stop_on_ctrl_c():
+    with prefect_running(None, debug=debug), stop_on_ctrl_c():
         from flows.monitor import monitor as flow  # noqa: PLC0415 - imports Prefect, which takes seconds
 
         result = flow(config)

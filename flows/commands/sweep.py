@@ -99,7 +99,7 @@ def run_sweep(config: "SweepConfig", *, debug: bool) -> None:
     load_ahead(config.data)
     store = open_sweep(config)
     config = config.model_copy(update={"run": config.run.model_copy(update={"run_id": store.run.run_id})})
-    with prefect_running(debug=debug):
+    with prefect_running(store.run.folder, debug=debug):
         from flows.sweep import sweep as flow  # noqa: PLC0415 - imports Prefect, which takes seconds
 
         try:

@@ -22,6 +22,7 @@ from secrets import token_hex
 import filelock
 
 from rageval.adapters.places import Place, StorePath
+from rageval.adapters.run_files import cannot_write
 from rageval.errors import RunLockedError, RunStoppedError
 
 LEASE_S = 60.0
@@ -83,7 +84,7 @@ def exclusive(path: Place, *, wait_s: float = 60.0) -> Iterator[None]:
     """Hold the lock of a file while the block runs: `.<name>.lock` beside it, of whichever kind its folder has.
 
     Raises:
-        RunLockedError, RunStoppedError: See `lease`.
+        RunLockedError, RunStoppedError: See `lease`; the latter also if nothing can be written to the folder.
         filelock.Timeout: If another process of this machine held it all the time.
     """
     beside = path.with_name(f".{path.name}.lock")
@@ -91,9 +92,18 @@ def exclusive(path: Place, *, wait_s: float = 60.0) -> Iterator[None]:
         with lease(beside, wait_s=wait_s):
             yield
     else:
-        beside.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(beside, timeout=wait_s):
+        lock = filelock.FileLock(beside, timeout=wait_s)
+        try:
+            beside.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except filelock.Timeout:
+            raise
+        except OSError as error:
+            raise cannot_write(beside.parent, error) from error
+        try:
             yield
+        finally:
+            lock.release()
 
 
 def _acquire(path: StorePath, token: str, lease_s: float, deadline: float) -> StorePath:

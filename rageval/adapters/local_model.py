@@ -22,6 +22,7 @@ from typing import IO, Any, cast
 
 from filelock import FileLock
 
+from rageval.adapters.writable import check_writable
 from rageval.errors import ConfigError, ServiceError
 
 SLOTS = 2
@@ -174,6 +175,18 @@ def model_file() -> Path:
             "XDG_CACHE_HOME to a folder that can be written, or name another model with --model"
         ) from error
     return target
+
+
+def check_cache_folder() -> None:
+    """Make sure that the model's file can be written, or has been, before anything is started.
+
+    Raises:
+        ConfigError: If the folder cannot be written.
+    """
+    check_writable(
+        _cache_folder(), "the folder of the embedded model's file", "set XDG_CACHE_HOME to another one, or name "
+        "another model with --model",
+    )  # fmt: skip
 
 
 def _cache_folder() -> Path:

@@ -13,7 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rageval.adapters.places import Place, StorePath
+from rageval.adapters.writable import whoever
 from rageval.errors import RunStoppedError
+
+NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
+"""No room would help: the user may not write there, or nobody may."""
 
 
 @contextlib.contextmanager
@@ -26,11 +30,19 @@ def writing(folder: Place) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        code = errno.errorcode.get(error.errno or 0, type(error).__name__)
-        raise RunStoppedError(
-            f"{folder} cannot be written: {error.strerror or error} ({code}); what was stored before is still there. "
-            "Make room for it and start the run again"
-        ) from error
+        raise cannot_write(folder, error) from error
+
+
+def cannot_write(folder: Place, error: OSError) -> RunStoppedError:
+    """Return in words why nothing can be written to a folder, and what to do about it."""
+    code = errno.errorcode.get(error.errno or 0, type(error).__name__)
+    why = f"{folder} cannot be written: {error.strerror or error} ({code})"
+    if error.errno in NOT_ALLOWED:
+        return RunStoppedError(
+            f"{why}{whoever()}. Let that user write there (in a container: mount a volume that the user owns), or name "
+            "another folder"
+        )
+    return RunStoppedError(f"{why}; what was stored before is still there. Make room for it and start the run again")
 
 
 @contextlib.contextmanager

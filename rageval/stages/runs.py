@@ -9,9 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rageval.adapters.local_model import check_cache_folder
 from rageval.adapters.places import place
 from rageval.adapters.run_store import RunStore
-from rageval.config import EvaluationConfig, RunOptions
+from rageval.config import EvaluationConfig, ModelConfig, RunOptions
 from rageval.errors import ConfigError, RunStoppedError
 from rageval.metrics.names import split_detail
 from rageval.records import Chunk
@@ -29,6 +30,16 @@ def open_run(options: RunOptions) -> RunStore:
     if options.task_runner == "dask" and isinstance(output, Path):
         output = output.resolve()
     return RunStore(str(output / run_id))
+
+
+def check_cache(models: Iterable[ModelConfig]) -> None:
+    """Make sure that the file of the embedded model can be written, if any of the models is it.
+
+    Raises:
+        ConfigError: If it cannot.
+    """
+    if any(model.is_local for model in models):
+        check_cache_folder()
 
 
 def check_retry(run: RunStore, options: RunOptions) -> None:

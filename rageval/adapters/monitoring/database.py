@@ -14,6 +14,7 @@ from alembic.util.exc import CommandError
 from sqlalchemy import exc
 from sqlalchemy.engine import Connection, Engine, make_url
 
+from rageval.adapters.writable import check_writable
 from rageval.errors import ConfigError, DataError, ServiceError
 from rageval.urls import shown
 
@@ -71,7 +72,9 @@ def connect(url: str) -> "Database":
     parsed = parsed.set(drivername=driver)
     if driver == "sqlite":
         if parsed.database and parsed.database != ":memory:":
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(parsed.database).parent
+            check_writable(folder, "the folder of the monitoring database", f"name another database in {VARIABLE}")
+            folder.mkdir(parents=True, exist_ok=True)
         engine = sa.create_engine(parsed, connect_args={"timeout": _BUSY_S})
         sa.event.listen(engine, "connect", _set_up_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)

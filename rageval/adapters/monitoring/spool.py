@@ -22,6 +22,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from rageval.adapters.writable import check_writable
 from rageval.monitoring.records import Conversation, ShownContext, Vote
 
 Record = Conversation | Vote
@@ -36,6 +37,7 @@ class Spool:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        check_writable(self.folder, "the folder in which records wait for the database", "start it in another folder")
         self.folder.mkdir(parents=True, exist_ok=True)
         self._token = token_hex(6)
         self._file_lock = _lock(self.folder, self._token)
