@@ -21,7 +21,8 @@ Folder = Annotated[
     str,
     typer.Option(
         "--out",
-        help="Folder of the versions of the ground truth.  (default: where the ground truth is)",
+        help="Folder of the versions of the ground truth.  (default: RAGEVAL_GROUND_TRUTH_DIR, else where the ground "
+        "truth is)",
         metavar="DIR",
         rich_help_panel=DATA,
     ),

@@ -2,14 +2,20 @@
 
 import hashlib
 import json
+import os
+import posixpath
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 
 from rageval.adapters.places import Place, first_look, place
 from rageval.adapters.run_files import replacing, writing
 from rageval.errors import ConfigError, DataError
 from rageval.ground_truth.versions import LATEST, Version, version_name, versions_name
+
+FOLDER_VARIABLE = "RAGEVAL_GROUND_TRUTH_DIR"
+"""The environment variable that names a folder or bucket for versions, where none can lie beside a ground truth."""
 
 
 def versions_file(path: str, folder: str = "") -> Place:
@@ -17,14 +23,31 @@ def versions_file(path: str, folder: str = "") -> Place:
 
     Args:
         path: Path or URL of the ground truth, with or without `latest:`, or of any version.
-        folder: Where its versions are; empty for the folder of the ground truth.
+        folder: Where its versions are; empty for that of the environment, see `_folder_of`.
 
     Raises:
         ConfigError: If nothing can be written to this kind of URL.
     """
     path = path.removeprefix(LATEST)
     name = path.replace("\\", "/").partition("?")[0].rpartition("/")[2]
-    return (place(folder) if folder else place(path).parent) / versions_name(name)
+    return (place(folder) if folder else _folder_of(path)) / versions_name(name)
+
+
+def _folder_of(path: str) -> Place:
+    """Return the folder of the ground truth itself, or the one that stands for it in that of the environment.
+
+    It has the path of the ground truth as it is given, so that two of one name do not meet: `examples/faq` in there
+    has the versions of `examples/faq/ground-truth.csv`.
+    """
+    beside = place(path).parent
+    named = os.environ.get(FOLDER_VARIABLE, "").strip()
+    if not named or f"{beside}/".startswith(f"{place(named)}/"):  # it is a version that lies there
+        return beside
+    if isinstance(beside, Path) and beside.is_relative_to(Path.cwd()):
+        beside = beside.relative_to(Path.cwd())
+    text = beside.as_posix() if isinstance(beside, Path) else beside.url.partition("://")[2]
+    parts = posixpath.normpath(text).split("/")
+    return place(named) / "/".join("up" if part == ".." else part for part in parts if part)
 
 
 def read_versions(file: Place) -> tuple[Version, ...]:

@@ -14,7 +14,7 @@ from rageval.adapters.monitoring.database import Database
 from rageval.adapters.monitoring.recorder import DEFAULT_SPOOL
 from rageval.adapters.monitoring.reviews import Review, find_conversation, read_review, write_review
 from rageval.adapters.monitoring.spool import forget_records
-from rageval.adapters.places import Place
+from rageval.adapters.places import Place, place
 from rageval.adapters.search_index import open_index
 from rageval.config import DataConfig, EvaluationConfig
 from rageval.corpus_checks import QUESTION_COLUMNS, check_questions
@@ -108,7 +108,7 @@ def accept(
         document_ids: The right documents, at least one, best first.
         data: Documents, and the ground truth whose newest version the new one goes on from.
         question: What is to be asked, if not what the user has written.
-        folder: Where the versions are; empty for the folder of the ground truth.
+        folder: Where the versions are; empty for RAGEVAL_GROUND_TRUTH_DIR, or else the folder of the ground truth.
 
     Raises:
         DataError: If there is no such conversation, it is accepted already, a document is not there or of another
@@ -168,7 +168,7 @@ def forget(
         conversation_id: Which one, by its id or the first eight characters of it or more. One that is in no database
             yet, but on its way there, by its whole id.
         ground_truth: The ground truth whose versions are looked through, beside that which it was accepted into.
-        folder: Where the versions are; empty for the folder of the ground truth.
+        folder: Where the versions are; empty for RAGEVAL_GROUND_TRUTH_DIR, or else the folder of the ground truth.
         spool: Folder in which records wait for the database on this machine.
 
     Raises:
@@ -181,7 +181,7 @@ def forget(
     waiting = forget_records(spool, conversation_id)  # after it, for what is refused meanwhile
     files = {versions_file(ground_truth, folder)}
     if review and review.ground_truth:
-        files.add(versions_file(review.ground_truth))
+        files.add(versions_file(review.ground_truth, str(place(review.ground_truth).parent)))
     paths = [file.parent / version.file for file in sorted(files, key=str) for version in read_versions(file)]
     source = source_of(conversation_id)
     stands = [str(path) for path in paths if path.exists() and source in path.read_text(encoding="utf-8")]

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from flows import cli
 from rageval.adapters.corpus import load_corpus
+from rageval.adapters.ground_truth_versions import FOLDER_VARIABLE
 from rageval.adapters.monitoring.conversations import add_conversations, add_evaluations, add_votes
 from rageval.adapters.monitoring.database import Database, open_database
 from rageval.adapters.monitoring.reviews import open_cases, read_review
@@ -291,3 +292,36 @@ def test_the_same_without_a_terminal(feedback: Feedback, data: DataConfig) -> No
     assert "questions.v2.csv" in forgotten
     again = feedback("forget", id_of(1)).output
     assert f"Conversation {id_of(1)} was not in the database; it is not stored any more if it comes." in again
+
+
+def test_versions_lie_apart_where_nothing_can_be_written_beside_the_ground_truth(
+    asked: Database, data: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth = Path(data.ground_truth)
+    before = sorted(truth.parent.iterdir())
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "volume"))
+    monkeypatch.chdir(truth.parent.parent)
+    relative = data.model_copy(update={"ground_truth": f"{truth.parent.name}/{truth.name}"})
+
+    written = accept(asked, id_of(1), ["d2"], relative)
+
+    # Under the path that is given, so that another questions.csv has a place of its own.
+    assert Path(written.file) == tmp_path / "volume" / truth.parent.name / "questions.v2.csv"
+    assert sorted(truth.parent.iterdir()) == before
+    for same in (relative, data):  # a path in the working directory is the same, whole or not
+        assert load_corpus(_newest(same)).questions[-1].question == ASKED
+    add_conversations(asked, [conversation(2, question="Another one?", course="a")])
+    gone_on = accept(asked, id_of(2), ["d2"], data.model_copy(update={"ground_truth": written.file}))
+    assert Path(gone_on.file) == Path(written.file).with_name("questions.v3.csv")
+    assert forget(asked, id_of(1), data.ground_truth).versions == (written.file, gone_on.file)
+
+
+def test_a_folder_that_this_user_may_not_write_is_one_sentence(
+    asked: Database, data: DataConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not Path("/proc/version").exists():
+        pytest.skip("needs a folder that not even root can write to: Linux's /proc")
+    monkeypatch.setenv(FOLDER_VARIABLE, "/proc/sys")
+
+    with pytest.raises(RunStoppedError, match=r"^/proc/sys\S* cannot be written: .*"):
+        accept(asked, id_of(1), ["d2"], data)
