@@ -1,4 +1,4 @@
-"""Set up a Prefect server for the deployments: work pool, shared limits, alerts. Run again, it changes nothing.
+"""Set up what the deployments need: tables, work pool, shared limits, alerts. Run again, it changes nothing.
 
 python -m deployments.bootstrap --limit rageval-openai=100 --webhook-url-env ALERT_WEBHOOK_URL
 """
@@ -19,6 +19,7 @@ from prefect.workers.process import ProcessWorker
 
 from flows.server import running_server
 from flows.terminal import show_what_can_be_shown
+from rageval.adapters.monitoring.database import database_url, is_configured, open_database
 from rageval.credentials import variable_name
 from rageval.errors import ConfigError, RagevalError
 
@@ -26,6 +27,8 @@ POOL = "rageval"
 """The work pool of deployments/prefect.yaml."""
 ALERTS = "rageval-alerts"
 """Name of the notification block and of the automation that uses it."""
+WEBHOOK_VARIABLE = "ALERT_WEBHOOK_URL"
+"""The environment variable that holds the URL for alerts, unless another one is named."""
 _ALERTED_TAG = "scheduled"
 _ALERTED_STATES = ("Failed", "TimedOut", "Crashed", "Late")
 
@@ -47,14 +50,21 @@ def bootstrap(
         str,
         typer.Option(
             help="Variable that holds the URL to which failed, crashed and late scheduled runs are reported: Slack, "
-            "Mattermost, Teams, or anything that takes JSON with a text.",
+            "Mattermost, Teams, or anything that takes JSON with a text.  (default: ALERT_WEBHOOK_URL, if it is set)",
             metavar="VAR",
         ),
     ] = "",
 ) -> None:
-    """Create what the deployments need on the Prefect server that PREFECT_API_URL names, where it is not there yet."""
+    """Create what the deployments need on the Prefect server that PREFECT_API_URL names, where it is not there yet.
+
+    The database of MONITORING_DATABASE_URL is given its tables, or those of this version, before anybody looks at it.
+    """
     limits = dict(map(_limit, limit))
+    if not webhook_url_env and os.environ.get(WEBHOOK_VARIABLE, "").strip():
+        webhook_url_env = WEBHOOK_VARIABLE
     webhook = _webhook_url(webhook_url_env) if webhook_url_env else ""
+    if is_configured():
+        _say("database", open_database(database_url()).name, "up to date")
     with running_server() as client:
         _say("work pool", POOL, _set_up_pool(client))
         for name, slots in limits.items():
@@ -63,7 +73,9 @@ def bootstrap(
             _say("notification", ALERTS, _set_up_notification(webhook))
             _say("automation", ALERTS, _set_up_automation(client))
     if not webhook:
-        typer.echo("No alerts were asked for: --webhook-url-env VAR sends those of scheduled runs to the URL in VAR.")
+        typer.echo(
+            f"No alerts were asked for: with {WEBHOOK_VARIABLE} set, those of scheduled runs are sent to its URL."
+        )
 
 
 def _set_up_pool(client: SyncPrefectClient) -> str:
@@ -167,7 +179,7 @@ def _webhook_url(variable: str) -> str:
         ConfigError: If it holds none, or is no name of one. What it holds is not shown: it is a secret.
     """
     try:
-        url = os.environ.get(variable_name(variable), "")
+        url = os.environ.get(variable_name(variable), "").strip()
     except ValueError as error:
         raise ConfigError(f"--webhook-url-env: {error}") from None
     if not re.fullmatch(r"https?://\S+", url):

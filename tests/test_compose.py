@@ -18,6 +18,7 @@ from rageval.adapters.pushgateway import LAST_SUCCESS
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+LAPTOP = (ROOT / "docker-compose.laptop.yml").read_text(encoding="utf-8")
 COMPOSE = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -31,9 +32,10 @@ each_service = pytest.mark.parametrize("name", SERVICES)
 
 def test_the_stack_is_complete() -> None:
     assert SERVICES.keys() == {
-        "elasticsearch", "postgres", "prefect-server", "bootstrap", "serve", "pushgateway", "prometheus", "grafana",
+        "elasticsearch", "postgres", "prefect-server", "bootstrap", "serve", "chat", "pushgateway", "prometheus",
+        "grafana",
     }  # fmt: skip
-    assert {"bootstrap", "serve"} == OURS
+    assert {"bootstrap", "serve", "chat"} == OURS
 
 
 @each_service
@@ -58,22 +60,65 @@ def test_a_service_is_reached_from_this_machine_only(name: str) -> None:
 @each_service
 def test_no_password_is_in_the_file_and_none_may_be_missing(name: str) -> None:
     for variable, value in SERVICES[name].get("environment", {}).items():
-        if "PASSWORD" in variable or "@" in str(value):
+        if value and ("PASSWORD" in variable or "@" in value):  # empty: what .env holds of others is kept from it
             assert re.search(r"\$\{\w+:\?[^}]+\}", value), f"{variable} must come from .env"
 
 
 def test_every_variable_of_the_file_is_explained_and_every_one_explained_for_it_is_used() -> None:
-    used = set(re.findall(r"\$\{(\w+)", TEXT))
+    used = set(re.findall(r"\$\{(\w+)", TEXT + LAPTOP))
     own_section = (ROOT / ".env.example").read_text(encoding="utf-8").partition("--- docker compose only")[2]
 
     assert used <= set(OFFERED)
     assert set(re.findall(r"^#?([A-Z][A-Z0-9_]+)=", own_section, re.MULTILINE)) <= used
 
 
+def test_a_variable_that_is_not_set_is_empty_also_for_podman_compose() -> None:
+    # podman-compose 1.0.3 does not know ${NAME-other}.
+    assert re.findall(r"\$\{\w+(?!\w|:-|:\?)[^}]*\}", TEXT + LAPTOP) == []
+
+
 @pytest.mark.parametrize("name", sorted(OURS))
-def test_the_code_reads_what_its_services_are_given(name: str) -> None:
+def test_every_variable_that_is_offered_reaches_the_services_of_the_project(name: str) -> None:
     # tests/test_docs.py holds .env.example to what the code reads.
-    assert SERVICES[name]["environment"].keys() <= set(OFFERED)
+    given = SERVICES[name]["environment"]
+
+    assert SERVICES[name]["env_file"] == ".env"
+    assert given.keys() <= set(OFFERED)
+    # What .env says of this machine is put right for a container: no address of it, no folder of it.
+    example = (ROOT / ".env.example").read_text(encoding="utf-8").partition("--- docker compose only")[0]
+    of_this_machine = set(re.findall(r"^#?([A-Z0-9_]+)=(?:/|\S*//(?:\S*@)?127\.0\.0\.1)", example, re.MULTILINE))
+    for_users = {
+        "OPENAI_BASE_URL",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "RAGEVAL_ALERT_URLS",
+        "ELASTICSEARCH_CA_CERTS",
+    }
+    assert of_this_machine - given.keys() - {"PREFECT_HOME"} == for_users
+    assert SERVICES[name]["extra_hosts"] == ["host.docker.internal:host-gateway"]
+
+
+def test_what_people_accept_is_written_to_a_volume() -> None:
+    volumes = dict(mount.split(":")[:2][::-1] for mount in SERVICES["serve"]["volumes"] if mount[0] not in "$.")
+    folder = SERVICES["serve"]["environment"]["RAGEVAL_GROUND_TRUTH_DIR"]
+
+    assert any(f"/app/{folder}".startswith(f"{inside}/") for inside in volumes)
+    assert SERVICES["serve"]["volumes"] == SERVICES["chat"]["volumes"]
+
+
+def test_a_laptop_does_without_elasticsearch_and_prometheus() -> None:
+    laptop = yaml.safe_load(LAPTOP)["services"]
+    left_out = {name for name, service in laptop.items() if "profiles" in service}
+
+    assert left_out == {"elasticsearch", "prometheus", "pushgateway"}
+    for name, service in SERVICES.items():
+        if name in left_out:
+            continue
+        needs = {other for other, how in service.get("depends_on", {}).items() if how.get("required", True)}
+        assert not needs & left_out
+        for variable, value in service.get("environment", {}).items():
+            if any(f"//{other}:" in str(value) for other in left_out):
+                assert laptop[name]["environment"][variable] in ("", f"${{{variable}:-}}"), variable
 
 
 def test_prefect_knows_its_settings() -> None:
@@ -90,10 +135,12 @@ def test_prefect_knows_its_settings() -> None:
 def test_the_commands_exist() -> None:
     from prefect.cli._app import _app as prefect
 
-    program, *options = SERVICES["serve"]["command"]
-    assert program in PROJECT["scripts"]
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # it is a group of commands
-    commands[options[0]].make_context(options[0], options[1:])  # raises for an option that does not exist
+    for name in ("serve", "chat"):
+        program, *options = [re.sub(r"\$\{\w+:-(.*)\}", r"\1", word) for word in SERVICES[name]["command"]]
+        assert program in PROJECT["scripts"]
+        commands[options[0]].make_context(options[0], options[1:])  # raises for an option that does not exist
+        assert all((ROOT / word).is_file() for word in options if word.endswith(".yaml"))
 
     python, module_option, module = SERVICES["bootstrap"]["command"]
     assert (python, module_option) == ("python", "-m")
@@ -109,7 +156,7 @@ def test_a_service_that_stays_is_watched_and_none_takes_the_whole_machine(name: 
     service = SERVICES[name]
     limits = service["deploy"]["resources"]["limits"]
 
-    if name not in OURS:  # those have the health check of their image, see tests/test_dockerfile.py
+    if name not in OURS - {"chat"}:  # those have the health check of their image, see tests/test_dockerfile.py
         assert {"test", "interval", "timeout", "retries"} <= service["healthcheck"].keys()
     assert limits.keys() == {"cpus", "memory"}
     assert service["restart"] == ("on-failure" if name == "bootstrap" else "unless-stopped")
@@ -127,15 +174,19 @@ def test_everything_starts_in_an_order_and_waits_for_what_it_needs() -> None:
         for other, how in conditions.items():
             ends = other == "bootstrap"
             assert how["condition"] == ("service_completed_successfully" if ends else "service_healthy"), (name, other)
-    # What ends belongs to something that stays: else `up --wait` takes its end for a failure.
-    assert "bootstrap" in needs["serve"]
+    # What ends belongs to something that stays: else `up --wait` takes its end for a failure. It makes the tables.
+    assert all("bootstrap" in needs[name] for name in ("serve", "chat", "grafana"))
 
 
-def test_every_volume_is_declared_and_every_folder_is_there() -> None:
-    mounts = [mount.split(":")[0] for service in SERVICES.values() for mount in service.get("volumes", [])]
+def test_every_volume_is_declared_and_every_folder_and_file_is_there() -> None:
+    mounts = [
+        re.sub(r"\$\{\w+:-(.*?)\}", r"\1", mount).split(":")[0]
+        for service in SERVICES.values()
+        for mount in service.get("volumes", [])
+    ]
 
     assert {mount for mount in mounts if not mount.startswith(".")} == COMPOSE["volumes"].keys()
-    assert all((ROOT / mount).is_dir() for mount in mounts if mount.startswith("."))
+    assert all((ROOT / mount).exists() for mount in mounts if mount.startswith("."))
 
 
 def test_grafana_reads_the_monitoring_database_as_a_user_of_its_own() -> None:
@@ -157,7 +208,7 @@ def test_grafana_reads_the_monitoring_database_as_a_user_of_its_own() -> None:
 def test_what_a_run_pushes_is_scraped_with_its_own_labels_and_read_by_grafana() -> None:
     folder = ROOT / "deployments" / "prometheus"
     prometheus = yaml.safe_load((folder / "prometheus.yaml").read_text(encoding="utf-8"))
-    (scraped,) = prometheus["scrape_configs"]
+    scraped, chat = prometheus["scrape_configs"]
     ((target,),) = (config["targets"] for config in scraped["static_configs"])
     (source,) = yaml.safe_load(
         (ROOT / "deployments" / "grafana" / "datasources" / "prometheus.yaml").read_text(encoding="utf-8")
@@ -165,6 +216,9 @@ def test_what_a_run_pushes_is_scraped_with_its_own_labels_and_read_by_grafana() 
 
     assert SERVICES["serve"]["environment"]["RAGEVAL_PUSHGATEWAY_URL"] == f"http://{target}"
     assert scraped["honor_labels"] is True  # or `job` would be the scraper's
+    assert [f"127.0.0.1:8300:{url.split(':')[1]}" for url in chat["static_configs"][0]["targets"]] == SERVICES["chat"][
+        "ports"
+    ]
     assert all((folder / file).is_file() for file in prometheus["rule_files"])
     assert f"--config.file=/etc/prometheus/{(folder / 'prometheus.yaml').name}" in SERVICES["prometheus"]["command"]
     for url in (f"http://{target}", source["url"]):

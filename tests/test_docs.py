@@ -165,7 +165,8 @@ def test_the_example_environment_has_every_variable_that_is_read() -> None:
     offered = set(
         re.findall(r"^#?([A-Z][A-Z0-9_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
     )
-    compose = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text(encoding="utf-8")))
+    files = ("docker-compose.yml", "docker-compose.laptop.yml")
+    compose = {name for file in files for name in re.findall(r"\$\{(\w+)", (ROOT / file).read_text(encoding="utf-8"))}
     deployments = set(re.findall(r"\{\{ \$(\w+)", (ROOT / "deployments" / "prefect.yaml").read_text(encoding="utf-8")))
     key = ModelConfig(name="any").api_key_env
     read = {
@@ -177,6 +178,8 @@ def test_the_example_environment_has_every_variable_that_is_read() -> None:
     assert read >= {"OPENAI_BASE_URL", "ELASTICSEARCH_URL", "ELASTICSEARCH_CA_CERTS"}, "this test has lost its sight"
     # The last one is read by Prefect: without it, a run has a server of its own.
     assert offered == read | compose | deployments | {key, "PREFECT_API_URL"}
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert [name for name in sorted(offered) if not re.search(rf"\b{name}\b", pages)] == []
 
 
 def _variables(folder: Path) -> Iterator[str]:
@@ -185,6 +188,7 @@ def _variables(folder: Path) -> Iterator[str]:
     shared = {name: value for module in modules for name, value in _constants(module).items()}
     for module in modules:
         constants = shared | _constants(module)
+        yield from _read_in_turn(module)
         for node in ast.walk(module):
             match node:
                 case ast.Call(func=ast.Attribute(value=value, attr="get"), args=[name, *_]):
@@ -201,6 +205,20 @@ def _variables(folder: Path) -> Iterator[str]:
                 yield name.value
             elif isinstance(name, ast.Name) and name.id in constants:
                 yield constants[name.id]
+
+
+def _read_in_turn(module: ast.Module) -> Iterator[str]:
+    """Yield the variables of a tuple that a comprehension looks up one by one."""
+    tuples = {
+        target.id: ast.literal_eval(node.value)
+        for node in module.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple)
+        for target in node.targets
+        if isinstance(target, ast.Name) and all(isinstance(part, ast.Constant) for part in node.value.elts)
+    }
+    for node in ast.walk(module):
+        if isinstance(node, ast.GeneratorExp) and "os.environ" in ast.unparse(node):
+            yield from tuples.get(ast.unparse(node.generators[0].iter), ())
 
 
 def _constants(module: ast.Module) -> dict[str, str]:
