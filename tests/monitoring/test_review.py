@@ -298,7 +298,7 @@ def test_versions_lie_apart_where_nothing_can_be_written_beside_the_ground_truth
     asked: Database, data: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     truth = Path(data.ground_truth)
-    before = sorted(truth.parent.iterdir())
+    before = sorted(path for path in truth.parent.iterdir() if path.is_file())
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "volume"))
     monkeypatch.chdir(truth.parent.parent)
     relative = data.model_copy(update={"ground_truth": f"{truth.parent.name}/{truth.name}"})
@@ -307,7 +307,7 @@ def test_versions_lie_apart_where_nothing_can_be_written_beside_the_ground_truth
 
     # Under the path that is given, so that another questions.csv has a place of its own.
     assert Path(written.file) == tmp_path / "volume" / truth.parent.name / "questions.v2.csv"
-    assert sorted(truth.parent.iterdir()) == before
+    assert sorted(path for path in truth.parent.iterdir() if path.is_file()) == before
     for same in (relative, data):  # a path in the working directory is the same, whole or not
         assert load_corpus(_newest(same)).questions[-1].question == ASKED
     add_conversations(asked, [conversation(2, question="Another one?", course="a")])
