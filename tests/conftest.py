@@ -36,7 +36,13 @@ hypothesis.settings.load_profile("any-machine")
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-_CREDENTIALS = ("URL", "API_KEY", "USERNAME", "PASSWORD", "CA_CERTS")
+_CREDENTIALS = ("URL", "CLOUD_ID", "API_KEY", "USERNAME", "PASSWORD", "CA_CERTS", "CERT_FINGERPRINT")
+
+_EMULATED = pytest.StashKey[bool]()
+NO_REAL_NODE = (
+    "Elasticsearch was an emulator: TEST_ELASTICSEARCH_URL names a real node, which "
+    "tests/elasticsearch_node/node.sh starts where there are Maven and a JDK of 21"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -121,8 +127,15 @@ def browser() -> "Iterator[Browser]":
 
 
 @pytest.fixture(scope="session")
-def elasticsearch_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server that speaks Elasticsearch's API; credentials of the environment are hidden from its clients."""
+def elasticsearch_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The real node that TEST_ELASTICSEARCH_URL names, see `tests/elasticsearch_node`, or else an emulator of its API.
+
+    Credentials of the environment are hidden from its clients.
+    """
+    if real := os.environ.get("TEST_ELASTICSEARCH_URL"):
+        yield real
+        return
+    request.config.stash[_EMULATED] = True
     binary = Path(sys.executable).parent / "noida-db"
     if not binary.exists():
         reason = f"{binary} is not installed: run `make install`"
@@ -154,6 +167,20 @@ def postgres() -> Iterator[Postgres]:
 def postgres_url(postgres: Postgres) -> str:
     """The URL of a database that all tests share; `postgres.new_url()` is that of an own one."""
     return postgres.new_url()
+
+
+@pytest.fixture
+def real_elasticsearch(elasticsearch_url: str) -> str:
+    """The URL of a real node; for what the emulator does not do as Elasticsearch does."""
+    if not os.environ.get("TEST_ELASTICSEARCH_URL"):
+        pytest.skip(NO_REAL_NODE)
+    return elasticsearch_url
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which search engine the tests have had, because what an emulator does is not the last word."""
+    if terminalreporter.config.stash.get(_EMULATED, False):
+        terminalreporter.write_line(NO_REAL_NODE)
 
 
 def _answers(url: str) -> bool:
