@@ -23,7 +23,7 @@ from rageval.adapters.earlier_runs import forget_earlier_runs
 from rageval.adapters.run_store import RunStore
 from rageval.adapters.tracing import step
 from rageval.config import EvaluationConfig, ModelConfig
-from rageval.errors import RagevalError, RunStoppedError
+from rageval.errors import InputError, RagevalError, RunStoppedError
 from rageval.records import Chunk, SearchMethod
 from rageval.score_plan import pairwise_rows, score_plan
 from rageval.stages.answers import answers_label
@@ -117,7 +117,11 @@ def _evaluate(run: RunStore, config: EvaluationConfig) -> EvaluationResult:
             with clock.stage("answers_and_scores"):
                 stopped = _answer_and_score(run, config, chunks, crew)
     if not stopped:
-        _search(run, config, config.retrieval.methods, clock)
+        try:
+            _search(run, config, config.retrieval.methods, clock)
+        except InputError as error:
+            # A search engine that is lost by now costs the other methods' figures, not what was answered and judged.
+            stopped = RunStoppedError(f"not every search method could be evaluated: {error}")
     with step("report", stage="report"):
         manifest = write_report(run, config, chunks, clock.seconds, str(stopped) if stopped else None)
     if stopped and not isinstance(stopped, RunStoppedError):

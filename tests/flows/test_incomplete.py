@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from tests.elasticsearch_proxy import ElasticsearchProxy
 from tests.evaluations import AGAIN, Outcome, Rageval
 from tests.fake_llm import VERDICT, Body, FakeLLM, Reply, is_about_faithfulness, is_judgement, prompt
 
@@ -208,3 +209,31 @@ def test_a_ceiling_that_cannot_hold_ends_the_run_at_once_and_is_refused_from_the
     assert len(llm.requests) == sent
     assert rageval(*options).status == 0
     assert len(llm.requests) == 20
+
+
+def test_a_search_server_that_is_lost_after_the_answers_costs_none_of_them(
+    rageval: Rageval, llm: FakeLLM, elasticsearch_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ElasticsearchProxy(upstream=elasticsearch_url) as proxy:
+
+        def judge_and_lose_the_server(body: Body) -> str:
+            if is_judgement(body):
+                proxy.drops = 1_000_000
+            return VERDICT if is_judgement(body) else "Fine."
+
+        monkeypatch.setenv("ELASTICSEARCH_URL", proxy.url)
+        llm.reply = judge_and_lose_the_server
+        run = rageval("--search", "vector", "--search", "text")
+        assert run.status == 3, run.err
+        assert "not every search method could be evaluated" in run.err
+        assert "cannot be reached" in run.err
+        assert "--run-id r1" in run.err
+        assert run.table("answers").num_rows == 20
+        assert (run.folder / "report.html").exists()
+
+        asked, proxy.drops = len(llm.requests), 0
+        llm.reply = lambda body: VERDICT if is_judgement(body) else "Fine."
+        done = rageval("--search", "vector", "--search", "text")
+        assert done.status == 0, done.err
+        assert len(llm.requests) == asked, "what is answered and judged is not asked again"
+        assert set(done.table("retrieval")["search_method"].to_pylist()) == {"vector", "text"}
