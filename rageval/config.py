@@ -82,13 +82,18 @@ class IndexConfig(Settings):
     """How documents are embedded and where they are indexed."""
 
     backend: Literal["auto", "lancedb", "elasticsearch"] = "auto"
-    """`auto` uses Elasticsearch where ELASTICSEARCH_URL is set, else LanceDB in the output folder."""
+    """`auto` uses Elasticsearch where ELASTICSEARCH_URL or ELASTICSEARCH_CLOUD_ID is set, else LanceDB in the output
+    folder."""
     name: FileName = Field(default="", title="Name of the index")
     """In Elasticsearch the name of the alias; empty derives it from the documents' path."""
     embedding_model: Name = "all-MiniLM-L6-v2"
     """A sentence-transformers model name or folder; the default comes with the installation."""
     index_options: Literal["flat", "hnsw", "int8_hnsw", "bbq_hnsw"] = "flat"
     """Elasticsearch's vector index: `flat` is exact, the others trade recall for speed. LanceDB searches exactly."""
+    shards: int = Field(default=1, ge=1, le=1024)
+    """Parts of an index in Elasticsearch: one for each 10 to 50 GB. LanceDB has one."""
+    replicas: int | None = Field(default=None, ge=0, le=100)
+    """Copies of each shard in Elasticsearch; without a number, one where there is a second node."""
     batch_size: int = Field(default=16, ge=1, le=4096)
     """Texts embedded at once."""
 

@@ -1,32 +1,68 @@
-"""An Elasticsearch URL -> a client that is known to work, and its errors in our words."""
+"""An Elasticsearch URL -> a client that is known to work."""
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import elasticsearch
+from elastic_transport.client_utils import parse_cloud_id
 from elasticsearch import Elasticsearch
 
-from rageval.adapters.search_index import URL_VARIABLE
-from rageval.errors import ConfigError, CredentialsError, ServiceError
+from rageval.adapters.elasticsearch_errors import (
+    CA_VARIABLE,
+    FINGERPRINT_VARIABLE,
+    KEY_VARIABLE,
+    PASSWORD_VARIABLE,
+    USER_VARIABLE,
+    patiently,
+    translated_errors,
+)
+from rageval.adapters.search_index import CLOUD_VARIABLE, URL_VARIABLE
+from rageval.errors import ConfigError, ServiceError
 
 CLIENT_MAJOR = elasticsearch.__version__[0]
 _CLIENT_VERSION = ".".join(str(number) for number in elasticsearch.__version__)
-_KEY, _USER, _PASSWORD = "ELASTICSEARCH_API_KEY", "ELASTICSEARCH_USERNAME", "ELASTICSEARCH_PASSWORD"
-_CA_CERTS = "ELASTICSEARCH_CA_CERTS"
 _TIMEOUT_S = 120.0
 _PREFLIGHT_TIMEOUT_S = 10.0
-_LONGEST_REASON = 300
+_SHA256 = re.compile(r"(?:[0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}")
+
+
+def server_url() -> str:
+    """Return the URL that ELASTICSEARCH_URL holds, or that ELASTICSEARCH_CLOUD_ID stands for.
+
+    Raises:
+        ConfigError: If neither is set, or both, or the second one is none.
+    """
+    url, cloud_id = (os.environ.get(name, "").strip() for name in (URL_VARIABLE, CLOUD_VARIABLE))
+    if url and cloud_id:
+        raise ConfigError(f"{URL_VARIABLE} and {CLOUD_VARIABLE} are both set; unset the one that is not meant")
+    if not (url or cloud_id):
+        raise ConfigError(
+            f"index.backend is elasticsearch, but {URL_VARIABLE} is not set; set it to the server's URL, such as "
+            f"http://localhost:9200, or {CLOUD_VARIABLE} to the id of an Elastic Cloud, or index.backend to lancedb"
+        )
+    if url:
+        return url
+    try:
+        address = parse_cloud_id(cloud_id).es_address
+    except ValueError:
+        address = None
+    if address is None:
+        raise ConfigError(
+            f"{CLOUD_VARIABLE} must be the Cloud ID that the deployment's page shows, NAME:LETTERS, and its value is "
+            "not one"
+        )
+    return "https://{}:{}".format(*address)
 
 
 def connect(url: str, supported_majors: frozenset[int]) -> tuple[Elasticsearch, str]:
     """Return a client whose server answers, accepts the credentials and has a fitting version, and its address.
 
     Credentials come from ELASTICSEARCH_API_KEY, or ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD, or the URL.
-    Certificates are always verified, against ELASTICSEARCH_CA_CERTS where it is set.
+    Certificates are always verified: against ELASTICSEARCH_CA_CERTS, by the fingerprint in
+    ELASTICSEARCH_CERT_FINGERPRINT, or else against the authorities that the system knows.
 
     Args:
         url: The server's URL, http or https, maybe with user and password.
@@ -36,13 +72,18 @@ def connect(url: str, supported_majors: frozenset[int]) -> tuple[Elasticsearch, 
         The client, and the URL without user and password, for messages.
 
     Raises:
-        ConfigError: If the URL is not one, or the file of certificates does not exist.
+        ConfigError: If the URL or the fingerprint is not one, or the file of certificates does not exist.
         ServiceError: If the server cannot be reached, or has another version.
         CredentialsError: If the server refuses the credentials.
     """
     address, credentials = _split_credentials(url)
+    # What may be repeated is repeated by `patiently`, with pauses; the client itself would ask four times at once.
     client = Elasticsearch(
-        address, request_timeout=_TIMEOUT_S, **_certificates(address), **_authentication(credentials)
+        address,
+        request_timeout=_TIMEOUT_S,
+        max_retries=0,
+        **_certificates(address),
+        **_authentication(credentials),
     )
     try:
         _check_version(client, address, supported_majors)
@@ -52,47 +93,16 @@ def connect(url: str, supported_majors: frozenset[int]) -> tuple[Elasticsearch, 
     return client, address
 
 
-@contextmanager
-def translated_errors(address: str) -> Iterator[None]:
-    """Turn the client's errors into ours.
-
-    Raises:
-        ServiceError: If the server cannot be reached, or refuses a request.
-        CredentialsError: If the server refuses the credentials, or they do not allow a request.
-    """
-    try:
-        yield
-    except (elasticsearch.AuthenticationException, elasticsearch.AuthorizationException) as error:
-        raise CredentialsError(
-            f"Elasticsearch at {address} refused the credentials: {_api_reason(error)}; set {_KEY}, or {_USER} and "
-            f"{_PASSWORD}, to ones that may monitor the cluster and manage the run's indexes"
-        ) from error
-    except elasticsearch.ApiError as error:
-        raise ServiceError(
-            f"Elasticsearch at {address} refused a request: {_api_reason(error)}; its log says more"
-        ) from error
-    except elasticsearch.TransportError as error:
-        raise ServiceError(
-            f"Elasticsearch at {address} cannot be reached: {error.message}; start it or unset {URL_VARIABLE}"
-        ) from error
-
-
-def reason_of(error: Any) -> str:
-    """Return the most specific reason in Elasticsearch's description of an error; a long one loses its middle."""
-    cause = error
-    while isinstance(cause, Mapping) and cause.get("caused_by"):
-        cause = cause["caused_by"]
-    reason = str(cause.get("reason") if isinstance(cause, Mapping) else cause)
-    return reason if len(reason) <= _LONGEST_REASON else f"{reason[:200]} ... {reason[-100:]}"
-
-
 def _check_version(client: Elasticsearch, address: str, supported_majors: frozenset[int]) -> None:
-    with translated_errors(address):
+    def ask() -> Any:
         # Without the versioned media type of the client's own requests, which a server of another major version
         # refuses before it says which one it is.
-        reply = client.options(request_timeout=_PREFLIGHT_TIMEOUT_S, max_retries=0).perform_request(
+        return client.options(request_timeout=_PREFLIGHT_TIMEOUT_S).perform_request(
             "GET", "/", headers={"accept": "*/*"}
         )
+
+    with translated_errors(address):
+        reply = patiently(ask, unreachable=False)
     version = str(reply.body["version"]["number"])
     if int(version.split(".", maxsplit=1)[0]) not in supported_majors:
         expected = " or ".join(str(major) for major in sorted(supported_majors))
@@ -120,24 +130,27 @@ def _split_credentials(url: str) -> tuple[str, tuple[str, str] | None]:
 
 
 def _authentication(from_url: tuple[str, str] | None) -> dict[str, Any]:
-    key, user = os.environ.get(_KEY), os.environ.get(_USER)
+    key, user = os.environ.get(KEY_VARIABLE), os.environ.get(USER_VARIABLE)
     if key:
         return {"api_key": key}
     if user:
-        return {"basic_auth": (user, os.environ.get(_PASSWORD, ""))}
+        return {"basic_auth": (user, os.environ.get(PASSWORD_VARIABLE, ""))}
     return {"basic_auth": from_url} if from_url else {}
 
 
 def _certificates(address: str) -> dict[str, Any]:
-    path = os.environ.get(_CA_CERTS)
-    if not path or not address.startswith("https:"):
+    path, fingerprint = os.environ.get(CA_VARIABLE), os.environ.get(FINGERPRINT_VARIABLE)
+    if not address.startswith("https:"):
+        return {}
+    if fingerprint:
+        if not _SHA256.fullmatch(fingerprint):
+            raise ConfigError(
+                f"{FINGERPRINT_VARIABLE} must be the SHA-256 fingerprint of a certificate, 64 hexadecimal digits, and "
+                f"{fingerprint!r} is not one"
+            )
+        return {"ssl_assert_fingerprint": fingerprint}
+    if not path:
         return {}
     if not Path(path).is_file():
-        raise ConfigError(f"{_CA_CERTS} must be the path of a PEM file, and {path} is no file")
+        raise ConfigError(f"{CA_VARIABLE} must be the path of a PEM file, and {path} is no file")
     return {"ca_certs": path}
-
-
-def _api_reason(error: elasticsearch.ApiError) -> str:
-    body = error.body
-    reason = reason_of(body["error"]) if isinstance(body, Mapping) and "error" in body else error.message
-    return f"HTTP {error.status_code} {reason}".strip()

@@ -35,6 +35,7 @@ from rageval.adapters.search_index import (
     check_search,
     not_built,
     plain_text,
+    replaced,
 )
 from rageval.records import Document, Hit
 from rageval.scripts import searchable
@@ -112,11 +113,24 @@ class LanceDBIndex:
         self._pointer = self._folder / "index.json"
         self._boosts = [question_boost, 1.0, 1.0]
         self._opened: _Opened | None = None
+        self._held: _Current | None = None
 
     def identity(self) -> IndexIdentity | None:
         """Return what the index was built from, or None if there is none that is whole."""
         current = self._current()
         return current.identity if current else None
+
+    def hold(self, fingerprint: str = "") -> None:
+        """Search one build from now on, whatever takes its name meanwhile; see `SearchIndex`.
+
+        Raises:
+            IndexMismatchError: If there is none, or none with this fingerprint any more.
+        """
+        self._held = None
+        current = self._required()
+        if fingerprint and current.identity.fingerprint != fingerprint:
+            raise replaced(self)
+        self._held = current
 
     def build(self, documents: Sequence[Document], vectors: Matrix, identity: IndexIdentity) -> None:
         """Replace the index as a whole.
@@ -135,6 +149,7 @@ class LanceDBIndex:
                 table.create_index(column, config=FTS())
             self._point_to(name, identity)
             self._remove_tables_except(name)
+        self._held = None
 
     def search_text(self, queries: Sequence[str], courses: Sequence[str], k: int) -> list[Found]:
         """Return the best `k` documents by BM25 for each query, within the course of the same position.
@@ -177,6 +192,11 @@ class LanceDBIndex:
             )
         return [found[position] for position in range(len(courses))]
 
+    def remove(self) -> None:
+        """Remove the index's folder."""
+        self.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
     def close(self) -> None:
         """Forget the open table and its vectors."""
         self._opened = None
@@ -190,9 +210,16 @@ class LanceDBIndex:
             _logger.warning("%s is not JSON: the index counts as not built", self._pointer)
             return None
         current = _Current(table=stored["table"], identity=IndexIdentity(**stored["identity"]))
-        return current if (self._folder / f"{current.table}.lance").is_dir() else None
+        return current if self._is_there(current.table) else None
+
+    def _is_there(self, table: str) -> bool:
+        return (self._folder / f"{table}.lance").is_dir()
 
     def _required(self) -> _Current:
+        if self._held:
+            if not self._is_there(self._held.table):
+                raise replaced(self)
+            return self._held
         current = self._current()
         if current is None:
             raise not_built(self)

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from rageval.adapters.places import Place, on_this_machine
 from rageval.config import IndexConfig
-from rageval.errors import ConfigError, IndexMismatchError
+from rageval.errors import IndexMismatchError
 from rageval.fingerprint import digest
 from rageval.records import Document, Hit
 
 Matrix: TypeAlias = NDArray[np.float32]
-URL_VARIABLE = "ELASTICSEARCH_URL"
+URL_VARIABLE, CLOUD_VARIABLE = "ELASTICSEARCH_URL", "ELASTICSEARCH_CLOUD_ID"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +59,17 @@ class SearchIndex(Protocol):
     def build(self, documents: Sequence[Document], vectors: Matrix, identity: IndexIdentity) -> None:
         """Replace the index as a whole: searches see the old one or the new one, never a part of it."""
 
+    def hold(self, fingerprint: str = "") -> None:
+        """Search one build from now on, whatever takes the index's name meanwhile; otherwise each search takes what it
+        stands for.
+
+        Args:
+            fingerprint: Of the build; empty for the one that the name stands for.
+
+        Raises:
+            IndexMismatchError: If there is none, or none with this fingerprint any more.
+        """
+
     def search_text(self, queries: Sequence[str], courses: Sequence[str], k: int) -> list[Found]:
         """Return the best `k` documents by BM25 for each query, within the course of the same position.
 
@@ -71,6 +82,9 @@ class SearchIndex(Protocol):
         Scores are cosines, in [-1, 1].
         """
 
+    def remove(self) -> None:
+        """Remove the index."""
+
     def close(self) -> None:
         """Give back connections."""
 
@@ -79,30 +93,33 @@ def open_index(config: IndexConfig, question_boost: float, folder: Place, docume
     """Return the index that the configuration names; nothing is built yet.
 
     Args:
-        config: `auto` means Elasticsearch where ELASTICSEARCH_URL is set, else LanceDB.
+        config: `auto` means Elasticsearch where ELASTICSEARCH_URL or ELASTICSEARCH_CLOUD_ID is set, else LanceDB.
         question_boost: How much more a match in a document's question counts in text search.
         folder: Where LanceDB keeps its indexes; on an object store each machine has its own, in the user's cache.
         documents_path: Path or URL of the documents; an index without a name is named after it.
 
     Raises:
-        ConfigError: If Elasticsearch is wanted, but ELASTICSEARCH_URL is not set or is no URL.
+        ConfigError: If Elasticsearch is wanted, but neither variable is set, or both, or one holds nonsense.
         ServiceError: If Elasticsearch cannot be reached or has another major version than its client.
         CredentialsError: If Elasticsearch refuses the credentials.
     """
     name = index_name(config, documents_path)
-    url = os.environ.get(URL_VARIABLE, "").strip()
-    if config.backend == "lancedb" or (config.backend == "auto" and not url):
+    if backend_of(config.backend) == "lancedb":
         from rageval.adapters.lancedb_index import LanceDBIndex  # noqa: PLC0415 - slow import, not always needed
 
         return LanceDBIndex(on_this_machine(folder), name, question_boost)
-    if not url:
-        raise ConfigError(
-            f"index.backend is elasticsearch, but {URL_VARIABLE} is not set; set it to the server's URL, such as "
-            "http://localhost:9200, or set index.backend to lancedb"
-        )
+    from rageval.adapters.elasticsearch_client import server_url  # noqa: PLC0415 - same
     from rageval.adapters.elasticsearch_index import ElasticsearchIndex  # noqa: PLC0415 - same
 
-    return ElasticsearchIndex(url, name, question_boost, config.index_options)
+    return ElasticsearchIndex(
+        server_url(), name, question_boost, config.index_options, shards=config.shards, replicas=config.replicas
+    )
+
+
+def backend_of(wanted: str) -> str:
+    """Return the search engine that `index.backend` means in this environment."""
+    named = any(os.environ.get(variable, "").strip() for variable in (URL_VARIABLE, CLOUD_VARIABLE))
+    return wanted if wanted != "auto" else "elasticsearch" if named else "lancedb"
 
 
 def index_name(config: IndexConfig, documents_path: str) -> str:
@@ -164,6 +181,14 @@ def not_built(index: SearchIndex) -> IndexMismatchError:
     """Return the error of a search in an index that is not there."""
     return IndexMismatchError(
         f"there is no {index.backend} index named {index.name}; build it with `rageval index` first"
+    )
+
+
+def replaced(index: SearchIndex) -> IndexMismatchError:
+    """Return the error of a search for a build that is not there any more."""
+    return IndexMismatchError(
+        f"the {index.backend} index {index.name} was replaced by another process, and what this one wants to search is "
+        "gone; start it again, or choose another index.name"
     )
 
 

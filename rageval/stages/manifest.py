@@ -101,6 +101,11 @@ def describe_index(run: RunStore, index: Mapping[str, Any]) -> None:
     run.write_json(MANIFEST, run.read_json(MANIFEST) | {"index": dict(index)})
 
 
+def searched_index(run: RunStore) -> str:
+    """Return the fingerprint of the index that the run searches; empty if none is noted."""
+    return str(run.read_json(MANIFEST).get("index", {}).get("fingerprint", ""))
+
+
 def describe_estimate(run: RunStore, estimate: Sequence[Mapping[str, Any]]) -> None:
     """Keep what the whole run was expected to take, as it was at its first start."""
     manifest = run.read_json(MANIFEST)

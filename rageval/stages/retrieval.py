@@ -14,11 +14,16 @@ from rageval.metrics.fusion import reciprocal_rank_fusion
 from rageval.metrics.ranking import first_relevant_rank, hit
 from rageval.records import Question, Retrieval, SearchMethod
 from rageval.stages.inputs import read_questions
+from rageval.stages.manifest import searched_index
 from rageval.tables import RETRIEVAL, to_table
 
 
 def retrieve(
-    index: SearchIndex, embedder: Embedder, questions: Sequence[Question], config: RetrievalConfig
+    index: SearchIndex,
+    embedder: Embedder,
+    questions: Sequence[Question],
+    config: RetrievalConfig,
+    fingerprint: str = "",
 ) -> dict[SearchMethod, list[Retrieval]]:
     """Search for all questions with every method that the configuration names.
 
@@ -30,13 +35,14 @@ def retrieve(
         embedder: The embedding model.
         questions: What is searched for, each within its course.
         config: Methods and depths.
+        fingerprint: Of the build that is searched by all of them; empty for the one that is in use now.
 
     Returns:
         For each method, in the configured order, one result per question in the order of the questions, each of at
         most as many documents as the model is shown or the deepest cut-off needs.
 
     Raises:
-        IndexMismatchError: If the index has not been built, or with another model.
+        IndexMismatchError: If the index has not been built, or with another model, or was replaced and is gone.
         ServiceError: If the search engine fails.
     """
     hybrid = "hybrid" in config.methods
@@ -44,6 +50,7 @@ def retrieve(
     depth = max(kept_depth(config), fused)
     courses = [question.course for question in questions]
     texts = [question.question for question in questions]
+    index.hold(fingerprint)
     found: dict[SearchMethod, list[Found]] = {}
     if hybrid or "text" in config.methods:
         found["text"] = index.search_text(texts, courses, depth)
@@ -107,7 +114,7 @@ def retrieve_run(run: RunStore, config: EvaluationConfig, methods: Sequence[Sear
     index = open_index(config.index, config.retrieval.question_boost, run.cache, config.data.documents)
     try:
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, run.cache)
-        found = retrieve(index, embedder, read_questions(run), wanted)
+        found = retrieve(index, embedder, read_questions(run), wanted, searched_index(run))
     finally:
         index.close()
     tables = {method: to_table(rows, RETRIEVAL) for method, rows in found.items()}

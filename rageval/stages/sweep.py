@@ -1,5 +1,6 @@
 """The settings of a sweep -> what each finds, the best of them, and the page; nothing is searched or built twice."""
 
+import logging
 import platform
 import secrets
 from collections.abc import Mapping, Sequence
@@ -14,10 +15,10 @@ import pyarrow as pa
 from rageval.adapters.corpus import load_corpus
 from rageval.adapters.embedder import Embedder, load_embedder
 from rageval.adapters.places import place
-from rageval.adapters.search_index import Found, SearchIndex, index_name, open_index
+from rageval.adapters.search_index import Found, SearchIndex, backend_of, index_name, open_index
 from rageval.adapters.sweep_store import SweepStore
 from rageval.config import IndexConfig
-from rageval.errors import ConfigError, DataError
+from rageval.errors import ConfigError, CredentialsError, DataError, ServiceError
 from rageval.fingerprint import digest, documents_fingerprint
 from rageval.metrics.fusion import reciprocal_rank_fusion
 from rageval.metrics.ranking import first_relevant_rank
@@ -40,6 +41,7 @@ from rageval.sweep.settings import (
 from rageval.sweep.tables import SEARCH, SWEEP_RETRIEVAL
 from rageval.tables import DOCUMENTS, QUESTIONS, to_table
 
+_logger = logging.getLogger(__name__)
 SWEEP_MANIFEST = "sweep.json"
 SWEEP_PAGE = "sweep.html"
 _FEWEST_DOCUMENTS = 2
@@ -123,7 +125,7 @@ def search(store: SweepStore, config: SweepConfig, setting: SearchSetting) -> Se
     questions = read_questions(store.run)
     embedder = _embedder(store, config, setting)
     with closing(_open(store, config, setting, embedder)) as index:
-        ensure_index(index, list(read_documents(store.run).values()), embedder)
+        index.hold(ensure_index(index, list(read_documents(store.run).values()), embedder).fingerprint)
         courses, texts = [q.course for q in questions], [q.question for q in questions]
         depth = config.grid.depth
         if setting.method == "text":
@@ -165,7 +167,19 @@ def write_sweep(store: SweepStore, config: SweepConfig) -> tuple[SweepResult, Sw
     }
     store.run.write_json(SWEEP_MANIFEST, manifest)
     store.run.write_text(SWEEP_PAGE, render_sweep(result, plan, manifest))
+    if manifest["dataset"]["backend"] == "elasticsearch":
+        _remove_indexes(store, config)
     return result, plan
+
+
+def _remove_indexes(store: SweepStore, config: SweepConfig) -> None:
+    """Remove what the sweep has built on a server that others use, too; LanceDB's are in the cache, see `prune`."""
+    try:
+        for setting in searches_of(config):
+            with closing(_open(store, config, setting, _embedder(store, config, setting))) as index:
+                index.remove()
+    except (ServiceError, CredentialsError) as error:
+        _logger.warning("Indexes of the sweep %s stay: %s", store.run.run_id, error)
 
 
 def _open(store: SweepStore, config: SweepConfig, setting: SearchSetting, embedder: Embedder) -> SearchIndex:
@@ -173,10 +187,12 @@ def _open(store: SweepStore, config: SweepConfig, setting: SearchSetting, embedd
     options = setting.index_options or config.grid.index_options[0]
     boost = config.grid.question_boosts[0] if setting.question_boost is None else setting.question_boost
     name = index_name(IndexConfig(name=config.index.name), config.data.documents)
+    # On a server each sweep has its own, which it removes at its end; in the cache they are kept for the next one.
+    owner = store.run.run_id if backend_of(config.index.backend) == "elasticsearch" else ""
     index = IndexConfig.model_validate(
         {
             "backend": config.index.backend,
-            "name": f"{name[:80]}-sweep-{digest(embedder.identity, options)[:8]}",
+            "name": f"{name[:80]}-sweep-{digest(owner, embedder.identity, options)[:8]}",
             "index_options": options,
         }
     )

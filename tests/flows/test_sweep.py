@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import elasticsearch
 import pyarrow.parquet as pq
 import pytest
 
@@ -129,6 +130,9 @@ def test_every_kind_of_vector_index_has_an_index_of_its_own(
     status, _, err = sweep("--set", "grid.index_options=[flat, hnsw, int8_hnsw]", "--set", "grid.question_boosts=[3]")
     assert status == 0, err
     assert calls == {"build": 3, "search_text": 1, "search_vector": 3}
+    with elasticsearch.Elasticsearch(elasticsearch_url) as server:
+        prefix = index_name(IndexConfig(), str(corpus / "documents.json"))
+        assert server.indices.get(index=f"{prefix}-sweep-*").body == {}, "a sweep leaves nothing on the server"
     names = {row["setting"] for row in rows(corpus / "runs" / "s1", "sweep")}
     assert names == {
         "text, boost 3",

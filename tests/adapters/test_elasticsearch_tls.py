@@ -1,0 +1,117 @@
+"""A server with a certificate: trusted by an authority or a fingerprint, and what a user reads where it is not."""
+
+import ssl
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from rageval.adapters.elasticsearch_client import server_url
+from rageval.adapters.elasticsearch_index import ElasticsearchIndex
+from rageval.errors import ConfigError, ServiceError
+from tests.elasticsearch_proxy import ElasticsearchProxy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """A certificate that signs itself, for `localhost`."""
+
+    pem: Path
+    key: Path
+    fingerprint: str
+
+
+def certificate(folder: Path, host: str = "localhost") -> Certificate:
+    folder.mkdir(exist_ok=True)
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem, key_file = folder / "certificate.pem", folder / "key.pem"
+    pem.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return Certificate(pem=pem, key=key_file, fingerprint=made.fingerprint(hashes.SHA256()).hex(":"))
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Certificate:
+    return certificate(tmp_path / "mine")
+
+
+@pytest.fixture
+def server(mine: Certificate) -> Iterator[ElasticsearchProxy]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(mine.pem, mine.key)
+    with ElasticsearchProxy(upstream="", tls=context) as proxy:
+        yield proxy
+
+
+@pytest.mark.parametrize("variable", ["ELASTICSEARCH_CA_CERTS", "ELASTICSEARCH_CERT_FINGERPRINT"])
+def test_a_certificate_is_trusted_for_its_authority_or_its_fingerprint(
+    server: ElasticsearchProxy,
+    mine: Certificate,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+) -> None:
+    with pytest.raises(ServiceError, match=r"cannot be trusted: .*certificate") as untrusted:
+        ElasticsearchIndex(server.url, "faq", 3.0, "flat")
+    assert "set ELASTICSEARCH_CA_CERTS to the PEM file" in str(untrusted.value)
+    assert "ELASTICSEARCH_CERT_FINGERPRINT to the SHA-256 fingerprint" in str(untrusted.value)
+    assert "start it" not in str(untrusted.value)
+
+    by_file = variable == "ELASTICSEARCH_CA_CERTS"
+    monkeypatch.setenv(variable, str(mine.pem) if by_file else mine.fingerprint)
+    ElasticsearchIndex(server.url, "faq", 3.0, "flat").close()
+
+    other = certificate(tmp_path / "other")
+    monkeypatch.setenv(variable, str(other.pem) if by_file else other.fingerprint)
+    with pytest.raises(ServiceError, match="cannot be trusted"):
+        ElasticsearchIndex(server.url, "faq", 3.0, "flat")
+
+
+def test_tls_on_one_side_only_is_said(server: ElasticsearchProxy) -> None:
+    with pytest.raises(ServiceError, match="where it speaks TLS, ELASTICSEARCH_URL begins with https://"):
+        ElasticsearchIndex(server.url.replace("https", "http"), "faq", 3.0, "flat")
+    with (
+        ElasticsearchProxy(upstream="") as plain,
+        pytest.raises(ServiceError, match="where it speaks no TLS, ELASTICSEARCH_URL begins with http://"),
+    ):
+        ElasticsearchIndex(plain.url.replace("http", "https"), "faq", 3.0, "flat")
+
+
+def test_a_fingerprint_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ELASTICSEARCH_CERT_FINGERPRINT", "ab:cd")
+    with pytest.raises(ConfigError, match="ELASTICSEARCH_CERT_FINGERPRINT must be the SHA-256 fingerprint"):
+        ElasticsearchIndex("https://localhost:1", "faq", 3.0, "flat")
+
+
+def test_a_cloud_id_stands_for_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud_id = "mine:" + b64encode(b"eu.cloud.example$abc123$kibana").decode()
+    monkeypatch.setenv("ELASTICSEARCH_CLOUD_ID", cloud_id)
+    assert server_url() == "https://abc123.eu.cloud.example:443"
+    monkeypatch.setenv("ELASTICSEARCH_CLOUD_ID", "nonsense")
+    with pytest.raises(ConfigError, match="ELASTICSEARCH_CLOUD_ID must be the Cloud ID"):
+        server_url()
+    monkeypatch.setenv("ELASTICSEARCH_URL", "http://localhost:9200")
+    with pytest.raises(ConfigError, match="both set"):
+        server_url()
