@@ -35,7 +35,7 @@ def server_url() -> str:
     Raises:
         ConfigError: If neither is set, or both, or the second one is none.
     """
-    url, cloud_id = (os.environ.get(name, "").strip() for name in (URL_VARIABLE, CLOUD_VARIABLE))
+    url, cloud_id = os.environ.get(URL_VARIABLE, "").strip(), os.environ.get(CLOUD_VARIABLE, "").strip()
     if url and cloud_id:
         raise ConfigError(f"{URL_VARIABLE} and {CLOUD_VARIABLE} are both set; unset the one that is not meant")
     if not (url or cloud_id):

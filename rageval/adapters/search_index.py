@@ -118,7 +118,7 @@ def open_index(config: IndexConfig, question_boost: float, folder: Place, docume
 
 def backend_of(wanted: str) -> str:
     """Return the search engine that `index.backend` means in this environment."""
-    named = any(os.environ.get(variable, "").strip() for variable in (URL_VARIABLE, CLOUD_VARIABLE))
+    named = os.environ.get(URL_VARIABLE, "").strip() or os.environ.get(CLOUD_VARIABLE, "").strip()
     return wanted if wanted != "auto" else "elasticsearch" if named else "lancedb"
 
 
