@@ -23,7 +23,7 @@ from rageval.adapters.earlier_runs import forget_earlier_runs
 from rageval.adapters.run_store import RunStore
 from rageval.adapters.tracing import step
 from rageval.config import EvaluationConfig, ModelConfig
-from rageval.errors import InputError, RagevalError, RunStoppedError
+from rageval.errors import InputError, RunStoppedError
 from rageval.records import Chunk, SearchMethod
 from rageval.score_plan import pairwise_rows, score_plan
 from rageval.stages.answers import answers_label
@@ -38,7 +38,7 @@ from rageval.stages.runs import check_retry, is_finished, open_run, raise_if_inc
 from rageval.stages.scores import verdicts_label
 from tasks.answers import answer_chunk
 from tasks.documents import load_documents
-from tasks.ending import end_in_words, say_in_name
+from tasks.ending import as_stop, end_in_words, say_in_name
 from tasks.index import index_run
 from tasks.report import Progress, write_report
 from tasks.retrieval import retrieve
@@ -92,8 +92,11 @@ def _alone(config: EvaluationConfig) -> tuple[EvaluationResult, str]:
             result = _evaluate(run, config)
             say_in_name(figures(run))
             return result, sentence(run)
-        except RagevalError as error:
+        except BaseException as raised:
+            error = as_stop(raised)
             note_stop(run, error)
+            if error is not raised:
+                raise_if_incomplete(run, str(error))
             raise
 
 
@@ -161,8 +164,9 @@ def _answer_and_score(
         try:
             for _ in chain(work.through(), comparing.through()):
                 progress.advance()
-        except BaseException as error:
+        except BaseException as raised:
             # A bad key, spent credit, Ctrl-C or a cancellation: whatever it is, what runs has to end first.
+            error = as_stop(raised)
             crew.stop(error)
             work.wait()
             comparing.wait()

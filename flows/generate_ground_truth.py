@@ -10,14 +10,15 @@ from rageval.adapters.chat import chat_engine
 from rageval.adapters.run_store import RunStore
 from rageval.adapters.tracing import step
 from rageval.config import RunOptions
-from rageval.errors import RagevalError, RunStoppedError
+from rageval.errors import RunStoppedError
 from rageval.ground_truth.config import GenerationConfig
 from rageval.ground_truth.words import generation_sentence
 from rageval.stages import generation_manifest
 from rageval.stages.ground_truth import GROUND_TRUTH, serve_writers, spent_usd
 from rageval.stages.runs import open_run
-from tasks.ending import end_in_words
+from tasks.ending import as_stop, end_in_words
 from tasks.ground_truth import ask_questions, begin_generation, check_questions, check_writers, write_ground_truth
+from tasks.runs import end_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +56,8 @@ def _alone(config: GenerationConfig) -> tuple[GenerationResult, str]:
         begin_generation(run, config)
         try:
             result = _generate(run, config)
-        except RagevalError as error:
-            generation_manifest.stop(run, str(error))
+        except BaseException as error:
+            generation_manifest.stop(run, end_of(as_stop(error)))
             raise
     return result, f"{generation_sentence(result.manifest)} They are in {result.ground_truth}"
 

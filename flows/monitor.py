@@ -19,7 +19,7 @@ from rageval.monitoring.config import MonitoringConfig, OnlineJudgingConfig
 from rageval.monitoring.records import Alert
 from rageval.stages.online import check_price
 from rageval.stages.watch import read_rules
-from tasks.ending import end_in_words, say_in_name
+from tasks.ending import as_stop, end_in_words, say_in_name
 from tasks.monitor import (
     database,
     due_metrics,
@@ -116,12 +116,15 @@ def _judge(config: MonitoringConfig, since: datetime) -> tuple[list[str], Rageva
                         if judged.is_beyond(config.judging.max_failed_share):
                             lost.append(judged.sentence)
                         progress.advance()
-            except BaseException as error:
+            except BaseException as raised:
                 # Whatever it is, what runs has to end, and be stored, first.
+                error = as_stop(raised)
                 chat_engine().stop(error)
                 for future in futures:
                     with suppress(Exception):
                         future.wait()
+                if error is not raised:
+                    raise error from None
                 raise
     except RagevalError as error:
         get_run_logger().warning("Judging ended early: %s", error)

@@ -22,7 +22,7 @@ from rageval.stages.batch import refuse_open_batches
 from rageval.stages.estimate import check_prices
 from rageval.stages.report import sentence
 from rageval.stages.scores import verdicts_label
-from tasks.ending import end_in_words
+from tasks.ending import as_stop, end_in_words
 from tasks.report import Progress, write_rescored_report
 from tasks.runs import check_models, serve_models, spent_usd
 from tasks.scores import rescore_chunks
@@ -111,8 +111,9 @@ def _score(run: RunStore, wanted: stage.Rescoring, chunks: list[Chunk]) -> tuple
                 for future in futures:
                     scored += future.result()
                     progress.advance()
-        except BaseException as error:
+        except BaseException as raised:
             # Ctrl-C or a cancellation too: whatever it is, what runs has to end first.
+            error = as_stop(raised)
             crew.stop(error)
             for future in futures:
                 future.wait()

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
+from prefect._internal.control_listener import get_intent
 from prefect.client.orchestration import get_client
 from prefect.context import TagsContext
+from prefect.exceptions import TerminationSignal
 from prefect.runtime import deployment, flow_run
 from prefect.states import Completed, Failed
 
@@ -16,7 +18,7 @@ from rageval.adapters.logs import log_as_wanted
 from rageval.adapters.proxies import reach_this_machine_directly
 from rageval.adapters.pushgateway import gateway, pushed_metrics
 from rageval.adapters.tracing import export_spans
-from rageval.errors import RagevalError
+from rageval.errors import RagevalError, RunStoppedError
 
 Result = TypeVar("Result")
 _LONGEST_NAME = 300
@@ -30,7 +32,8 @@ def end_in_words(body: Callable[[], tuple[Result, str]]) -> Result:
 
     Args:
         body: Everything that the flow does; returns the flow's result and a sentence about it. Any error but a
-            `RagevalError` goes through, with its traceback in the log.
+            `RagevalError` goes through, with its traceback in the log, and so does a cancellation: Prefect has a state
+            for it.
     """
     try:
         reach_this_machine_directly()
@@ -40,10 +43,23 @@ def end_in_words(body: Callable[[], tuple[Result, str]]) -> Result:
         with _metrics(), TagsContext(current_tags=set()):
             result, sentence = body()
         state: Any = Completed(message=sentence, data=result)
-    except RagevalError as error:
+    except (RagevalError, TerminationSignal) as raised:
+        error = as_stop(raised)
+        if not isinstance(error, RagevalError):
+            raise
         state = Failed(message=str(error), data=error)
         say_in_name(str(error))
     return state  # type: ignore[no-any-return]  # what the caller of the flow gets is the result
+
+
+def as_stop(error: BaseException) -> BaseException:
+    """Return an error as one that ends a run in order, if it is the SIGTERM of a machine or a service that stops.
+
+    A SIGTERM that comes with a cancellation is left alone, and so is everything else.
+    """
+    if isinstance(error, TerminationSignal) and get_intent() is None:
+        return RunStoppedError("its process was told to stop (SIGTERM), with its machine or whatever had started it")
+    return error
 
 
 def _metrics() -> AbstractContextManager[None]:

@@ -34,10 +34,19 @@ def check_models(asked: Sequence[ModelConfig]) -> None:
     get_run_logger().info("Models can be asked: %s", ", ".join(dict.fromkeys(names)))
 
 
-def note_stop(run: RunStore, error: RagevalError) -> None:
+def note_stop(run: RunStore, error: BaseException) -> None:
     """Keep in `run.json` why a run ended before its report was written, unless the disk takes nothing more."""
     with suppress(RunStoppedError):
-        manifest.stop(run, str(error))
+        manifest.stop(run, end_of(error))
+
+
+def end_of(error: BaseException) -> str:
+    """Return in words what has ended a run; what an error says that nobody expected may hold anything."""
+    if isinstance(error, RagevalError):
+        return str(error)
+    if isinstance(error, Exception):
+        return f"it ended with an unexpected {type(error).__name__}"
+    return "it was cancelled or interrupted"
 
 
 @task
