@@ -6,6 +6,7 @@ python -m deployments.bootstrap --limit rageval-openai=100 --webhook-url-env ALE
 import os
 import re
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -29,8 +30,16 @@ ALERTS = "rageval-alerts"
 """Name of the notification block and of the automation that uses it."""
 WEBHOOK_VARIABLE = "ALERT_WEBHOOK_URL"
 """The environment variable that holds the URL for alerts, unless another one is named."""
+NOT_RUN = "rageval-alerts-not-run"
+"""Name of the automation for runs that their deployment's limit let not begin."""
 _ALERTED_TAG = "scheduled"
 _ALERTED_STATES = ("Failed", "TimedOut", "Crashed", "Late")
+_FAILED = "Reports scheduled runs that failed, crashed or are late. Made by deployments/bootstrap.py."
+_NOT_BEGUN = (
+    "Reports scheduled runs that did not begin, for the one before was not done. Made by deployments/bootstrap.py."
+)
+_LIMIT_REACHED = "Deployment concurrency limit reached*"
+"""What the server says of such a run. What somebody cancels by hand says something else, and needs no alert."""
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
@@ -71,7 +80,8 @@ def bootstrap(
             _say("shared limit", name, _set_up_limit(client, name, slots))
         if webhook:
             _say("notification", ALERTS, _set_up_notification(webhook))
-            _say("automation", ALERTS, _set_up_automation(client))
+            _say("automation", ALERTS, _set_up_automation(client, ALERTS, _FAILED, _ALERTED_STATES))
+            _say("automation", NOT_RUN, _set_up_automation(client, NOT_RUN, _NOT_BEGUN, ("Cancelled",), _LIMIT_REACHED))
     if not webhook:
         typer.echo(
             f"No alerts were asked for: with {WEBHOOK_VARIABLE} set, those of scheduled runs are sent to its URL."
@@ -118,14 +128,18 @@ def _settings(block: CustomWebhookNotificationBlock) -> tuple[Any, ...]:
     return block.url, block.json_data, block.secrets.get_secret_value()["url"]
 
 
-def _set_up_automation(client: SyncPrefectClient) -> str:
+def _set_up_automation(
+    client: SyncPrefectClient, name: str, description: str, states: Sequence[str], message: str = ""
+) -> str:
+    """Report scheduled runs that come into one of some states, if asked for with a message of some form."""
     block = client.read_block_document_by_name(ALERTS, CustomWebhookNotificationBlock.get_block_type_slug())
     wanted = AutomationCore(
-        name=ALERTS,
-        description="Reports scheduled runs that failed, crashed or are late. Made by deployments/bootstrap.py.",
+        name=name,
+        description=description,
         trigger=EventTrigger(
-            expect={f"prefect.flow-run.{state}" for state in _ALERTED_STATES},
-            match={"prefect.resource.id": "prefect.flow-run.*"},
+            expect={f"prefect.flow-run.{state}" for state in states},
+            match={"prefect.resource.id": "prefect.flow-run.*"}
+            | ({"prefect.state-message": message} if message else {}),
             match_related=[
                 {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{_ALERTED_TAG}"},
                 # A flow within a flow has no deployment: its end is told by the flow around it.
@@ -141,7 +155,7 @@ def _set_up_automation(client: SyncPrefectClient) -> str:
             )
         ],
     )
-    found = client.read_automations_by_name(ALERTS)
+    found = client.read_automations_by_name(name)
     if not found:
         client.create_automation(wanted)
         return "created"
@@ -191,7 +205,7 @@ def _webhook_url(variable: str) -> str:
 
 
 def _say(kind: str, name: str, what: str) -> None:
-    typer.echo(f"{kind:<13} {name:<20} {what}")
+    typer.echo(f"{kind:<13} {name:<22} {what}")
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -78,15 +78,15 @@ def test_no_deployment_knows_the_machine_that_deployed_it(server: Server) -> Non
 
 
 def test_bootstrap_run_again_changes_nothing(server: Server) -> None:
-    assert server.bootstrapped.count("created") == 4
+    assert server.bootstrapped.count("created") == 5
 
     again = server.command(*BOOTSTRAP)
 
-    assert again.count("unchanged") == len(again.splitlines()) == 4
+    assert again.count("unchanged") == len(again.splitlines()) == 5
     assert "a-secret" not in again
     assert server.get("/work_pools/rageval")["type"] == "process"
     assert server.get("/v2/concurrency_limits/rageval-fake")["limit"] == 3
-    assert len(server.post("/automations/filter", {}).json()) == 1
+    assert len(server.post("/automations/filter", {}).json()) == 2
 
 
 def test_a_night_that_fails_is_reported_to_the_webhook(server: Server) -> None:
@@ -100,7 +100,34 @@ def test_a_night_that_fails_is_reported_to_the_webhook(server: Server) -> None:
     [alert] = server.alerts
     title, name, message, link = alert["text"].splitlines()
     assert (title, name, message) == ("nightly/nightly: Failed", "a night", 'cosine: "worse" by 0.1')
-    assert run["id"] in link
+    assert link == f"https://prefect.example.com/runs/flow-run/{run['id']}"
+
+
+def test_a_night_that_cannot_begin_is_reported_and_one_that_somebody_cancels_is_not(server: Server) -> None:
+    weekly = server.deployment("evaluate/weekly-full")
+    slots = f"/v2/concurrency_limits/{weekly['global_concurrency_limit']['id']}"
+    before = len(server.alerts)
+
+    def night(name: str) -> str:
+        of_the_deployment = {"flow_id": weekly["flow_id"], "deployment_id": weekly["id"], "tags": weekly["tags"]}
+        tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+        scheduled = {"type": "SCHEDULED", "state_details": {"scheduled_time": tomorrow}}
+        body = {"name": name, "state": scheduled, **of_the_deployment}
+        return str(server.post("/flow_runs/", body).raise_for_status().json()["id"])
+
+    by_hand, one_too_many = night("by hand"), night("one too many")
+    server.post(f"/flow_runs/{by_hand}/set_state", {"state": {"type": "CANCELLED", "name": "Cancelled"}})
+    server.request("PATCH", slots, {"active_slots": 1}).raise_for_status()
+    pending = {"state": {"type": "PENDING", "name": "Pending"}}
+    refused = server.post(f"/flow_runs/{one_too_many}/set_state", pending).raise_for_status().json()
+    server.request("PATCH", slots, {"active_slots": 0}).raise_for_status()
+
+    assert refused["state"]["type"] == "CANCELLED"
+    eventually("the alert", lambda: len(server.alerts) > before)
+    [alert] = server.alerts[before:]
+    assert alert["text"].startswith(
+        "evaluate/weekly-full: Cancelled\none too many\nDeployment concurrency limit reached"
+    )
 
 
 @pytest.mark.usefixtures("custom_run")  # runs beside it: most of either is imports
