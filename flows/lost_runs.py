@@ -24,6 +24,11 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.logging import get_logger
 from prefect.states import Cancelled, Crashed
 
+_LOG = get_logger("runner")
+_LOST = (
+    "Nobody works on it any more: its process, or its machine, has ended. Start it again under its run_id, and it asks "
+    "only for what is missing."
+)
 _MARK = "rageval"
 _UNDER_WAY = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 _SILENCE_S = 600.0
@@ -65,6 +70,7 @@ class LostRuns:
     """How long a run that cannot be looked at from here may say nothing before it counts as lost."""
     _seen: dict[UUID, tuple[Any, float]] = field(default_factory=dict)
     """What a run last said, and when that was first seen here: clocks of machines differ."""
+    _told: set[UUID] = field(default_factory=set)
     _looked_at_slots: bool = False
 
     async def clear(self, mine: Collection[UUID]) -> None:
@@ -102,8 +108,9 @@ class LostRuns:
         if process is None:
             return await self._is_silent(run)
         pid, lives = process
-        if lives and run.state_type == StateType.CANCELLING:
-            # It outlived a serve that was killed, and nobody else can tell it.
+        if lives and run.state_type == StateType.CANCELLING and run.id not in self._told:
+            # It outlived whoever had started it, and nobody else can tell it.
+            self._told.add(run.id)
             os.kill(pid, signal.SIGTERM)
         return not lives
 
@@ -151,10 +158,3 @@ class LostRuns:
             limit=1,
         )
         return bool(found)
-
-
-_LOST = (
-    "Nobody works on it any more: its process, or its machine, has ended. Start it again under its run_id, and it asks "
-    "only for what is missing."
-)
-_LOG = get_logger("runner")

@@ -40,12 +40,15 @@ from prefect.types._datetime import now
 from flows.lost_runs import LostRuns, process_mark
 from rageval.errors import ServiceError
 
-HEARTBEAT_S = 30
+_LOG = get_logger("runner")
+_HEARTBEAT_S = 30
 """How often a run says that it is alive: the shortest that Prefect takes."""
 _EARLY_S = 10
 """How long before its time the process of a run is started: most of its start is imports."""
 _GRACE_S = 45.0
 """What a run may take to save what it has, of the 60 s that docker-compose.yml gives the whole container."""
+_REPORT_S = 5.0
+"""How long the server may take to hear of the ends of runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +85,8 @@ class Runner:
             threading.Thread(target=start_webserver, args=(self,), name="health", daemon=True).start()
         try:
             asyncio.run(self._serve())
-        except BaseExceptionGroup as group:
-            error = _first(group)
+        except (BaseExceptionGroup, httpx.HTTPError) as raised:
+            error = _first(raised)
             _LOG.error("Serving has ended", exc_info=error)
             raise ServiceError(
                 f"runs can neither be taken nor cancelled any more: {error}. Serve them again"
@@ -116,6 +119,8 @@ class Runner:
                     finally:
                         with anyio.CancelScope(shield=True):
                             await self._end_all()
+                        # The server may be away, and whoever stops a container does not wait for it.
+                        self._runs.cancel_scope.deadline = anyio.current_time() + _REPORT_S
 
     async def _poll(self) -> None:
         """Ask the server for all there is to do, again and again; while it is away, everything else waits for it."""
@@ -130,7 +135,7 @@ class Runner:
                     _LOG.info("The Prefect server answers again")
                 is_away = False
             except httpx.HTTPError as error:
-                if isinstance(error, httpx.HTTPStatusError) and error.response.status_code < _FAULTS_OF_THE_SERVER:
+                if not _is_away(error):
                     raise
                 if not is_away:
                     _LOG.warning("The Prefect server does not answer; it is asked again until it does: %r", error)
@@ -161,7 +166,7 @@ class Runner:
                 return
             starter = EngineCommandStarter(
                 deployment_name=deployment.rpartition("/")[2],
-                heartbeat_seconds=HEARTBEAT_S,
+                heartbeat_seconds=_HEARTBEAT_S,
                 control_channel=self._channel,
                 # What a terminal or a container sends to everybody, such as Ctrl-C, would end a run before it is told.
                 isolate_process_group=True,
@@ -244,7 +249,8 @@ class Runner:
             await taken.ended.wait()
         if not taken.ended.is_set() and (handle := self._processes.get(flow_run_id)):
             handle.hard_kill()
-            await taken.ended.wait()
+            with anyio.move_on_after(_REPORT_S):
+                await taken.ended.wait()
 
     @contextmanager
     def _on_signals(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
@@ -317,10 +323,12 @@ class _Leader:
         """Hold nothing."""
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
-_LOG = get_logger("runner")
-_FAULTS_OF_THE_SERVER = 500
+def _is_away(error: httpx.HTTPError) -> bool:
+    """Return whether a server that answers like this, or not at all, may answer well later on."""
+    return not isinstance(error, httpx.HTTPStatusError) or (
+        error.response.status_code == httpx.codes.TOO_MANY_REQUESTS or error.response.is_server_error
+    )

@@ -100,7 +100,7 @@ def _read(file: Path) -> list[dict[str, Any]]:
 def _folder(file: Path, settings: Sequence[dict[str, Any]]) -> Path:
     """Return the folder that the entrypoints start from, and that runs work in."""
     installed = Path(__file__).parents[1]
-    flows = {one["entrypoint"].rpartition(":")[0] for one in settings}
+    flows = {file for file, colon, _ in (one["entrypoint"].rpartition(":") for one in settings) if colon}
     folders = list(dict.fromkeys([*file.absolute().parents[1:2], installed]))
     for folder in folders:
         if all((folder / flow).is_file() for flow in flows):
@@ -125,8 +125,8 @@ def _deployed(client: SyncPrefectClient, settings: dict[str, Any]) -> _Deploymen
         tags=settings["tags"],
         parameters=settings["parameters"],
         concurrency_limit=_concurrency_limit(settings),
-        # What an earlier Ctrl-C has paused goes on, what somebody has paused in the UI does not.
-        paused=bool(before and before.paused and not memory.get("paused")),
+        # What an earlier Ctrl-C has paused goes on; what somebody has paused since it was served does not.
+        paused=bool(before and before.paused and memory and not memory.get("paused")),
     )
     if before and before.work_pool_name:
         # Prefect would leave it in its pool, with the pool's way to the code, and every run of it would crash here.

@@ -1,13 +1,14 @@
 """`rageval serve` when things end under it: itself, its runs, the server. A real server, processes and signals."""
 
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.served.deployed import PREFECT
 pytestmark = pytest.mark.slow
 
 RAGEVAL = Path(sys.executable).parent / "rageval"
+ANSWERED = 6
 OVER = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
@@ -36,7 +38,6 @@ class Stack:
     llm: FakeLLM
     environment: dict[str, str]
     api: httpx.Client
-    schedules: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def file(self) -> Path:
@@ -52,17 +53,17 @@ class Stack:
 
     @contextmanager
     def serve(self) -> Iterator[subprocess.Popen[bytes]]:
-        """Serve the nightly evaluation, one at a time, from a file that lies outside of any checkout."""
-        nightly = {
+        """Serve two deployments, a night one at a time, from a file that lies outside of any checkout."""
+        common = {"description": "For this test.", "tags": ["scheduled"], "parameters": {}}
+        one_at_a_time = {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+        night = {
             "name": "night",
-            "description": "A night.",
-            "tags": ["scheduled"],
             "entrypoint": "flows/nightly.py:nightly",
-            "parameters": {},
-            "schedules": self.schedules,
-            "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
+            "concurrency_limit": one_at_a_time,
+            **common,
         }
-        self.file.write_text(yaml.safe_dump({"deployments": [nightly]}), encoding="utf-8")
+        other = {"name": "other", "entrypoint": "flows/evaluate.py:evaluate", **common}
+        self.file.write_text(yaml.safe_dump({"deployments": [night, other]}), encoding="utf-8")
         self.log.unlink(missing_ok=True)
         command = [RAGEVAL, "serve", "--file", self.file]
         with running(self.log, command, environment=self.environment, folder=self.folder) as process:
@@ -73,18 +74,22 @@ class Stack:
     def log(self) -> Path:
         return self.folder / "serve.log"
 
+    def health(self) -> int:
+        """Return what the health check of the image is answered with."""
+        address = f"http://127.0.0.1:{self.environment['PREFECT_RUNNER_SERVER_PORT']}/health"
+        return httpx.get(address, timeout=PATIENCE_S).status_code
+
     def get(self, path: str) -> Any:
         return self.api.get(path).raise_for_status().json()
 
     def post(self, path: str, body: object) -> Any:
         return self.api.post(path, json=body).raise_for_status().json()
 
-    @property
-    def deployment(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.get("/deployments/name/nightly/night")
+    def deployment(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.get(f"/deployments/name/{name}")
         return found
 
-    def start(self, run_id: str) -> str:
+    def start(self, run_id: str, deployment: str = "nightly/night", model: str = "m1") -> str:
         """Ask for a run of twenty questions; returns the id of the flow run."""
         config = {
             "data": {
@@ -92,17 +97,19 @@ class Stack:
                 "ground_truth": str(self.corpus / "questions.csv"),
             },
             "retrieval": {"methods": ["text"]},
-            "answers": {"models": [{"name": "m1", "base_url": self.llm.url, "max_concurrency": 2}], "chunk_size": 4},
+            "answers": {"models": [{"name": model, "base_url": self.llm.url, "max_concurrency": 2}], "chunk_size": 4},
             "run": {"output": str(self.corpus / "runs"), "run_id": run_id},
         }
-        found = self.post(f"/deployments/{self.deployment['id']}/create_flow_run", {"parameters": {"config": config}})
+        found = self.post(
+            f"/deployments/{self.deployment(deployment)['id']}/create_flow_run", {"parameters": {"config": config}}
+        )
         return str(found["id"])
 
     def under_way(self, run_id: str) -> str:
         """Start a run, and return its id once the model has been asked something."""
         before = len(self.llm.requests)
         flow_run = self.start(run_id)
-        eventually("requests", lambda: len(self.llm.requests) > before + 4 or self.end_of(flow_run))
+        eventually("requests", lambda: len(self.llm.requests) > before + ANSWERED or self.end_of(flow_run))
         return flow_run
 
     def end_of(self, flow_run: str) -> dict[str, Any] | None:
@@ -133,6 +140,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+        "PREFECT_RUNNER_SERVER_ENABLE": "true",
+        "PREFECT_RUNNER_SERVER_HOST": "127.0.0.1",
+        "PREFECT_RUNNER_SERVER_PORT": str(free_port()),
         "PREFECT_UI_URL": "https://prefect.example.com",
     }
     environment.pop("ELASTICSEARCH_URL", None)
@@ -141,24 +151,27 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def slow(stack: Stack) -> Iterator[Callable[[], None]]:
-    """Let every reply take its time; returns what ends that."""
+def stuck(stack: Stack) -> Iterator[Callable[[], None]]:
+    """Let the model m1 answer six times and then no more; returns what ends that."""
+    asked = itertools.count(1)
 
     def reply(body: Body) -> Reply:
-        return Reply(text=VERDICT if is_judgement(body) else "It is one of the things.", delay_s=1.0)
+        if body["model"] == "m1" and next(asked) > ANSWERED:
+            return Reply(hang=True)
+        return Reply(text=VERDICT if is_judgement(body) else "It is one of the things.")
 
     before, stack.llm.reply = stack.llm.reply, reply
 
-    def quick() -> None:
+    def go_on() -> None:
         stack.llm.reply = before
 
-    yield quick
-    quick()
+    yield go_on
+    go_on()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_a_run_under_way_saves_what_it_has_when_serving_is_stopped_and_goes_on_under_its_id(
-    stack: Stack, slow: Callable[[], None], number: signal.Signals
+    stack: Stack, stuck: Callable[[], None], number: signal.Signals
 ) -> None:
     run_id = f"stopped-by-{number.name}"
     with stack.server():
@@ -168,8 +181,8 @@ def test_a_run_under_way_saves_what_it_has_when_serving_is_stopped_and_goes_on_u
             status = serve.wait(PATIENCE_S)
         log = stack.log.read_text(encoding="utf-8")
         state, subflows, manifest = stack.end_of(flow_run), stack.subflows(flow_run), stack.manifest(run_id)
-        paused = stack.deployment["paused"]
-        slow()
+        paused = stack.deployment("nightly/night")["paused"]
+        stuck()
         with stack.serve():
             again = stack.wait_for(stack.start(run_id))
 
@@ -188,7 +201,7 @@ def test_a_run_under_way_saves_what_it_has_when_serving_is_stopped_and_goes_on_u
 
 
 def test_a_run_whose_process_is_gone_is_crashed_by_the_next_start_and_its_slot_is_free(
-    stack: Stack, slow: Callable[[], None]
+    stack: Stack, stuck: Callable[[], None]
 ) -> None:
     with stack.server():
         with stack.serve() as serve:
@@ -200,7 +213,7 @@ def test_a_run_whose_process_is_gone_is_crashed_by_the_next_start_and_its_slot_i
         assert stack.end_of(flow_run) is None
     # It forgets whose slot it was.
     with stack.server(), stack.serve():
-        slow()
+        stuck()
         state = stack.wait_for(flow_run)
         subflows = stack.subflows(flow_run)
         next_one = stack.wait_for(stack.start("next"))
@@ -210,25 +223,37 @@ def test_a_run_whose_process_is_gone_is_crashed_by_the_next_start_and_its_slot_i
     assert next_one["type"] == "COMPLETED", next_one
 
 
-def test_a_run_is_cancelled_also_after_the_server_was_away(stack: Stack, slow: Callable[[], None]) -> None:
-    with stack.server():
-        serving = stack.serve()
-        serve = serving.__enter__()
-        flow_run = stack.under_way("cancelled")
-    try:
+def test_deployments_do_not_wait_for_each_other_and_a_limit_holds_at_once(
+    stack: Stack, stuck: Callable[[], None]
+) -> None:
+    with stack.server(), stack.serve():
+        night = stack.under_way("long")
+        one_too_many = stack.wait_for(stack.start("too-many"))
+        beside = stack.wait_for(stack.start("beside", "evaluate/other", "m2"))
+        assert stack.end_of(night) is None
+
+    assert (one_too_many["type"], one_too_many["message"]) == ("CANCELLED", "Deployment concurrency limit reached.")
+    assert beside["type"] == "COMPLETED", beside
+
+
+def test_serving_is_healthy_again_and_cancels_after_the_server_was_away(
+    stack: Stack, stuck: Callable[[], None]
+) -> None:
+    with ExitStack() as held:
+        with stack.server():
+            serve = held.enter_context(stack.serve())
+            flow_run = stack.under_way("cancelled")
+            eventually("health", lambda: stack.health() == httpx.codes.OK, serve)
         said = "The Prefect server does not answer"
         eventually("notice of it", lambda: said in stack.log.read_text(encoding="utf-8"), serve)
+        eventually("ill health", lambda: stack.health() == httpx.codes.SERVICE_UNAVAILABLE, serve)
         with stack.server():
-            cancelling = {"state": {"type": "CANCELLING"}}
-            stack.post(f"/flow_runs/{flow_run}/set_state", cancelling)
+            stack.post(f"/flow_runs/{flow_run}/set_state", {"state": {"type": "CANCELLING"}})
             state = stack.wait_for(flow_run)
             subflows = stack.subflows(flow_run)
-            eventually("the end of its process", lambda: len(psutil.Process(serve.pid).children()) == 0)
-            slow()
+            stuck()
             next_one = stack.wait_for(stack.start("after-cancelled"))
-            assert serve.poll() is None
-    finally:
-        serving.__exit__(None, None, None)
+            eventually("health", lambda: stack.health() == httpx.codes.OK, serve)
 
     assert state["type"] == "CANCELLED", state
     assert [one["type"] for one in subflows] == ["CANCELLED"]
