@@ -80,10 +80,19 @@ class Stack:
         return httpx.get(address, timeout=PATIENCE_S).status_code
 
     def get(self, path: str) -> Any:
-        return self.api.get(path).raise_for_status().json()
+        return self.answer("GET", path)
 
     def post(self, path: str, body: object) -> Any:
-        return self.api.post(path, json=body).raise_for_status().json()
+        return self.answer("POST", path, body)
+
+    def answer(self, method: str, path: str, body: object = None) -> Any:
+        """Ask as Prefect's own clients do: once more after a 503, which a busy SQLite causes."""
+
+        def found() -> httpx.Response | None:
+            response = self.api.request(method, path, json=body)
+            return response if response.status_code != httpx.codes.SERVICE_UNAVAILABLE else None
+
+        return eventually(f"an answer to {path}", found).raise_for_status().json()
 
     def deployment(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = self.get(f"/deployments/name/{name}")
