@@ -86,8 +86,9 @@ class LostRuns:
         others = [run for run in found if run.id not in mine]
         for run in others:
             if await self._is_lost(run):
-                await self._end(run, _LOST)
+                # The run itself last: whoever finds it again finds what was left undone, too.
                 await self.end_subflows(run, _LOST)
+                await self._end(run, _LOST)
         self._seen = {run.id: self._seen[run.id] for run in others if run.id in self._seen}
         if not self._looked_at_slots:
             await self._free_slots({run.deployment_id for run in found if run not in others})

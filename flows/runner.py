@@ -220,6 +220,7 @@ class Runner:
         try:
             await self._channel.signal(run.id, "cancel")
             await self._end(run.id, taken)
+            await self._lost.end_subflows(run, self._states.end_of(run))
             await finalize_cancelled_state(
                 flow_run=run,
                 state_proposer=self._states,
@@ -227,7 +228,6 @@ class Runner:
                 logger=_LOG,
                 state_updates={"message": "It was cancelled."},
             )
-            await self._lost.end_subflows(run, self._states.end_of(run))
         except (httpx.HTTPError, ObjectNotFound):
             _LOG.exception("The run %s could not be cancelled", run.name)
 
