@@ -130,7 +130,8 @@ class IndexFilling:
             if again:
                 if not patience.pause():
                     raise api_error(self._address, _TOO_MANY, reason)
-                parts.appendleft(again)
+                # A request counts twice while its documents are written, so one that was taken may still be too much.
+                parts.extendleft(reversed(self._halves(again)))
 
     def _smaller(
         self, part: list[_Line], error: elasticsearch.ApiError | elastic_transport.ConnectionError, patience: Patience
@@ -146,10 +147,14 @@ class IndexFilling:
             if status == _TOO_MANY and len(part) == 1:
                 raise self._too_large(part[0], f"HTTP {status} {reason_of(error_of(error))}") from error
             raise error
-        if len(part) == 1:
-            return [part]
+        return self._halves(part, lasting=status in {_TOO_LARGE, _TOO_MANY})
+
+    def _halves(self, part: list[_Line], *, lasting: bool = True) -> list[list[_Line]]:
+        """Return the halves of a request that was too much; if that lasts, those after it are made no larger."""
         half = len(part) // 2
-        if status in {_TOO_LARGE, _TOO_MANY}:
+        if not half:
+            return [part]
+        if lasting:
             self._most = min(self._most, half)
         return [part[:half], part[half:]]
 

@@ -142,7 +142,7 @@ def api_error(address: str, status: int, error: Any) -> InputError:
 def reason_of(error: Any) -> str:
     """Return the most specific reason in Elasticsearch's description of an error; a long one loses its middle."""
     reason = str(_innermost(error).get("reason") or type_of(_innermost(error))) if error else ""
-    reason = " ".join(reason.split())
+    reason = " ".join(reason.split()).rstrip(";.")
     return reason if len(reason) <= _LONGEST_REASON else f"{reason[:200]} ... {reason[-100:]}"
 
 

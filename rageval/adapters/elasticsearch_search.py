@@ -7,7 +7,15 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
-from rageval.adapters.elasticsearch_errors import Patience, api_error, is_busy, patiently, reason_of, type_of
+from rageval.adapters.elasticsearch_errors import (
+    Patience,
+    api_error,
+    is_blocked,
+    is_busy,
+    patiently,
+    reason_of,
+    type_of,
+)
 from rageval.errors import IndexMismatchError, ServiceError
 
 _FIRST, _MOST = 10, 100
@@ -77,6 +85,8 @@ def _failure(address: str, index: str, search: Search, reply: Mapping[str, Any])
             f"the index {index} at {address} was removed or closed while it was searched: {reason}; make sure that "
             "nothing else does that, build it again with `rageval index --rebuild`, and start again"
         )
+    if is_blocked(reply["error"]):
+        return api_error(address, reply["status"], reply["error"])
     return ServiceError(
         f"the search for {search.name} in {index} at {address} failed: {reason}; the server's log says more"
     )
