@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.events.actions import SendNotification
 from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound
@@ -89,13 +89,28 @@ def bootstrap(
 
 
 def _set_up_pool(client: SyncPrefectClient) -> str:
+    template = _closed_template()
     try:
-        client.read_work_pool(POOL)
+        found = client.read_work_pool(POOL)
     except ObjectNotFound:
-        template = ProcessWorker.get_default_base_job_template()
         client.create_work_pool(WorkPoolCreate(name=POOL, type=ProcessWorker.type, base_job_template=template))
         return "created"
+    if found.base_job_template == ProcessWorker.get_default_base_job_template():
+        client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template))
+        return "changed: who starts a run no longer chooses its command and its environment"
     return "unchanged"
+
+
+def _closed_template() -> dict[str, Any]:
+    """Return what a run may set of its process: neither its command nor its environment, nor where it works.
+
+    In Prefect's own template whoever may start a run may have the worker do anything.
+    """
+    template = ProcessWorker.get_default_base_job_template()
+    for name in ("command", "env", "working_dir"):
+        del template["job_configuration"][name]
+        del template["variables"]["properties"][name]
+    return template
 
 
 def _set_up_limit(client: SyncPrefectClient, name: str, slots: int) -> str:

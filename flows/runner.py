@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from types import FrameType
 from typing import Any
 from uuid import UUID
@@ -24,7 +25,7 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
-from prefect.flows import load_flow_from_flow_run
+from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.logging import get_logger
 from prefect.runner._cancel_finalizer import finalize_cancelled_state
 from prefect.runner._control_channel import ControlChannel
@@ -56,6 +57,8 @@ class Served:
     """A deployment on the server."""
 
     name: str
+    entrypoint: str
+    """Where its flow is, as the file of deployments says: nobody who reaches the server can name another one."""
     limited: bool
     """Whether the server limits how many of its runs go on at once, and says what becomes of one too many."""
 
@@ -156,16 +159,18 @@ class Runner:
                 continue
             under_way[deployment] += 1
             self._taken[run.id] = _Taken(deployment=deployment)
-            self._runs.start_soon(self._run, run, self.served[deployment].name)
+            self._runs.start_soon(self._run, run, self.served[deployment])
 
-    async def _run(self, run: FlowRun, deployment: str) -> None:
+    async def _run(self, run: FlowRun, deployment: Served) -> None:
         """Start a run's process, wait for its end, and see to it that the server knows of the end."""
         taken = self._taken[run.id]
         try:
             if not await self._states.propose_pending(run):
                 return
             starter = EngineCommandStarter(
-                deployment_name=deployment.rpartition("/")[2],
+                # Neither the code nor the steps before it nor the environment that the server has stored is followed.
+                entrypoint=deployment.entrypoint,
+                deployment_name=deployment.name.rpartition("/")[2],
                 heartbeat_seconds=_HEARTBEAT_S,
                 control_channel=self._channel,
                 # What a terminal or a container sends to everybody, such as Ctrl-C, would end a run before it is told.
@@ -176,7 +181,7 @@ class Runner:
                 starter=starter,
                 process_manager=self._processes,
                 state_proposer=self._states,
-                hook_runner=HookRunner(resolve_flow=load_flow_from_flow_run),
+                hook_runner=HookRunner(resolve_flow=partial(_flow_of, deployment)),
                 get_attempt_conclusion=self._channel.get_conclusion,
             ).submit()
             if not taken.is_cancelled:
@@ -321,6 +326,10 @@ class _Leader:
 
     def close(self) -> None:
         """Hold nothing."""
+
+
+async def _flow_of(deployment: Served, _: FlowRun) -> Flow[..., Any]:
+    return load_flow_from_entrypoint(deployment.entrypoint)
 
 
 def _first(error: BaseException) -> BaseException:

@@ -24,7 +24,9 @@ from flows.console import console, plain
 from flows.runner import Runner, Served
 from flows.schedules import Memory, apply_schedules, fingerprints, remember, remembered, with_slugs
 from flows.server import running_server
+from rageval.adapters.allowances import FILES, allow
 from rageval.errors import ConfigError, RagevalError
+from rageval.stages.allowed import allow_named
 from rageval.yaml_text import DuplicateKeyError, load_yaml
 
 
@@ -33,6 +35,7 @@ class _Deployment:
     """A deployment of the file, as it is on the server."""
 
     name: str
+    entrypoint: str
     on_server: DeploymentResponse
     schedules: Sequence[DeploymentSchedule]
     memory: Memory
@@ -51,19 +54,33 @@ def serve_deployments(file: Path, limit: int) -> None:
         ServiceError: If the server does not answer, or refuses what serving needs later on.
     """
     settings = _read(file)
+    file = file.absolute()
     with running_server() as client:
         os.chdir(_folder(file, settings))
         sys.path.insert(0, str(Path.cwd()))
+        _allow(file, settings)
         deployments = [_deployed(client, one) for one in settings]
     _show(deployments)
     served = {
-        one.on_server.id: Served(name=one.name, limited=one.on_server.global_concurrency_limit is not None)
+        one.on_server.id: Served(
+            name=one.name,
+            entrypoint=one.entrypoint,
+            limited=one.on_server.global_concurrency_limit is not None,
+        )
         for one in deployments
     }
     if Runner(served=served, limit=limit).run() == signal.SIGINT:
         _pause(deployments)
     else:
         console.print("Stopped. What is due meanwhile starts when the deployments are served again.")
+
+
+def _allow(file: Path, settings: Sequence[dict[str, Any]]) -> None:
+    """Let runs use what the file names and what lies beside it: it was chosen here, unlike what the server says."""
+    allow(FILES, [str(file.parent)])
+    for one in settings:
+        allow_named(one.get("parameters"))
+        allow_named([schedule.get("parameters") for schedule in one.get("schedules") or ()])
 
 
 def _pause(deployments: Sequence[_Deployment]) -> None:
@@ -138,7 +155,9 @@ def _deployed(client: SyncPrefectClient, settings: dict[str, Any]) -> _Deploymen
     schedules = apply_schedules(client, on_server, entries, memory.get("schedules", {}))
     memory = {"schedules": fingerprints(entries)}
     remember(client, on_server, memory)
-    return _Deployment(name=name, on_server=on_server, schedules=schedules, memory=memory)
+    return _Deployment(
+        name=name, entrypoint=settings["entrypoint"], on_server=on_server, schedules=schedules, memory=memory
+    )
 
 
 def _found(client: SyncPrefectClient, name: str) -> DeploymentResponse | None:

@@ -15,6 +15,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from flows.server import running_server
 from rageval import __version__
 from rageval.adapters import worker
+from rageval.adapters.allowances import allowances, check_endpoint
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.model_counts import ModelCounts
 from rageval.adapters.run_store import RunStore
@@ -93,12 +94,15 @@ def _dask_runner(options: RunOptions) -> Any:
         from prefect_dask import DaskTaskRunner  # type: ignore[attr-defined]  # noqa: PLC0415
     except ImportError:
         raise ConfigError("run.task_runner = dask needs Dask; install it with: pip install 'rageval[dask]'") from None
-    address = options.dask_scheduler or dask.config.get("scheduler-address", None)
+    of_environment = dask.config.get("scheduler-address", None)
+    address = options.dask_scheduler or of_environment
     if not address:
         raise ConfigError(
             "run.task_runner = dask needs the address of a scheduler; give run.dask_scheduler, such as "
             "tcp://127.0.0.1:8786, or set DASK_SCHEDULER_ADDRESS"
         )
+    if address != of_environment:
+        check_endpoint(address, address)  # what a scheduler sends is unpickled
     try:
         connect: Any = Client
         connect(address, timeout=_CONNECT_S, set_as_default=False).close()
@@ -192,7 +196,7 @@ class _Cluster(Workers):
 
     def _begin(self) -> None:
         try:
-            problems: dict[str, str | None] = self.client.run(worker.begin, self.run, __version__)
+            problems: dict[str, str | None] = self.client.run(worker.begin, self.run, __version__, allowances())
         except (ImportError, AttributeError, TypeError) as error:
             raise ConfigError(
                 f"the Dask workers cannot run this package ({error}); install the same version there, with the same "

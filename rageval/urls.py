@@ -35,6 +35,14 @@ REFUSAL = (
 )
 
 
+_PLAIN = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?:(?P<user>[^/@?#\s\\]*)@)?"
+    r"(?P<host>[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}|\*))?(?P<path>/[^?#\s\\]*)?(?:[?#].*)?",
+    re.DOTALL,
+)
+"""A URL that every client reads in the same way."""
+_PORTS = {"http": "80", "https": "443"}
+_UPWARDS = re.compile(r"(?:\.|%2e){1,2}", re.IGNORECASE)
 _FILLED_IN = rf"(?:{PLACEHOLDER})+"
 SECRET_PATTERN = (
     rf"\b(?!(?:{'|'.join(sorted(_NO_LOGIN))})://)[A-Za-z][A-Za-z0-9+.-]*://([^/?#@]*:)?(?!{_FILLED_IN}@)[^/?#@:]+@|"
@@ -111,6 +119,21 @@ def check_location(location: str) -> str:
     return location
 
 
+def is_within(location: str, top: str) -> bool:
+    """Return whether a URL is another one, or lies below its path, on the very same server, bucket or container.
+
+    Users, passwords and queries do not count. What could be read in two ways, or leads upwards, lies nowhere.
+
+    Args:
+        location: A URL.
+        top: The other one; a port of `*` stands for any.
+    """
+    ours, theirs = _address(location), _address(top)
+    if ours is None or theirs is None or ours.server != theirs.server or theirs.port not in {"*", ours.port}:
+        return False
+    return ours.path[: len(theirs.path)] == theirs.path
+
+
 def secret_values(value: str) -> set[str]:
     """Return all that must not be shown of what was filled in: itself, and of a URL or query each of its secrets.
 
@@ -147,3 +170,28 @@ def _has_credential(part: _Part) -> bool:
     return any(
         without_placeholders(value) and (names_credential(name) or name.lower() == "code") for name, value in part.query
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Address:
+    """Where a URL leads."""
+
+    server: tuple[str, str]
+    """Scheme and host, bucket or container."""
+    port: str
+    path: list[str]
+
+
+def _address(url: str) -> _Address | None:
+    """Return where a URL leads; None where that cannot be told for sure."""
+    found = _PLAIN.fullmatch(url)
+    if not found:
+        return None
+    scheme, host = found["scheme"].lower(), found["host"].lower()
+    path = found["path"] or ""
+    parts = [part for part in path.split("/") if part]
+    if any(_UPWARDS.fullmatch(part) for part in parts) or "%2f" in path.lower() or "%5c" in path.lower():
+        return None
+    if scheme in _CONTAINERS:
+        host = f"{found['user']}@{host}"
+    return _Address(server=(scheme, host), port=found["port"] or _PORTS.get(scheme, ""), path=parts)

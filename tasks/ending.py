@@ -19,6 +19,7 @@ from rageval.adapters.proxies import reach_this_machine_directly
 from rageval.adapters.pushgateway import gateway, pushed_metrics
 from rageval.adapters.tracing import export_spans
 from rageval.errors import RagevalError, RunStoppedError
+from rageval.stages.allowed import check_allowed
 
 Result = TypeVar("Result")
 _LONGEST_NAME = 300
@@ -39,6 +40,7 @@ def end_in_words(body: Callable[[], tuple[Result, str]]) -> Result:
         reach_this_machine_directly()
         log_as_wanted()
         export_spans()
+        check_allowed(flow_run.parameters)
         # A run's tags are not its tasks': before a task with tags Prefect asks the server whether they are limited.
         with _metrics(), TagsContext(current_tags=set()):
             result, sentence = body()

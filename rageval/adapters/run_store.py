@@ -30,13 +30,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rageval.adapters import run_repair
+from rageval.adapters.allowances import check_output
 from rageval.adapters.journals import Journal, Row, read_line, read_lines
 from rageval.adapters.leases import LEASE_S, lease
 from rageval.adapters.places import Place, StorePath, first_look, matching, place, version
 from rageval.adapters.run_files import read_parquet, replacing, write_parquet
+from rageval.adapters.variables import filled_in
 from rageval.errors import ConfigError, DataError, RunLockedError
 from rageval.records import Chunk
 from rageval.tables import SCHEMAS
+from rageval.urls import shown
 
 ChunkTable: TypeAlias = Literal["answers", "scores"]
 Key: TypeAlias = tuple[str, ...]
@@ -55,7 +58,12 @@ class RunStore:
 
     @property
     def path(self) -> Place:
-        """The run's folder."""
+        """The run's folder.
+
+        Raises:
+            ConfigError: If the run that this process works on may not use it.
+        """
+        check_output(filled_in(self.folder), shown(self.folder))
         return place(self.folder)
 
     @property

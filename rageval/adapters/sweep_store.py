@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from rageval.adapters.places import Place, place
+from rageval.adapters.places import Place
 from rageval.adapters.run_files import read_parquet, write_parquet
 from rageval.adapters.run_store import RunStore
 from rageval.sweep.tables import SEARCH, SWEEP, SWEEP_RETRIEVAL
@@ -32,7 +32,7 @@ class SweepStore:
     @property
     def path(self) -> Place:
         """The sweep's folder."""
-        return place(self.folder)
+        return self.run.path
 
     def read_search(self, key: str) -> pa.Table | None:
         """Return what a search found, or None if it is not stored or damaged."""

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from rageval.adapters.allowances import check_variable
 from rageval.credentials import fill, placeholders
 from rageval.errors import ConfigError
 from rageval.urls import secret_values, shown
@@ -13,7 +14,7 @@ def filled_in(text: str) -> str:
     """Return the text with the values of its variables, which must be neither stored nor shown.
 
     Raises:
-        ConfigError: If a variable is not set.
+        ConfigError: If a variable is not set, or the run may not read it.
     """
     return fill(text, _values(text)) if "${" in text else text
 
@@ -22,7 +23,7 @@ def filled_in_everywhere(body: Any) -> Any:
     """Return the parameters of a request with the values of the variables in all their texts.
 
     Raises:
-        ConfigError: If a variable is not set.
+        ConfigError: If a variable is not set, or the run may not read it.
     """
     if isinstance(body, Mapping):
         return {name: filled_in_everywhere(value) for name, value in body.items()}
@@ -35,7 +36,7 @@ def filled_in_values(body: Any) -> set[str]:
     """Return what must not be shown of all that is filled in, see `rageval.urls.secret_values`.
 
     Raises:
-        ConfigError: If a variable is not set.
+        ConfigError: If a variable is not set, or the run may not read it.
     """
     if isinstance(body, Mapping):
         body = list(body.values())
@@ -46,6 +47,8 @@ def filled_in_values(body: Any) -> set[str]:
 
 
 def _values(text: str) -> dict[str, str]:
+    for name in placeholders(text):
+        check_variable(name)
     values = {name: os.environ.get(name, "").strip() for name in placeholders(text)}
     if missing := [name for name, value in values.items() if not value]:
         raise ConfigError(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from rageval import __version__
+from rageval.adapters.allowances import Allowances, follow
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.earlier_runs import forget_earlier_runs
 from rageval.adapters.logs import log_as_wanted
@@ -26,13 +27,15 @@ class WorkerReport:
     spent_usd: float
 
 
-def begin(run: RunStore | None, version: str) -> str | None:
+def begin(run: RunStore | None, version: str, allowed: Allowances | None) -> str | None:
     """Forget earlier runs; returns why this process cannot work on the run, or None.
 
     Args:
         run: A run whose `run.json` has been written; None for work that belongs to no run.
         version: Of this package, where the run is directed.
+        allowed: What the run may use; None for a run that was started in a shell.
     """
+    follow(allowed)
     if version != __version__:
         return f"has rageval {__version__}, and the run is of {version}; install the same there"
     if run and not run.read_json("run.json"):

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from rageval.adapters import corpus
+from rageval.adapters.allowances import check_output
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.chat_call import ChatReply, ChatRequest
 from rageval.adapters.reply_log import ReplyLog, StoredReply, read_replies, spent_on
@@ -145,6 +146,7 @@ def write_ground_truth(run: RunStore, config: GenerationConfig) -> dict[str, Any
     text = _csv(drafts)
     run.write_text(GROUND_TRUTH, text)
     if config.out:
+        check_output(config.out)
         with replacing(Path(config.out)) as temporary:
             temporary.write_text(text, encoding="utf-8")
     totals |= {"counts": count_reasons(drafts), "written_to": config.out or None}

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, TypeVar
 
+from rageval.adapters.allowances import check_file
 from rageval.adapters.config_file import read_settings
 from rageval.adapters.monitoring import windows as read
 from rageval.adapters.monitoring.alert_log import note_sent, record_alerts, unsent_alerts
@@ -45,8 +46,10 @@ def read_rules(file: str) -> tuple[Rule, ...]:
     """Return the rules of a YAML file; none without a file.
 
     Raises:
-        ConfigError: If it cannot be read, or holds something else than rules.
+        ConfigError: If it cannot be read, the run may not read it, or it holds something else than rules.
     """
+    if file:
+        check_file(file)
     if file and not Path(file).exists():
         raise ConfigError(
             f"the file of alert rules {file} does not exist; name another one with --rules, or '' for none"

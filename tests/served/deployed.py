@@ -26,9 +26,25 @@ BOOTSTRAP = [
     "--limit", "rageval-fake=3", "--webhook-url-env", "ALERT_WEBHOOK_URL",
 ]  # fmt: skip
 
+SECRETS = {
+    "PAYROLL_PASSWORD": "c4n4ry-payroll",
+    "ELASTICSEARCH_API_KEY": "c4n4ry-search",
+    "OPENAI_API_KEY": "c4n4ry-key",
+}
+"""What the environment of the worker holds, and nobody who starts a run is to get."""
+
 
 def name_of(deployment: dict[str, Any]) -> str:
     return f"{deployment['entrypoint'].rpartition(':')[2]}/{deployment['name']}"
+
+
+def allowing(folder: Path) -> dict[str, str]:
+    """Return what lets runs use models of this machine and all that lies in a folder."""
+    return {
+        "RAGEVAL_ALLOW_ENDPOINTS": "http://127.0.0.1:*",
+        "RAGEVAL_ALLOW_FILES": str(folder),
+        "RAGEVAL_ALLOW_OUTPUTS": str(folder),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +122,7 @@ def deployed_server(folder: Path) -> Iterator[Server]:
         "PREFECT_WORKER_QUERY_SECONDS": "1",
         "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2",
     }
+    environment |= allowing(folder.parent) | SECRETS
     for name in ("ELASTICSEARCH_URL", "RAGEVAL_HOME"):
         environment.pop(name, None)
 

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from rageval.config import EvaluationConfig
 from tests.fake_llm import FakeLLM
 from tests.processes import PATIENCE_S, eventually, free_port, is_healthy, running
+from tests.served.deployed import allowing
 
 BIN = Path(sys.executable).parent
 # The first to come starts a server, a browser and what serves the deployments.
@@ -27,7 +28,7 @@ def ui(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
     folder = tmp_path_factory.mktemp("prefect")
     address = f"http://127.0.0.1:{free_port()}"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "OPENAI_"))}
-    environment |= {
+    environment |= allowing(folder.parent) | {
         "PREFECT_HOME": str(folder / "home"),
         "PREFECT_API_URL": f"{address}/api",
         "PREFECT_SERVER_UI_API_URL": f"{address}/api",

@@ -20,7 +20,7 @@ import yaml
 from tests.evaluations import write_corpus
 from tests.fake_llm import VERDICT, Body, FakeLLM, Reply, is_judgement
 from tests.processes import PATIENCE_S, eventually, free_port, is_healthy, running
-from tests.served.deployed import PREFECT
+from tests.served.deployed import PREFECT, allowing
 
 pytestmark = pytest.mark.slow
 
@@ -143,17 +143,21 @@ class Stack:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("stack")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "OPENAI_"))}
-    environment = kept | {
-        "PREFECT_HOME": str(folder / "home"),
-        "PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
-        "PREFECT_RUNNER_SERVER_ENABLE": "true",
-        "PREFECT_RUNNER_SERVER_HOST": "127.0.0.1",
-        "PREFECT_RUNNER_SERVER_PORT": str(free_port()),
-        "PREFECT_UI_URL": "https://prefect.example.com",
-    }
+    environment = (
+        kept
+        | allowing(folder)
+        | {
+            "PREFECT_HOME": str(folder / "home"),
+            "PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+            "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+            "PREFECT_RUNNER_SERVER_ENABLE": "true",
+            "PREFECT_RUNNER_SERVER_HOST": "127.0.0.1",
+            "PREFECT_RUNNER_SERVER_PORT": str(free_port()),
+            "PREFECT_UI_URL": "https://prefect.example.com",
+        }
+    )
     environment.pop("ELASTICSEARCH_URL", None)
     with FakeLLM() as llm, httpx.Client(base_url=environment["PREFECT_API_URL"], timeout=PATIENCE_S) as api:
         yield Stack(folder=folder, corpus=write_corpus(folder), llm=llm, environment=environment, api=api)

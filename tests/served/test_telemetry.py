@@ -20,6 +20,7 @@ from prefect.settings import PREFECT_API_URL
 
 from tests.fake_llm import FakeLLM, Reply, prompt
 from tests.processes import PATIENCE_S, ROOT, eventually
+from tests.served.deployed import allowing
 
 pytestmark = pytest.mark.slow
 
@@ -103,7 +104,7 @@ def test_every_line_of_serve_and_of_its_runs_is_json_and_spans_reach_the_collect
     )
     tick = threading.Event()
     with collector() as (address, bodies):
-        environment = environment_with(OTEL_EXPORTER_OTLP_ENDPOINT=address)
+        environment = environment_with(OTEL_EXPORTER_OTLP_ENDPOINT=address, **allowing(corpus))
         with (
             httpx.Client(base_url=environment["PREFECT_API_URL"], timeout=PATIENCE_S) as api,
             (corpus / "serve.log").open("wb") as log,

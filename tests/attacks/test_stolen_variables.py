@@ -1,0 +1,144 @@
+"""What a run of Prefect's API may name: real settings, files and servers, in a process that Prefect has started."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rageval.adapters.chat import chat_engine
+from rageval.adapters.corpus import load_documents
+from rageval.adapters.embedder import load_embedder
+from rageval.adapters.run_store import RunStore
+from rageval.config import EvaluationConfig, ModelConfig
+from rageval.errors import ConfigError
+from rageval.monitoring.config import MonitoringConfig
+from rageval.stages.allowed import allow_named, check_allowed
+from rageval.stages.runs import open_run
+from rageval.stages.watch import read_rules
+from rageval.sweep.config import SweepConfig
+from tests.fake_llm import FakeLLM
+
+ROOT = Path(__file__).parents[2]
+THIEF = "http://127.0.0.2:9/v1"
+
+
+@pytest.fixture(autouse=True)
+def _started_by_prefect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be the process of a run that a worker in the checkout has started, with secrets in its environment."""
+    monkeypatch.chdir(ROOT)
+    for name in ("PAYROLL_PASSWORD", "ELASTICSEARCH_API_KEY", "PREFECT_API_KEY", "OPENAI_API_KEY", "TEAM_TOKEN"):
+        monkeypatch.setenv(name, f"c4n4ry-{name}")
+    for name in ("VARIABLES", "ENDPOINTS", "OUTPUTS", "FILES", "MODULES"):
+        monkeypatch.delenv(f"RAGEVAL_ALLOW_{name}", raising=False)
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "00000000-0000-0000-0000-000000000000")
+
+
+def evaluation(**settings: Any) -> dict[str, Any]:
+    return {"config": EvaluationConfig.model_validate(settings)}
+
+
+def asking(**settings: Any) -> dict[str, Any]:
+    return evaluation(answers={"models": [{"name": "m1", **settings}]})
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        asking(api_key_env="PAYROLL_PASSWORD"),
+        asking(api_key_env="ELASTICSEARCH_API_KEY"),
+        asking(api_key_env="PREFECT_API_KEY"),
+        asking(api_key_env="RAGEVAL_CHAT_API_KEY"),
+        asking(extra_body={"metadata": {"user": "${PAYROLL_PASSWORD}"}}),
+        asking(base_url=THIEF),
+        asking(base_url="https://api.openai.com.example/v1"),
+        asking(base_url="https://api.openai.com?@127.0.0.2/v1"),
+        asking(base_url="https://api.openai.com/v1/../../elsewhere"),
+        asking(base_url="https://api.openai.com:8443/v1"),
+        asking(base_url="http://api.openai.com/v1"),
+        asking(base_url="http://127.0.0.2/${OPENAI_API_KEY}"),
+        evaluation(judge={"model": {"name": "j", "base_url": THIEF}}),
+        evaluation(judge={"panel": [{"name": "j", "base_url": THIEF}]}),
+        evaluation(judge={"human_labels": "/etc/passwd"}),
+        evaluation(data={"documents": "/etc/passwd"}),
+        evaluation(data={"documents": ".env"}),
+        evaluation(data={"documents": "examples/../.env"}),
+        evaluation(data={"documents": "file:///etc/passwd"}),
+        evaluation(data={"documents": "http://127.0.0.2:9/x.json?key=${OPENAI_API_KEY}"}),
+        evaluation(data={"ground_truth": "latest:/srv/other/questions.csv"}),
+        evaluation(run={"output": "/var/tmp/of-a-stranger"}),
+        evaluation(run={"output": "runs/../rageval"}),
+        evaluation(run={"output": "s3://of-a-stranger/runs"}),
+        evaluation(run={"dask_scheduler": "tcp://127.0.0.2:8786"}),
+        evaluation(index={"embedding_model": "stranger/with-code"}),
+        {"config": MonitoringConfig.model_validate({"alerts": {"rules": "/etc/passwd"}})},
+        {"config": MonitoringConfig.model_validate({"judging": {"model": {"name": "j", "base_url": THIEF}}})},
+        {"config": SweepConfig.model_validate({"grid": {"embedding_models": ["stranger/with-code"]}})},
+        {"folder": "/srv/other/runs/demo"},
+        {"run_a": "runs/a", "run_b": "runs/b", "html": "/var/tmp/page.html"},
+    ],
+    ids=repr,
+)
+def test_what_the_environment_of_the_worker_does_not_name_is_refused_in_one_sentence(
+    parameters: dict[str, Any],
+) -> None:
+    with pytest.raises(ConfigError, match="Prefect's API") as refused:
+        check_allowed(parameters)
+
+    assert "c4n4ry" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: load_documents("/etc/passwd"),
+        lambda: load_documents(f"{THIEF}/documents.json"),
+        lambda: read_rules("/etc/passwd"),
+        lambda: load_embedder("stranger/with-code", 1, None),
+        lambda: open_run(EvaluationConfig.model_validate({"run": {"output": "/var/tmp/of-a-stranger"}}).run).path,
+        lambda: RunStore("/srv/other/runs/demo").read_json("run.json"),
+        lambda: chat_engine().check(ModelConfig(name="m1", base_url=THIEF)),
+        lambda: chat_engine().check(ModelConfig(name="m1", api_key_env="PAYROLL_PASSWORD")),
+    ],
+    ids=["documents", "url", "rules", "embedding model", "output", "folder", "endpoint", "variable"],
+)
+def test_where_a_thing_is_used_it_is_refused_too_whatever_brought_it_there(use: Callable[[], object]) -> None:
+    with pytest.raises(ConfigError, match="Prefect's API"):
+        use()
+
+
+def test_what_the_deployments_of_the_project_name_is_allowed_without_any_setting() -> None:
+    check_allowed(evaluation())
+    check_allowed({"config": MonitoringConfig()})
+    check_allowed(evaluation(data={"ground_truth": "latest:examples/faq/ground-truth.csv"}))
+    check_allowed(asking(api_key_env="ANTHROPIC_API_KEY"))
+    check_allowed(asking(base_url="https://api.openai.com/v1"))
+
+
+def test_the_environment_of_the_worker_and_the_file_that_is_served_name_more(
+    monkeypatch: pytest.MonkeyPatch, llm: FakeLLM, tmp_path: Path
+) -> None:
+    mine = {
+        "answers": {"models": [{"name": "m1", "base_url": llm.url, "api_key_env": "TEAM_TOKEN"}]},
+        "data": {"documents": f"{tmp_path}/documents.json", "ground_truth": f"latest:{tmp_path}/mine/questions.csv"},
+    }
+    monkeypatch.setenv("RAGEVAL_ALLOW_OUTPUTS", f"'{tmp_path}/with a blank' s3://mine/runs")
+    for name in ("VARIABLES", "ENDPOINTS", "FILES"):
+        monkeypatch.setenv(f"RAGEVAL_ALLOW_{name}", "")
+
+    allow_named({"config": mine})
+
+    check_allowed(evaluation(**mine, run={"output": f"{tmp_path}/with a blank/runs"}))
+    check_allowed(evaluation(**mine, run={"output": "s3://mine/runs/of/tonight"}))
+    with pytest.raises(ConfigError, match="RAGEVAL_ALLOW_OUTPUTS"):
+        check_allowed(evaluation(**mine, run={"output": "s3://mine/other"}))
+    monkeypatch.setenv("RAGEVAL_ALLOW_VARIABLES", "ELASTICSEARCH_API_KEY")
+    with pytest.raises(ConfigError, match="of a service beside the run"):
+        check_allowed(asking(api_key_env="ELASTICSEARCH_API_KEY"))
+
+
+def test_a_run_in_a_shell_keeps_its_freedom(monkeypatch: pytest.MonkeyPatch, llm: FakeLLM) -> None:
+    monkeypatch.delenv("PREFECT__FLOW_RUN_ID")
+
+    check_allowed(evaluation(data={"documents": "/srv/mine.json"}, run={"output": "/var/tmp/mine"}))
+    chat_engine().check(ModelConfig(name="m1", base_url=llm.url, api_key_env="PAYROLL_PASSWORD"))
