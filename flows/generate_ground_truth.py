@@ -16,6 +16,7 @@ from rageval.ground_truth.words import generation_sentence
 from rageval.stages import generation_manifest
 from rageval.stages.ground_truth import GROUND_TRUTH, serve_writers, spent_usd
 from rageval.stages.runs import open_run
+from rageval.urls import shown
 from tasks.ending import as_stop, end_in_words
 from tasks.ground_truth import ask_questions, begin_generation, check_questions, check_writers, write_ground_truth
 from tasks.runs import end_of
@@ -33,7 +34,7 @@ class GenerationResult:
 
 def _run_name() -> str:
     config: GenerationConfig = flow_run.parameters.get("config", GenerationConfig())
-    return f"questions from {config.documents}"
+    return f"questions from {shown(config.documents)}"
 
 
 @flow(name="generate_ground_truth", flow_run_name=_run_name)

@@ -16,6 +16,7 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, t
 from flows.folders import check_prefect_home
 from rageval.adapters.proxies import reach_this_machine_directly
 from rageval.errors import ConfigError, CredentialsError, InputError, ServiceError
+from rageval.urls import shown_address
 
 _TIMEOUT = httpx.Timeout(30.0, connect=4.0)
 _SHOWN = 80
@@ -185,9 +186,7 @@ def _way(url: str) -> str:
 
 
 def _shown(url: str) -> str:
-    """Return an address as it may be shown: without user, password and query, whether it can be parsed or not."""
-    bare = re.sub(r"^(\w+://)?.*@", r"\1", url)
-    return re.split(r"[?#]", bare)[0][:_SHOWN]
+    return shown_address(url)[:_SHOWN]
 
 
 def _first_sentence(error: Exception) -> str:

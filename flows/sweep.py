@@ -8,6 +8,7 @@ from flows.entrance import flow
 from rageval.adapters.tracing import step
 from rageval.stages.sweep import SWEEP_PAGE, open_sweep, searches_of
 from rageval.sweep.config import SweepConfig
+from rageval.urls import shown
 from tasks.ending import end_in_words
 from tasks.report import Progress
 from tasks.sweep import SweepWords, load_sweep_data, search_with, write_sweep
@@ -26,7 +27,7 @@ class SweepEnd:
 
 def _run_name() -> str:
     config: SweepConfig = flow_run.parameters.get("config", SweepConfig())
-    return f"sweep {config.data.documents}"
+    return f"sweep {shown(config.data.documents)}"
 
 
 @flow(name="sweep", flow_run_name=_run_name)

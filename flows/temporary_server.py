@@ -21,6 +21,7 @@ from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_HOME, get_current_settings
 
 from rageval.errors import ServiceError
+from rageval.urls import without_logins
 
 _ASK_EVERY_S = 0.1
 _SAY_EVERY_S = 20.0
@@ -138,7 +139,7 @@ class TemporaryServer(SubprocessASGIServer):
         last = next(reversed(errors or lines), "it said nothing")
         return (
             f"Prefect's temporary server ended while it started, with exit status {status}: "
-            f"{_without_credentials(last)[:_LONGEST]}. It needs a folder that it can write to, PREFECT_HOME (now "
+            f"{without_logins(last)[:_LONGEST]}. It needs a folder that it can write to, PREFECT_HOME (now "
             f"{_home()}), and the database in it or that of PREFECT_SERVER_DATABASE_CONNECTION_URL; `prefect server "
             "start` shows all that it says"
         )
@@ -146,7 +147,3 @@ class TemporaryServer(SubprocessASGIServer):
 
 def _home() -> Path:
     return cast(Path, PREFECT_HOME.value())
-
-
-def _without_credentials(text: str) -> str:
-    return re.sub(r"://[^/\s]*@", "://", text)

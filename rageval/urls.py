@@ -35,6 +35,16 @@ REFUSAL = (
 )
 
 
+_CARRIED = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://([^/?#@\s]{1,2000})@")
+_LOGIN_ALONE = re.compile(
+    rf"(?:[^/:\s]{{0,30}}:?[/\\]{{1,2}})?[^/@:\s]{{1,200}}:(?!{PLACEHOLDER}@)[^/@\s]{{1,200}}@.*", re.DOTALL
+)
+"""A URL whose scheme was forgotten, or has lost a slash."""
+SCHEMES = (
+    "file", "http", "https", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "wasb", "wasbs", "sftp", "hf", "github",
+    "memory",
+)  # fmt: skip
+"""Of what is read or written. Drivers for many more are found where they are installed, and some of those run code."""
 _PLAIN = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?:(?P<user>[^/@?#\s\\]*)@)?"
     r"(?P<host>[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}|\*))?(?P<path>/[^?#\s\\]*)?(?:[?#].*)?",
@@ -81,9 +91,17 @@ class _Part:
 
     @property
     def is_cut(self) -> bool:
-        """Whether a login is cut by a slash in its password: what comes before that looks like a port."""
+        """Whether a login stands where none is looked for.
+
+        It is cut by a slash in its password (what comes before that looks like a port), or is that of another URL which
+        this one carries.
+        """
         _, colon, port = self.host.rpartition("]")[2].rpartition(":")
-        return bool(colon) and not without_placeholders(port).isdecimal() and "@" in self.path + self.rest
+        beyond = self.path + self.rest
+        is_cut = bool(colon) and not without_placeholders(port).isdecimal() and "@" in beyond
+        return is_cut or any(
+            without_placeholders(found[1].rpartition(":")[2]) != "" for found in _CARRIED.finditer(unquote(beyond))
+        )
 
     @property
     def query(self) -> Iterator[tuple[str, str]]:
@@ -110,13 +128,50 @@ def check_location(location: str) -> str:
     """Return the path or URL, which may be stored and shown.
 
     Raises:
-        ValueError: If it holds a secret, or a `${...}` that names no variable; neither is repeated.
+        ValueError: If it holds a secret, or a `${...}` that names no variable (neither is repeated), or is of a kind
+            that nothing is read from.
     """
-    if holds_secret(location):
+    is_cut_off = "://" not in location and _LOGIN_ALONE.fullmatch(location.removeprefix("latest:"))
+    if is_cut_off or holds_secret(location):
         raise ValueError(REFUSAL)
     for name in placeholders(location):
         variable_name(name)
+    check_scheme(location)
     return location
+
+
+def check_scheme(location: str) -> None:
+    """Make sure that a path or URL is of a kind that is read, and no chain of drivers.
+
+    Args:
+        location: It; what is filled in may be missing.
+
+    Raises:
+        ValueError: If it is not; of it only the scheme is repeated.
+    """
+    text = location.removeprefix("latest:")
+    scheme, is_url, _ = text.partition("://")
+    if _LINK.search(text):
+        raise ValueError("it is a chain of URLs with :: in it; give the file itself, such as s3://bucket/faq.csv.gz")
+    if text.startswith("data:") or (is_url and "${" not in scheme and scheme.lower() not in SCHEMES):
+        raise ValueError(
+            f"files are not read from {scheme.partition(':')[0][:30]}:; give a path, or a URL that begins with "
+            f"{', '.join(f'{name}://' for name in SCHEMES[1:4])} or another one of docs/security.md"
+        )
+
+
+def shown_address(text: str) -> str:
+    """Return what should be a server's address as it may be shown, whether it can be parsed or not.
+
+    Unlike a path it may lack its scheme, and have anything before an @.
+    """
+    bare = re.sub(r"^(\w+://)?.*@", r"\1", text, flags=re.DOTALL)
+    return re.split("[?#]", bare)[0]
+
+
+def without_logins(text: str) -> str:
+    """Return a text of others, such as an error, without users and passwords of the URLs in it."""
+    return re.sub(r"(://)[^\s]*@", r"\1", text)
 
 
 def is_within(location: str, top: str) -> bool:

@@ -28,7 +28,7 @@ from rageval.reply_format import format_of_reply
 from rageval.row_values import as_meant
 from rageval.rows import RowFile, format_of, has_format, parse_rows
 from rageval.sampling import select_questions
-from rageval.urls import shown
+from rageval.urls import check_scheme, shown
 
 MAX_FILE_BYTES = MAX_BYTES
 _BLOCK_BYTES = 2**20
@@ -168,8 +168,13 @@ def _check(given: str) -> str:
 
     Raises:
         ConfigError: If a variable is not set, or it may not.
+        DataError: If it is of a kind that nothing is read from.
     """
     path = filled_in(given)
+    try:
+        check_scheme(path)
+    except ValueError as error:
+        raise DataError(f"{shown(given)}: {error}") from None
     check_file(path, shown(given))
     return path
 

@@ -19,7 +19,7 @@ import fsspec
 
 from rageval.adapters.variables import filled_in
 from rageval.errors import ConfigError, RagevalError, RunStoppedError
-from rageval.urls import holds_secret
+from rageval.urls import SCHEMES, holds_secret
 
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
 _READ_ONLY = {"http", "https"}
@@ -230,7 +230,7 @@ def place(location: str | os.PathLike[str]) -> Place:
     if text.startswith("file://"):
         return Path(text.removeprefix("file://"))
     scheme, rest = text.split("://", 1)
-    if scheme in _READ_ONLY or "::" in text or not rest.strip("/"):
+    if scheme.lower() in _READ_ONLY or scheme.lower() not in SCHEMES or "::" in text or not rest.strip("/"):
         raise ConfigError(
             f"runs cannot be written to this kind of URL ({scheme}://); give a folder, or one of a bucket such as s3://bucket/runs"
         )

@@ -390,7 +390,7 @@ def test_a_server_that_cannot_be_reached_is_an_error_of_the_data():
 
 
 def test_a_kind_of_url_that_nobody_knows_is_an_error_of_the_data():
-    with pytest.raises(DataError, match=r"nonsense://x/d.json: cannot be read"):
+    with pytest.raises(DataError, match=r"nonsense://x/d.json: files are not read from nonsense:"):
         load_documents("nonsense://x/d.json")
 
 

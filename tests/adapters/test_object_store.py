@@ -197,7 +197,7 @@ def test_a_store_that_refuses_the_credentials_says_so_without_repeating_them(
         ("s3://user:hunter2@bucket/runs/r1", "must hold no user and no password"),
         ("simplecache::s3://user:hunter2@bucket/runs", "cannot be written to this kind of URL"),
         ("https://example.org/runs/r1", "cannot be written to this kind of URL"),
-        ("nothing://bucket/runs/r1", "no kind of store that is known"),
+        ("nothing://bucket/runs/r1", "cannot be written to this kind of URL"),
         ("s3://there-is-no-such-bucket/runs/r1", "no such bucket; create it, or give another --output"),
     ],
 )
