@@ -55,6 +55,8 @@ def ready(say: Callable[[str], None] | None = None) -> None:
     server = TemporaryServer()
     if say:
         server.say = say
+    if not server.running:
+        server.protect()
     server.start()
 
 

@@ -3,6 +3,7 @@
 import atexit
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -16,9 +17,11 @@ from typing import IO, Any, cast
 
 import httpx
 import prefect
+import prefect.context
+from prefect.context import SettingsContext
 from prefect.logging import get_logger
 from prefect.server.api.server import SubprocessASGIServer
-from prefect.settings import PREFECT_HOME, get_current_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_HOME, get_current_settings
 
 from rageval.errors import ServiceError
 from rageval.urls import without_logins
@@ -30,6 +33,12 @@ _KEPT_LINES = 400
 _LONGEST = 300
 _ENVIRONMENT = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
 """What Prefect gives its temporary servers."""
+_CLOSED = {
+    "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": "",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+}
+"""No website that its user looks at may ask it anything, and it tells nobody that it runs."""
 _log = get_logger("flows.server")
 
 
@@ -42,6 +51,22 @@ class TemporaryServer(SubprocessASGIServer):
     say: Callable[[str], None] = _log.info
     """Told what is waited for."""
     _answered = False
+    _auth = ""
+
+    def protect(self) -> None:
+        """Let the server take no requests but those of this process, whose clients all know its password.
+
+        Otherwise whoever is on this machine, and every website that is open on it, could read and change runs.
+        """
+        context = SettingsContext.get()
+        if context is None:
+            raise RuntimeError("Prefect has settings as soon as it is imported")
+        self._auth = f"rageval:{secrets.token_urlsafe(32)}"
+        settings = context.settings.copy_with_update({PREFECT_API_AUTH_STRING: self._auth})
+        # For every thread, also for those of Prefect that start later on: not only while a block lasts.
+        prefect.context.GLOBAL_SETTINGS_CONTEXT = closed = context.model_copy(update={"settings": settings})
+        if context is not SettingsContext.get():
+            SettingsContext.__var__.set(closed)
 
     def start(self, timeout: int | None = None) -> None:
         """Start the server, unless it runs, and return as soon as it answers.
@@ -81,6 +106,7 @@ class TemporaryServer(SubprocessASGIServer):
         outlives the first one and the run can end in order.
         """
         settings = get_current_settings().to_environment_variables(exclude_unset=True)
+        closed = _CLOSED | ({"PREFECT_SERVER_API_AUTH_STRING": self._auth} if self._auth else {})
         with socket.socket() as listening:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(("127.0.0.1", self.port or 0))
@@ -93,7 +119,7 @@ class TemporaryServer(SubprocessASGIServer):
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             try:
                 return subprocess.Popen(  # noqa: S603 - our own command
-                    command, env={**os.environ, **_ENVIRONMENT, **settings}, pass_fds=[listening.fileno()],
+                    command, env={**os.environ, **_ENVIRONMENT, **settings, **closed}, pass_fds=[listening.fileno()],
                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
                 )  # fmt: skip
             finally:

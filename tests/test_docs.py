@@ -161,6 +161,23 @@ def test_the_example_of_a_sweep_names_every_setting() -> None:
         assert settings[group].keys() == field.annotation.model_fields.keys(), group  # type: ignore[union-attr]
 
 
+def test_no_page_opens_prefects_api_to_everybody() -> None:
+    """A server that is to be reached from elsewhere is shown with a password, its origins, and without analytics."""
+    pages = [*PAGES, ROOT / "docker-compose.yml"]
+    starts = [(page, start) for page in pages for start in _starts(page.read_text(encoding="utf-8"))]
+
+    assert [page.name for page, _ in starts] == ["docker-compose.yml"]
+    for page, start in starts:
+        wanted = ("PREFECT_SERVER_API_AUTH_STRING", "CORS_ALLOWED_ORIGINS", "PREFECT_SERVER_ANALYTICS_ENABLED")
+        assert [name for name in wanted if name not in start] == [], page.name
+
+
+def _starts(text: str) -> Iterator[str]:
+    """Yield what stands around each start of a Prefect server at more than the loopback address."""
+    for found in re.finditer(r"prefect server start --host", text):
+        yield text[max(0, found.start() - 800) : found.end() + 800]
+
+
 def test_the_example_environment_has_every_variable_that_is_read() -> None:
     offered = set(
         re.findall(r"^#?([A-Z][A-Z0-9_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
