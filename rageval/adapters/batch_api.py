@@ -10,6 +10,7 @@ from typing import Self
 import openai
 from openai.types import Batch
 
+from rageval.adapters.allowances import allowances
 from rageval.adapters.batch_lines import ENDPOINT, missing_reply, read_replies
 from rageval.adapters.chat_call import ChatReply
 from rageval.adapters.chat_endpoint import (
@@ -79,6 +80,7 @@ class BatchApi:
             **client_settings(endpoint_address(model), self._key),
             max_retries=_RETRIES,
             timeout=openai.Timeout(_TIMEOUT_S, connect=10.0),
+            http_client=openai.DefaultHttpxClient(follow_redirects=allowances() is None),
         )
 
         self._once = self._client.with_options(max_retries=0)

@@ -80,7 +80,8 @@ def connect(address: str, key: str) -> Endpoint:
     """Return a client that never retries and has no timeout but for connecting: both are the engine's business."""
     timeout = openai.Timeout(None, connect=_CONNECT_TIMEOUT_S)
     limits = type(openai.DEFAULT_CONNECTION_LIMITS)(keepalive_expiry=_KEEP_ALIVE_S)
-    http_client = openai.DefaultAioHttpClient(timeout=timeout, limits=limits)
+    # Where a server sends a run of Prefect's API on to, nobody has named.
+    http_client = openai.DefaultAioHttpClient(timeout=timeout, limits=limits, follow_redirects=allowances() is None)
     client = openai.AsyncOpenAI(
         **client_settings(address, key), max_retries=0, timeout=timeout, http_client=http_client
     )

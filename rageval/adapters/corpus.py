@@ -13,8 +13,9 @@ import aiohttp
 import fsspec
 from fsspec.implementations.http import HTTPStreamFile
 
-from rageval.adapters.allowances import check_file
+from rageval.adapters.allowances import allowances, check_file
 from rageval.adapters.ground_truth_versions import newest
+from rageval.adapters.redirects import guarded_client
 from rageval.adapters.variables import filled_in
 from rageval.config import DataConfig
 from rageval.corpus_checks import DOCUMENT_COLUMNS, QUESTION_COLUMNS, check_documents, check_questions
@@ -151,7 +152,9 @@ def _read(path: str) -> tuple[bytes, str, str]:
         return data, name, suffix or format_of_reply(headers, name)
     except DataError:
         raise
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if isinstance(error.__cause__, DataError):  # fsspec's word for whatever ends a request
+            raise error.__cause__ from None
         raise DataError(f"{name}: {_not_found(path)}") from None
     except ImportError as error:
         raise DataError(f"{name}: this kind of URL needs one more package: {error}") from None
@@ -183,6 +186,8 @@ def _fetch(path: str, name: str) -> tuple[bytes, Mapping[str, str]]:
     """Return the bytes of a file, and the headers that came with it where it came by HTTP."""
     # Block size 0 streams the body; any other asks for ranges, which not every server answers.
     options: dict[str, Any] = {"block_size": 0} if path.startswith(_HTTP) else {}
+    if options and allowances():
+        options["get_client"] = guarded_client
     if options and "%" in path and path.isascii() and " " not in path:
         options["encoded"] = True  # sent as it is: a signature may be of the very characters
     blocks: list[bytes] = []
