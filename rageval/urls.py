@@ -184,9 +184,9 @@ def is_within(location: str, top: str) -> bool:
         top: The other one; a port of `*` stands for any.
     """
     ours, theirs = _address(location), _address(top)
-    if ours is None or theirs is None or ours.server != theirs.server or theirs.port not in {"*", ours.port}:
+    if ours is None or theirs is None or ours.server != theirs.server or ours.port == "*":
         return False
-    return ours.path[: len(theirs.path)] == theirs.path
+    return theirs.port in {"*", ours.port} and ours.path[: len(theirs.path)] == theirs.path
 
 
 def secret_values(value: str) -> set[str]:

@@ -57,6 +57,15 @@ def test_a_service_is_reached_from_this_machine_only(name: str) -> None:
     assert all(re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port) for port in SERVICES[name].get("ports", []))
 
 
+def test_prefects_server_asks_for_a_password_and_lets_no_website_but_its_ui_ask_it() -> None:
+    server = SERVICES["prefect-server"]["environment"]
+
+    assert server["PREFECT_SERVER_API_AUTH_STRING"].startswith("${PREFECT_API_AUTH_STRING:?")
+    assert server["PREFECT_SERVER_API_AUTH_STRING"] == SERVICES["serve"]["environment"]["PREFECT_API_AUTH_STRING"]
+    assert server["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] == "http://127.0.0.1:4200,http://localhost:4200"
+    assert server["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+
+
 @each_service
 def test_no_password_is_in_the_file_and_none_may_be_missing(name: str) -> None:
     for variable, value in SERVICES[name].get("environment", {}).items():

@@ -42,7 +42,7 @@ def _check_output(location: str) -> None:
     check_output(filled_in(location), shown(location))
 
 
-_KINDS: Mapping[str, str] = MappingProxyType(
+KINDS: Mapping[str, str] = MappingProxyType(
     {
         **dict.fromkeys(("documents", "ground_truth", "human_labels", "rules"), FILES),
         **dict.fromkeys(("output", "out", "html", "folder", "run_a", "run_b"), OUTPUTS),
@@ -93,8 +93,8 @@ def allow_named(parameters: Any, name: str = "") -> None:
             allow_named(value, name)
     elif isinstance(parameters, str) and parameters:
         allow(VARIABLES, placeholders(parameters))
-        if name in _KINDS:
-            allow(_KINDS[name], [_widened(parameters)])
+        if name in KINDS:
+            allow(KINDS[name], [_widened(parameters)])
 
 
 def _widened(text: str) -> str:
@@ -117,8 +117,8 @@ def _check(name: str, value: Any) -> None:
     elif isinstance(value, Mapping):
         check_allowed(value)
     elif isinstance(value, str):
-        if value and name in _KINDS:
-            _CHECKS[_KINDS[name]](value)
+        if value and name in KINDS:
+            _CHECKS[KINDS[name]](value)
     elif isinstance(value, Sequence):
         for item in value:
             _check(name, item)

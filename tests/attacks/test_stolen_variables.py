@@ -1,22 +1,26 @@
 """What a run of Prefect's API may name: real settings, files and servers, in a process that Prefect has started."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel
 
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.corpus import load_documents
 from rageval.adapters.embedder import load_embedder
 from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig, ModelConfig
+from rageval.credentials import VARIABLE_NAME
 from rageval.errors import ConfigError
+from rageval.ground_truth.config import GenerationConfig
 from rageval.monitoring.config import MonitoringConfig
-from rageval.stages.allowed import allow_named, check_allowed
+from rageval.stages.allowed import KINDS, allow_named, check_allowed
 from rageval.stages.runs import open_run
 from rageval.stages.watch import read_rules
 from rageval.sweep.config import SweepConfig
+from rageval.urls import check_location
 from tests.fake_llm import FakeLLM
 
 ROOT = Path(__file__).parents[2]
@@ -105,6 +109,25 @@ def test_what_the_environment_of_the_worker_does_not_name_is_refused_in_one_sent
 def test_where_a_thing_is_used_it_is_refused_too_whatever_brought_it_there(use: Callable[[], object]) -> None:
     with pytest.raises(ConfigError, match="Prefect's API"):
         use()
+
+
+def test_every_setting_that_may_be_a_path_a_url_or_a_variable_is_checked() -> None:
+    configurations = (EvaluationConfig, MonitoringConfig, SweepConfig, GenerationConfig)
+    found = {name for configuration in configurations for name in locations(configuration)}
+
+    assert found >= {"documents", "ground_truth", "human_labels", "output", "base_url", "api_key_env"}
+    assert found <= set(KINDS)
+
+
+def locations(model: type[BaseModel]) -> Iterator[str]:
+    """Yield the names of all settings of a group, and of the groups in it, that are read as one of these."""
+    for name, field in model.model_fields.items():
+        checks = [getattr(one, "func", None) for one in field.metadata]
+        if check_location in checks or any(getattr(one, "pattern", "") == VARIABLE_NAME for one in field.metadata):
+            yield name
+        for part in (field.annotation, *get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from locations(part)
 
 
 def test_what_the_deployments_of_the_project_name_is_allowed_without_any_setting() -> None:

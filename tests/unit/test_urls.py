@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from rageval.urls import SECRET_PATTERN, check_location, holds_secret, secret_values, shown
+from rageval.urls import SECRET_PATTERN, check_location, holds_secret, is_within, secret_values, shown
 
 SECRET = [
     "https://user:pw@host/faq.json",
@@ -101,3 +101,30 @@ def test_of_what_was_filled_in_every_secret_is_known_as_servers_may_repeat_it() 
     assert {"abcdef"} <= secret_values("se=2026-12-01&sig=abcdef")
     assert secret_values("v1") == set(), "too short to be a secret"
     assert not holds_secret("v1")
+
+
+@pytest.mark.parametrize(
+    ("url", "top", "expected"),
+    [
+        ("https://host/v1/chat", "https://host/v1", True),
+        ("HTTPS://HOST:443/v1/", "https://host/v1", True),
+        ("https://user:pw@host/v1?a=%2F#b", "https://host", True),
+        ("http://127.0.0.1:4711/v1", "http://127.0.0.1:*", True),
+        ("s3://bucket/runs/r1", "s3://bucket/runs", True),
+        ("abfs://mine@account/x", "abfs://mine@account", True),
+        ("abfs://other@account/x", "abfs://mine@account", False),
+        ("https://host/v10", "https://host/v1", False),
+        ("https://host.example/v1", "https://host/v1", False),
+        ("https://host@other/v1", "https://host/v1", False),
+        ("http://host/v1", "https://host/v1", False),
+        ("https://host:444/v1", "https://host/v1", False),
+        ("https://host/v1/../x", "https://host/v1", False),
+        ("https://host/v1/%2e%2E/x", "https://host/v1", False),
+        ("https://host/v1/..%2fx", "https://host/v1", False),
+        ("https://host\\@other/v1", "https://host", False),
+        ("https://host:*/v1", "https://host:*", False),
+        ("data/faq.json", "data", False),
+    ],
+)
+def test_a_url_lies_within_another_one_only_if_nobody_can_read_it_otherwise(url: str, top: str, expected: bool) -> None:
+    assert is_within(url, top) is expected
