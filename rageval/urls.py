@@ -171,7 +171,12 @@ def shown_address(text: str) -> str:
 
 def without_logins(text: str) -> str:
     """Return a text of others, such as an error, without users and passwords of the URLs in it."""
-    return re.sub(r"(://)[^\s]*@", r"\1", text)
+    return re.sub(r"\S+", lambda word: _without_login(word[0]), text)
+
+
+def _without_login(word: str) -> str:
+    before, mark, after = word.partition("://")
+    return f"{before}{mark}{after.rpartition('@')[2]}" if mark else word
 
 
 def is_within(location: str, top: str) -> bool:
