@@ -10,7 +10,6 @@ from typing import Any, cast
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp
 
 from rageval.adapters.monitoring.database import database_url
 from rageval.adapters.monitoring.recorder import Recorder
@@ -52,7 +51,7 @@ def _also(media_type: str) -> dict[int | str, dict[str, Any]]:
 
 def create_app(
     assistant: Assistant, recorder: Recorder, settings: ChatSettings | None = None, *, database: str | None = None
-) -> ASGIApp:
+) -> Guard:
     """Return the app; whoever opened assistant and recorder closes them after it.
 
     Args:

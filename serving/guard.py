@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
@@ -35,6 +36,7 @@ class Guard:
         self._app, self._settings, self._signals = app, settings, signals
         self._questions = ClientLimit(settings.questions_per_minute, settings.burst)
         self._requests = ClientLimit(settings.requests_per_minute, 6 * settings.burst)
+        self._under_way: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -60,18 +62,31 @@ class Guard:
             self._signals.requests.labels(route, status).inc()
             self._signals.request_seconds.labels(route).observe(time.monotonic() - started)
 
+    def note_refused(self, reason: str) -> None:
+        """Count what was turned away."""
+        self._signals.turned_away.labels(reason).inc()
+
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = client_of(scope["client"][0] if scope.get("client") else "")
+        self._under_way[client] += 1
         try:
-            self._check(scope)
+            self._check(scope, client)
             if scope["method"] in ("POST", "PUT", "PATCH"):
                 receive = _replayed(await self._body(Headers(scope=scope), receive), receive)
+            await self._app(scope, receive, send)
         except HttpError as error:
             await problem(error.status_code, error.detail, error.headers)(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+        finally:
+            self._under_way[client] -= 1
+            if not self._under_way[client]:
+                del self._under_way[client]
 
-    def _check(self, scope: Scope) -> None:
+    def _check(self, scope: Scope, client: str) -> None:
         path, headers = scope["path"], Headers(scope=scope)
+        if self._under_way[client] > self._settings.connections_per_client:
+            raise self._refused(
+                "connections", 503, "Too many requests at once. Try again in a second.", retry_after_s=1
+            )
         if not {"*", _host(headers)} & set(self._settings.allowed_hosts):
             raise self._refused("host", 400, "The app is not called by this name. Use the address that it printed.")
         if "\x00" in path:
@@ -80,7 +95,6 @@ class Guard:
             raise self._refused("cross-site", 403, "Another site sent this. Open the chat page itself.")
         if not path.startswith(("/api/", "/metrics")):
             return
-        client = client_of(scope["client"][0] if scope.get("client") else "")
         self._limit(self._requests, client, "requests")
         key = self._settings.api_key.encode()
         sent = headers.get("authorization", "").removeprefix("Bearer ").encode("latin-1")
@@ -115,7 +129,7 @@ class Guard:
             raise self._refused("slow", 408, f"The body did not come within {_BODY_S:g} s.") from None
 
     def _refused(self, reason: str, status: int, sentence: str, *, retry_after_s: int | None = None) -> HttpError:
-        self._signals.turned_away.labels(reason).inc()
+        self.note_refused(reason)
         return HttpError(status, sentence, retry_after_s=retry_after_s)
 
 

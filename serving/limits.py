@@ -7,6 +7,7 @@ from collections.abc import Callable
 from math import ceil
 
 _CLIENTS = 20_000
+_NAME = 64
 
 
 class ClientLimit:
@@ -33,7 +34,7 @@ def client_of(host: str) -> str:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return host
+        return host[:_NAME]  # what a proxy reports may be anything
     if isinstance(address, ipaddress.IPv6Address):
         return str(address.ipv4_mapped or ipaddress.ip_network((address, 64), strict=False))
     return host

@@ -1,17 +1,24 @@
 """The chat app -> a socket, until a signal ends it."""
 
+import asyncio
 import ipaddress
 import signal
 import socket
 from collections.abc import Sequence
+from functools import partial
+from typing import Any, cast
 
 import uvicorn
-from starlette.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from rageval.errors import ConfigError
+from serving.connections import Connection, Connections, log_refused_accepts_once
+from serving.guard import Guard
 from serving.settings import ChatSettings
 
 _BACKLOG = 2048
+_ACCEPTED_AT_ONCE = 32
+"""So few that they are counted before the process runs out of files."""
 _KEEP_ALIVE_S = 75
 """Longer than people read: a connection that is closed just when the next question comes is an error to its client."""
 
@@ -48,17 +55,33 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def server_of(app: ASGIApp, settings: ChatSettings, *, proxies: Sequence[str] = ()) -> uvicorn.Server:
+class _Server(uvicorn.Server):
+    """A server whose accepting neither fills the log nor outruns its limits."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        log_refused_accepts_once(asyncio.get_running_loop())
+        for listening in sockets or ():
+            listening.listen(_BACKLOG)  # asyncio takes as many at once as it lets wait
+
+
+def server_of(app: Guard, settings: ChatSettings, *, proxies: Sequence[str] = ()) -> uvicorn.Server:
     """Return the server of an app.
 
     Args:
         app: The app.
-        settings: How long questions in flight are waited for at the end.
+        settings: How many connections there may be, and how long questions in flight are waited for at the end.
         proxies: Addresses of proxies whose word on who the client is counts; everybody else could claim anything.
     """
+    trusted = ProxyHeadersMiddleware(cast("Any", app), list(proxies)).trusted_hosts
+    connections = Connections(settings, trusted.__contains__, app.note_refused)
     config = uvicorn.Config(
         app,
+        http=cast("type[asyncio.Protocol]", partial(Connection, connections)),
+        ws="none",
         log_config=None,
+        log_level="error",  # it warns of each request that is no HTTP, and whoever likes can send them
         access_log=False,
         server_header=False,
         lifespan="on",
@@ -66,9 +89,9 @@ def server_of(app: ASGIApp, settings: ChatSettings, *, proxies: Sequence[str] = 
         forwarded_allow_ips=list(proxies),
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(settings.shutdown_s),
-        backlog=_BACKLOG,
+        backlog=_ACCEPTED_AT_ONCE,
     )
-    return uvicorn.Server(config)
+    return _Server(config)
 
 
 def end_on_sigterm() -> None:

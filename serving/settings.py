@@ -26,6 +26,10 @@ class ChatSettings:
     """Questions, and six times as many requests, that a client may send at once after a quiet minute."""
     max_in_flight: int = 256
     """Questions that are worked on at once; more are turned away with 503."""
+    max_connections: int = 512
+    """Open connections in all; half of the files that the process may open, if that is less."""
+    connections_per_client: int = 256
+    """Of these of one client, and requests under way of one behind a proxy."""
     max_body_bytes: int = 32 * 1024
     """The largest body of a request: 2,000 characters may take twelve bytes each in JSON."""
     shutdown_s: float = 30.0

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -92,7 +92,12 @@ def serve(corpus: EvaluationConfig, llm: FakeLLM, tmp_path: Path, monkeypatch: p
 
     @contextmanager
     def serve(
-        settings: ChatSettings = GENEROUS, *, database: str = "", timeout_s: float = PATIENCE_S, **model: object
+        settings: ChatSettings = GENEROUS,
+        *,
+        database: str = "",
+        timeout_s: float = PATIENCE_S,
+        proxies: Sequence[str] = (),
+        **model: object,
     ) -> Iterator[Chat]:
         url = database or f"sqlite:///{tmp_path / 'chat.db'}"
         described = {"name": "m", "base_url": llm.url, "api_key_env": "NONE", "input_usd_per_mtok": 1.0}
@@ -105,7 +110,7 @@ def serve(corpus: EvaluationConfig, llm: FakeLLM, tmp_path: Path, monkeypatch: p
             open_assistant(config, timeout_s=timeout_s) as assistant,
             listen("127.0.0.1", 0) as listening,
         ):
-            server = server_of(create_app(assistant, recorder, settings, database=url), settings)
+            server = server_of(create_app(assistant, recorder, settings, database=url), settings, proxies=proxies)
             thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
             thread.start()
             address = address_of(listening)
