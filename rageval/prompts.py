@@ -1,7 +1,8 @@
 """Question, passages and answers -> the messages that models and judges are sent.
 
 Whatever a model wrote is untrusted: it stands between marks that carry a hash of the text itself, so no
-text can contain its own closing mark and step out of its fence.
+text can contain its own closing mark and step out of its fence. The same text has the same marks in every run, so that
+verdicts can be reused.
 """
 
 from collections.abc import Sequence
@@ -16,9 +17,9 @@ from rageval.thinking import without_marks
 Message: TypeAlias = dict[str, str]
 
 ANSWER_PROMPT_VERSION = "1"
-JUDGE_PROMPT_VERSION = "1"
-FAITHFULNESS_PROMPT_VERSION = "1"
-TOXICITY_PROMPT_VERSION = "1"
+JUDGE_PROMPT_VERSION = "2"
+FAITHFULNESS_PROMPT_VERSION = "2"
+TOXICITY_PROMPT_VERSION = "2"
 
 Label = Literal["RELEVANT", "PARTLY_RELEVANT", "NON_RELEVANT"]
 FaithfulnessLabel = Literal["FAITHFUL", "PARTLY_FAITHFUL", "UNFAITHFUL"]
@@ -86,7 +87,7 @@ def fence(name: str, text: str) -> str:
     would be read as its verdict.
     """
     text = without_marks(text)
-    mark = f"{name} {digest(name, text)[:12]}"
+    mark = f"{name} {digest(name, text)}"  # all of it: a text that holds the half of its own hash can be searched for
     return f"<<<{mark}>>>\n{text}\n<<<end of {mark}>>>"
 
 
@@ -162,7 +163,7 @@ def _judge_messages(task: str, labels: str, *parts: str) -> list[Message]:
     ]
 
 
-PAIRWISE_PROMPT_VERSION = "1"
+PAIRWISE_PROMPT_VERSION = "2"
 
 PreferenceLabel = Literal["FIRST", "TIE", "SECOND"]
 

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from rageval.prompts import Message, fence
 from rageval.records import Document
 
-QUESTIONS_PROMPT_VERSION = "1"
-CHECK_PROMPT_VERSION = "1"
+QUESTIONS_PROMPT_VERSION = "2"
+CHECK_PROMPT_VERSION = "2"
 QUESTION_CHARS = 120
 """The longest question that the embedded model may write: without a bound a small model never ends it."""
 
