@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from rageval.corpus_checks import check_columns
 from rageval.fingerprint import digest
+from rageval.formulas import safe_cell
 from rageval.metrics.judge import LABEL_VALUES
 from rageval.rows import RowFile
 
@@ -18,7 +19,6 @@ LABEL_COLUMNS: Final = ("question_id", "model", "label")
 OPTIONAL_COLUMNS: Final = ("search_method", "answer")
 TEMPLATE_COLUMNS: Final = ("question_id", "model", "search_method", "question", "reference", "answer", "label")
 
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _COMPARED_CHARS: Final = 500
 
 AnswerKey: TypeAlias = tuple[str, str, str]
@@ -143,11 +143,6 @@ def template_rows(
         }
         for key in sorted(drawn, key=lambda key: digest(str(seed), "order", *key))
     ]
-
-
-def safe_cell(text: str) -> str:
-    """Return the text with an apostrophe before what a spreadsheet would take for a formula and compute."""
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
 
 
 def _label(values: Mapping[str, str], answered: Answered) -> tuple[HumanLabel, list[str]]:

@@ -11,7 +11,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from rageval import packed
 from rageval.errors import DataError
 from rageval.foreign_bytes import refuse_foreign
+from rageval.formulas import GUARD, unguarded
 from rageval.keys import plain_key
 
 _CSV_FIELD_LIMIT = 2**31 - 1
@@ -199,7 +200,10 @@ def _parse_csv(data: bytes, name: str, _: Sequence[str]) -> RowFile:
             line = reader.line_num + 1
     except csv.Error as error:
         file.add_problem(f"line {line}", f"not valid CSV: {error}; the lines after it could not be read")
-    return file
+    if GUARD not in file.columns:
+        return file
+    columns = tuple(column for column in file.columns if column != GUARD)
+    return replace(file, columns=columns, rows=[Row(row.place, unguarded(row.values)) for row in file.rows])
 
 
 def _add_csv_row(file: RowFile, place: str, values: Sequence[str]) -> None:

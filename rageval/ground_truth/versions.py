@@ -5,14 +5,13 @@ ground-truth.v2.csv          and one question more, with where it comes from in 
 ground-truth.versions.json   what each version after the first has added, when, and from where
 """
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from rageval.fingerprint import digest
+from rageval.formulas import csv_text
 from rageval.rows import Row, RowFile
 
 LATEST = "latest:"
@@ -100,11 +99,7 @@ def to_csv(file: RowFile, new: Sequence[Row]) -> str:
     rows = [*file.rows, *new]
     read = {column for row in rows for column in row.values}
     columns = dict.fromkeys(column for column in (*file.columns, SOURCE_COLUMN) if column in read)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(dict(row.values) for row in rows)
-    return text.getvalue()
+    return csv_text(list(columns), (row.values for row in rows))
 
 
 def _key(row: Row) -> tuple[str, str, str]:

@@ -4,8 +4,6 @@ What has been asked stands in `replies.jsonl`. Everything else follows from it: 
 each step, so a run that is resumed comes to the same questions as one that was not stopped.
 """
 
-import csv
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from rageval.adapters.run_store import RunStore
 from rageval.config import ModelConfig
 from rageval.errors import ConfigError
 from rageval.fingerprint import digest, documents_fingerprint
+from rageval.formulas import csv_text
 from rageval.ground_truth.config import GenerationConfig
 from rageval.ground_truth.filters import UNCHECKED, Draft, count_reasons
 from rageval.ground_truth.replies import UnreadableReplyError, read_check, read_questions
@@ -255,10 +254,11 @@ def _too_many_failures(drafts: Sequence[Draft], config: GenerationConfig) -> str
 
 
 def _csv(drafts: Sequence[Draft]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("question", "course", "document"))
-    for draft in drafts:
-        if draft.status == "kept":
-            writer.writerow((draft.text, draft.document.course, draft.document.document_id))
-    return text.getvalue()
+    return csv_text(
+        ("question", "course", "document"),
+        (
+            {"question": draft.text, "course": draft.document.course, "document": draft.document.document_id}
+            for draft in drafts
+            if draft.status == "kept"
+        ),
+    )

@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 
 from rageval.errors import DataError
-from rageval.labels import LABEL_COLUMNS, OPTIONAL_COLUMNS, Answered, HumanLabel, check_labels, safe_cell, template_rows
+from rageval.formulas import safe_cell
+from rageval.labels import LABEL_COLUMNS, OPTIONAL_COLUMNS, Answered, HumanLabel, check_labels, template_rows
 from rageval.rows import parse_rows
 
 ANSWERED = Answered(
