@@ -23,6 +23,7 @@ from flows.terminal import show_what_can_be_shown
 from rageval.adapters.monitoring.database import database_url, is_configured, open_database
 from rageval.credentials import variable_name
 from rageval.errors import ConfigError, RagevalError
+from rageval.printable import printable
 
 POOL = "rageval"
 """The work pool of deployments/prefect.yaml."""
@@ -220,7 +221,7 @@ def _webhook_url(variable: str) -> str:
 
 
 def _say(kind: str, name: str, what: str) -> None:
-    typer.echo(f"{kind:<13} {name:<22} {what}")
+    typer.echo(printable(f"{kind:<13} {name:<22} {what}"))
 
 
 def main() -> None:

@@ -48,6 +48,7 @@ from flows.commands.simulate import simulate
 from flows.commands.sweep import sweep
 from flows.logs import say_error
 from flows.terminal import show_what_can_be_shown
+from rageval.adapters.logs import log_what_can_be_shown
 from rageval.adapters.proxies import reach_this_machine_directly
 from rageval.errors import InputError, RagevalError, RunStoppedError
 
@@ -281,6 +282,7 @@ def run_evaluate() -> None:
 
 def _guarded(command: Callable[[], Any]) -> int:
     show_what_can_be_shown()
+    log_what_can_be_shown()
     reach_this_machine_directly()
     try:
         command()

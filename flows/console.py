@@ -5,7 +5,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,8 +13,9 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 from rich.table import Table
 
 from flows.folders import check_folders
@@ -28,6 +29,7 @@ from rageval.config import EvaluationConfig
 from rageval.errors import ConfigError, DataError, RunStoppedError
 from rageval.judging.section import trust_sentences
 from rageval.judging.table import unfit_metrics
+from rageval.printable import printable
 from rageval.report.blame import blame_counts, blame_rows
 from rageval.report.comparison_rows import brief_comparison_rows
 from rageval.report.cutoffs import leading_metrics
@@ -48,14 +50,22 @@ _PREFECT_DEFAULTS = {
     "DO_NOT_TRACK": "1",
 }
 
-console = Console()
+
+class _SafeConsole(Console):
+    """A console that obeys its own escapes alone, whatever is printed: titles, tables, panels, the names of models."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield what is shown."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+
+console = _SafeConsole()
 
 
 def plain(text: str) -> str:
     """Return text that a terminal shows as it is: no markup, and no control characters that a model wrote."""
-    return escape(
-        "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
-    )
+    return escape(printable(text))
 
 
 def print_line(words: str) -> None:

@@ -13,12 +13,18 @@
     └── RequestFailedError      one model request has failed for good; becomes a row, never ends a run
 
 A message says what was expected, what was found, where, and what to do. All of them take one string, so
-they survive pickling on their way through Prefect. None of them may ever hold a key.
+they survive pickling on their way through Prefect. None of them may ever hold a key. What they repeat of files and
+servers is shown in terminals and logs, so nothing in it is obeyed there.
 """
+
+from rageval.printable import printable
 
 
 class RagevalError(Exception):
     """Base of all errors of this package."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(message))
 
 
 class InputError(RagevalError):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 
-from rageval.adapters.logs import json_lines, wants_json
+from rageval.adapters.logs import TextLines, json_lines, log_what_can_be_shown, wants_json
 from rageval.adapters.monitoring.database import database_url, open_database
 from rageval.adapters.monitoring.recorder import Recorder
 from rageval.adapters.places import place
@@ -52,7 +52,10 @@ def serve_chat(
     check_cache(config.answers.models[:1])
     export_spans()
     end_on_sigterm()
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    log_what_can_be_shown()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(TextLines("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     with suppress(KeyboardInterrupt), json_lines(sys.stderr) if wants_json() else nullcontext():
         _serve(config, settings, host, port, timeout_s, proxies, say)
     say("Ended.")

@@ -57,6 +57,7 @@ def chat(
     from rageval.adapters.config_file import read_settings  # noqa: PLC0415 - help must not wait for imports
     from rageval.config import EvaluationConfig  # noqa: PLC0415
     from rageval.overrides import choose_models, put, set_for_remote_models, validate  # noqa: PLC0415
+    from rageval.printable import printable  # noqa: PLC0415
 
     settings = read_settings(config) if config else {}
     given = {"data.documents": documents, "run.output": output, "run.max_cost_usd": max_cost_usd}
@@ -82,5 +83,5 @@ def chat(
         port=port,
         timeout_s=timeout_s,
         proxies=proxy,
-        say=lambda words: typer.secho(words, err=True),
+        say=lambda words: typer.secho(printable(words), err=True),
     )

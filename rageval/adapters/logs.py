@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from rageval.errors import ConfigError
+from rageval.printable import printable
 
 FORMAT = "RAGEVAL_LOG_FORMAT"
 """The environment variable that names the format."""
@@ -61,14 +62,48 @@ def wants_json() -> bool:
     return wanted == "json"
 
 
+class _ShownRecord(logging.LogRecord):
+    """A record whose text obeys nobody: not its message, and not the errors of its traceback."""
+
+    def getMessage(self) -> str:  # noqa: N802 - as logging has it
+        """Return the message."""
+        return printable(super().getMessage())
+
+    @property
+    def exc_text(self) -> str | None:
+        """The traceback in words, which the first formatter that needs them leaves here for the others."""
+        return self._exc_text
+
+    @exc_text.setter
+    def exc_text(self, text: str | None) -> None:
+        self._exc_text = printable(text) if text else text
+
+
+class TextLines(logging.Formatter):
+    """Turns a log record into lines for people: those after the first are set in, so none passes for a record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines."""
+        return super().format(record).replace("\n", "\n    ")
+
+
+def log_what_can_be_shown() -> None:
+    """Log no character from here on that a terminal obeys, whoever logs it and in whatever format.
+
+    What is logged repeats ids, headers, names of settings and words of servers.
+    """
+    logging.setLogRecordFactory(_ShownRecord)
+
+
 def log_as_wanted() -> None:
-    """Log JSON lines on stderr from here on, if they are wanted and nothing does it yet.
+    """Log what can be shown, and JSON lines on stderr from here on, if they are wanted and nothing does it yet.
 
     It is for the process of one flow run, which a worker has started: what follows the run is logged alike.
 
     Raises:
         ConfigError: See `wants_json`.
     """
+    log_what_can_be_shown()
     if not wants_json():
         return
     if not any(isinstance(handler.formatter, JsonLines) for handler in logging.getLogger().handlers):

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from rageval.printable import printable
+
 Redact = Callable[[str], str]
 
 _MESSAGE_LIMIT: Final = 500
@@ -55,11 +57,7 @@ def message_of(value: Any) -> ServerMessage:
 
 def quoted(text: str, redact: Redact) -> str:
     """Return a server's message on one line, without the key, without what a terminal obeys, cut to a sane length."""
-    stored = text.encode("utf-8", "replace").decode()
-    printable = "".join(
-        char if char.isprintable() or char.isspace() else "\N{REPLACEMENT CHARACTER}" for char in stored
-    )
-    return redact(" ".join(printable.split()))[:_MESSAGE_LIMIT]
+    return redact(printable(" ".join(text.split())))[:_MESSAGE_LIMIT]
 
 
 def _texts(value: Any, depth: int) -> Iterator[str]:
