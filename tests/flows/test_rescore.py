@@ -145,7 +145,7 @@ def test_a_new_prompt_version_judges_again_only_when_rescored(
     rageval: Rageval, rescore: Rescore, llm: FakeLLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = rageval("--set", "judge.again_share=0")
-    monkeypatch.setattr(score_plan, "JUDGE_VERSIONS", score_plan.JUDGE_VERSIONS | {"judge_with_reference": "2"})
+    monkeypatch.setattr(score_plan, "JUDGE_VERSIONS", score_plan.JUDGE_VERSIONS | {"judge_with_reference": "new"})
     llm.requests.clear()
 
     assert rageval("--set", "judge.again_share=0").status == 0
@@ -158,7 +158,10 @@ def test_a_new_prompt_version_judges_again_only_when_rescored(
     assert rescored.status == 0, rescored.err
     assert len(llm.requests) == 20
     versions = scores_of(rescored).groupby("metric")["metric_version"].unique().map(list)
-    assert (versions["judge_with_reference"], versions["judge_without_reference"]) == (["2"], ["1"])
+    assert (versions["judge_with_reference"], versions["judge_without_reference"]) == (
+        ["new"],
+        [score_plan.JUDGE_VERSIONS["judge_without_reference"]],
+    )
 
 
 def test_a_judge_that_becomes_one_of_a_panel_and_back_is_not_asked_twice(
