@@ -19,11 +19,11 @@ from rageval.stages.chat import Assistant
 from serving.asking import Asking
 from serving.bodies import Ask, Courses, Feedback, Health, Problem, Reply, Voted, reply_of
 from serving.desk import PROBLEMS, Desk
-from serving.guard import Guard
+from serving.guard import Guard, host_of
 from serving.problems import HttpError, say_problems
 from serving.settings import ChatSettings
 from serving.signals import Signals
-from serving.voters import named_voter, voter_of
+from serving.voters import Voters, named_voter
 
 _PAGE = Path(__file__).with_name("page")
 _STREAM = "text/event-stream"
@@ -76,19 +76,24 @@ def create_app(
         docs_url=None, redoc_url=None, lifespan=lifespan,
     )  # fmt: skip
     say_problems(app)
-    _add_api(app, desk, assistant, settings)
+    guard = Guard(app, settings, signals)
+    voters = Voters(settings)
+    _add_api(app, desk, assistant, settings, guard, voters)
     _add_watching(app, desk, assistant, recorder, signals)
-    _add_page(app)
-    return Guard(app, settings, signals)
+    _add_page(app, voters)
+    return guard
 
 
-def _add_api(app: FastAPI, desk: Desk, assistant: Assistant, settings: ChatSettings) -> None:
+def _add_api(
+    app: FastAPI, desk: Desk, assistant: Assistant, settings: ChatSettings, guard: Guard, voters: Voters
+) -> None:
     @app.post(
         "/api/ask", summary="Ask a question", tags=["chat"], description=_EVENTS,
         response_description="The answer and its sources", response_model=Reply,
         responses=_also(_STREAM) | _problems(400, 401, 403, 408, 409, 413, 422, 429, 502, 503, 504),
     )  # fmt: skip
     async def ask(body: Ask, request: Request) -> Any:
+        guard.admit_question(host_of(request.scope))
         streamed = _STREAM in request.headers.get("accept", "")
         conversation_id = str(body.conversation_id) if body.conversation_id else None
         asking = await desk.ask(body.question, body.course, conversation_id, streamed=streamed)
@@ -102,8 +107,8 @@ def _add_api(app: FastAPI, desk: Desk, assistant: Assistant, settings: ChatSetti
 
     @app.post(
         "/api/feedback", summary="Vote on an answer", tags=["chat"], response_description="The vote that counts now",
-        description="One vote for each person and conversation; the latest one counts. A person is known by a cookie, "
-        "or by the `user` that a client with the app's key names.",
+        description="One vote for each person and conversation; the latest one counts. A person is known by a cookie "
+        "that the app has given, or by the `user` that a client with the app's key names.",
         responses=_problems(400, 401, 403, 404, 408, 409, 413, 422, 429, 503),
     )  # fmt: skip
     async def feedback(body: Feedback, request: Request, response: Response) -> Voted:
@@ -112,8 +117,8 @@ def _add_api(app: FastAPI, desk: Desk, assistant: Assistant, settings: ChatSetti
             raise HttpError(
                 422, "user: it counts only where the app asks for a key, which this one does not; leave it out"
             )
-        voter = named_voter(body.user, settings.api_key) if body.user else voter_of(request, response)
-        await desk.vote(conversation_id, voter, thumbs, body.comment)
+        voter = named_voter(body.user, settings.api_key) if body.user else voters.of(request, response)
+        await desk.vote(conversation_id, voter, thumbs, body.comment, host=host_of(request.scope))
         return Voted(conversation_id=conversation_id, thumbs=thumbs, comment=body.comment or None)
 
     @app.get("/api/courses", summary="List the courses", tags=["chat"], responses=_problems(401, 429))
@@ -139,13 +144,13 @@ def _add_watching(app: FastAPI, desk: Desk, assistant: Assistant, recorder: Reco
         return Response(signals.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _add_page(app: FastAPI) -> None:
+def _add_page(app: FastAPI, voters: Voters) -> None:
     app.mount("/static", StaticFiles(directory=_PAGE))
 
     @app.get("/", include_in_schema=False)
     async def page(request: Request) -> Response:
         response = FileResponse(_PAGE / "index.html", headers={"Cache-Control": "no-cache"})
-        voter_of(request, response)
+        voters.of(request, response)
         return response
 
 

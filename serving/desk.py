@@ -14,13 +14,14 @@ from rageval.adapters.monitoring.conversations import read_conversation
 from rageval.adapters.monitoring.database import open_database
 from rageval.adapters.monitoring.recorder import Recorder
 from rageval.errors import InputError
-from rageval.monitoring.records import Conversation, Thumbs, Vote
+from rageval.monitoring.records import VISITOR, Conversation, Thumbs, Vote
 from rageval.monitoring.redaction import Redact
 from rageval.stages.chat import Answered, Assistant, Failure
 from serving.asking import Asking
 from serving.problems import HttpError
 from serving.settings import ChatSettings
 from serving.signals import Signals
+from serving.voters import NewVisitors
 
 PROBLEMS: dict[Failure, tuple[int, str]] = {
     "search": (503, "The search for documents does not work at the moment. Try again in a minute."),
@@ -46,6 +47,7 @@ class Desk:
     ) -> None:  # fmt: skip
         self._assistant, self._recorder, self._signals, self._settings = assistant, recorder, signals, settings
         self._url, self._redact = database_url, redact
+        self._new_visitors = NewVisitors(settings)
         self._running: dict[str, Asking] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._recent: OrderedDict[str, tuple[float, Answered]] = OrderedDict()
@@ -70,11 +72,14 @@ class Desk:
             raise HttpError(503, "Too many questions are asked at the moment. Try again in a second.", retry_after_s=1)
         return await self._begin(question, course, conversation_id, streamed=streamed)
 
-    async def vote(self, conversation_id: str, voter: str, thumbs: Thumbs, comment: str | None) -> None:
+    async def vote(
+        self, conversation_id: str, voter: str, thumbs: Thumbs, comment: str | None, *, host: str
+    ) -> None:  # fmt: skip
         """Record a vote on an answer.
 
         Raises:
-            HttpError: If there is no such conversation, it has no answer, or neither can be known now.
+            HttpError: If there is no such conversation, it has no answer, neither can be known now, or the voter is a
+                new visitor, and there are too many.
         """
         if conversation_id in self._running:
             raise HttpError(409, "The question is still being answered. Vote when the answer is there.")
@@ -86,6 +91,8 @@ class Desk:
             )
         if conversation.status != "ok":
             raise HttpError(409, "There is no answer to vote on: the question has failed.")
+        if voter.startswith(VISITOR):
+            self._new_visitors.admit(conversation_id, voter, host)
         self._recorder.vote(
             Vote(
                 conversation_id=conversation_id, voter=voter, thumbs=thumbs, comment=comment or None,

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.limits import ClientLimit, client_of
-from serving.problems import HttpError, problem
+from serving.limits import RateLimit, client_of
+from serving.problems import SENTENCES, HttpError, problem
 from serving.settings import API_KEY_VARIABLE, ChatSettings
 from serving.signals import Signals
 
@@ -26,6 +26,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+_POSTED = {"/api/ask", "/api/feedback"}
 _ROUTES = {"/", "/api/ask", "/api/feedback", "/api/courses", "/health", "/metrics", "/openapi.json"}
 
 
@@ -34,8 +35,8 @@ class Guard:
 
     def __init__(self, app: ASGIApp, settings: ChatSettings, signals: Signals) -> None:
         self._app, self._settings, self._signals = app, settings, signals
-        self._questions = ClientLimit(settings.questions_per_minute, settings.burst)
-        self._requests = ClientLimit(settings.requests_per_minute, 6 * settings.burst)
+        self._questions = RateLimit(settings.questions_per_minute, settings.burst)
+        self._requests = RateLimit(settings.requests_per_minute, 6 * settings.burst)
         self._under_way: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,13 +67,24 @@ class Guard:
         """Count what was turned away."""
         self._signals.turned_away.labels(reason).inc()
 
+    def admit_question(self, host: str) -> None:
+        """Take a token for a question that can be asked.
+
+        Raises:
+            HttpError: If there is none.
+        """
+        self._take(self._questions, host, "questions")
+
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
-        client = client_of(scope["client"][0] if scope.get("client") else "")
+        host = host_of(scope)
+        client = client_of(host)
         self._under_way[client] += 1
         try:
             self._check(scope, client)
-            if scope["method"] in ("POST", "PUT", "PATCH"):
+            if scope["method"] == "POST":
                 receive = _replayed(await self._body(Headers(scope=scope), receive), receive)
+            # Only now: what anybody can send in another's name, or by mistake, costs them nothing.
+            self._admit(scope, host)
             await self._app(scope, receive, send)
         except HttpError as error:
             await problem(error.status_code, error.detail, error.headers)(scope, receive, send)
@@ -87,26 +99,42 @@ class Guard:
             raise self._refused(
                 "connections", 503, "Too many requests at once. Try again in a second.", retry_after_s=1
             )
-        if not {"*", _host(headers)} & set(self._settings.allowed_hosts):
-            raise self._refused("host", 400, "The app is not called by this name. Use the address that it printed.")
+        if not self._settings.allows(_name(headers.get("host", ""))):
+            raise self._refused(
+                "host", 400, "The app is not called by this name. Use the address that it printed, or start it with "
+                "--allowed-host and this name.",
+            )  # fmt: skip
         if "\x00" in path:
             raise self._refused("path", 404, "There is no such page.")
-        if scope["method"] == "POST" and headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        if scope["method"] not in (allowed := ("POST",) if path in _POSTED else ("GET", "HEAD")):
+            raise self._refused("method", 405, SENTENCES[405], allow=", ".join(allowed))
+        if (scope["method"] == "POST" or _is_limited(path)) and self._is_of_another_site(scope["method"], headers):
             raise self._refused("cross-site", 403, "Another site sent this. Open the chat page itself.")
-        if not path.startswith(("/api/", "/metrics")):
+
+    def _is_of_another_site(self, method: str, headers: Headers) -> bool:
+        """Return whether a browser says so; over plain HTTP it names the origin alone, and that not of every GET."""
+        if (site := headers.get("sec-fetch-site")) is not None:
+            is_link = method != "POST" and headers.get("sec-fetch-dest") == "document"
+            return site not in ("same-origin", "none") and not is_link
+        if (origin := headers.get("origin")) is None:
+            return False
+        address = origin.partition("://")[2].lower()
+        return address != headers.get("host", "").lower() and _name(address) not in self._settings.allowed_hosts
+
+    def _admit(self, scope: Scope, host: str) -> None:
+        """Take a token, and look at the key: who guesses it needs one for each try."""
+        if not _is_limited(scope["path"]):
             return
-        self._limit(self._requests, client, "requests")
+        self._take(self._requests, host, "requests")
         key = self._settings.api_key.encode()
-        sent = headers.get("authorization", "").removeprefix("Bearer ").encode("latin-1")
+        sent = Headers(scope=scope).get("authorization", "").removeprefix("Bearer ").encode("latin-1")
         if key and not hmac.compare_digest(sent, key):
             raise self._refused(
                 "key", 401, f"A key is needed: send the one in {API_KEY_VARIABLE} as `Authorization: Bearer KEY`."
             )
-        if path == "/api/ask":
-            self._limit(self._questions, client, "questions")
 
-    def _limit(self, limit: ClientLimit, client: str, what: str) -> None:
-        if wait_s := limit.wait_s(client):
+    def _take(self, limit: RateLimit, host: str, what: str) -> None:
+        if wait_s := limit.wait_s(host):
             raise self._refused("rate", 429, f"Too many {what}. Try again in {wait_s} s.", retry_after_s=wait_s)
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:
@@ -128,15 +156,26 @@ class Guard:
         except TimeoutError:
             raise self._refused("slow", 408, f"The body did not come within {_BODY_S:g} s.") from None
 
-    def _refused(self, reason: str, status: int, sentence: str, *, retry_after_s: int | None = None) -> HttpError:
+    def _refused(
+        self, reason: str, status: int, sentence: str, *, retry_after_s: int | None = None, allow: str = ""
+    ) -> HttpError:
         self.note_refused(reason)
-        return HttpError(status, sentence, retry_after_s=retry_after_s)
+        return HttpError(status, sentence, retry_after_s=retry_after_s, allow=allow)
 
 
-def _host(headers: Headers) -> str:
+def host_of(scope: Scope) -> str:
+    """Return the address of the client, or what a proxy that is believed reports."""
+    return str(scope["client"][0]) if scope.get("client") else ""
+
+
+def _is_limited(path: str) -> bool:
+    return path.startswith(("/api/", "/metrics"))
+
+
+def _name(address: str) -> str:
     """Return the name that the client knows the app by, without the port."""
     try:
-        return urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        return urlsplit(f"//{address}").hostname or ""
     except ValueError:
         return ""
 

@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-_SENTENCES = {
+SENTENCES = {
     404: "There is no such page. /openapi.json describes what there is.",
     405: "This method is not allowed here. /openapi.json describes what is.",
 }
@@ -17,8 +17,9 @@ _SENTENCES = {
 class HttpError(HTTPException):
     """An error that the client is told: the status and a sentence with the remedy."""
 
-    def __init__(self, status: int, sentence: str, *, retry_after_s: int | None = None) -> None:
-        super().__init__(status, sentence, {"Retry-After": str(retry_after_s)} if retry_after_s else None)
+    def __init__(self, status: int, sentence: str, *, retry_after_s: int | None = None, allow: str = "") -> None:
+        headers = {"Retry-After": str(retry_after_s) if retry_after_s else "", "Allow": allow}
+        super().__init__(status, sentence, {name: value for name, value in headers.items() if value} or None)
 
 
 def problem(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -31,7 +32,7 @@ def say_problems(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(_: Request, error: HTTPException) -> JSONResponse:
-        sentence = error.detail if isinstance(error, HttpError) else _SENTENCES.get(error.status_code, error.detail)
+        sentence = error.detail if isinstance(error, HttpError) else SENTENCES.get(error.status_code, error.detail)
         return problem(error.status_code, sentence, error.headers)
 
     @app.exception_handler(RequestValidationError)

@@ -5,10 +5,11 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
+from pathlib import Path
 
 from rageval.adapters.logs import TextLines, json_lines, log_what_can_be_shown, wants_json
 from rageval.adapters.monitoring.database import database_url, open_database
-from rageval.adapters.monitoring.recorder import Recorder
+from rageval.adapters.monitoring.recorder import DEFAULT_SPOOL, Recorder
 from rageval.adapters.places import place
 from rageval.adapters.tracing import export_spans
 from rageval.adapters.writable import check_output, check_temporary_folder
@@ -18,13 +19,16 @@ from rageval.stages.chat import open_assistant
 from rageval.stages.runs import check_cache
 from rageval.stages.searching import SearchProcess
 from serving.app import create_app
-from serving.server import address_of, end_on_sigterm, is_loopback, listen, server_of
+from serving.server import address_of, end_on_sigterm, is_loopback, listen, server_of, with_names
 from serving.settings import API_KEY_VARIABLE, ChatSettings
+from serving.voters import cookie_key
+
+_COOKIE_KEY = "chat-voters.key"
 
 
 def serve_chat(
     config: EvaluationConfig, settings: ChatSettings, *, host: str, port: int, timeout_s: float,
-    proxies: Sequence[str], say: Callable[[str], None],
+    proxies: Sequence[str], names: Sequence[str], say: Callable[[str], None],
 ) -> None:  # fmt: skip
     """Serve the chat app until SIGINT or SIGTERM, then end what is under way and store it.
 
@@ -35,6 +39,7 @@ def serve_chat(
         port: Port to listen at; 0 for any.
         timeout_s: Seconds after which a question is given up.
         proxies: Addresses of proxies in front.
+        names: Names that the app may be called by, besides those of this machine; `*` for any.
         say: Called with what happens, in words.
 
     Raises:
@@ -43,10 +48,14 @@ def serve_chat(
     """
     if settings.api_key and not (settings.api_key.isascii() and settings.api_key.isprintable()):
         raise ConfigError(f"the key in {API_KEY_VARIABLE} holds characters that no header can; choose another one")
-    if is_loopback(host):
-        settings = replace(settings, allowed_hosts=("localhost", "127.0.0.1", "::1", host))
-    elif not settings.api_key:
-        say(f"Everybody who reaches {host} can ask, at your expense; set {API_KEY_VARIABLE} to ask for a key.")
+    settings = replace(settings, cookie_key=cookie_key(Path(DEFAULT_SPOOL).with_name(_COOKIE_KEY), settings.api_key))
+    settings = with_names(settings, host, names, is_behind_proxy=bool(proxies))
+    if not is_loopback(host):
+        if not settings.api_key:
+            say(f"Everybody who reaches {host} can ask, at your expense; set {API_KEY_VARIABLE} to ask for a key.")
+        if settings.allows_addresses:
+            called = ", ".join(settings.allowed_hosts)
+            say(f"It may be called by its addresses and by {called}; --allowed-host NAME adds another name.")
     check_temporary_folder()
     check_output(place(config.run.output))
     check_cache(config.answers.models[:1])

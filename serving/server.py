@@ -5,6 +5,7 @@ import ipaddress
 import signal
 import socket
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -53,6 +54,28 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def with_names(settings: ChatSettings, host: str, names: Sequence[str], *, is_behind_proxy: bool) -> ChatSettings:
+    """Return the settings with the names that the app may be called by.
+
+    A browser that is led to another name for this machine takes the app for that site, and lets its pages ask. Where a
+    key is asked for, or a proxy is in front, such pages gain nothing: there any name goes unless some are given.
+
+    Args:
+        settings: Limits and key.
+        host: Where the app listens.
+        names: Names that somebody has allowed.
+        is_behind_proxy: Whether a proxy in front is named.
+    """
+    given = tuple(name.lower() for name in names)
+    if is_loopback(host):
+        return replace(settings, allowed_hosts=("localhost", "127.0.0.1", "::1", host, *given))
+    if not given and (settings.api_key or is_behind_proxy):
+        return settings
+    machine = socket.gethostname().lower()
+    own = dict.fromkeys(("localhost", machine, f"{machine.partition('.')[0]}.local", *given))
+    return replace(settings, allowed_hosts=tuple(own), allows_addresses=True)
 
 
 class _Server(uvicorn.Server):

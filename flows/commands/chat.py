@@ -48,6 +48,14 @@ def chat(
             rich_help_panel=SERVER,
         ),
     ] = [],  # noqa: B006
+    allowed_host: Annotated[
+        list[str],
+        typer.Option(
+            help="Name that the app may be called by, besides this machine's own; repeat it for more, * for any.",
+            metavar="NAME",
+            rich_help_panel=SERVER,
+        ),
+    ] = [],  # noqa: B006
 ) -> None:
     """Answer questions on a page and by an API, with the search, the prompt and the model of the evaluation.
 
@@ -83,5 +91,6 @@ def chat(
         port=port,
         timeout_s=timeout_s,
         proxies=proxy,
+        names=allowed_host,
         say=lambda words: typer.secho(printable(words), err=True),
     )

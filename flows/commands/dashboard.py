@@ -23,6 +23,14 @@ def dashboard(
         list[str],
         typer.Option(help="Only answers of this model; repeat it for several.", metavar="NAME", rich_help_panel=DATA),
     ] = [],  # noqa: B006
+    no_visitors: Annotated[
+        bool,
+        typer.Option(
+            "--no-visitors",
+            help="Leave out votes of chat apps that ask for no key, where one person may be several voters.",
+            rich_help_panel=DATA,
+        ),
+    ] = False,
     output: Annotated[
         str, typer.Option(help="Write the page to this file.", metavar="FILE", rich_help_panel="Output")
     ] = "runs/dashboard.html",
@@ -40,6 +48,7 @@ def dashboard(
     from rageval.monitoring.page import render_dashboard  # noqa: PLC0415
     from rageval.stages import dashboard as stage  # noqa: PLC0415
 
-    found = stage.dashboard(open_database(database_url()), days, datetime.now(UTC), course, model)
+    database, now = open_database(database_url()), datetime.now(UTC)
+    found = stage.dashboard(database, days, now, course, model, visitors=not no_visitors)
     write_page(output, render_dashboard(found))
     console.print(f"Page: {plain(output)}", highlight=False, soft_wrap=True)

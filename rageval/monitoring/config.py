@@ -71,5 +71,7 @@ class MonitoringConfig(Settings):
     topics: TopicsConfig = Field(default_factory=TopicsConfig)
     drift: DriftConfig = Field(default_factory=DriftConfig)
     alerts: AlertsConfig = Field(default_factory=AlertsConfig)
+    visitors: bool = Field(default=True, title="Count visitors' votes")
+    """Whether votes count of chat apps that ask for no key, where one person may be several voters."""
     retention_days: int | None = Field(default=None, ge=1, le=36_500)
     """Conversations that are older are deleted with everything about them; without a number, none is."""

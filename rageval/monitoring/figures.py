@@ -73,6 +73,8 @@ class Window:
     """Empty for all."""
     step: str = "day"
     """One of `STEPS_S`."""
+    visitors: bool = True
+    """Whether votes of visitors count, who may be anybody."""
 
     def __post_init__(self) -> None:
         if self.since >= self.until:

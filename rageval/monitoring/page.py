@@ -49,6 +49,7 @@ def render_dashboard(dashboard: Dashboard) -> str:
             database=dashboard.database,
             courses=", ".join(dashboard.window.courses) or "all",
             models=", ".join(dashboard.window.models) or "all",
+            votes="all" if dashboard.window.visitors else "without those of visitors",
             empty=not any(row["now"] for row in asked),
             stats=stats,
             boards=boards,

@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Literal
 
 Thumbs = Literal[1, -1]
+VISITOR = "visitor:"
+"""What the name of a voter begins with whom anybody can be: one of an app that asks for no key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,8 @@ class Vote:
 
     conversation_id: str
     voter: str
-    """A hash of the user's id, at most 64 characters; or the judge's label."""
+    """A hash of the user's id, at most 64 characters; or the judge's label. It begins with `VISITOR` if anybody can
+    vote as so many voters as they like."""
     thumbs: Thumbs
     given_at: datetime
     source: Literal["user", "judge"] = "user"

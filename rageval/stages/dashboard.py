@@ -1,6 +1,7 @@
 """The monitoring database -> the figures of every panel in a window."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from rageval.adapters.monitoring.database import Database
@@ -12,8 +13,9 @@ from rageval.monitoring.page import Dashboard
 
 
 def dashboard(
-    database: Database, days: float, now: datetime, courses: Sequence[str] = (), models: Sequence[str] = ()
-) -> Dashboard:
+    database: Database, days: float, now: datetime, courses: Sequence[str] = (), models: Sequence[str] = (),
+    *, visitors: bool = True,
+) -> Dashboard:  # fmt: skip
     """Return what the page of the last days shows.
 
     Args:
@@ -22,12 +24,13 @@ def dashboard(
         now: Its end, with its zone.
         courses: Those that count; empty for all.
         models: Labels of those that count; empty for all.
+        visitors: Whether votes of visitors count.
 
     Raises:
         ConfigError: If a course or a model does not occur in the window.
         ServiceError: If the database cannot be reached or used.
     """
-    window = last_days(days, now, courses, models)
+    window = replace(last_days(days, now, courses, models), visitors=visitors)
     _check(database, window)
     return Dashboard(window=window, database=database.name, made_at=now, figures=figures(database, window))
 

@@ -60,9 +60,9 @@ def read_rules(file: str) -> tuple[Rule, ...]:
 def summarise(database: Database, config: MonitoringConfig, now: datetime) -> Summary:
     """Return what the last 24 hours come to, what the days of the reference before them came to, and what differs."""
     whole = now.replace(microsecond=0)  # parts of time begin at whole seconds
-    asked = Asked(window=Window(start=whole - _DAY, end=whole))
-    before = Asked(window=asked.window.before(timedelta(days=config.drift.reference_days)))
-    both = Asked(window=Window(start=before.window.start, end=whole))
+    asked = Asked(window=Window(start=whole - _DAY, end=whole), visitors=config.visitors)
+    before = replace(asked, window=asked.window.before(timedelta(days=config.drift.reference_days)))
+    both = replace(asked, window=Window(start=before.window.start, end=whole))
     cost_before = _only(read.cost(database, before)).usd
     return Summary(
         now=now,
@@ -99,6 +99,7 @@ def watch(database: Database, config: MonitoringConfig, rules: tuple[Rule, ...],
     new: list[Alert] = []
     for rule in rules:
         if asked := _asked(rule, first, now, config.days):
+            asked = replace(asked, visitors=config.visitors)
             new += record_alerts(database, alerts_of(rule, _measured(database, rule, asked, tested), now))
     return new
 

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from rageval.adapters.monitoring.database import Database
 from rageval.adapters.monitoring.panels.scope import Step
 from rageval.adapters.monitoring.schema import CONVERSATIONS, EVALUATIONS, FEEDBACK
+from rageval.monitoring.records import VISITOR
 from rageval.monitoring.windows import Share, Window
 
 _C = CONVERSATIONS.c
@@ -38,6 +39,8 @@ class Asked:
     """Empty for all."""
     model: str = ""
     """Empty for all."""
+    visitors: bool = True
+    """Whether votes of visitors count, who may be anybody."""
 
     @property
     def parts(self) -> list[Window]:
@@ -49,6 +52,11 @@ class Asked:
         found = [columns.asked_at >= self.window.start, columns.asked_at < self.window.end]
         found += [columns.course == self.course] if self.course else []
         return [*found, *([columns.model == self.model] if self.model else [])]
+
+    @property
+    def voters(self) -> list[Any]:
+        """The conditions on who has voted."""
+        return [_F.source == "user", *([] if self.visitors else [~_F.voter.startswith(VISITOR)])]
 
     def part(self, columns: Any) -> Any:
         """Return the start of the part that a row of a table belongs to, as the column `part`."""
@@ -93,7 +101,7 @@ def errors(database: Database, asked: Asked) -> ByPart[Share]:
 
 def thumbs_down(database: Database, asked: Asked) -> ByPart[Share]:
     """Return how many of the users' votes are thumbs down; a vote belongs to the time of its question."""
-    return _shares(database, asked, _F, _F.thumbs < 0, _F.source == "user")
+    return _shares(database, asked, _F, _F.thumbs < 0, *asked.voters)
 
 
 def cost(database: Database, asked: Asked) -> ByPart[Cost]:
@@ -149,7 +157,7 @@ def votes(database: Database, asked: Asked) -> ByPart[Sequence[tuple[str, str, i
     wanted = (
         sa.select(latest.c.part, latest.c.label, _F.conversation_id, _F.thumbs)
         .join(latest, latest.c.conversation_id == _F.conversation_id)
-        .where(_F.source == "user", latest.c.place == 1)
+        .where(*asked.voters, latest.c.place == 1)
         .order_by(_F.conversation_id, _F.voter)
     )
     return {

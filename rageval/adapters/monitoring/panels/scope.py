@@ -12,6 +12,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from rageval.adapters.monitoring.schema import UtcTime
 from rageval.monitoring.figures import NO_COURSE, STEPS_S, Filter, Window
+from rageval.monitoring.records import VISITOR
 from rageval.monitoring.windows import FIRST_MONDAY
 
 Condition = sa.ColumnElement[bool]
@@ -32,6 +33,8 @@ class Scope:
     """Seconds."""
     chosen: Callable[[Filter, Text], list[Condition]]
     """The condition that a course's name, or a model's label, is one of those chosen; none if all are."""
+    visitors: bool = True
+    """Whether votes of visitors count, who may be anybody."""
 
     @classmethod
     def of(cls, window: Window) -> "Scope":
@@ -43,6 +46,7 @@ class Scope:
             before=sa.literal(window.before, UtcTime()),
             step=sa.literal(STEPS_S[window.step], sa.Integer, literal_execute=True),
             chosen=lambda what, name: [name.in_(choices[what])] if choices[what] else [],
+            visitors=window.visitors,
         )
 
     @classmethod
@@ -61,7 +65,7 @@ class Scope:
         )
 
     def within(self, table: Any, time: str = "asked_at", *, before: bool = False) -> list[Condition]:
-        """Return the conditions on a table's time, and on its course and model if it has such columns.
+        """Return the conditions on a table's time, and on its course, model and voter if it has such columns.
 
         Args:
             table: A table or subquery.
@@ -74,6 +78,8 @@ class Scope:
             conditions += self.chosen("course", course_name(table))
         if "model" in table.c:
             conditions += self.chosen("model", table.c.model)
+        if "voter" in table.c and not self.visitors:
+            conditions.append(~table.c.voter.startswith(VISITOR))
         return conditions
 
     def time(self, moment: sa.ColumnElement[datetime]) -> sa.Label[datetime]:
