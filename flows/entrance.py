@@ -8,6 +8,7 @@ from prefect import Flow
 from prefect.context import FlowRunContext
 
 from flows.server import ready
+from rageval.adapters.logs import log_what_can_be_shown
 from rageval.errors import RunStoppedError
 
 P = ParamSpec("P")
@@ -19,6 +20,11 @@ class _CalledFlow(Flow[P, R]):
 
     Only Prefect's clients use httpx: models, object stores and search engines are asked with others.
     """
+
+    def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Return the parameters as the flow takes them; what Prefect logs of those that are none can be shown."""
+        log_what_can_be_shown()
+        return super().validate_parameters(parameters)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if FlowRunContext.get():

@@ -39,7 +39,10 @@ class Connections:
             on_refused: Called with a word for each that is refused.
         """
         self._of_client = settings.connections_per_client
-        self._in_all = min(settings.max_connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._in_all = settings.max_connections
+        if files != resource.RLIM_INFINITY:
+            self._in_all = min(self._in_all, files // 2)
         self._is_proxy, self._on_refused = is_proxy, on_refused
         self._open: dict[Connection, str] = {}
 
