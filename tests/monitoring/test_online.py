@@ -17,6 +17,7 @@ from rageval.adapters.monitoring.schema import EVALUATIONS, TOPICS
 from rageval.config import ModelConfig
 from rageval.errors import RunStoppedError, ServiceError
 from rageval.monitoring.config import JudgedMetric, OnlineJudgingConfig, TopicsConfig
+from rageval.prompts import JUDGE_PROMPT_VERSION
 from rageval.stages import online
 from tests.fake_llm import NOT_TOXIC, VERDICT, FakeLLM, Reply, prompt
 from tests.monitoring.made import NOW, conversation, evaluation, id_of
@@ -189,13 +190,13 @@ def test_a_sample_is_the_same_one_and_grows(database: Database) -> None:
         config = OnlineJudgingConfig(model=ModelConfig(name="m1"), share=share, max_conversations=most)
         return [one.conversation_id for one in online.to_judge(database, "relevance", config, SINCE)]
 
-    tenth, half = drawn(0.1), drawn(0.5)
+    tenth, half, version = drawn(0.1), drawn(0.5), {"metric_version": JUDGE_PROMPT_VERSION}
     assert 20 <= len(tenth) <= 65  # 40 are expected, and 4 standard deviations are 24
     assert set(tenth) < set(half)
     assert drawn(0.1, 5) == tenth[:5]
-    add_evaluations(database, [evaluation(int(id_[-12:], 16), judge="m1") for id_ in tenth[:5]])
+    add_evaluations(database, [evaluation(int(id_[-12:], 16), judge="m1", **version) for id_ in tenth[:5]])
     assert drawn(0.1, 5) == tenth[5:10]
-    add_evaluations(database, [evaluation(int(tenth[5][-12:], 16), judge="m1", status="failed", value=None)])
+    add_evaluations(database, [evaluation(int(tenth[5][-12:], 16), judge="m1", status="failed", value=None, **version)])
     assert drawn(0.1)[-1] == tenth[5]  # what has failed does not hold up the rest
     forget(database, tenth[6])
     assert tenth[6] not in drawn(0.1)
