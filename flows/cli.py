@@ -1,9 +1,11 @@
 """The command line: `rageval evaluate`, `index`, `report` and `inspect`; the other commands are in `flows.commands`.
 
-Exit status: 0 done, 1 the gate failed or the audit found an error, 2 bad usage or bad input, 3 run incomplete.
+Exit status: 0 done, 1 the gate failed or the audit found an error, 2 bad usage or bad input, 3 run incomplete,
+4 a fault of the program, 130 Ctrl-C.
 """
 
 import sys
+import traceback
 from collections.abc import Callable
 from errno import EACCES, EPERM, EROFS
 from pathlib import Path
@@ -50,7 +52,7 @@ from flows.logs import say_error
 from flows.terminal import show_what_can_be_shown
 from rageval.adapters.logs import log_what_can_be_shown
 from rageval.adapters.proxies import reach_this_machine_directly
-from rageval.errors import InputError, RagevalError, RunStoppedError
+from rageval.errors import GateFailedError, InputError, RagevalError, RunStoppedError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -59,8 +61,14 @@ app = typer.Typer(
     help="Evaluate a RAG system: documents, index, retrieval, answers, scores, report.\n\n"
     "Start with [bold]rageval evaluate examples/configs/demo.yaml[/bold], which needs no key and no server.",
     epilog="Exit status: 0 done, 1 the gate failed or the audit found an error, 2 bad usage or bad input, "
-    "3 run incomplete but saved.",
+    "3 run incomplete but saved, 4 a fault of the program.",
 )
+
+_FAULT = 4
+"""The status of what should not happen: Python's own for it is 1, by which a gate would be taken to have failed."""
+_INTERRUPTED = 130
+_TYPERS: dict[type[Any], Any] = {typer.Abort: _INTERRUPTED, BrokenPipeError: 141}
+"""The statuses, as shells give them, of a prompt that is left and of a reader that has gone."""
 
 Sets = Annotated[
     list[str],
@@ -286,32 +294,43 @@ def _guarded(command: Callable[[], Any]) -> int:
     reach_this_machine_directly()
     try:
         command()
-    except RagevalError as error:
-        if "--debug" in sys.argv:
-            raise
-        say_error(error)
-        return _status(error)
-    except OSError as error:
-        if "--debug" in sys.argv or error.errno not in {EACCES, EPERM, EROFS} or not error.filename:
-            raise
+    except SystemExit as ended:
+        # Typer's own status for these is that of a gate that failed.
+        context = type(ended.__context__)
+        raise SystemExit(_TYPERS.get(context, ended.code)) from None
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - whatever it is, its status must not be that of a gate
+        expected, status = _expected(error)
+        if expected is None or "--debug" in sys.argv:
+            traceback.print_exc()
+        else:
+            say_error(expected)
+        return status
+    return 0
+
+
+def _expected(error: Exception) -> tuple[RagevalError | None, int]:
+    """Return what is said of an error, None if it is a fault of the program, and the exit status."""
+    if isinstance(error, RagevalError):
+        return error, _status(error)
+    if isinstance(error, OSError) and error.errno in {EACCES, EPERM, EROFS} and error.filename:
         from rageval.adapters.writable import not_allowed  # noqa: PLC0415 - hardly ever needed
 
-        say_error(not_allowed(error))
-        return 2
-    except Exception as error:
-        prefect = sys.modules.get("prefect.exceptions")
-        if "--debug" in sys.argv or prefect is None or not isinstance(error, prefect.FailedRun):
-            raise
+        return not_allowed(error), 2
+    prefect = sys.modules.get("prefect.exceptions")
+    if prefect is not None and isinstance(error, prefect.FailedRun):
         # A server too busy to store how the flow ended gives back its message without its error.
-        say_error(RagevalError(str(error)))
-        return 1
-    return 0
+        return RagevalError(str(error)), _FAULT
+    return None, _FAULT
 
 
 def _status(error: RagevalError) -> int:
     if isinstance(error, RunStoppedError):
         return 3
-    return 2 if isinstance(error, InputError) else 1
+    if isinstance(error, GateFailedError):
+        return 1
+    return 2 if isinstance(error, InputError) else _FAULT
 
 
 def _settings(config: Path | None, values: dict[str, Any], assignments: list[str]) -> dict[str, Any]:

@@ -18,6 +18,9 @@ from rageval.errors import DataError
 MAX_BYTES: Final = 2 * 1024**3
 """The most that is read of a file, and that a compressed one may hold."""
 SUFFIXES: Final = (".gz", ".bz2", ".xz", ".zst", ".lz4")
+_ALWAYS_BYTES: Final = 256 * 1024**2
+_TIMES: Final = 100
+"""A text of people shrinks to a third or a tenth; a thousandth is left of what was made to be unpacked."""
 _BLOCK_BYTES: Final = 2**20
 
 
@@ -40,6 +43,11 @@ _BLOCK_OF_BZ2: Final = b"1AY&SY"
 """What follows BZh and a digit: a text may begin with BZh, too."""
 
 
+def allowance(size: int) -> int:
+    """Return the most bytes that a compressed file of this size may hold."""
+    return min(MAX_BYTES, max(_ALWAYS_BYTES, _TIMES * size))
+
+
 def unpacked(data: bytes, name: str) -> bytes:
     """Return the content of a compressed file, and any other file as it is.
 
@@ -48,20 +56,21 @@ def unpacked(data: bytes, name: str) -> bytes:
         name: What messages call it.
 
     Raises:
-        DataError: If the file is damaged or cut off, or holds more than `MAX_BYTES`: a few kilobytes may hold
-            terabytes.
+        DataError: If the file is damaged or cut off, or holds more than one of its size may: a few kilobytes may
+            hold terabytes.
     """
     reader = next((reader for magic, reader in _READERS.items() if data.startswith(magic)), None)
     if reader is None or (data.startswith(b"BZh") and data[4:10] != _BLOCK_OF_BZ2):
         return data
-    content = bytearray()
+    content, limit = bytearray(), allowance(len(data))
     try:
         stream = reader(data)
         while block := stream.read(_BLOCK_BYTES):
             content += block
-            if len(content) > MAX_BYTES:
+            if len(content) > limit:
                 raise DataError(
-                    f"{name}: the compressed file holds more than {MAX_BYTES:,} bytes, the most that is read: split it"
+                    f"{name}: the compressed file holds more than {limit:,} bytes, the most that is read of a file of "
+                    f"{len(data):,}: split it, or unpack it"
                 )
     except (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException) as error:
         reason = str(error).partition("\n")[0]

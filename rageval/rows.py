@@ -24,6 +24,7 @@ from rageval.errors import DataError
 from rageval.foreign_bytes import refuse_foreign
 from rageval.formulas import GUARD, unguarded
 from rageval.keys import plain_key
+from rageval.parquet_columns import read_columns, refuse_rows
 
 _CSV_FIELD_LIMIT = 2**31 - 1
 
@@ -167,21 +168,32 @@ def _parse_json(data: bytes, name: str, _: Sequence[str]) -> RowFile:
     if not isinstance(values, list):
         keys = f" with the keys {', '.join(values)}"[:200] if isinstance(values, dict) else ""
         raise DataError(f"{name}: expected a list of objects [{{...}}, ...], found {type(values).__name__}{keys}")
+    refuse_rows(len(values), name)
     return _row_file(((f"index {index} (from 0)", value) for index, value in enumerate(values)), name)
 
 
 def _parse_jsonl(data: bytes, name: str, _: Sequence[str]) -> RowFile:
     def objects() -> Iterator[tuple[str, Any]]:
         # Not splitlines(): it also splits at U+2028 and others, which may stand inside a JSON string.
-        for number, line in enumerate(_text(data, name).split("\n"), start=1):
+        for number, line in enumerate(_lines(_text(data, name)), start=1):
             if not line.strip():
                 continue
+            refuse_rows(number, name)
             try:
                 yield f"line {number}", orjson.loads(line)
             except orjson.JSONDecodeError as error:
                 yield f"line {number}", error
 
     return _row_file(objects(), name)
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Yield the lines one by one: a list of two billion empty ones would take more than they do."""
+    start = 0
+    while (end := text.find("\n", start)) >= 0:
+        yield text[start:end]
+        start = end + 1
+    yield text[start:]
 
 
 def _parse_csv(data: bytes, name: str, _: Sequence[str]) -> RowFile:
@@ -197,6 +209,7 @@ def _parse_csv(data: bytes, name: str, _: Sequence[str]) -> RowFile:
     try:
         for values in reader:
             _add_csv_row(file, f"line {line}", values)
+            refuse_rows(len(file.rows) + len(file.problems), name)
             line = reader.line_num + 1
     except csv.Error as error:
         file.add_problem(f"line {line}", f"not valid CSV: {error}; the lines after it could not be read")
@@ -221,9 +234,9 @@ def _parse_parquet(data: bytes, name: str, columns: Sequence[str]) -> RowFile:
     try:
         with pq.ParquetFile(pa.BufferReader(data)) as parquet:
             names = parquet.schema_arrow.names
-            found = _unique(names, name)
-            table = parquet.read(columns=[column for column in names if plain_key(column) in columns])
-            records = table.rename_columns([plain_key(column) for column in table.column_names]).to_pylist()
+        found = _unique(names, name)
+        table = read_columns(data, name, [column for column in names if plain_key(column) in columns])
+        records = table.rename_columns([plain_key(column) for column in table.column_names]).to_pylist()
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).partition("\n")[0]
         raise DataError(f"{name}: cannot be read as Parquet: {reason}; write the file again") from None

@@ -20,9 +20,11 @@ def read_settings(path: Path) -> Settings:
             twice in one group.
     """
     try:
-        if path.stat().st_size > _LARGEST_BYTES:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_BYTES + 1)  # no size is known of a pipe
+        if len(content) > _LARGEST_BYTES:
             raise ConfigError(f"{path} is larger than {_LARGEST_BYTES} bytes: that is no configuration")
-        settings = load_yaml(path.read_text(encoding="utf-8"))
+        settings = load_yaml(content.decode())
     except FileNotFoundError:
         name = shown(str(path).replace(":/", "://", 1))  # a URL is none, and as a path it has lost a slash
         raise ConfigError(f"the configuration {name} does not exist; see examples/configs for some that do") from None
