@@ -21,6 +21,7 @@ from prefect.workers.process import ProcessWorker
 from flows.server import running_server
 from flows.terminal import show_what_can_be_shown
 from rageval.adapters.monitoring.database import database_url, is_configured, open_database
+from rageval.adapters.private_files import private_files
 from rageval.credentials import variable_name
 from rageval.errors import ConfigError, RagevalError
 from rageval.printable import printable
@@ -228,7 +229,8 @@ def main() -> None:
     """Run it; every expected error is one sentence and status 2."""
     show_what_can_be_shown()
     try:
-        app()
+        with private_files():
+            app()
     except RagevalError as error:
         typer.secho(f"Error: {error}", fg="red", err=True)
         sys.exit(2)

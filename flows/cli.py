@@ -51,6 +51,7 @@ from flows.commands.sweep import sweep
 from flows.logs import say_error
 from flows.terminal import show_what_can_be_shown
 from rageval.adapters.logs import log_what_can_be_shown
+from rageval.adapters.private_files import private_files
 from rageval.adapters.proxies import reach_this_machine_directly
 from rageval.errors import GateFailedError, InputError, RagevalError, RunStoppedError
 
@@ -293,7 +294,8 @@ def _guarded(command: Callable[[], Any]) -> int:
     log_what_can_be_shown()
     reach_this_machine_directly()
     try:
-        command()
+        with private_files():
+            command()
     except SystemExit as ended:
         # Typer's own status for these is that of a gate that failed.
         context = type(ended.__context__)

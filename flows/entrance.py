@@ -9,6 +9,7 @@ from prefect.context import FlowRunContext
 
 from flows.server import ready
 from rageval.adapters.logs import log_what_can_be_shown
+from rageval.adapters.private_files import keep_files_private, private_files
 from rageval.errors import RunStoppedError
 
 P = ParamSpec("P")
@@ -31,7 +32,8 @@ class _CalledFlow(Flow[P, R]):
             return super().__call__(*args, **kwargs)
         ready()
         try:
-            return super().__call__(*args, **kwargs)
+            with private_files():
+                return super().__call__(*args, **kwargs)
         except httpx.TransportError as error:
             raise RunStoppedError(
                 f"Prefect's server has stopped answering ({type(error).__name__}: {error}). Everything finished is "
@@ -45,4 +47,10 @@ def flow(**options: Any) -> Callable[[Callable[P, R]], Flow[P, R]]:
     Args:
         options: Those of `prefect.flow`.
     """
-    return lambda function: _CalledFlow(function, **options)
+    hooks = [_keep_files_private, *options.pop("on_running", ())]
+    return lambda function: _CalledFlow(function, on_running=hooks, **options)
+
+
+def _keep_files_private(*_: Any) -> None:
+    """Do for a run that a worker starts what the command line does for its own."""
+    keep_files_private()
