@@ -21,11 +21,13 @@ import pytest
 from tests.processes import PATIENCE_S, eventually, free_port, running
 
 PASSWORD = "onlyForThisTest1"
+PASSWORDS = ("POSTGRES_PASSWORD", "POSTGRES_PREFECT_PASSWORD", "GRAFANA_PASSWORD")
+"""What deployments/postgres/databases.sql reads."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Postgres:
-    """A server with the user `rageval`; it runs as long as a block of `running`."""
+    """A server with the superuser `postgres`; it runs as long as a block of `running`."""
 
     programs: Path
     folder: Path
@@ -33,7 +35,7 @@ class Postgres:
     user: str | None
     """Whom to run it as: it refuses to run as root."""
 
-    def url(self, database: str, scheme: str = "postgresql", user: str = "rageval") -> str:
+    def url(self, database: str, scheme: str = "postgresql", user: str = "postgres") -> str:
         return f"{scheme}://{user}:{PASSWORD}@127.0.0.1:{self.port}/{database}"
 
     def new_url(self) -> str:
@@ -57,7 +59,7 @@ class Postgres:
         return subprocess.run(
             [self.programs / "psql", url, "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--tuples-only", "--no-align",
              *arguments],
-            env=os.environ | {"GRAFANA_PASSWORD": PASSWORD}, capture_output=True, text=True, check=False,
+            env=os.environ | dict.fromkeys(PASSWORDS, PASSWORD), capture_output=True, text=True, check=False,
         )  # fmt: skip
 
     def answer(self, database: str, sql: str) -> str:
@@ -65,10 +67,10 @@ class Postgres:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def refusal(self, database: str, sql: str) -> str:
-        """Return why Grafana's user may not do this."""
-        done = self.psql(self.url(database, user="grafana"), "--command", sql)
-        assert done.returncode != 0
+    def refusal(self, database: str, sql: str, user: str = "grafana") -> str:
+        """Return why a user may not do this."""
+        done = self.psql(self.url(database, user=user), "--command", sql)
+        assert done.returncode != 0, f"{user} may: {sql}"
         return done.stderr
 
 
@@ -84,7 +86,7 @@ def new_postgres() -> Iterator[Postgres]:
     (folder / "password").write_text(PASSWORD, encoding="utf-8")
     try:
         subprocess.run(
-            [programs / "initdb", "--pgdata", folder / "data", "--username", "rageval", "--auth", "scram-sha-256",
+            [programs / "initdb", "--pgdata", folder / "data", "--username", "postgres", "--auth", "scram-sha-256",
              "--pwfile", folder / "password", "--no-sync", "--encoding", "UTF8"],
             user=user, cwd=folder, capture_output=True, check=True, timeout=PATIENCE_S,
         )  # fmt: skip

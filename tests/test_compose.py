@@ -40,7 +40,7 @@ def test_the_stack_is_complete() -> None:
 
 @each_service
 def test_no_image_moves_by_itself(name: str) -> None:
-    assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+[\w.-]*", SERVICES[name]["image"])
+    assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+[\w.-]*(@sha256:[0-9a-f]{64})?", SERVICES[name]["image"])
 
 
 def test_the_images_have_the_versions_that_are_installed() -> None:
@@ -64,6 +64,37 @@ def test_prefects_server_asks_for_a_password_and_lets_no_website_but_its_ui_ask_
     assert server["PREFECT_SERVER_API_AUTH_STRING"] == SERVICES["serve"]["environment"]["PREFECT_API_AUTH_STRING"]
     assert server["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] == "http://127.0.0.1:4200,http://localhost:4200"
     assert server["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+
+
+@each_service
+def test_a_service_has_no_rights_of_the_system_and_cannot_gain_any(name: str) -> None:
+    assert SERVICES[name]["cap_drop"] == ["ALL"]
+    assert SERVICES[name]["security_opt"] == ["no-new-privileges:true"]
+    assert "cap_add" not in SERVICES[name]
+
+
+def test_what_only_shows_figures_reaches_neither_the_search_engine_nor_prefect() -> None:
+    networks = {name: set(service["networks"]) for name, service in SERVICES.items()}
+
+    assert COMPOSE["networks"].keys() == {"data", "figures"}
+    for shown in ("grafana", "prometheus", "pushgateway"):
+        assert not networks[shown] & networks["elasticsearch"]
+        assert not networks[shown] & networks["prefect-server"]
+    for name, service in SERVICES.items():
+        assert all(networks[name] & networks[other] for other in service.get("depends_on", {})), name
+
+
+def test_every_service_has_a_user_of_its_own_which_is_no_superuser() -> None:
+    given = SERVICES["serve"]["environment"]
+    roles = yaml.safe_load((ROOT / "deployments" / "elasticsearch" / "roles.yml").read_text(encoding="utf-8"))
+
+    assert given["MONITORING_DATABASE_URL"].startswith("postgresql://rageval:${POSTGRES_PASSWORD")
+    prefect = SERVICES["prefect-server"]["environment"]["PREFECT_SERVER_DATABASE_CONNECTION_URL"]
+    assert prefect.startswith("postgresql+asyncpg://prefect:${POSTGRES_PREFECT_PASSWORD")
+    assert SERVICES["postgres"]["environment"]["POSTGRES_USER"] not in {"rageval", "prefect", "grafana"}
+    # .env reaches our services as a whole: what is another's is kept from them.
+    assert (given["POSTGRES_PREFECT_PASSWORD"], given["GRAFANA_PASSWORD"]) == ("", "")
+    assert [entry["names"] for entry in roles[given["ELASTICSEARCH_USERNAME"]]["indices"]] == [["rageval-*"]]
 
 
 @each_service
@@ -205,7 +236,7 @@ def test_grafana_reads_the_monitoring_database_as_a_user_of_its_own() -> None:
     variable = source["secureJsonData"]["password"].removeprefix("$")
 
     assert source["url"].split(":")[0] in SERVICES
-    assert f"CREATE DATABASE {source['jsonData']['database']};" in databases
+    assert f"CREATE DATABASE {source['jsonData']['database']} OWNER " in databases
     assert f"CREATE ROLE {source['user']} LOGIN" in databases
     assert f"\\getenv grafana_password {variable}" in databases
     assert variable in SERVICES["grafana"]["environment"]

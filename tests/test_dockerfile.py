@@ -43,7 +43,7 @@ def test_the_base_is_a_small_python_of_one_version_that_the_project_runs_on() ->
     [of_build], [of_final] = _all(BUILD, "FROM"), _all(FINAL, "FROM")
 
     assert of_build.split()[0] == of_final, "the environment is bound to the Python that made it"
-    base = re.fullmatch(r"python:(\d+\.\d+\.\d+)-slim-\w+", of_final)
+    base = re.fullmatch(r"python:(\d+\.\d+\.\d+)-slim-\w+(@sha256:[0-9a-f]{64})?", of_final)
     assert base
     assert base[1] in SpecifierSet(PROJECT["requires-python"])
 
@@ -117,7 +117,7 @@ def test_everything_that_is_copied_exists_and_reaches_the_engine() -> None:
         for source in line.split()[:-1]
     }
 
-    unused = {"grafana", "postgres", "prometheus", "__pycache__"}  # of other images
+    unused = {"elasticsearch", "grafana", "postgres", "prometheus", "__pycache__"}  # of other images
     files = [
         path.relative_to(ROOT)
         for source in copied

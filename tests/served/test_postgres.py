@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from rageval.adapters.monitoring.database import open_database
 from tests.fake_llm import FakeLLM
 from tests.postgres import PASSWORD, Postgres
 from tests.processes import PATIENCE_S, ROOT, eventually, free_port, is_healthy, running
 
+DENIED = "permission denied|must be superuser|must have privileges"
 BIN = Path(sys.executable).parent
 
 
@@ -26,13 +29,51 @@ def team(postgres: Postgres) -> Postgres:
 
 
 def test_grafana_reads_the_results_and_nothing_else(team: Postgres) -> None:
-    team.answer("monitoring", "CREATE TABLE results (score float8); INSERT INTO results VALUES (0.5)")
+    app = team.url("monitoring", user="rageval")
+    made = team.psql(app, "--command", "CREATE TABLE results (score float8); INSERT INTO results VALUES (0.5)")
+    assert made.returncode == 0, made.stderr
     grafana = team.url("monitoring", user="grafana")
 
     assert team.psql(grafana, "--command", "SELECT score FROM results").stdout.strip() == "0.5"
-    assert "permission denied" in team.refusal("monitoring", "DELETE FROM results")
-    assert "permission denied" in team.refusal("monitoring", "CREATE TABLE mine (score float8)")
-    assert "permission denied" in team.refusal("prefect", "SELECT 1")
+    assert team.psql(grafana, "--command", "SHOW statement_timeout").stdout.strip() == "30s"
+    writable = "SET transaction_read_only = off; "  # a session decides that for itself
+    for sql in (
+        "DELETE FROM results",
+        "CREATE TABLE mine (score float8)",
+        "CREATE TEMPORARY TABLE mine (score float8)",
+        "SELECT lo_create(0)",
+        "SELECT lo_from_bytea(0, 'abc')",
+        "SELECT pg_advisory_lock(7261)",  # the one that whoever brings the tables up to date waits for
+        "SELECT pg_logical_emit_message(false, 'a', 'b')",
+        "SELECT pg_read_file('/etc/passwd')",
+        "COPY (SELECT 1) TO PROGRAM 'id'",
+        "SET temp_file_limit = -1",
+    ):
+        assert re.search(DENIED, team.refusal("monitoring", writable + sql)), sql
+
+
+@pytest.mark.parametrize(
+    ("user", "database"),
+    [(user, database) for user in ("grafana", "rageval") for database in ("prefect", "postgres", "template1")]
+    + [("prefect", database) for database in ("monitoring", "postgres", "template1")],
+)
+def test_nobody_enters_a_database_of_others(team: Postgres, user: str, database: str) -> None:
+    assert "permission denied for database" in team.refusal(database, "SELECT 1", user)
+
+
+@pytest.mark.parametrize(("user", "database"), [("rageval", "monitoring"), ("prefect", "prefect")])
+def test_no_program_is_superuser(team: Postgres, user: str, database: str) -> None:
+    for sql in ("COPY (SELECT 1) TO PROGRAM 'id'", "SELECT pg_read_file('/etc/passwd')", "CREATE ROLE mine SUPERUSER"):
+        assert re.search(DENIED, team.refusal(database, sql, user)), sql
+
+
+def test_the_app_brings_its_tables_itself_and_grafana_reads_them(team: Postgres) -> None:
+    database = open_database(team.url("monitoring", user="rageval"))
+    database.migrate()
+    database.close()
+
+    read = team.psql(team.url("monitoring", user="grafana"), "--command", "SELECT count(*) FROM conversations")
+    assert read.stdout.strip() == "0", read.stderr
 
 
 def test_a_run_is_completed_on_a_server_that_keeps_its_state_in_postgres(
@@ -45,7 +86,9 @@ def test_a_run_is_completed_on_a_server_that_keeps_its_state_in_postgres(
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
     }
-    on_postgres = environment | {"PREFECT_SERVER_DATABASE_CONNECTION_URL": team.url("prefect", "postgresql+asyncpg")}
+    on_postgres = environment | {
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": team.url("prefect", "postgresql+asyncpg", "prefect")
+    }
     server = [BIN / "prefect", "--no-prompt", "server", "start", "--port", str(port), "--no-ui"]
     evaluate = [
         BIN / "rageval", "evaluate",
