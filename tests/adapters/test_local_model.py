@@ -1,3 +1,4 @@
+import hashlib
 import os
 import signal
 import socket
@@ -147,7 +148,8 @@ def weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     """A stand-in for the package that carries the weights, and a cache folder of the test's own."""
     module: Any = ModuleType(WEIGHTS)
     module.__spec__ = ModuleSpec(WEIGHTS, None)
-    module.MODEL_NAME, module.EXPECTED_SHA256, module.calls = "m.gguf", "0123456789abcdef", []
+    module.MODEL_NAME, module.calls = "m.gguf", []
+    monkeypatch.setattr(local_model, "LOCAL_MODEL", hashlib.sha256(b"whole").hexdigest())
 
     def assemble(target: str, overwrite: bool) -> Path:
         module.calls.append(target)
@@ -163,16 +165,28 @@ def weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
 
 def test_the_models_file_is_written_once(weights, tmp_path):
     path = local_model.model_file()
-    assert path == tmp_path / "rageval" / "0123456789ab-m.gguf"
+    assert path == tmp_path / "rageval" / f"{local_model.LOCAL_MODEL[:12]}-m.gguf"
     assert local_model.model_file().read_text() == "whole"
     assert len(weights.calls) == 1
 
 
 def test_what_a_killed_process_left_is_not_taken_for_the_model(weights, tmp_path):
     (tmp_path / "rageval").mkdir()
-    (tmp_path / "rageval" / "0123456789ab-m.gguf.part").write_text("ha")
+    (tmp_path / "rageval" / f"{local_model.LOCAL_MODEL[:12]}-m.gguf.part").write_text("ha")
     assert local_model.model_file().read_text() == "whole"
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_file_that_was_changed_is_written_again(weights):
+    path = local_model.model_file()
+    path.write_text("changed")
+    assert local_model.model_file().read_text() == "whole"
+
+
+def test_packages_that_bring_another_model_are_refused(weights, monkeypatch):
+    monkeypatch.setattr(local_model, "LOCAL_MODEL", hashlib.sha256(b"the real one").hexdigest())
+    with pytest.raises(ConfigError, match="is not what its packages should bring; install them again"):
+        local_model.model_file()
 
 
 def test_two_threads_at_once_write_the_models_file_once(weights):
