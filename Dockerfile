@@ -3,7 +3,7 @@
 #   docker build --tag rageval:0.1.0 .
 #   docker build --tag rageval:0.1.0 --build-arg EXTRAS=local .     with the embedded model, 253 MB more
 #
-# Versions come from constraints.txt, and the system below from the tag of the base image.
+# Versions and hashes come from requirements.lock: nothing else is taken, from whichever index. The system below comes from the tag of the base image.
 FROM python:3.11.14-slim-bookworm AS build
 
 # Where PyTorch for the CPU comes from: the package index's own wheels bring gigabytes of CUDA along.
@@ -14,15 +14,24 @@ ARG EXTRAS=""
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1
 WORKDIR /app
 # What changes seldom comes first, and neither the code nor a page: a change of those installs nothing again.
-COPY constraints.txt ./
+COPY requirements.lock requirements-cuda.lock requirements-stores.lock ./
 RUN python -m venv --without-pip /opt/venv \
-    && pip --python /opt/venv/bin/python install --no-deps --index-url "$TORCH_INDEX" "$(grep '^torch==' constraints.txt)"
+    && sed -n '/^torch==/,/[^\\]$/p' requirements.lock > /tmp/torch.lock \
+    && pip --python /opt/venv/bin/python install --no-deps --require-hashes --index-url "$TORCH_INDEX" \
+        --requirement /tmp/torch.lock
 COPY pyproject.toml ./
+COPY deployments/locked.py deployments/
+# Wheels run nothing while they are installed: what is in no lock is met before anything of it runs.
+RUN python deployments/locked.py wanted "$EXTRAS" > /tmp/wanted.txt \
+    && sed -n 's/^\([A-Za-z0-9._-]*==[^ ]*\).*/\1/p' requirements*.lock > /tmp/versions.txt \
+    && pip --python /opt/venv/bin/python install --only-binary :all: --report /tmp/installed.json \
+        --constraint /tmp/versions.txt --requirement /tmp/wanted.txt \
+    && python deployments/locked.py check /tmp/installed.json
 # Editable, because the flows are read from /app by their path and must not be there twice. Its packages are empty as yet:
 # without them, pip would leave /app off the path. The pages that pyproject.toml names are empty for good.
 RUN mkdir rageval tasks flows serving \
     && touch rageval/__init__.py tasks/__init__.py flows/__init__.py serving/__init__.py README.md LICENSE NOTICE \
-    && pip --python /opt/venv/bin/python install --constraint constraints.txt --editable ".${EXTRAS:+[$EXTRAS]}" \
+    && pip --python /opt/venv/bin/python install --no-deps --no-build-isolation --editable . \
     && pip --python /opt/venv/bin/python check
 
 FROM python:3.11.14-slim-bookworm

@@ -11,10 +11,13 @@ FRESH := $(VENV)/fresh
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH := $(shell grep '^torch==' constraints.txt)
 
+# What CI sets: nothing is installed but what has a hash of requirements.lock, from whichever index.
+LOCKED ?=
+
 SHELL := bash
 .SHELLFLAGS := -e -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-monitoring test test-all check bench constraints clean
+.PHONY: help install demo demo-monitoring test test-all check bench constraints lock clean
 
 help:  ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -25,7 +28,14 @@ install: $(STAMP)  ## Create .venv with everything in the versions of constraint
 # Without dependencies, which the package index has.
 ASK := import runpy, signal; signal.alarm(20); runpy.run_module("pip", run_name="__main__", alter_sys=True)
 CPU_TORCH = $(BIN)/python -c '$(ASK)' index versions torch --timeout 5 --retries 0 --index-url '$(TORCH_INDEX)' \
-	&& $(BIN)/python -m pip install --no-deps --index-url '$(TORCH_INDEX)' '$(TORCH)'
+	&& $(BIN)/python -m pip install --no-deps --index-url '$(TORCH_INDEX)' \
+		$(if $(LOCKED),--require-hashes --requirement <(sed -n '/^torch==/,/[^\\]$$/p' requirements.lock),'$(TORCH)')
+IS_CPU := import importlib.metadata as m, sys; sys.exit("+cpu" not in m.version("torch"))
+PACKAGES = $(if $(LOCKED),$(BIN)/python -m pip install --no-deps --require-hashes --requirement requirements.lock \
+		$$($(BIN)/python -c '$(IS_CPU)' 2> /dev/null || echo --requirement requirements-cuda.lock) \
+	&& $(BIN)/python -m pip install --no-deps --no-build-isolation --editable '.[local$(,)dev]' \
+	,$(BIN)/python -m pip install --constraint constraints.txt --editable '.[local$(,)dev]')
+, := ,
 
 # Shown of pip's hundreds of lines: the big downloads and the long silence at the end.
 $(STAMP): pyproject.toml constraints.txt
@@ -34,7 +44,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo 'Installing about 180 packages into $(VENV): two to ten minutes. All of it: $(VENV)/install.log'
 	@test -z '$(TORCH_INDEX)' || { $(CPU_TORCH); } > $(VENV)/torch.log 2>&1 \
 		|| echo '  $(TORCH_INDEX) cannot be used ($(VENV)/torch.log): torch comes from the package index, on Linux with CUDA'
-	@$(BIN)/python -m pip install --constraint constraints.txt --editable '.[local,dev]' 2>&1 \
+	@{ $(PACKAGES); } 2>&1 \
 		| tee $(VENV)/install.log \
 		| sed -nE '/\([0-9.]+ [MG]B\)/p; s/^Installing collected packages.*/  Unpacking: a minute or more without a word/p' \
 		|| { tail -n 25 $(VENV)/install.log; exit 1; }
@@ -84,6 +94,21 @@ constraints:  ## Renew constraints.txt within the bounds of pyproject.toml; HOLD
 	{ grep '^#' constraints.txt; $(FRESH)/bin/python -m pip list --format freeze --exclude pip --exclude rageval \
 		| sed 's/+.*//' | LC_ALL=C sort -f; } > $(FRESH)/constraints.txt
 	mv $(FRESH)/constraints.txt constraints.txt
+	rm -rf $(FRESH)
+
+# pip can tell the hashes of what it downloads, but not those of other systems. PyTorch's own index may be out of reach, so
+# the hashes of its builds are kept as long as torch stays: take new ones from the index's page, beside the files' names.
+lock: $(STAMP)  ## Renew requirements.lock, which has the hashes of everything in constraints.txt
+	rm -rf $(FRESH) && mkdir $(FRESH)
+	$(BIN)/python -m pip install --quiet --target $(FRESH)/uv 'uv>=0.9'
+	{ grep -v '^#' constraints.txt; printf '%s\n' hatchling editables tomlkit trove-classifiers; } > $(FRESH)/requirements.in
+	echo '$(TORCH)' > $(FRESH)/requirements-cuda.in
+	printf 'gcsfs\nadlfs\n' > $(FRESH)/requirements-stores.in
+	for lock in requirements requirements-cuda requirements-stores; do \
+		$(FRESH)/uv/bin/uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 \
+			$$([ $$lock = requirements ] && echo --no-deps --universal || echo --python-platform x86_64-manylinux_2_28) \
+			--constraint constraints.txt --output-file $(FRESH)/$$lock.lock $(FRESH)/$$lock.in > $(FRESH)/$$lock.log; done
+	$(BIN)/python deployments/locked.py renew $(FRESH)
 	rm -rf $(FRESH)
 
 clean:  ## Remove caches and build products; .venv and runs stay

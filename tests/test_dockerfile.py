@@ -56,14 +56,17 @@ def test_it_does_not_run_as_root() -> None:
     assert after == ["USER", "HEALTHCHECK", "CMD"]
 
 
-def test_everything_is_installed_in_the_versions_of_the_constraints() -> None:
-    installs = [line for line in _all(BUILD, "RUN") if " install " in line]
+def test_nothing_is_installed_but_what_has_a_hash_of_the_lock() -> None:
+    commands = [command for line in _all(BUILD, "RUN") for command in line.split("&&")]
+    installs = [command for command in commands if " install " in command]
 
-    assert len(installs) == 2
-    assert all("constraints.txt" in line for line in installs)
-    # Without its dependencies: those of the CPU's index are other versions.
-    assert "--no-deps" in installs[0]
-    assert "torch==" in installs[0]
+    assert len(installs) == 3
+    assert "--no-deps --require-hashes" in installs[0]
+    assert "--only-binary :all: --report /tmp/installed.json" in installs[1], "a source would run before it is checked"
+    assert "deployments/locked.py check /tmp/installed.json" in commands[commands.index(installs[1]) + 1]
+    # The project itself, with the tools of the lock that build it.
+    assert "--no-deps --no-build-isolation --editable ." in installs[2]
+    assert "torch.lock" in installs[0]
     assert not any("pip" in line for line in _all(FINAL, "RUN"))
 
 
@@ -76,7 +79,9 @@ def test_the_embedded_model_is_left_out_unless_it_is_asked_for() -> None:
 
 
 def test_a_change_of_the_code_or_of_a_page_installs_nothing_again() -> None:
-    assert [line.split()[0] for line in _all(BUILD, "COPY")] == ["constraints.txt", "pyproject.toml"]
+    assert [line.split()[0] for line in _all(BUILD, "COPY")] == [
+        "requirements.lock", "pyproject.toml", "deployments/locked.py",
+    ]  # fmt: skip
     code = [name for name, line in FINAL if name == "RUN" or line.startswith("--from=")]
     assert code == ["RUN", "RUN", "COPY", "RUN"], "what is installed comes before the code, which is only compiled"
 
