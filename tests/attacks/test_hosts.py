@@ -135,7 +135,7 @@ COMMANDS = [
     ("ground-truth", "generate", "--documents", "documents.json", "--output", "runs", "--run-id", "truth",
      "--model", "m1", "--set", "near_threshold=1"),
     ("publish", "runs/after"),
-    ("simulate", "--weeks", "1", "--per-day", "2"),
+    ("simulate", "--weeks", "1", "--per-day", "2", *DATA[:4]),
     ("monitor", "--model", "m1"),
     ("dashboard", "--output", "dashboard.html"),
     ("feedback", "review"),
