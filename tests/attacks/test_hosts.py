@@ -136,7 +136,7 @@ COMMANDS = [
      "--model", "m1", "--set", "near_threshold=1"),
     ("publish", "runs/after"),
     ("simulate", "--weeks", "1", "--per-day", "2", *DATA[:4]),
-    ("monitor", "--model", "m1"),
+    ("monitor", "--model", "m1", "--rules", ""),
     ("dashboard", "--output", "dashboard.html"),
     ("feedback", "review"),
     ("prune", "--keep", "1"),
