@@ -94,7 +94,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         environment = {
             **kept, **proxies, "no_proxy": "127.0.0.1,localhost", "WATCH_LOG": str(folder / "hosts.log"),
             "PYTHONPATH": f"{folder / 'watch'}:{ROOT}", "PREFECT_HOME": str(folder / "home"),
-            "OPENAI_BASE_URL": llm.url, "OPENAI_API_KEY": "any",
+            "OPENAI_BASE_URL": llm.url, "OPENAI_API_KEY": "any", "PYTHONUNBUFFERED": "1",
             "MONITORING_DATABASE_URL": f"sqlite:///{folder}/monitoring.db",
         }  # fmt: skip
         yield Watched(folder=folder, environment=environment, log=folder / "hosts.log")
