@@ -182,8 +182,8 @@ def load_embedder(model_name: str, batch_size: int, cache_folder: Place | None) 
         cache_folder: Where vectors of documents are kept for later processes; None keeps none.
 
     Raises:
-        ConfigError: If there is no such model, it cannot be loaded, it came with the installation and was changed, or the
-            run may not load it.
+        ConfigError: If there is no such model, it cannot be loaded, the run may not load it, or it came with the
+            installation and was changed.
     """
     check_embedding_model(model_name)
     name, source = _locate(model_name)
