@@ -1,4 +1,4 @@
-"""Set up what the deployments need: tables, work pool, shared limits, alerts. Run again, it changes nothing.
+"""Set up what the deployments need: tables, users, work pool, limits, alerts. Run again, it changes nothing.
 
 python -m deployments.bootstrap --limit rageval-openai=100 --webhook-url-env ALERT_WEBHOOK_URL
 """
@@ -18,8 +18,10 @@ from prefect.events.schemas.automations import Automation, AutomationCore, Event
 from prefect.exceptions import ObjectNotFound
 from prefect.workers.process import ProcessWorker
 
+from deployments.search_user import ADMIN_VARIABLE, set_up_search_user
 from flows.server import running_server
 from flows.terminal import show_what_can_be_shown
+from rageval.adapters.elasticsearch_errors import USER_VARIABLE
 from rageval.adapters.monitoring.database import database_url, is_configured, open_database
 from rageval.adapters.private_files import private_files
 from rageval.credentials import variable_name
@@ -69,6 +71,7 @@ def bootstrap(
     """Create what the deployments need on the Prefect server that PREFECT_API_URL names, where it is not there yet.
 
     The database of MONITORING_DATABASE_URL is given its tables, or those of this version, before anybody looks at it.
+    With ELASTIC_PASSWORD, Elasticsearch is given the user of ELASTICSEARCH_USERNAME, who may use our indexes only.
     """
     limits = dict(map(_limit, limit))
     if not webhook_url_env and os.environ.get(WEBHOOK_VARIABLE, "").strip():
@@ -76,6 +79,8 @@ def bootstrap(
     webhook = _webhook_url(webhook_url_env) if webhook_url_env else ""
     if is_configured():
         _say("database", open_database(database_url()).name, "up to date")
+    if admin_password := os.environ.get(ADMIN_VARIABLE, ""):
+        _say("search user", os.environ.get(USER_VARIABLE, ""), set_up_search_user(admin_password))
     with running_server() as client:
         _say("work pool", POOL, _set_up_pool(client))
         for name, slots in limits.items():

@@ -11,6 +11,7 @@ import pytest
 import typer
 import yaml
 
+from deployments.search_user import INDICES
 from flows.cli import app
 from rageval.adapters.chat import ChatEngine
 from rageval.adapters.flow_metrics import FlowMetrics
@@ -86,15 +87,15 @@ def test_what_only_shows_figures_reaches_neither_the_search_engine_nor_prefect()
 
 def test_every_service_has_a_user_of_its_own_which_is_no_superuser() -> None:
     given = SERVICES["serve"]["environment"]
-    roles = yaml.safe_load((ROOT / "deployments" / "elasticsearch" / "roles.yml").read_text(encoding="utf-8"))
 
     assert given["MONITORING_DATABASE_URL"].startswith("postgresql://rageval:${POSTGRES_PASSWORD")
     prefect = SERVICES["prefect-server"]["environment"]["PREFECT_SERVER_DATABASE_CONNECTION_URL"]
     assert prefect.startswith("postgresql+asyncpg://prefect:${POSTGRES_PREFECT_PASSWORD")
     assert SERVICES["postgres"]["environment"]["POSTGRES_USER"] not in {"rageval", "prefect", "grafana"}
     # .env reaches our services as a whole: what is another's is kept from them.
-    assert (given["POSTGRES_PREFECT_PASSWORD"], given["GRAFANA_PASSWORD"]) == ("", "")
-    assert [entry["names"] for entry in roles[given["ELASTICSEARCH_USERNAME"]]["indices"]] == [["rageval-*"]]
+    assert [given[f"{name}_PASSWORD"] for name in ("POSTGRES_PREFECT", "GRAFANA", "ELASTIC")] == ["", "", ""]
+    assert given["ELASTICSEARCH_USERNAME"] != "elastic"
+    assert [entry["names"] for entry in INDICES] == [["rageval-*"]]
 
 
 @each_service

@@ -122,7 +122,7 @@ def test_everything_that_is_copied_exists_and_reaches_the_engine() -> None:
         for source in line.split()[:-1]
     }
 
-    unused = {"elasticsearch", "grafana", "postgres", "prometheus", "__pycache__"}  # of other images
+    unused = {"grafana", "postgres", "prometheus", "__pycache__"}  # of other images
     files = [
         path.relative_to(ROOT)
         for source in copied

@@ -57,7 +57,9 @@ def server_url() -> str:
     return "https://{}:{}".format(*address)
 
 
-def connect(url: str, supported_majors: frozenset[int]) -> tuple[Elasticsearch, str]:
+def connect(
+    url: str, supported_majors: frozenset[int], *, user: tuple[str, str] | None = None
+) -> tuple[Elasticsearch, str]:
     """Return a client whose server answers, accepts the credentials and has a fitting version, and its address.
 
     Credentials come from ELASTICSEARCH_API_KEY, or ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD, or the URL.
@@ -67,6 +69,7 @@ def connect(url: str, supported_majors: frozenset[int]) -> tuple[Elasticsearch, 
     Args:
         url: The server's URL, http or https, maybe with user and password.
         supported_majors: Major versions of servers that may be used.
+        user: Name and password of somebody else than the environment says.
 
     Returns:
         The client, and the URL without user and password, for messages.
@@ -83,7 +86,7 @@ def connect(url: str, supported_majors: frozenset[int]) -> tuple[Elasticsearch, 
         request_timeout=_TIMEOUT_S,
         max_retries=0,
         **_certificates(address),
-        **_authentication(credentials),
+        **({"basic_auth": user} if user else _authentication(credentials)),
     )
     try:
         _check_version(client, address, supported_majors)
