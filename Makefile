@@ -101,7 +101,7 @@ constraints:  ## Renew constraints.txt within the bounds of pyproject.toml; HOLD
 lock: $(STAMP)  ## Renew requirements.lock, which has the hashes of everything in constraints.txt
 	rm -rf $(FRESH) && mkdir $(FRESH)
 	$(BIN)/python -m pip install --quiet --target $(FRESH)/uv 'uv>=0.9'
-	{ grep -v '^#' constraints.txt; printf '%s\n' hatchling editables tomlkit trove-classifiers; } > $(FRESH)/requirements.in
+	{ grep -v '^#' constraints.txt; printf '%s\n' hatchling editables tomlkit trove-classifiers async-timeout; } > $(FRESH)/requirements.in
 	echo '$(TORCH)' > $(FRESH)/requirements-cuda.in
 	printf 'gcsfs\nadlfs\n' > $(FRESH)/requirements-stores.in
 	for lock in requirements requirements-cuda requirements-stores; do \

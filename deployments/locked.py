@@ -18,9 +18,10 @@ from pathlib import Path
 
 _LOCKS = {
     "requirements.lock": """\
-# What constraints.txt names, and what builds the project, with the SHA-256 of each file that the package index has:
-# for images and CI, which take nothing else. Torch has the hashes of both builds, the package index's and, last, those
-# of PyTorch's own index for processors: Python 3.11, 3.12, 3.13 on x86_64, then on aarch64. Renewed by `make lock`.
+# What constraints.txt names, what builds the project, and async-timeout for Python before 3.11.3, with the SHA-256 of
+# each file that the package index has: for images and CI, which take nothing else. Torch has the hashes of both builds,
+# the package index's and, last, those of PyTorch's own index for processors: Python 3.11, 3.12, 3.13 on x86_64, then on
+# aarch64. Renewed by `make lock`.
 """,
     "requirements-cuda.lock": """\
 # What the package index's torch needs on Linux, and the build for processors does not. Renewed by `make lock`.
