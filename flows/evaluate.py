@@ -93,6 +93,7 @@ def _alone(config: EvaluationConfig) -> tuple[EvaluationResult, str]:
             say_in_name(figures(run))
             return result, sentence(run)
         except BaseException as raised:
+            # Whatever has ended it, a cancellation too, the run's folder says so, or it would be at work for ever.
             error = as_stop(raised)
             note_stop(run, error)
             if error is not raised:

@@ -58,6 +58,7 @@ def _alone(config: GenerationConfig) -> tuple[GenerationResult, str]:
         try:
             result = _generate(run, config)
         except BaseException as error:
+            # Whatever has ended it, the folder says so, or it would be at work for ever.
             generation_manifest.stop(run, end_of(as_stop(error)))
             raise
     return result, f"{generation_sentence(result.manifest)} They are in {result.ground_truth}"

@@ -134,6 +134,7 @@ class ElasticsearchIndex:
                 self._check(target, identity)
                 self._move_alias(target, created_ms)
             except BaseException:
+                # Ctrl-C too: half an index is of no use to anybody.
                 self._abandon(target)
                 raise
         self._held = None

@@ -1,9 +1,7 @@
 """Connections of one client that do nothing, or never finish: the chat app goes on answering everybody else."""
 
 # ruff: noqa: F811 - the fixtures are imported
-import os
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,8 +11,8 @@ import pytest
 
 from rageval.config import EvaluationConfig
 from tests.fake_llm import FakeLLM
-from tests.processes import PATIENCE_S, eventually, running
-from tests.serving.conftest import Serve, corpus, limited, serve  # noqa: F401 - fixtures
+from tests.processes import PATIENCE_S, eventually
+from tests.serving.conftest import Serve, chat_process, corpus, limited, serve  # noqa: F401 - fixtures
 
 HEAD = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
 UNFINISHED = {
@@ -54,18 +52,8 @@ def is_ended(connection: socket.socket) -> bool:
 def test_as_many_silent_connections_as_a_process_may_have_files_stop_nobody(
     corpus: EvaluationConfig, llm: FakeLLM, tmp_path: Path, connect: Connect
 ) -> None:
-    log = tmp_path / "log"
-    command = [
-        "sh", "-c", 'ulimit -n 512; exec "$@"', "sh", Path(sys.executable).parent / "rageval", "chat",
-        "--documents", corpus.data.documents, "--model", "m", "--base-url", llm.url,
-        "--output", tmp_path / "runs", "--port", "0",
-    ]  # fmt: skip
-    environment = os.environ | {
-        "OPENAI_API_KEY": "none",
-        "MONITORING_DATABASE_URL": f"sqlite:///{tmp_path / 'chat.db'}",
-    }
-    with running(log, command, environment=environment) as app:
-        url = eventually("the app", lambda: log.read_text().partition("Ask at ")[2].partition(" ")[0], of=app)
+    few_files = ("sh", "-c", 'ulimit -n 512; exec "$@"', "sh")
+    with chat_process(corpus.data.documents, llm, tmp_path, through=few_files) as (_, url, log):
         said = log.read_text()
         silent = [connect(url) for _ in range(1015)]
 

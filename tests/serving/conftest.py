@@ -1,6 +1,9 @@
 """The chat app over real HTTP, with a scripted model, its own database, and documents of two courses."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -22,7 +25,7 @@ from serving.app import create_app
 from serving.server import address_of, listen, server_of
 from serving.settings import ChatSettings
 from tests.fake_llm import FakeLLM
-from tests.processes import PATIENCE_S, eventually
+from tests.processes import PATIENCE_S, eventually, running
 
 DOCUMENTS = [
     ("ml-certificate", "ml", "General", "How do I get a certificate?", "Finish two projects and review three others."),
@@ -137,3 +140,21 @@ def chat(serve: Serve) -> Iterator[Chat]:
 def limited(**settings: object) -> ChatSettings:
     """Return generous settings with some that are not."""
     return replace(GENEROUS, **settings)
+
+
+@contextmanager
+def chat_process(
+    documents: str | Path, llm: FakeLLM, folder: Path, *, through: Sequence[str] = ()
+) -> Iterator[tuple[subprocess.Popen[bytes], str, Path]]:
+    """Run `rageval chat`, maybe through another command; yields its process, its URL, and its log."""
+    log = folder / "log"
+    command = [
+        *through, Path(sys.executable).parent / "rageval", "chat", "--documents", documents, "--model", "m",
+        "--base-url", llm.url, "--output", folder / "runs", "--port", "0",
+    ]  # fmt: skip
+    environment = os.environ | {
+        "OPENAI_API_KEY": "none",
+        "MONITORING_DATABASE_URL": f"sqlite:///{folder / 'chat.db'}",
+    }
+    with running(log, command, environment=environment) as app:
+        yield app, eventually("the app", lambda: log.read_text().partition("Ask at ")[2].partition(" ")[0], of=app), log

@@ -1,8 +1,6 @@
 """`rageval chat` as a process, with its search in another one, and what happens if either is killed."""
 
-import os
 import shutil
-import sys
 from pathlib import Path
 
 import httpx
@@ -10,24 +8,16 @@ import psutil
 
 from rageval.config import EvaluationConfig
 from tests.fake_llm import FakeLLM
-from tests.processes import PATIENCE_S, eventually, running
+from tests.processes import PATIENCE_S, eventually
+from tests.serving.conftest import chat_process
 
 
 def test_a_search_that_was_killed_is_started_again_and_none_outlives_the_app(
     corpus: EvaluationConfig, llm: FakeLLM, tmp_path: Path
 ) -> None:
-    log, documents, away = tmp_path / "log", tmp_path / "documents.json", tmp_path / "away.json"
+    documents, away = tmp_path / "documents.json", tmp_path / "away.json"
     shutil.copy(corpus.data.documents, documents)
-    command = [
-        Path(sys.executable).parent / "rageval", "chat", "--documents", documents, "--model", "m",
-        "--base-url", llm.url, "--output", tmp_path / "runs", "--port", "0",
-    ]  # fmt: skip
-    environment = os.environ | {
-        "OPENAI_API_KEY": "none",
-        "MONITORING_DATABASE_URL": f"sqlite:///{tmp_path / 'chat.db'}",
-    }
-    with running(log, command, environment=environment) as app:
-        url = eventually("the app", lambda: log.read_text().partition("Ask at ")[2].partition(" ")[0], of=app)
+    with chat_process(documents, llm, tmp_path) as (app, url, _):
 
         def ask() -> httpx.Response:
             return httpx.post(f"{url}/api/ask", json={"question": "How do I get a certificate?"}, timeout=PATIENCE_S)
