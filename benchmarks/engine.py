@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.model_server import Behaviour, behaviour_fields
 from rageval.adapters.chat import ChatEngine
 from rageval.adapters.chat_call import ChatReply, ChatRequest
-from rageval.config import ModelConfig
+from rageval.model_config import ModelConfig
 
 Stats = dict[str, Any]
 

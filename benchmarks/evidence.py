@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from rageval.adapters.run_store import RunStore
-from rageval.config import AnswersConfig, EvaluationConfig, ModelConfig
+from rageval.config import AnswersConfig, EvaluationConfig
+from rageval.model_config import ModelConfig
 from rageval.stages import manifest
 from rageval.tables import ANSWERS, DOCUMENTS, QUESTIONS, RETRIEVAL, SCORES
 

@@ -14,8 +14,9 @@ from benchmarks.engine import reset
 from benchmarks.model_server import Behaviour
 from rageval.adapters.embedder import load_embedder
 from rageval.adapters.run_store import RunStore
-from rageval.config import IndexConfig, ModelConfig
+from rageval.config import IndexConfig
 from rageval.fingerprint import question_id
+from rageval.model_config import ModelConfig
 from rageval.records import Chunk, Document, Question, Retrieval
 from rageval.score_plan import MODEL_FREE_VERSIONS, ScorePlan
 from rageval.stages.answers import answer_chunk

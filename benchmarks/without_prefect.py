@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.corpus import load_ahead
-from rageval.config import AnswersConfig, DataConfig, EvaluationConfig, ModelConfig, RunOptions
+from rageval.config import AnswersConfig, DataConfig, EvaluationConfig, RunOptions
+from rageval.model_config import ModelConfig
 from rageval.score_plan import score_plan
 from rageval.stages import manifest, runs
 from rageval.stages.answers import answer_chunk

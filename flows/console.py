@@ -5,7 +5,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,30 +13,28 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
-from rich.console import Console, ConsoleOptions, RenderableType
-from rich.markup import escape
-from rich.segment import Segment
 from rich.table import Table
 
 from flows.folders import check_folders
 from flows.progress import display
+from flows.terminal import console, plain, print_line
 from rageval.adapters.corpus import load_ahead, load_documents
 from rageval.adapters.logs import json_lines, wants_json
 from rageval.adapters.places import first_look, place
+from rageval.adapters.run_folders import open_run
 from rageval.adapters.run_store import RunStore
 from rageval.adapters.tracing import about
 from rageval.config import EvaluationConfig
 from rageval.errors import ConfigError, DataError, RunStoppedError
 from rageval.judging.section import trust_sentences
 from rageval.judging.table import unfit_metrics
-from rageval.printable import printable
 from rageval.report.blame import blame_counts, blame_rows
 from rageval.report.comparison_rows import brief_comparison_rows
 from rageval.report.cutoffs import leading_metrics
 from rageval.report.empty_searches import empty_searches
 from rageval.report.pivot import metric_rows, retrieval_rows
 from rageval.report.spending import spending_rows
-from rageval.stages.runs import check_cache, open_run
+from rageval.stages.models import check_cache
 from rageval.stages.warm_up import warm_up
 from rageval.tables import JUDGING
 from rageval.urls import REFUSAL, holds_secret
@@ -49,28 +47,6 @@ _PREFECT_DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
 }
-
-
-class _SafeConsole(Console):
-    """A console that obeys its own escapes alone, whatever is printed: titles, tables, panels, the names of models."""
-
-    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Yield what is shown."""
-        for segment in super().render(renderable, options):
-            yield segment if segment.control else segment._replace(text=printable(segment.text))
-
-
-console = _SafeConsole()
-
-
-def plain(text: str) -> str:
-    """Return text that a terminal shows as it is: no markup, and no control characters that a model wrote."""
-    return escape(printable(text))
-
-
-def print_line(words: str) -> None:
-    """Print words as one line, which a log does not wrap."""
-    console.print(plain(words), highlight=False, soft_wrap=True)
 
 
 def run_evaluation(config: EvaluationConfig, *, debug: bool) -> None:

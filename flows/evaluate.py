@@ -20,10 +20,12 @@ from flows.under_way import Line, UnderWay, width
 from flows.workers import THREADS, Workers, workers
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.earlier_runs import forget_earlier_runs
+from rageval.adapters.run_folders import open_run
 from rageval.adapters.run_store import RunStore
 from rageval.adapters.tracing import step
-from rageval.config import EvaluationConfig, ModelConfig
+from rageval.config import EvaluationConfig
 from rageval.errors import InputError, RunStoppedError
+from rageval.model_config import ModelConfig
 from rageval.records import Chunk, SearchMethod
 from rageval.score_plan import pairwise_rows, score_plan
 from rageval.stages.answers import answers_label
@@ -34,7 +36,7 @@ from rageval.stages.inputs import read_questions
 from rageval.stages.models import ServedModels
 from rageval.stages.report import figures, sentence
 from rageval.stages.retrieval import stored_methods
-from rageval.stages.runs import check_retry, is_finished, open_run, raise_if_incomplete
+from rageval.stages.runs import check_retry, is_finished, raise_if_incomplete
 from rageval.stages.scores import verdicts_label
 from tasks.answers import answer_chunk
 from tasks.documents import load_documents

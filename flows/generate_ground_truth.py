@@ -7,6 +7,7 @@ from prefect.runtime import flow_run
 
 from flows.entrance import flow
 from rageval.adapters.chat import chat_engine
+from rageval.adapters.run_folders import open_run
 from rageval.adapters.run_store import RunStore
 from rageval.adapters.tracing import step
 from rageval.config import RunOptions
@@ -15,7 +16,6 @@ from rageval.ground_truth.config import GenerationConfig
 from rageval.ground_truth.words import generation_sentence
 from rageval.stages import generation_manifest
 from rageval.stages.ground_truth import GROUND_TRUTH, serve_writers, spent_usd
-from rageval.stages.runs import open_run
 from rageval.urls import shown
 from tasks.ending import as_stop, end_in_words
 from tasks.ground_truth import ask_questions, begin_generation, check_questions, check_writers, write_ground_truth

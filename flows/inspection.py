@@ -6,7 +6,8 @@ from typing import Any
 from rich.panel import Panel
 from rich.table import Table
 
-from flows.console import console, existing_run, plain, show_run
+from flows.console import existing_run, show_run
+from flows.terminal import console, plain
 from rageval.adapters.run_store import RunStore
 from rageval.depth import first_documents, retrieval_depth
 from rageval.errors import DataError

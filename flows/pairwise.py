@@ -9,8 +9,9 @@ from prefect.futures import PrefectFuture
 from flows.under_way import Line, width
 from flows.workers import Workers
 from rageval.adapters.run_store import RunStore
-from rageval.config import EvaluationConfig, ModelConfig
+from rageval.config import EvaluationConfig
 from rageval.metrics.pairwise import rivals
+from rageval.model_config import ModelConfig
 from rageval.records import Chunk
 from rageval.stages.models import ServedModels
 from rageval.stages.scores import verdicts_label

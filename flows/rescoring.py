@@ -4,7 +4,8 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from flows.console import console, plain, prefect_running, show_estimates, show_run, stop_on_ctrl_c
+from flows.console import prefect_running, show_estimates, show_run, stop_on_ctrl_c
+from flows.terminal import console, plain
 from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig
 from rageval.errors import ConfigError, RunStoppedError

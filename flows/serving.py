@@ -20,10 +20,10 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
 from rich.table import Table
 
-from flows.console import console, plain
 from flows.runner import Runner, Served
 from flows.schedules import Memory, apply_schedules, fingerprints, remember, remembered, with_slugs
 from flows.server import running_server
+from flows.terminal import console, plain
 from rageval.adapters.allowances import FILES, allow
 from rageval.errors import ConfigError, RagevalError
 from rageval.stages.allowed import allow_named

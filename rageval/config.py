@@ -3,61 +3,14 @@
 No secret is ever part of it: keys are read from environment variables that are named here.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from rageval.config_checks import check_batch, check_budgets, check_cluster, check_judges
-from rageval.credentials import PLACEHOLDER, VARIABLE_NAME, body_schema, check_body, variable_name
-from rageval.form import number_fields, title_of
-from rageval.keys import plain_key
+from rageval.model_config import LOCAL, ModelConfig
 from rageval.records import SearchMethod
-from rageval.urls import REFUSAL, SECRET_PATTERN, check_location, holds_secret
-
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
-FileName = Annotated[str, Field(max_length=100, pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$")]
-VariableName = Annotated[
-    str,
-    Field(max_length=100, pattern=VARIABLE_NAME),
-    BeforeValidator(lambda value: variable_name(value) if isinstance(value, str) else value),
-]
-_ADDRESS = r"https?://([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?([/?][^\s]*)?"
-_Filled = Annotated[
-    str,
-    Field(
-        max_length=2000, json_schema_extra={"not": {"pattern": SECRET_PATTERN}}
-    ),  # so that Prefect's server stores none
-    AfterValidator(check_location),
-]
-"""Text in which `${NAME}` stands for a variable that is read where the text is used."""
-Url = Annotated[_Filled, Field(pattern=rf"^({_ADDRESS}|[^\s]*{PLACEHOLDER}[^\s]*)?$")]
-Location = Annotated[_Filled, Field(min_length=1, pattern=r"^[^\x00-\x1f]+$")]
-"""A path or a URL."""
-SchedulerUrl = Annotated[str, Field(max_length=500, pattern=r"^((tcp|tls|ws|wss|ucx)://[A-Za-z0-9._~-]+:[0-9]{1,5})?$")]
-CourseName = Annotated[str, AfterValidator(plain_key)]
-LOCAL = "local"
-
-
-class Settings(BaseModel):
-    """Base of all groups of settings: immutable, and an unknown key is an error."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        use_attribute_docstrings=True,
-        field_title_generator=title_of,
-        json_schema_extra=number_fields,
-        hide_input_in_errors=True,
-    )
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _without_secrets(cls, value: Any) -> Any:
-        """Refuse any text with a login or a key in it: settings become parameters, and are stored and shown."""
-        texts = value if isinstance(value, (list, tuple)) else (value,)
-        if any(isinstance(text, str) and holds_secret(text) for text in texts):
-            raise ValueError(REFUSAL)
-        return value
+from rageval.settings import CourseName, FileName, FilledText, Location, Name, SchedulerUrl, Settings
 
 
 class DataConfig(Settings):
@@ -121,75 +74,6 @@ class RetrievalConfig(Settings):
         return self
 
 
-class ModelConfig(Settings):
-    """One model behind an OpenAI-compatible endpoint, with its limits and request parameters."""
-
-    name: Name = Field(title="Name of the model")
-    """What it is called in every table, and at the endpoint unless another name is given for there. `local` starts
-    the embedded model."""
-    model: str = Field(default="", title="Name at the endpoint")
-    """What the endpoint calls the model, if that is another name."""
-    base_url: Url = ""
-    """The endpoint; empty for OPENAI_BASE_URL or else OpenAI's. A query, such as Azure's ?api-version=..., is kept, and
-    ${NAME} stands for a variable."""
-    api_key_env: VariableName = "OPENAI_API_KEY"
-    """Name of the environment variable that holds the key. Never the key itself."""
-    rpm: int | None = Field(default=None, ge=1, le=10_000_000)
-    """Its limit; without a number it is learnt from the server."""
-    tpm: int | None = Field(default=None, ge=1, le=10_000_000_000)
-    """Its limit; without a number it is learnt from the server."""
-    max_concurrency: int = Field(default=64, ge=1, le=4096)
-    """The most requests in flight at once."""
-    shared_limit: FileName = ""
-    """Name of a Prefect global concurrency limit. All runs and workers that name it keep the requests and tokens a
-    minute together, each with a share by the chunks it has under way; empty keeps them in this process alone."""
-    timeout_s: float = Field(default=60.0, gt=0, le=3600)
-    """Seconds after which one attempt is cancelled."""
-    deadline_s: float = Field(default=900.0, gt=0, le=86_400)
-    """Seconds after which a request is given up, its attempts and its own waits for limits included; waiting
-    behind other requests does not count."""
-    max_attempts: int = Field(default=6, ge=1, le=100)
-    """Attempts of one request; being told to wait (429) does not count as one."""
-    hedge: bool = True
-    """Send a request once more when its reply takes five times as long as usual; at most one in fifty."""
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    """Sent only if set; reasoning models refuse it."""
-    max_completion_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
-    """Sent only if set."""
-    service_tier: Literal["", "flex", "priority", "default"] = ""
-    """Sent only if set. `flex` costs half and may take many minutes: raise the time-out to 900 seconds and the
-    deadline with it. `priority` costs more than the price table knows, so its cost is unknown unless a price is set."""
-    extra_body: Annotated[dict[str, Any], AfterValidator(check_body)] = Field(
-        default_factory=dict, json_schema_extra=body_schema()
-    )
-    """More request parameters, sent as they are, such as {"seed": 1}; ${NAME} stands for a variable."""
-    input_usd_per_mtok: float | None = Field(default=None, ge=0, le=100_000)
-    """Without a number the model is looked up in the price table; give both prices or neither."""
-    output_usd_per_mtok: float | None = Field(default=None, ge=0, le=100_000)
-    """Without a number the model is looked up in the price table; give both prices or neither."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _check(self) -> "ModelConfig":
-        if (self.input_usd_per_mtok is None) != (self.output_usd_per_mtok is None):
-            raise ValueError("give both input_usd_per_mtok and output_usd_per_mtok, or neither")
-        return self
-
-    @property
-    def served_name(self) -> str:
-        """The model's name in requests."""
-        return self.model or self.name
-
-    @property
-    def is_local(self) -> bool:
-        """Whether this is the embedded model, which the run itself starts."""
-        return self.served_name == LOCAL
-
-
 class AnswersConfig(Settings):
     """Which models answer, from which contexts."""
 
@@ -242,7 +126,7 @@ class JudgeConfig(Settings):
     """Let the judge choose between the answers of every two models, in both orders; two calls a pair and question."""
     minimum_kappa: float = Field(default=0.4, ge=0, le=1)
     """A judge that agrees with itself, or with the human labels, less than this (Cohen's kappa) is named as unfit."""
-    human_labels: _Filled = ""
+    human_labels: FilledText = ""
     """Path or URL of a CSV with question_id, model, label (RELEVANT, PARTLY_RELEVANT, NON_RELEVANT); empty for none."""
 
 

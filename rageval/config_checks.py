@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from rageval.metrics.names import AGAIN
 
 if TYPE_CHECKING:
-    from rageval.config import ModelConfig
+    from rageval.model_config import ModelConfig
 
 
 def check_judges(judges: "Sequence[ModelConfig]") -> None:

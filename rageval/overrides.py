@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from rageval.config import LOCAL
 from rageval.errors import ConfigError
+from rageval.model_config import LOCAL
 from rageval.urls import holds_secret, shown
 from rageval.yaml_text import DuplicateKeyError, load_yaml
 

@@ -6,15 +6,13 @@ verdicts can be reused.
 """
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from rageval.fingerprint import digest
-from rageval.records import Document
+from rageval.records import Document, Message
 from rageval.thinking import without_marks
-
-Message: TypeAlias = dict[str, str]
 
 ANSWER_PROMPT_VERSION = "1"
 JUDGE_PROMPT_VERSION = "2"

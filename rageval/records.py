@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeAlias
 
 SearchMethod = Literal["text", "vector", "hybrid"]
 AnswerStatus = Literal["ok", "failed"]
@@ -130,3 +130,6 @@ class Chunk:
     start: int
     stop: int
     search_method: SearchMethod
+
+
+Message: TypeAlias = dict[str, str]

@@ -11,16 +11,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from rageval.config import EvaluationConfig, IndexConfig, JudgeConfig, ModelConfig
+from rageval.config import EvaluationConfig, IndexConfig, JudgeConfig
 from rageval.fingerprint import draw
-from rageval.metrics.names import AGAIN, detail_of
+from rageval.metrics.names import AGAIN, COSINE, FAITHFULNESS, WITH_REFERENCE, WITHOUT_REFERENCE, detail_of
+from rageval.model_config import ModelConfig
 from rageval.prompts import FAITHFULNESS_PROMPT_VERSION, JUDGE_PROMPT_VERSION
-
-COSINE: Final = "cosine"
-WITH_REFERENCE: Final = "judge_with_reference"
-WITHOUT_REFERENCE: Final = "judge_without_reference"
-FAITHFULNESS: Final = "judge_faithfulness"
-PAIRWISE: Final = "pairwise"
 
 MODEL_FREE_VERSIONS: Final[Mapping[str, str]] = MappingProxyType(
     {COSINE: "1", "rouge_l": "2", "exact_match": "2", "fuzzy_match": "1", "refusal": "2", "answer_words": "2"}

@@ -13,9 +13,8 @@ from typing import Final, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rageval.config import LOCAL
-from rageval.metrics.names import AGAIN, split_detail
-from rageval.score_plan import COSINE, PAIRWISE
+from rageval.metrics.names import AGAIN, COSINE, PAIRWISE, split_detail
+from rageval.model_config import LOCAL
 
 Problem = Literal["failed", "could not be read", "failed or could not be read", "were cut for their length"]
 _CUT: Final = ("length", "max_tokens")

@@ -16,7 +16,7 @@ from rageval.adapters.writable import check_output, check_temporary_folder
 from rageval.config import EvaluationConfig
 from rageval.errors import ConfigError, ServiceError
 from rageval.stages.chat import open_assistant
-from rageval.stages.runs import check_cache
+from rageval.stages.models import check_cache
 from rageval.stages.searching import SearchProcess
 from serving.app import create_app
 from serving.server import address_of, end_on_sigterm, is_loopback, listen, server_of, with_names

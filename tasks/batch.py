@@ -11,8 +11,9 @@ from prefect.states import Completed, Failed
 
 from rageval.adapters.batch_api import BatchState
 from rageval.adapters.run_store import RunStore
-from rageval.config import ModelConfig, RunOptions
+from rageval.config import RunOptions
 from rageval.errors import RagevalError
+from rageval.model_config import ModelConfig
 from rageval.records import Chunk
 from rageval.score_plan import ScorePlan
 from rageval.stages import batch

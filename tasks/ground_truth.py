@@ -6,9 +6,9 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from rageval.adapters.run_store import RunStore
-from rageval.config import ModelConfig
 from rageval.ground_truth.config import GenerationConfig
 from rageval.ground_truth.words import generation_rows, render_generation
+from rageval.model_config import ModelConfig
 from rageval.stages import generation_manifest, ground_truth, models
 from tasks.limits import Places, check_limits
 from tasks.report import follow_model

@@ -14,7 +14,7 @@ from rageval.adapters.places import Place
 from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig, IndexConfig
 from rageval.errors import RagevalError
-from rageval.report.markdown import escape, section
+from rageval.report.markdown_text import escape, section
 from rageval.stages import index as stage
 from rageval.stages.index import IndexReport
 from rageval.stages.inputs import read_documents

@@ -23,8 +23,8 @@ from prefect.exceptions import ObjectNotFound
 
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.chat_call import ChatReply, ChatRequest
-from rageval.config import ModelConfig
 from rageval.errors import RunStoppedError, ServiceError
+from rageval.model_config import ModelConfig
 from rageval.sharing import LimitShare
 
 _LOOK_EVERY_S = 1.0

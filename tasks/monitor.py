@@ -14,8 +14,8 @@ from rageval.adapters.chat import chat_engine
 from rageval.adapters.monitoring.conversations import forget_before
 from rageval.adapters.monitoring.database import Database, database_url, open_database
 from rageval.adapters.monitoring.notify import VARIABLE
-from rageval.config import ModelConfig
 from rageval.errors import RagevalError
+from rageval.model_config import ModelConfig
 from rageval.monitoring.alert_rules import Rule
 from rageval.monitoring.config import JudgedMetric, MonitoringConfig
 from rageval.monitoring.records import Alert

@@ -11,7 +11,7 @@ from rageval.compare.config import GateSettings
 from rageval.compare.markdown import render_gate
 from rageval.compare.words import gate_rows
 from rageval.errors import RagevalError
-from rageval.report.markdown import escape, section
+from rageval.report.markdown_text import escape, section
 from rageval.report.pivot import summary_rows
 from rageval.stages import nightly as stage
 from rageval.stages import publish

@@ -8,8 +8,9 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from rageval.adapters.run_store import RunStore
-from rageval.config import ModelConfig, RunOptions
+from rageval.config import RunOptions
 from rageval.errors import RagevalError
+from rageval.model_config import ModelConfig
 from rageval.records import Chunk
 from rageval.stages import pairwise
 from tasks.limits import Places

@@ -21,7 +21,7 @@ from rageval.adapters.chat import chat_engine
 from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig
 from rageval.records import Chunk
-from rageval.report.markdown import escape
+from rageval.report.markdown_text import escape
 from rageval.report.pivot import summary_rows
 from rageval.stages import manifest, report, rescore, runs
 

@@ -6,8 +6,9 @@ from contextlib import AbstractContextManager, suppress
 from prefect import get_run_logger, task
 
 from rageval.adapters.run_store import RunStore
-from rageval.config import EvaluationConfig, ModelConfig
+from rageval.config import EvaluationConfig
 from rageval.errors import RagevalError, RunStoppedError
+from rageval.model_config import ModelConfig
 from rageval.records import Chunk
 from rageval.stages import costs, estimate, manifest, models
 from tasks.limits import check_limits

@@ -7,7 +7,7 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from rageval.adapters.sweep_store import SweepStore
-from rageval.report.markdown import escape, section
+from rageval.report.markdown_text import escape, section
 from rageval.stages import sweep
 from rageval.stages.sweep import SWEEP_PAGE, SearchOutcome
 from rageval.sweep.config import SweepConfig

@@ -14,7 +14,8 @@ import yaml
 
 from flows.cli import app
 from rageval.adapters.config_file import read_settings
-from rageval.config import EvaluationConfig, ModelConfig
+from rageval.config import EvaluationConfig
+from rageval.model_config import ModelConfig
 from rageval.sweep.config import SweepConfig
 from rageval.tables import SCHEMAS
 

@@ -18,9 +18,10 @@ from rageval.adapters.monitoring.panels.catalogue import PANELS
 from rageval.adapters.monitoring.panels.scope import Scope
 from rageval.config import TextMetric
 from rageval.metrics.catalog import METRICS, ONLINE_METRICS, metric_of
+from rageval.metrics.names import PAIRWISE
 from rageval.monitoring.config import JudgedMetric
 from rageval.report import retrieval_values
-from rageval.score_plan import JUDGE_VERSIONS, MODEL_FREE_VERSIONS, PAIRWISE
+from rageval.score_plan import JUDGE_VERSIONS, MODEL_FREE_VERSIONS
 from rageval.tables import SCHEMAS
 from tests.named_metrics import WORDS, NamedMetrics
 from tests.test_architecture import MODULES, ROOT, id_of, imports

@@ -16,7 +16,8 @@ def accept(
     For a run that the gate refused but that is as it should be: other questions,
     another judge, or a drop that is wanted. Other labels keep their runs.
     """
-    from flows.console import console, existing_run, plain  # noqa: PLC0415 - help must not wait for imports
+    from flows.console import existing_run  # noqa: PLC0415 - help must not wait for imports
+    from flows.terminal import console, plain  # noqa: PLC0415 - help must not wait for imports
     from rageval.stages import nightly  # noqa: PLC0415
 
     accepted = existing_run(run)

@@ -44,7 +44,7 @@ def audit(
 
     Exit status: 0, or 1 if an error would stop a run (with --strict also if there is a warning).
     """
-    from flows.console import console, plain  # noqa: PLC0415 - help must not wait for imports
+    from flows.terminal import console, plain  # noqa: PLC0415 - help must not wait for imports
     from rageval.adapters.config_file import read_settings  # noqa: PLC0415
     from rageval.adapters.places import place  # noqa: PLC0415
     from rageval.audit.findings import severity_counts  # noqa: PLC0415
@@ -78,7 +78,7 @@ def audit(
 
 def _show(findings: "tuple[Finding, ...]", documents: int, questions: int) -> None:
     """Print the findings by kind: counts, what the kind means, and some of them."""
-    from flows.console import console, plain  # noqa: PLC0415
+    from flows.terminal import console, plain  # noqa: PLC0415
     from rageval.audit.page import sections, verdict  # noqa: PLC0415
 
     console.print(f"{documents:,} documents, {questions:,} questions. {verdict(findings)}", highlight=False)

@@ -42,7 +42,7 @@ def dashboard(
     """
     from datetime import UTC, datetime  # noqa: PLC0415 - help must not wait for imports
 
-    from flows.console import console, plain  # noqa: PLC0415
+    from flows.terminal import console, plain  # noqa: PLC0415
     from rageval.adapters.monitoring.database import database_url, open_database  # noqa: PLC0415
     from rageval.adapters.run_folders import write_page  # noqa: PLC0415
     from rageval.monitoring.page import render_dashboard  # noqa: PLC0415

@@ -68,7 +68,8 @@ def compare(
     version of a metric) is refused with its reason. Where nothing is left, or the
     runs asked other questions, the exit status is 2.
     """
-    from flows.console import console, existing_run, plain, print_rows  # noqa: PLC0415 - help must not wait for imports
+    from flows.console import existing_run, print_rows  # noqa: PLC0415 - help must not wait for imports
+    from flows.terminal import console, plain  # noqa: PLC0415 - help must not wait for imports
     from rageval.adapters.run_folders import write_page  # noqa: PLC0415
     from rageval.compare import words  # noqa: PLC0415
     from rageval.stages import compare as stage  # noqa: PLC0415
@@ -149,7 +150,8 @@ def gate(
     not comparable or has an unfit judge, the candidate lacks clearly more values
     than the baseline, or the questions are too few to see a drop of --max-drop.
     """
-    from flows.console import console, existing_run, plain, print_rows  # noqa: PLC0415
+    from flows.console import existing_run, print_rows  # noqa: PLC0415
+    from flows.terminal import console, plain  # noqa: PLC0415
     from rageval.adapters.run_folders import write_page  # noqa: PLC0415
     from rageval.compare import words  # noqa: PLC0415
     from rageval.stages import gate as stage  # noqa: PLC0415
@@ -200,7 +202,8 @@ def history(
     changed, its trend is interrupted: before and after cannot be compared.
     Folders that hold no readable run are named and left out.
     """
-    from flows.console import console, plain, print_rows  # noqa: PLC0415
+    from flows.console import print_rows  # noqa: PLC0415
+    from flows.terminal import console, plain  # noqa: PLC0415
     from rageval.adapters.run_folders import write_page, write_table  # noqa: PLC0415
     from rageval.history import words  # noqa: PLC0415
     from rageval.stages import history as stage  # noqa: PLC0415

@@ -54,7 +54,8 @@ def review(
     """
     from datetime import UTC, datetime, timedelta  # noqa: PLC0415 - help must not wait for imports
 
-    from flows.console import console, print_rows  # noqa: PLC0415
+    from flows.console import print_rows  # noqa: PLC0415
+    from flows.terminal import console  # noqa: PLC0415
     from rageval.adapters.monitoring.reviews import open_cases  # noqa: PLC0415
 
     database = _database()
@@ -130,7 +131,7 @@ def forget(conversation: ConversationId, ground_truth: GroundTruth = None, out: 
 
     It stays deleted: what a chat app has not stored of it yet is dropped. Such a conversation is named by its whole id.
     """
-    from flows.console import console, plain  # noqa: PLC0415 - help must not wait for imports
+    from flows.terminal import console, plain  # noqa: PLC0415 - help must not wait for imports
     from rageval.adapters.monitoring.recorder import DEFAULT_SPOOL  # noqa: PLC0415
     from rageval.stages import review as stage  # noqa: PLC0415
 
@@ -180,7 +181,7 @@ def _short(text: str) -> str:
 
 
 def _show(case: "Case") -> None:
-    from flows.console import console, plain  # noqa: PLC0415
+    from flows.terminal import console, plain  # noqa: PLC0415
 
     conversation = case.conversation
     facts = [
@@ -198,7 +199,8 @@ def _show(case: "Case") -> None:
 
 
 def _show_candidates(conversation: "Conversation", config: "EvaluationConfig") -> "list[Candidate]":
-    from flows.console import console, plain, print_rows  # noqa: PLC0415
+    from flows.console import print_rows  # noqa: PLC0415
+    from flows.terminal import console, plain  # noqa: PLC0415
     from rageval.stages.review import find_candidates  # noqa: PLC0415
 
     with console.status("Searching ..."):
@@ -222,7 +224,7 @@ def _show_candidates(conversation: "Conversation", config: "EvaluationConfig") -
 
 def _accept_by_asking(conversation: "Conversation", config: "EvaluationConfig", out: str) -> None:
     """Let a person choose documents and words; a choice that cannot be used is said so, and asked for again."""
-    from flows.console import console, plain  # noqa: PLC0415
+    from flows.terminal import console, plain  # noqa: PLC0415
     from rageval.errors import InputError  # noqa: PLC0415
     from rageval.ground_truth.versions import one_line  # noqa: PLC0415
 
@@ -247,7 +249,7 @@ def _accept_by_asking(conversation: "Conversation", config: "EvaluationConfig", 
 
 
 def _accept(name: str, documents: list[str], config: "EvaluationConfig", question: str | None, out: str) -> None:
-    from flows.console import console, plain  # noqa: PLC0415
+    from flows.terminal import console, plain  # noqa: PLC0415
     from rageval.stages import review as stage  # noqa: PLC0415
 
     done = stage.accept(_database(), name, documents, config.data, question=question, folder=out)
@@ -259,7 +261,7 @@ def _accept(name: str, documents: list[str], config: "EvaluationConfig", questio
 
 
 def _dismiss(name: str) -> None:
-    from flows.console import console, plain  # noqa: PLC0415
+    from flows.terminal import console, plain  # noqa: PLC0415
     from rageval.stages import review as stage  # noqa: PLC0415
 
     stage.dismiss(_database(), name)

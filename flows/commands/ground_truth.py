@@ -123,7 +123,7 @@ def generate(
 
 
 def _model(name: str | None, endpoint: dict[str, Any]) -> dict[str, Any]:
-    from rageval.config import LOCAL  # noqa: PLC0415
+    from rageval.model_config import LOCAL  # noqa: PLC0415
 
     given = {key: value for key, value in endpoint.items() if value is not None}
     return {"name": name, **given} if name and name != LOCAL else {"name": LOCAL}
@@ -132,7 +132,7 @@ def _model(name: str | None, endpoint: dict[str, Any]) -> dict[str, Any]:
 def _show_estimate(config: "GenerationConfig") -> None:
     from rich.table import Table  # noqa: PLC0415
 
-    from flows.console import console, plain  # noqa: PLC0415
+    from flows.terminal import console, plain  # noqa: PLC0415
     from rageval.report.formats import usd  # noqa: PLC0415
     from rageval.stages.generation_estimate import estimate_generation  # noqa: PLC0415
 
@@ -170,12 +170,14 @@ def _run_generation(config: "GenerationConfig", *, debug: bool) -> None:
     import shlex  # noqa: PLC0415
     import sys  # noqa: PLC0415
 
-    from flows.console import console, plain, prefect_running, stop_on_ctrl_c  # noqa: PLC0415
+    from flows.console import prefect_running, stop_on_ctrl_c  # noqa: PLC0415
+    from flows.terminal import console, plain  # noqa: PLC0415
+    from rageval.adapters.run_folders import open_run  # noqa: PLC0415
     from rageval.config import RunOptions  # noqa: PLC0415
     from rageval.errors import RunStoppedError  # noqa: PLC0415
     from rageval.ground_truth.words import generation_rows, generation_sentence  # noqa: PLC0415
     from rageval.stages.ground_truth import choose_documents  # noqa: PLC0415
-    from rageval.stages.runs import check_cache, open_run  # noqa: PLC0415
+    from rageval.stages.models import check_cache  # noqa: PLC0415
 
     choose_documents(config)  # what is wrong with the documents shows before Prefect starts
     check_cache(config.models)

@@ -20,7 +20,8 @@ def labels(
     PARTLY_RELEVANT or NON_RELEVANT, without looking at the judge's verdicts. Then give it back with
     `rageval report RUN --human-labels FILE.csv`.
     """
-    from flows.console import console, existing_run, plain  # noqa: PLC0415 - help must not wait for imports
+    from flows.console import existing_run  # noqa: PLC0415 - help must not wait for imports
+    from flows.terminal import console, plain  # noqa: PLC0415 - help must not wait for imports
     from rageval.stages.labels import make_template  # noqa: PLC0415
 
     written = make_template(existing_run(run), file, n, seed)

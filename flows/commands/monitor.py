@@ -122,11 +122,12 @@ def monitor(
 
 
 def _run(config: "MonitoringConfig", *, debug: bool) -> None:
-    from flows.console import console, plain, prefect_running, print_rows, stop_on_ctrl_c  # noqa: PLC0415
+    from flows.console import prefect_running, print_rows, stop_on_ctrl_c  # noqa: PLC0415
+    from flows.terminal import console, plain  # noqa: PLC0415
     from rageval.adapters.monitoring.database import database_url, open_database  # noqa: PLC0415
     from rageval.adapters.monitoring.notify import addresses  # noqa: PLC0415
     from rageval.monitoring.summary import agreement_sentence  # noqa: PLC0415
-    from rageval.stages.runs import check_cache  # noqa: PLC0415
+    from rageval.stages.models import check_cache  # noqa: PLC0415
     from rageval.stages.watch import read_rules, summarise  # noqa: PLC0415
 
     read_rules(config.alerts.rules)  # what is wrong shows before Prefect starts

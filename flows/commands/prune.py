@@ -52,7 +52,8 @@ def prune(
     Never removed: a run that is being worked on, an accepted run, a run with batches under way, a folder with a file
     that a run which stays was started with, links, and whatever is not a run, a sweep or generated questions.
     """  # fmt: skip
-    from flows.console import console, plain, print_rows  # noqa: PLC0415 - help must not wait for imports
+    from flows.console import print_rows  # noqa: PLC0415 - help must not wait for imports
+    from flows.terminal import console, plain  # noqa: PLC0415 - help must not wait for imports
     from rageval.stages.prune import Retention, plan_prune  # noqa: PLC0415
     from rageval.stages.prune import prune as remove  # noqa: PLC0415
 

@@ -16,7 +16,8 @@ def publish(
     The database is named by MONITORING_DATABASE_URL; without it, it is the file
     runs/monitoring.db. Publishing a run once more replaces its figures.
     """
-    from flows.console import console, existing_run, plain  # noqa: PLC0415 - help must not wait for imports
+    from flows.console import existing_run  # noqa: PLC0415 - help must not wait for imports
+    from flows.terminal import console, plain  # noqa: PLC0415 - help must not wait for imports
     from rageval.adapters.monitoring.database import database_url, open_database  # noqa: PLC0415
     from rageval.stages import publish as stage  # noqa: PLC0415
 

@@ -50,7 +50,8 @@ def simulate(
     Without it, it is the file runs/monitoring.db. The rates are known, see docs/monitoring.md. The same options write
     the same conversations, so calling it again adds nothing but what the time since then brings.
     """
-    from flows.console import console, plain, print_rows  # noqa: PLC0415 - help must not wait for imports
+    from flows.console import print_rows  # noqa: PLC0415 - help must not wait for imports
+    from flows.terminal import console, plain  # noqa: PLC0415 - help must not wait for imports
     from rageval.adapters.monitoring.database import database_url, open_database  # noqa: PLC0415
     from rageval.monitoring.traffic import TrafficConfig  # noqa: PLC0415
     from rageval.overrides import validate  # noqa: PLC0415

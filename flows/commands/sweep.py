@@ -91,7 +91,8 @@ def run_sweep(config: "SweepConfig", *, debug: bool) -> None:
         RunStoppedError: If it was interrupted; the searches that were finished are stored.
         RagevalError: Whatever else ended it.
     """
-    from flows.console import console, plain, prefect_running, print_rows  # noqa: PLC0415
+    from flows.console import prefect_running, print_rows  # noqa: PLC0415
+    from flows.terminal import console, plain  # noqa: PLC0415
     from rageval.adapters.corpus import load_ahead  # noqa: PLC0415
     from rageval.errors import RunStoppedError  # noqa: PLC0415
     from rageval.stages.sweep import open_sweep  # noqa: PLC0415

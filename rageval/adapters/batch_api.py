@@ -23,8 +23,8 @@ from rageval.adapters.chat_endpoint import (
 )
 from rageval.adapters.chat_errors import RefusedUnlessProvenError, translate
 from rageval.adapters.server_message import quoted
-from rageval.config import ModelConfig
 from rageval.errors import ConfigError, RagevalError, RequestFailedError, RunStoppedError
+from rageval.model_config import ModelConfig
 
 _ENDED = {"completed", "expired", "cancelled", "failed"}
 _TOKEN = "rageval"  # noqa: S105 - the name under which a batch carries its token

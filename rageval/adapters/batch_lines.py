@@ -13,7 +13,7 @@ from rageval.adapters.chat_errors import NOT_A_COMPLETION, unusable
 from rageval.adapters.chat_replies import read_completion
 from rageval.adapters.prices import cost_usd
 from rageval.adapters.server_message import Redact, message_of, quoted
-from rageval.config import ModelConfig
+from rageval.model_config import ModelConfig
 from rageval.records import Usage
 
 ENDPOINT: Final = "/v1/chat/completions"

@@ -34,8 +34,8 @@ from rageval.adapters.chat_errors import (
 from rageval.adapters.model_counts import ModelCounts
 from rageval.adapters.request_budget import RequestBudget
 from rageval.adapters.spending import Spending
-from rageval.config import ModelConfig
 from rageval.errors import RagevalError, RequestFailedError, RunStoppedError, ServiceError
+from rageval.model_config import ModelConfig
 
 _CHECK_TIMEOUT_S = 15.0
 _FAILURES_IN_A_ROW = 20

@@ -31,12 +31,11 @@ from rageval.adapters.prices import cost_usd
 from rageval.adapters.request_budget import RequestBudget, Ticket
 from rageval.adapters.spending import Spending
 from rageval.adapters.tracing import model_call, note_reply
-from rageval.config import ModelConfig
 from rageval.errors import CredentialsError, RunStoppedError
 from rageval.fingerprint import digest, request_fingerprint
+from rageval.model_config import ModelConfig
 from rageval.pacing import retry_after_s
-from rageval.prompts import Message
-from rageval.records import Usage
+from rageval.records import Message, Usage
 
 
 @dataclass(frozen=True, kw_only=True)

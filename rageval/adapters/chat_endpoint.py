@@ -12,8 +12,8 @@ import openai
 
 from rageval.adapters.allowances import OPENAI_URL, allowances, check_endpoint, check_variable
 from rageval.adapters.variables import filled_in, filled_in_everywhere, filled_in_values
-from rageval.config import ModelConfig
 from rageval.errors import ConfigError, CredentialsError
+from rageval.model_config import ModelConfig
 from rageval.urls import secret_values, shown
 
 NO_KEY = "none"

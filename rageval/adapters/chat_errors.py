@@ -8,8 +8,8 @@ import openai
 
 from rageval.adapters.chat_replies import Completion
 from rageval.adapters.server_message import Redact, ServerMessage, quoted, read_message
-from rageval.config import ModelConfig
 from rageval.errors import ConfigError, CredentialsError, RagevalError, RequestFailedError, RunStoppedError
+from rageval.model_config import ModelConfig
 
 NOT_A_COMPLETION: Final = "the reply is not the JSON of a chat completion"
 _TRANSIENT_STATUS: Final = frozenset({408, 409, 425})

@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 
 import genai_prices
 
-from rageval.config import ModelConfig
+from rageval.model_config import ModelConfig
 from rageval.records import Usage
 
 Tier: TypeAlias = Literal["standard", "flex", "batch"]

@@ -1,7 +1,10 @@
 """An output folder -> the runs that lie in it, and single columns of their tables."""
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -9,6 +12,7 @@ from rageval.adapters.allowances import check_output
 from rageval.adapters.places import first_look, place
 from rageval.adapters.run_files import read_parquet, replacing, write_parquet
 from rageval.adapters.run_store import RunStore
+from rageval.config import RunOptions
 from rageval.errors import DataError
 
 _MANIFEST = "run.json"
@@ -79,3 +83,15 @@ def write_page(path: str, text: str) -> None:
     check_output(path)
     with replacing(place(path)) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def open_run(options: RunOptions) -> RunStore:
+    """Return the store of the run that is named, or of a new one named after the time.
+
+    Workers of a cluster have working directories of their own, so they are given the whole path.
+    """
+    run_id = options.run_id or f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    output = place(options.output)
+    if options.task_runner == "dask" and isinstance(output, Path):
+        output = output.resolve()
+    return RunStore(str(output / run_id))

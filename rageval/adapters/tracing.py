@@ -19,7 +19,7 @@ import openai
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
-from rageval.config import ModelConfig
+from rageval.model_config import ModelConfig
 from rageval.records import Usage
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")

@@ -14,8 +14,8 @@ from rageval.compare.run_comparison import RunComparison
 from rageval.metrics.catalog import higher_is_better, metric_of
 from rageval.metrics.names import split_detail
 from rageval.report.measurements import RunTables
+from rageval.report.scored import Scored
 from rageval.report.summary import ordered_metrics
-from rageval.report.worst import Scored
 
 _LEADING = (*LEADING_ANSWERS, "mrr", "ndcg", "hit_rate")
 _Row: TypeAlias = Mapping[str, Any]

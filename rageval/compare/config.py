@@ -3,8 +3,8 @@
 from pydantic import Field, field_validator
 
 from rageval.compare.gating import DEFAULT_METRIC
-from rageval.config import Name, Settings
 from rageval.metrics.catalog import higher_is_better
+from rageval.settings import Name, Settings
 
 
 class GateSettings(Settings):

@@ -13,7 +13,7 @@ from rageval.compare.words import (
     sentences,
     setting_rows,
 )
-from rageval.report.markdown import escape, section
+from rageval.report.markdown_text import escape, section
 
 
 def render_comparison(comparison: RunComparison) -> str:

@@ -2,7 +2,8 @@
 
 from pydantic import Field, model_validator
 
-from rageval.config import LOCAL, CourseName, FileName, Location, ModelConfig, Name, Settings
+from rageval.model_config import LOCAL, ModelConfig
+from rageval.settings import CourseName, FileName, Location, Name, Settings
 
 
 class GenerationConfig(Settings):

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from rageval.prompts import Message, fence
-from rageval.records import Document
+from rageval.prompts import fence
+from rageval.records import Document, Message
 
 QUESTIONS_PROMPT_VERSION = "2"
 CHECK_PROMPT_VERSION = "2"

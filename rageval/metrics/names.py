@@ -4,7 +4,9 @@
 several, `pairwise[gpt-4o]` a choice between two models. Summaries leave details out; the judge's report reads them.
 """
 
-AGAIN = "again"
+from typing import Final
+
+AGAIN: Final = "again"
 """Detail of a second verdict by the same judge; no judge can have this name."""
 
 
@@ -17,3 +19,10 @@ def split_detail(name: str) -> tuple[str, str | None]:
     """Return the metric and the detail, or None where the name is a metric's own."""
     metric, bracket, rest = name.partition("[")
     return (metric, rest.removesuffix("]")) if bracket else (name, None)
+
+
+COSINE: Final = "cosine"
+WITH_REFERENCE: Final = "judge_with_reference"
+WITHOUT_REFERENCE: Final = "judge_without_reference"
+FAITHFULNESS: Final = "judge_faithfulness"
+PAIRWISE: Final = "pairwise"

@@ -7,9 +7,8 @@ the configuration, and say how its answer fared.
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
-from rageval.metrics.names import detail_of
+from rageval.metrics.names import PAIRWISE, detail_of
 from rageval.prompts import PreferenceLabel
-from rageval.score_plan import PAIRWISE
 
 _SWAPPED: Final = ", swapped"
 

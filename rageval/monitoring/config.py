@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from rageval.config import LOCAL, ModelConfig, Name, Settings
+from rageval.model_config import LOCAL, ModelConfig
+from rageval.settings import Name, Settings
 
 JudgedMetric = Literal["relevance", "faithfulness", "toxicity"]
 

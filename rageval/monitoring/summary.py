@@ -11,7 +11,7 @@ from rageval.monitoring.records import Alert
 from rageval.monitoring.thumbs import ThumbsAgreement
 from rageval.monitoring.windows import Share
 from rageval.report.formats import count, cut, duration, number, usd
-from rageval.report.markdown import escape, section
+from rageval.report.markdown_text import escape, section
 
 _NONE: Final = "-"
 _TITLES: Final[Mapping[FigureName, str]] = {

@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from rageval.config import DataConfig, Location, Settings
+from rageval.config import DataConfig
 from rageval.fingerprint import digest
 from rageval.monitoring.planted import PARTLY, UP, VOTING, Change, Rates, rates_on, thumbs_up
 from rageval.monitoring.records import Conversation, Evaluation, ShownContext, Vote
 from rageval.prompts import ANSWER_PROMPT_VERSION
 from rageval.records import Document, Question
+from rageval.settings import Location, Settings
 
 JUDGE = "simulated"
 """Judge and version of the verdicts."""

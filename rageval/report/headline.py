@@ -9,10 +9,8 @@ import pyarrow as pa
 
 from rageval.report.comparison_rows import Row, of_configurations, price_ratio, price_words
 from rageval.report.pivot import Configuration, cell, configurations, quality_metrics
+from rageval.report.summary import LEADING
 from rageval.tables import COMPARISONS
-
-LEADING = ("judge_with_reference", "cosine")
-"""Metrics worth a sentence; where a run has neither, its first score metric is."""
 
 _OPPOSITE = {"better": "worse", "worse": "better"}
 

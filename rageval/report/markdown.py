@@ -1,6 +1,5 @@
 """The summary table and the manifest of a run -> Markdown for a Prefect artifact."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,13 +10,11 @@ from rageval.judging.table import unfit_metrics
 from rageval.report.comparison_rows import comparison_rows
 from rageval.report.cutoffs import leading_metrics
 from rageval.report.empty_searches import empty_searches
-from rageval.report.formats import printable
 from rageval.report.headline import headline
+from rageval.report.markdown_text import escape, section
 from rageval.report.pivot import cost_rows, metric_rows, retrieval_rows
 from rageval.report.spending import spending_rows, total_rows
 from rageval.tables import JUDGING
-
-_SPECIAL = re.compile(r"([\\`*\[\]|~])")
 
 
 def render_markdown(
@@ -60,21 +57,6 @@ def render_markdown(
         "Cells read: mean [95 % interval, clustered by document] values / questions asked.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def escape(text: str) -> str:
-    """Return the text so that Markdown shows it as it is, on one line: no table cell, HTML or link in it."""
-    text = _SPECIAL.sub(r"\\\1", " ".join(printable(text).split()))
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def section(title: str, rows: Sequence[Mapping[str, str]]) -> str:
-    """Return rows of words as a table under a heading; nothing for no rows."""
-    if not rows:
-        return ""
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
-    table = "\n".join(f"| {' | '.join(escape(text) for text in line)} |" for line in lines)
-    return f"## {title}\n\n{table}"
 
 
 def _list(title: str, items: Sequence[str]) -> str:

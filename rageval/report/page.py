@@ -17,12 +17,13 @@ from jinja2 import Environment
 from markupsafe import Markup
 from pydantic import ValidationError
 
-from rageval.config import LOCAL, EvaluationConfig
+from rageval.config import EvaluationConfig
 from rageval.depth import first_documents, retrieval_depth
 from rageval.judging.section import judging_section, trust_sentences
 from rageval.judging.table import unfit_metrics
 from rageval.metrics.judge import FAITHFULNESS_VALUES, LABEL_VALUES
-from rageval.metrics.names import split_detail
+from rageval.metrics.names import FAITHFULNESS, split_detail
+from rageval.model_config import LOCAL
 from rageval.report import formats, plots, templates
 from rageval.report.blame_cases import blame_section
 from rageval.report.comparison_rows import comparison_groups
@@ -36,7 +37,6 @@ from rageval.report.slices import slice_tables
 from rageval.report.spending import spending_rows, total_rows
 from rageval.report.summary import label_counts
 from rageval.report.worst import worst_answers, worst_order
-from rageval.score_plan import FAITHFULNESS
 from rageval.shortfalls import asked_verdicts
 from rageval.tables import BLAME, COMPARISONS, HUMAN_LABELS, JUDGING
 

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from rageval.metrics.names import PAIRWISE
 from rageval.metrics.pairwise import preference_metrics, rivals
-from rageval.score_plan import PAIRWISE
 from rageval.statistics.intervals import Interval, mean_interval
 from rageval.statistics.multiplicity import holm_of_known
 from rageval.statistics.paired import PairedDifference, paired_difference

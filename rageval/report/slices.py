@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rageval.metrics.catalog import bounds, lowest
 from rageval.report.formats import number
-from rageval.report.headline import LEADING
+from rageval.report.summary import LEADING
 from rageval.statistics.groups import group_difference
 from rageval.statistics.intervals import mean_interval
 from rageval.statistics.multiplicity import holm_of_known

@@ -179,3 +179,7 @@ def _figures(metric: str, values: Values, clusters: NDArray[np.int64], n: int) -
         "total": float(x.sum()),
         "p95": float(np.percentile(x, 95)),
     }
+
+
+LEADING = ("judge_with_reference", "cosine")
+"""Metrics worth a sentence; where a run has neither, its first score metric is."""

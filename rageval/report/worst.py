@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rageval.metrics.names import split_detail
+from rageval.report.scored import Scored
 from rageval.report.summary import ordered_metrics
 
 KEYS = ["question_id", "model", "search_method"]
@@ -26,17 +27,6 @@ class Context:
     text: str
     right: bool
     """Whether the ground truth names it for the question."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scored:
-    """One metric of the answer; `value` is None where it could not be computed."""
-
-    metric: str
-    value: float | None
-    label: str | None
-    reason: str | None
-    error: str | None
 
 
 @dataclass(frozen=True, kw_only=True)

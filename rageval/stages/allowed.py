@@ -27,10 +27,10 @@ from rageval.adapters.allowances import (
 )
 from rageval.adapters.chat_endpoint import endpoint_address, request_parameters
 from rageval.adapters.variables import filled_in, filled_in_values
-from rageval.config import ModelConfig
 from rageval.credentials import placeholders
 from rageval.errors import ConfigError
 from rageval.ground_truth.versions import LATEST
+from rageval.model_config import ModelConfig
 from rageval.urls import shown
 
 

@@ -9,7 +9,8 @@ from rageval.adapters.earlier_runs import earlier_runs
 from rageval.adapters.journals import Row
 from rageval.adapters.run_store import Key, RunStore
 from rageval.adapters.tracing import step
-from rageval.config import ModelConfig, RunOptions
+from rageval.config import RunOptions
+from rageval.model_config import ModelConfig
 from rageval.prompts import answer_messages
 from rageval.records import Answer, Chunk, Question
 from rageval.stages.asked_again import cut_again, forgetting_scores, is_asked_again, with_earlier

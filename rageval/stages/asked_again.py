@@ -13,7 +13,7 @@ from rageval.adapters.chat_call import ChatReply
 from rageval.adapters.journals import Row
 from rageval.adapters.places import Place, version
 from rageval.adapters.run_store import RunStore
-from rageval.config import ModelConfig
+from rageval.model_config import ModelConfig
 from rageval.records import Chunk, Score, Usage
 from rageval.shortfalls import cut_configurations, is_cut
 

@@ -15,9 +15,10 @@ from rageval.adapters.chat import chat_engine
 from rageval.adapters.chat_call import ChatReply, ChatRequest
 from rageval.adapters.model_counts import ModelCounts
 from rageval.adapters.run_store import RunStore
-from rageval.config import ModelConfig, RunOptions
+from rageval.config import RunOptions
 from rageval.errors import ConfigError
 from rageval.fingerprint import digest
+from rageval.model_config import ModelConfig
 from rageval.records import Chunk
 from rageval.score_plan import ScorePlan
 from rageval.stages.answers import answer_chunk, answers_label, pending_answers

@@ -14,8 +14,9 @@ from rageval.adapters.chat import ChatEngine, chat_engine
 from rageval.adapters.chat_call import ChatReply, ChatRequest
 from rageval.adapters.gathering import Gathering
 from rageval.adapters.tracing import step, trace_id
-from rageval.config import EvaluationConfig, ModelConfig
+from rageval.config import EvaluationConfig
 from rageval.errors import RagevalError
+from rageval.model_config import ModelConfig
 from rageval.monitoring.records import Conversation, ShownContext
 from rageval.prompts import ANSWER_PROMPT_VERSION, answer_messages
 from rageval.records import Document, Question, Retrieval

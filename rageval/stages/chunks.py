@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rageval.adapters.chat_call import ChatReply, ChatRequest
-from rageval.config import ModelConfig
+from rageval.model_config import ModelConfig
 from rageval.records import Chunk, SearchMethod
 
 

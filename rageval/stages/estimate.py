@@ -10,18 +10,18 @@ from rageval.adapters.corpus import load_corpus
 from rageval.adapters.places import place
 from rageval.adapters.prices import Tier, cost_usd
 from rageval.adapters.run_store import RunStore
-from rageval.config import EvaluationConfig, ModelConfig
+from rageval.config import EvaluationConfig
 from rageval.errors import ConfigError
-from rageval.metrics.names import split_detail
+from rageval.metrics.names import FAITHFULNESS, PAIRWISE, WITH_REFERENCE, WITHOUT_REFERENCE, split_detail
+from rageval.model_config import ModelConfig
 from rageval.prompts import (
-    Message,
     answer_messages,
     judge_faithfulness_messages,
     judge_with_reference_messages,
     judge_without_reference_messages,
 )
-from rageval.records import Document, Question, Usage
-from rageval.score_plan import FAITHFULNESS, PAIRWISE, WITH_REFERENCE, WITHOUT_REFERENCE, pairwise_rows, score_plan
+from rageval.records import Document, Message, Question, Usage
+from rageval.score_plan import pairwise_rows, score_plan
 from rageval.stages.asked_again import cut_again, is_asked_again
 from rageval.stages.chunks import plan_chunks
 from rageval.stages.inputs import read_documents, read_questions

@@ -8,9 +8,9 @@ from rageval.adapters.chat_call import ChatRequest
 from rageval.adapters.places import place
 from rageval.adapters.prices import cost_usd
 from rageval.adapters.reply_log import read_replies
-from rageval.config import ModelConfig
 from rageval.ground_truth.config import GenerationConfig
 from rageval.ground_truth.filters import Draft
+from rageval.model_config import ModelConfig
 from rageval.records import Usage
 from rageval.stages.drafts import check_request, questions_request
 from rageval.stages.ground_truth import choose_documents

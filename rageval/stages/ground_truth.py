@@ -19,13 +19,13 @@ from rageval.adapters.chat_call import ChatReply, ChatRequest
 from rageval.adapters.reply_log import ReplyLog, StoredReply, read_replies, spent_on
 from rageval.adapters.run_files import replacing, write_parquet
 from rageval.adapters.run_store import RunStore
-from rageval.config import ModelConfig
 from rageval.errors import ConfigError
 from rageval.fingerprint import digest, documents_fingerprint
 from rageval.formulas import csv_text
 from rageval.ground_truth.config import GenerationConfig
 from rageval.ground_truth.filters import UNCHECKED, Draft, count_reasons
 from rageval.ground_truth.replies import UnreadableReplyError, read_check, read_questions
+from rageval.model_config import ModelConfig
 from rageval.records import Document
 from rageval.stages import generation_manifest
 from rageval.stages.drafts import check_key, check_request, checked_drafts, filtered_drafts, questions_request

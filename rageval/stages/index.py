@@ -7,6 +7,7 @@ from itertools import islice
 from rageval.adapters.corpus import load_documents
 from rageval.adapters.embedder import Embedder, load_embedder
 from rageval.adapters.places import Place
+from rageval.adapters.run_folders import open_run
 from rageval.adapters.run_store import RunStore
 from rageval.adapters.search_index import IndexIdentity, SearchIndex, open_index
 from rageval.config import EvaluationConfig, IndexConfig
@@ -15,7 +16,6 @@ from rageval.fingerprint import documents_fingerprint, index_fingerprint
 from rageval.records import Document
 from rageval.stages.inputs import read_documents
 from rageval.stages.manifest import describe_index
-from rageval.stages.runs import open_run
 
 _NAMED = 5
 """Documents that a sentence names."""

@@ -7,9 +7,9 @@ from rageval.adapters.embedder import load_embedder
 from rageval.adapters.places import Place
 from rageval.config import IndexConfig
 from rageval.metrics.cosine import Array, cosine_similarity
+from rageval.metrics.names import COSINE
 from rageval.metrics.refusal import UNREAD, refusals
 from rageval.metrics.text_match import answer_words, exact_match, fuzzy_match, rouge_l
-from rageval.score_plan import COSINE
 from rageval.shortfalls import only_beginning_of
 
 _OF_TEXTS: Final[Mapping[str, Callable[[Sequence[str], Sequence[str]], Array]]] = {

@@ -1,6 +1,6 @@
 """The models of a run, ready to be asked: endpoints checked, the embedded one started."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +10,11 @@ from rageval.adapters.local_model import (
     LOCAL_JUDGE_PARAMETERS,
     LOCAL_PARAMETERS,
     SLOTS,
+    check_cache_folder,
     model_file,
     serve_local_model,
 )
-from rageval.config import ModelConfig
+from rageval.model_config import ModelConfig
 
 _LOCAL_TIMEOUT_S = 600.0
 
@@ -74,3 +75,13 @@ def _served(model: ModelConfig, url: str, parameters: Mapping[str, Any]) -> Mode
             "extra_body": {**parameters, **model.extra_body},
         }
     )
+
+
+def check_cache(models: Iterable[ModelConfig]) -> None:
+    """Make sure that the file of the embedded model can be written, if any of the models is it.
+
+    Raises:
+        ConfigError: If it cannot.
+    """
+    if any(model.is_local for model in models):
+        check_cache_folder()

@@ -17,9 +17,9 @@ from rageval.adapters.monitoring.database import Database
 from rageval.adapters.monitoring.question_topics import add_topics, next_version, read_topics, topics_version
 from rageval.adapters.monitoring.windows import Asked, recent_questions
 from rageval.adapters.prices import cost_usd
-from rageval.config import ModelConfig
 from rageval.errors import ConfigError
 from rageval.metrics.judge import FAITHFULNESS_VALUES, LABEL_VALUES, TOXICITY_VALUES
+from rageval.model_config import ModelConfig
 from rageval.monitoring.config import JudgedMetric, OnlineJudgingConfig, TopicsConfig
 from rageval.monitoring.records import Conversation, Evaluation
 from rageval.monitoring.topics import make_topics, nearest_topics
@@ -29,14 +29,13 @@ from rageval.prompts import (
     JUDGE_PROMPT_VERSION,
     TOXICITY_PROMPT_VERSION,
     FaithfulnessVerdict,
-    Message,
     ToxicityVerdict,
     Verdict,
     judge_faithfulness_messages,
     judge_toxicity_messages,
     judge_without_reference_messages,
 )
-from rageval.records import Document, Usage
+from rageval.records import Document, Message, Usage
 from rageval.stages.chunks import Ask
 from rageval.stages.verdicts import read_as, verdict_format
 

@@ -9,8 +9,9 @@ from rageval.adapters.chat_call import ChatReply, ChatRequest
 from rageval.adapters.earlier_runs import earlier_runs
 from rageval.adapters.journals import Journal, Row
 from rageval.adapters.run_store import Key, RunStore
-from rageval.config import ModelConfig, RunOptions
+from rageval.config import RunOptions
 from rageval.metrics.pairwise import preference_metrics, preference_value
+from rageval.model_config import ModelConfig
 from rageval.prompts import PAIRWISE_PROMPT_VERSION, Preference, PreferenceLabel, judge_pairwise_messages
 from rageval.records import Chunk, Question, Score
 from rageval.stages.asked_again import with_earlier

@@ -18,18 +18,9 @@ from rageval.adapters.run_files import write_parquet
 from rageval.adapters.run_store import RunStore
 from rageval.config import EvaluationConfig
 from rageval.errors import ConfigError, DataError
-from rageval.metrics.names import split_detail
+from rageval.metrics.names import COSINE, FAITHFULNESS, WITH_REFERENCE, WITHOUT_REFERENCE, split_detail
 from rageval.records import Chunk
-from rageval.score_plan import (
-    COSINE,
-    FAITHFULNESS,
-    JUDGE_VERSIONS,
-    MODEL_FREE_VERSIONS,
-    WITH_REFERENCE,
-    WITHOUT_REFERENCE,
-    ScorePlan,
-    judge_metrics,
-)
+from rageval.score_plan import JUDGE_VERSIONS, MODEL_FREE_VERSIONS, ScorePlan, judge_metrics
 from rageval.stages import costs, manifest, runs
 from rageval.stages.chunks import plan_chunks
 from rageval.stages.estimate import VERDICTS, Estimate, estimate_calls

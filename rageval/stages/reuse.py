@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.chat_call import ChatReply, ChatRequest
 from rageval.adapters.earlier_runs import EarlierRuns
-from rageval.config import ModelConfig
+from rageval.model_config import ModelConfig
 from rageval.stages.chunks import Ask
 
 

@@ -1,45 +1,18 @@
 """Which folder a run has, and whether everything in it is done."""
 
-import secrets
 from collections import Counter
 from collections.abc import Iterable
-from datetime import datetime
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rageval.adapters.local_model import check_cache_folder
-from rageval.adapters.places import place
 from rageval.adapters.run_store import RunStore
-from rageval.config import EvaluationConfig, ModelConfig, RunOptions
+from rageval.config import EvaluationConfig, RunOptions
 from rageval.errors import ConfigError, RunStoppedError
-from rageval.metrics.names import split_detail
+from rageval.metrics.names import PAIRWISE, split_detail
 from rageval.records import Chunk
-from rageval.score_plan import PAIRWISE, pairwise_rows, score_plan
+from rageval.score_plan import pairwise_rows, score_plan
 from rageval.shortfalls import cut_configurations, in_words, too_many
-
-
-def open_run(options: RunOptions) -> RunStore:
-    """Return the store of the run that is named, or of a new one named after the time.
-
-    Workers of a cluster have working directories of their own, so they are given the whole path.
-    """
-    run_id = options.run_id or f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    output = place(options.output)
-    if options.task_runner == "dask" and isinstance(output, Path):
-        output = output.resolve()
-    return RunStore(str(output / run_id))
-
-
-def check_cache(models: Iterable[ModelConfig]) -> None:
-    """Make sure that the file of the embedded model can be written, if any of the models is it.
-
-    Raises:
-        ConfigError: If it cannot.
-    """
-    if any(model.is_local for model in models):
-        check_cache_folder()
 
 
 def check_retry(run: RunStore, options: RunOptions) -> None:

@@ -13,10 +13,11 @@ from rageval.adapters.earlier_runs import earlier_runs
 from rageval.adapters.journals import Journal, Row
 from rageval.adapters.run_store import Key, RunStore
 from rageval.adapters.tracing import step
-from rageval.config import ModelConfig, RunOptions
-from rageval.metrics.names import detail_of
+from rageval.config import RunOptions
+from rageval.metrics.names import FAITHFULNESS, detail_of
+from rageval.model_config import ModelConfig
 from rageval.records import Chunk, Score
-from rageval.score_plan import FAITHFULNESS, PlannedScore, ScorePlan
+from rageval.score_plan import PlannedScore, ScorePlan
 from rageval.stages.asked_again import score_of, with_earlier
 from rageval.stages.chunks import Ask, ChunkOutcome
 from rageval.stages.inputs import read_inputs

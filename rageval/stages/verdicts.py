@@ -10,13 +10,12 @@ from rageval.adapters.chat_call import ChatReply, ChatRequest
 from rageval.adapters.journals import Row
 from rageval.adapters.local_model import judge_schema
 from rageval.adapters.run_store import Key
-from rageval.config import ModelConfig
 from rageval.metrics.judge import FAITHFULNESS_VALUES, LABEL_VALUES, UnreadableVerdictError, read_verdict
-from rageval.metrics.names import AGAIN, detail_of
+from rageval.metrics.names import AGAIN, FAITHFULNESS, WITH_REFERENCE, WITHOUT_REFERENCE, detail_of
 from rageval.metrics.panel import majority_label
+from rageval.model_config import ModelConfig
 from rageval.prompts import (
     FaithfulnessVerdict,
-    Message,
     Preference,
     ToxicityVerdict,
     Verdict,
@@ -24,8 +23,8 @@ from rageval.prompts import (
     judge_with_reference_messages,
     judge_without_reference_messages,
 )
-from rageval.records import Document, Question
-from rageval.score_plan import FAITHFULNESS, WITH_REFERENCE, WITHOUT_REFERENCE, PlannedScore
+from rageval.records import Document, Message, Question
+from rageval.score_plan import PlannedScore
 
 NO_ANSWER: Final = "there is no answer to score"
 _V = TypeVar("_V", bound=Verdict | FaithfulnessVerdict | ToxicityVerdict | Preference)

@@ -8,7 +8,7 @@ from typing import Any
 
 from rageval.adapters.chat import ChatEngine
 from rageval.adapters.chat_call import ChatReply, ChatRequest
-from rageval.config import ModelConfig
+from rageval.model_config import ModelConfig
 from tests.fake_llm import Body, FakeLLM, Reply
 
 WAIT_S = 150.0

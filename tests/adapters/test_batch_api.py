@@ -11,8 +11,8 @@ from rageval.adapters.batch_lines import batch_files, read_replies
 from rageval.adapters.chat_call import ChatRequest
 from rageval.adapters.chat_endpoint import request_parameters
 from rageval.adapters.prices import cost_usd
-from rageval.config import ModelConfig
 from rageval.errors import ConfigError
+from rageval.model_config import ModelConfig
 from rageval.records import Usage
 from tests.fake_llm import FakeLLM, Reply, prompt
 

@@ -8,8 +8,8 @@ from concurrent.futures import Future
 import pytest
 
 from rageval.adapters.chat_call import ChatReply, ChatRequest
-from rageval.config import ModelConfig
 from rageval.errors import RunStoppedError
+from rageval.model_config import ModelConfig
 from tests.adapters.asking import WAIT_S, Asker, script, until
 from tests.adapters.clocks import ScriptedLoop
 from tests.fake_llm import Body, Bucket, FakeLLM, Reply, prompt

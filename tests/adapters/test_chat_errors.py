@@ -7,8 +7,8 @@ import traceback
 import pytest
 
 from rageval.adapters.chat_endpoint import endpoint_url, hidden_values
-from rageval.config import ModelConfig
 from rageval.errors import ConfigError, CredentialsError, RagevalError, RunStoppedError, ServiceError
+from rageval.model_config import ModelConfig
 from tests.adapters.asking import Asker, script
 from tests.fake_llm import FakeLLM, Reply, prompt
 

@@ -7,14 +7,13 @@ import pytest
 
 from rageval.ground_truth.prompts import check_messages, questions_messages
 from rageval.prompts import (
-    Message,
     judge_faithfulness_messages,
     judge_pairwise_messages,
     judge_toxicity_messages,
     judge_with_reference_messages,
     judge_without_reference_messages,
 )
-from rageval.records import Document
+from rageval.records import Document, Message
 
 DOCUMENT = Document(document_id="d", course="c", section="s", question="q", text="t", content_hash="")
 PROMPTS = {

@@ -11,8 +11,8 @@ import pytest
 from rageval.adapters.batch_api import BatchApi
 from rageval.adapters.corpus import load_documents
 from rageval.adapters.redirects import is_public
-from rageval.config import ModelConfig
 from rageval.errors import DataError, RagevalError
+from rageval.model_config import ModelConfig
 from tests.adapters.asking import Asker
 from tests.evaluations import write_corpus
 from tests.fake_llm import FakeLLM, Reply

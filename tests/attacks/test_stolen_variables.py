@@ -10,14 +10,15 @@ from pydantic import BaseModel
 from rageval.adapters.chat import chat_engine
 from rageval.adapters.corpus import load_documents
 from rageval.adapters.embedder import load_embedder
+from rageval.adapters.run_folders import open_run
 from rageval.adapters.run_store import RunStore
-from rageval.config import EvaluationConfig, ModelConfig
+from rageval.config import EvaluationConfig
 from rageval.credentials import VARIABLE_NAME
 from rageval.errors import ConfigError
 from rageval.ground_truth.config import GenerationConfig
+from rageval.model_config import ModelConfig
 from rageval.monitoring.config import MonitoringConfig
 from rageval.stages.allowed import KINDS, allow_named, check_allowed
-from rageval.stages.runs import open_run
 from rageval.stages.watch import read_rules
 from rageval.sweep.config import SweepConfig
 from rageval.urls import check_location

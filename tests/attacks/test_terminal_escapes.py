@@ -58,7 +58,7 @@ def test_no_title_of_a_table_or_a_panel_is_obeyed() -> None:
     from rich.panel import Panel
     from rich.table import Table
 
-    from flows.console import console
+    from flows.terminal import console
 
     with console.capture() as captured:
         console.print(EVIL, Panel(EVIL, title=EVIL), Table(EVIL, title=EVIL), style="red")

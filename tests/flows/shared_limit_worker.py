@@ -9,7 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from rageval.adapters.chat_call import ChatRequest
-from rageval.config import ModelConfig
+from rageval.model_config import ModelConfig
 from tasks.limits import Places
 
 _CHUNKS_AT_ONCE = 5

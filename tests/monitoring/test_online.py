@@ -14,8 +14,8 @@ from rageval.adapters.chat import ChatEngine
 from rageval.adapters.monitoring.conversations import add_conversations, add_evaluations, forget
 from rageval.adapters.monitoring.database import Database
 from rageval.adapters.monitoring.schema import EVALUATIONS, TOPICS
-from rageval.config import ModelConfig
 from rageval.errors import RunStoppedError, ServiceError
+from rageval.model_config import ModelConfig
 from rageval.monitoring.config import JudgedMetric, OnlineJudgingConfig, TopicsConfig
 from rageval.prompts import JUDGE_PROMPT_VERSION
 from rageval.stages import online

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from rageval.config import LOCAL, DataConfig, EvaluationConfig, ModelConfig
+from rageval.config import DataConfig, EvaluationConfig
 from rageval.errors import ConfigError
+from rageval.model_config import LOCAL, ModelConfig
 from rageval.overrides import choose_judge, choose_models, put, put_text, set_for_remote_models, validate
 
 

@@ -8,9 +8,10 @@ import pytest
 from rageval.adapters.chat_call import ChatRequest
 from rageval.adapters.run_store import RunStore
 from rageval.compare.run_comparison import other_settings
-from rageval.config import EvaluationConfig, ModelConfig
+from rageval.config import EvaluationConfig
 from rageval.config_effects import SENT, WITHOUT_EFFECT, with_effect
 from rageval.errors import ConfigError
+from rageval.model_config import ModelConfig
 from rageval.stages import manifest
 from rageval.tables import QUESTIONS, to_table
 

@@ -8,14 +8,13 @@ from hypothesis import strategies as st
 
 from rageval.fingerprint import digest, documents_fingerprint, index_fingerprint, question_id, request_fingerprint
 from rageval.prompts import (
-    Message,
     answer_messages,
     fence,
     judge_faithfulness_messages,
     judge_with_reference_messages,
     judge_without_reference_messages,
 )
-from rageval.records import Document
+from rageval.records import Document, Message
 
 MESSAGES = [{"role": "system", "content": "Answer."}, {"role": "user", "content": "Why?"}]
 

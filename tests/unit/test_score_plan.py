@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rageval.config import EvaluationConfig, ModelConfig, TextMetric
+from rageval.config import EvaluationConfig, TextMetric
 from rageval.errors import ConfigError
 from rageval.fingerprint import draw
+from rageval.metrics.names import COSINE
+from rageval.model_config import ModelConfig
 from rageval.overrides import validate
-from rageval.score_plan import COSINE, JUDGE_VERSIONS, MODEL_FREE_VERSIONS, ScorePlan, pairwise_rows, score_plan
+from rageval.score_plan import JUDGE_VERSIONS, MODEL_FREE_VERSIONS, ScorePlan, pairwise_rows, score_plan
 from rageval.stages import model_free, verdicts
 
 IDS = [f"q{number}" for number in range(2000)]

@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from rageval.adapters.monitoring.panels import offline_runs, operations, quality, verdicts
 from rageval.adapters.monitoring.panels.scope import Scope, course_name
 from rageval.adapters.monitoring.schema import ALERTS, CONVERSATIONS, RUN_METRICS, RUNS
+from rageval.metrics.names import COSINE
 from rageval.monitoring.figures import Board, Description, Filter, Kind, Unit
-from rageval.score_plan import COSINE, JUDGE_VERSIONS
+from rageval.score_plan import JUDGE_VERSIONS
 
 _INTERVAL = "Band: 95 % interval (Wilson)."
 _YARDSTICK = "Where versions of the metric or judges overlap, the one with the most verdicts counts."
