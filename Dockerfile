@@ -29,8 +29,9 @@ RUN python deployments/locked.py wanted "$EXTRAS" > /tmp/wanted.txt \
     && python deployments/locked.py check /tmp/installed.json
 # Editable, because the flows are read from /app by their path and must not be there twice. Its packages are empty as yet:
 # without them, pip would leave /app off the path. The pages that pyproject.toml names are empty for good.
-RUN mkdir rageval tasks flows serving \
-    && touch rageval/__init__.py tasks/__init__.py flows/__init__.py serving/__init__.py README.md LICENSE NOTICE \
+RUN mkdir -p rageval tasks flows serving deployments \
+    && touch rageval/__init__.py tasks/__init__.py flows/__init__.py serving/__init__.py deployments/__init__.py \
+        README.md LICENSE NOTICE \
     && pip --python /opt/venv/bin/python install --no-deps --no-build-isolation --editable . \
     && pip --python /opt/venv/bin/python check
 

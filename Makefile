@@ -78,10 +78,11 @@ test: $(STAMP)  ## Run all tests but the slowest
 test-all: $(STAMP)  ## Run the slowest tests too: Dask, object store, browser, traces, simulated weeks
 	$(BIN)/pytest
 
-check: $(STAMP)  ## Check format, lint and types
+check: $(STAMP)  ## Check format, lint, types and which room imports which
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 bench: $(STAMP)  ## Measure the request engine and the index; the README's figures come from it
 	$(BIN)/python -m benchmarks

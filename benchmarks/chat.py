@@ -32,10 +32,10 @@ import sqlalchemy as sa
 
 from benchmarks.__main__ import model_server
 from benchmarks.model_server import Behaviour, behaviour_fields
-from rageval.adapters.corpus import load_corpus
-from rageval.adapters.monitoring.database import VARIABLE, open_database
-from rageval.adapters.monitoring.schema import CONVERSATIONS
-from rageval.config import DataConfig
+from rageval.config.evaluation import DataConfig
+from rageval.corpus.files import load_corpus
+from rageval.monitoring.store.database import VARIABLE, open_database
+from rageval.monitoring.store.schema import CONVERSATIONS
 
 MODEL_S = 0.2
 _READY = "Ask at "

@@ -34,7 +34,7 @@ def measure_command(server: str) -> Command:
     """Run `rageval evaluate` twice with the same run id, after `rageval index`."""
     with TemporaryDirectory() as folder:
         _write_corpus(Path(folder))
-        rageval = [sys.executable, "-m", "flows.cli"]
+        rageval = [sys.executable, "-m", "rageval.cli.main"]
         data = ["--documents", f"{folder}/documents.json", "--output", f"{folder}/runs"]
         environment = os.environ | {"PREFECT_HOME": f"{folder}/prefect"}
         subprocess.run([*rageval, "index", *data], check=True, env=environment, stdout=subprocess.DEVNULL)

@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-from rageval.adapters.monitoring.database import Database, connect
-from rageval.adapters.monitoring.panels.catalogue import PANELS, Panel
-from rageval.adapters.monitoring.panels.scope import Scope
 from rageval.monitoring.figures import Window
+from rageval.monitoring.panels.catalogue import PANELS, Panel
+from rageval.monitoring.panels.scope import Scope
+from rageval.monitoring.store.database import Database, connect
 from tests.postgres import new_postgres
 
 DAYS = 180

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.model_server import Behaviour, behaviour_fields
-from rageval.adapters.chat import ChatEngine
-from rageval.adapters.chat_call import ChatReply, ChatRequest
-from rageval.model_config import ModelConfig
+from rageval.config.models import ModelConfig
+from rageval.engine.request_engine import ChatEngine
+from rageval.engine.requests import ChatReply, ChatRequest
 
 Stats = dict[str, Any]
 

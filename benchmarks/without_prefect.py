@@ -3,20 +3,21 @@
 import argparse
 from concurrent.futures import ThreadPoolExecutor
 
-from rageval.adapters.chat import chat_engine
-from rageval.adapters.corpus import load_ahead
-from rageval.config import AnswersConfig, DataConfig, EvaluationConfig, RunOptions
-from rageval.model_config import ModelConfig
-from rageval.score_plan import score_plan
-from rageval.stages import manifest, runs
-from rageval.stages.answers import answer_chunk
-from rageval.stages.chunks import plan_chunks
-from rageval.stages.documents import load_documents
-from rageval.stages.index import index_run
-from rageval.stages.report import write_report
-from rageval.stages.retrieval import retrieve_run
-from rageval.stages.scores import score_chunk
-from rageval.stages.warm_up import warm_up
+from rageval.config.evaluation import AnswersConfig, DataConfig, EvaluationConfig, RunOptions
+from rageval.config.models import ModelConfig
+from rageval.corpus.files import load_ahead
+from rageval.engine.chunks import plan_chunks
+from rageval.engine.request_engine import chat_engine
+from rageval.judging.plan import score_plan
+from rageval.pipeline import completeness as runs
+from rageval.pipeline.warm_up import warm_up
+from rageval.report.writing import write_report
+from rageval.runs import manifest
+from rageval.runs.documents import load_documents
+from rageval.scoring.scores import score_chunk
+from rageval.search.building import index_run
+from rageval.search.retrieval import retrieve_run
+from rageval.systems.answers import answer_chunk
 
 _AT_ONCE = 5
 """Chunks under way, as in the flow: 64 requests in flight, 25 to a chunk, two ahead."""

@@ -20,13 +20,13 @@ from prefect.workers.process import ProcessWorker
 
 from deployments.search_user import ADMIN_VARIABLE, set_up_search_user
 from flows.server import running_server
-from flows.terminal import show_what_can_be_shown
-from rageval.adapters.elasticsearch_errors import USER_VARIABLE
-from rageval.adapters.monitoring.database import database_url, is_configured, open_database
-from rageval.adapters.private_files import private_files
-from rageval.credentials import variable_name
 from rageval.errors import ConfigError, RagevalError
-from rageval.printable import printable
+from rageval.monitoring.store.database import database_url, is_configured, open_database
+from rageval.safety.credentials import variable_name
+from rageval.search.elasticsearch_errors import USER_VARIABLE
+from rageval.storage.private_files import private_files
+from rageval.text.printable import printable
+from rageval.text.terminal import show_what_can_be_shown
 
 POOL = "rageval"
 """The work pool of deployments/prefect.yaml."""

@@ -8,9 +8,9 @@ from typing import Any, Final, get_args
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from rageval.adapters.monitoring.panels.catalogue import PANELS, Panel, choices
-from rageval.adapters.monitoring.panels.scope import Scope
 from rageval.monitoring.figures import COLUMN_UNITS, STEPS_S, Board, Filter, Kind, Unit
+from rageval.monitoring.panels.catalogue import PANELS, Panel, choices
+from rageval.monitoring.panels.scope import Scope
 
 FOLDER: Final = Path(__file__).parent / "grafana" / "dashboards"
 TITLES: Final[Mapping[Board, str]] = {

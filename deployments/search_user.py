@@ -7,9 +7,9 @@ from typing import Any
 
 import elasticsearch
 
-from rageval.adapters.elasticsearch_client import CLIENT_MAJOR, connect, server_url
-from rageval.adapters.elasticsearch_errors import PASSWORD_VARIABLE, USER_VARIABLE, translated_errors
 from rageval.errors import ConfigError
+from rageval.search.elasticsearch_client import CLIENT_MAJOR, connect, server_url
+from rageval.search.elasticsearch_errors import PASSWORD_VARIABLE, USER_VARIABLE, translated_errors
 
 ADMIN_VARIABLE = "ELASTIC_PASSWORD"
 """The password of Elasticsearch's superuser, for whom there is no other use."""

@@ -6,11 +6,11 @@ from typing import Any
 
 from prefect.futures import PrefectFuture
 
-from rageval.adapters.run_store import RunStore
-from rageval.config import EvaluationConfig
+from rageval.config.evaluation import EvaluationConfig
+from rageval.engine.served_models import ServedModels
+from rageval.judging.plan import score_plan
 from rageval.records import Chunk
-from rageval.score_plan import score_plan
-from rageval.stages.models import ServedModels
+from rageval.runs.store import RunStore
 from tasks.batch import batch_answers, batch_scores
 
 

@@ -5,8 +5,8 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
-from rageval.adapters.run_store import RunStore
-from rageval.compare.pairing import Choice
+from rageval.comparison.pairing import Choice
+from rageval.runs.store import RunStore
 from tasks.compare import Finding, compare_runs
 from tasks.ending import end_in_words
 

@@ -6,9 +6,9 @@ from typing import Any
 from prefect.futures import PrefectFuture
 
 from flows.under_way import Line, UnderWay
-from rageval.adapters.run_store import RunStore
-from rageval.config import EvaluationConfig
-from rageval.stages.index import cache_of
+from rageval.config.evaluation import EvaluationConfig
+from rageval.runs.store import RunStore
+from rageval.search.building import cache_of
 from tasks.index import embed_texts, texts_to_embed
 
 _PART = 512

@@ -8,9 +8,9 @@ from prefect import Flow
 from prefect.context import FlowRunContext
 
 from flows.server import ready
-from rageval.adapters.logs import log_what_can_be_shown
-from rageval.adapters.private_files import keep_files_private, private_files
 from rageval.errors import RunStoppedError
+from rageval.storage.private_files import keep_files_private, private_files
+from rageval.telemetry.logs import log_what_can_be_shown
 
 P = ParamSpec("P")
 R = TypeVar("R")

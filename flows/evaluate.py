@@ -18,26 +18,26 @@ from flows.entrance import flow
 from flows.pairwise import compared_chunks, pairwise_lines
 from flows.under_way import Line, UnderWay, width
 from flows.workers import THREADS, Workers, workers
-from rageval.adapters.chat import chat_engine
-from rageval.adapters.earlier_runs import forget_earlier_runs
-from rageval.adapters.run_folders import open_run
-from rageval.adapters.run_store import RunStore
-from rageval.adapters.tracing import step
-from rageval.config import EvaluationConfig
+from rageval.config.evaluation import EvaluationConfig
+from rageval.config.models import ModelConfig
+from rageval.engine.chunks import plan_chunks
+from rageval.engine.earlier_runs import forget_earlier_runs
+from rageval.engine.request_engine import chat_engine
+from rageval.engine.served_models import ServedModels
 from rageval.errors import InputError, RunStoppedError
-from rageval.model_config import ModelConfig
+from rageval.judging.plan import pairwise_rows, score_plan
+from rageval.pipeline.batch import refuse_open_batches
+from rageval.pipeline.completeness import check_retry, is_finished, raise_if_incomplete
+from rageval.pipeline.estimate import check_prices
 from rageval.records import Chunk, SearchMethod
-from rageval.score_plan import pairwise_rows, score_plan
-from rageval.stages.answers import answers_label
-from rageval.stages.batch import refuse_open_batches
-from rageval.stages.chunks import plan_chunks
-from rageval.stages.estimate import check_prices
-from rageval.stages.inputs import read_questions
-from rageval.stages.models import ServedModels
-from rageval.stages.report import figures, sentence
-from rageval.stages.retrieval import stored_methods
-from rageval.stages.runs import check_retry, is_finished, raise_if_incomplete
-from rageval.stages.scores import verdicts_label
+from rageval.report.writing import figures, sentence
+from rageval.runs.folders import open_run
+from rageval.runs.inputs import read_questions
+from rageval.runs.store import RunStore
+from rageval.scoring.scores import verdicts_label
+from rageval.search.retrieval import stored_methods
+from rageval.systems.answers import answers_label
+from rageval.telemetry.tracing import step
 from tasks.answers import answer_chunk
 from tasks.documents import load_documents
 from tasks.ending import as_stop, end_in_words, say_in_name
@@ -231,6 +231,4 @@ class _Clock:
 
 
 if __name__ == "__main__":
-    from flows.cli import run_evaluate
-
-    run_evaluate()
+    evaluate()

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from rageval.adapters.places import place
-from rageval.adapters.writable import check_output, check_temporary_folder, check_writable
+from rageval.storage.places import place
+from rageval.storage.writable import check_output, check_temporary_folder, check_writable
 
 
 def check_folders(output: str | None) -> None:

@@ -6,17 +6,17 @@ from typing import Any
 from prefect.runtime import flow_run
 
 from flows.entrance import flow
-from rageval.adapters.chat import chat_engine
-from rageval.adapters.run_folders import open_run
-from rageval.adapters.run_store import RunStore
-from rageval.adapters.tracing import step
-from rageval.config import RunOptions
+from rageval.config.evaluation import RunOptions
+from rageval.engine.request_engine import chat_engine
 from rageval.errors import RunStoppedError
+from rageval.ground_truth import manifest as generation_manifest
 from rageval.ground_truth.config import GenerationConfig
-from rageval.ground_truth.words import generation_sentence
-from rageval.stages import generation_manifest
-from rageval.stages.ground_truth import GROUND_TRUTH, serve_writers, spent_usd
-from rageval.urls import shown
+from rageval.ground_truth.generation import GROUND_TRUTH, serve_writers, spent_usd
+from rageval.ground_truth.sentences import generation_sentence
+from rageval.runs.folders import open_run
+from rageval.runs.store import RunStore
+from rageval.safety.urls import shown
+from rageval.telemetry.tracing import step
 from tasks.ending import as_stop, end_in_words
 from tasks.ground_truth import ask_questions, begin_generation, check_questions, check_writers, write_ground_truth
 from tasks.runs import end_of

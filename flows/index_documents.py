@@ -5,9 +5,9 @@ from prefect.runtime import flow_run
 from flows.embedding import embed_on_workers
 from flows.entrance import flow
 from flows.workers import workers
-from rageval.config import EvaluationConfig
-from rageval.stages.index import IndexReport
-from rageval.urls import shown
+from rageval.config.evaluation import EvaluationConfig
+from rageval.safety.urls import shown
+from rageval.search.building import IndexReport
 from tasks.ending import end_in_words, say_in_name
 from tasks.index import index_corpus
 

@@ -11,14 +11,14 @@ from prefect.runtime import flow_run
 
 from flows.entrance import flow
 from flows.workers import THREADS
-from rageval.adapters.chat import chat_engine
-from rageval.adapters.monitoring.notify import addresses
-from rageval.adapters.tracing import step
+from rageval.engine.request_engine import chat_engine
 from rageval.errors import RagevalError, RunStoppedError
 from rageval.monitoring.config import MonitoringConfig, OnlineJudgingConfig
+from rageval.monitoring.notify import addresses
+from rageval.monitoring.online import check_price
 from rageval.monitoring.records import Alert
-from rageval.stages.online import check_price
-from rageval.stages.watch import read_rules
+from rageval.monitoring.watch import read_rules
+from rageval.telemetry.tracing import step
 from tasks.ending import as_stop, end_in_words, say_in_name
 from tasks.monitor import (
     database,

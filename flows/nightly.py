@@ -7,13 +7,13 @@ from prefect.runtime import deployment, flow_run
 
 from flows.entrance import flow
 from flows.evaluate import evaluate, run_words
-from rageval.adapters.monitoring.database import is_configured
-from rageval.adapters.run_store import RunStore
-from rageval.adapters.tracing import step
-from rageval.compare.config import GateSettings
-from rageval.config import EvaluationConfig
+from rageval.comparison.gate_config import GateSettings
+from rageval.comparison.nightly import DEFAULT_LABEL
+from rageval.config.evaluation import EvaluationConfig
 from rageval.errors import GateFailedError
-from rageval.stages.nightly import DEFAULT_LABEL
+from rageval.monitoring.store.database import is_configured
+from rageval.runs.store import RunStore
+from rageval.telemetry.tracing import step
 from tasks.ending import end_in_words, say_in_name
 from tasks.nightly import accept_night, judge_night, publish_figures, publish_night
 

@@ -8,13 +8,13 @@ from prefect.futures import PrefectFuture
 
 from flows.under_way import Line, width
 from flows.workers import Workers
-from rageval.adapters.run_store import RunStore
-from rageval.config import EvaluationConfig
-from rageval.metrics.pairwise import rivals
-from rageval.model_config import ModelConfig
+from rageval.config.evaluation import EvaluationConfig
+from rageval.config.models import ModelConfig
+from rageval.engine.served_models import ServedModels
+from rageval.judging.choices import rivals
 from rageval.records import Chunk
-from rageval.stages.models import ServedModels
-from rageval.stages.scores import verdicts_label
+from rageval.runs.store import RunStore
+from rageval.scoring.scores import verdicts_label
 from tasks.pairwise import compare_chunk
 
 

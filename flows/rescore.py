@@ -9,19 +9,19 @@ from prefect.runtime import flow_run
 
 from flows.entrance import flow
 from flows.workers import THREADS, workers
-from rageval.adapters.chat import chat_engine
-from rageval.adapters.earlier_runs import forget_earlier_runs
-from rageval.adapters.run_store import RunStore
-from rageval.adapters.tracing import step
-from rageval.config import EvaluationConfig
+from rageval.config.evaluation import EvaluationConfig
+from rageval.config.overrides import validate
+from rageval.engine.earlier_runs import forget_earlier_runs
+from rageval.engine.request_engine import chat_engine
 from rageval.errors import RagevalError, RunStoppedError
-from rageval.overrides import validate
+from rageval.pipeline import rescore as stage
+from rageval.pipeline.batch import refuse_open_batches
+from rageval.pipeline.estimate import check_prices
 from rageval.records import Chunk
-from rageval.stages import rescore as stage
-from rageval.stages.batch import refuse_open_batches
-from rageval.stages.estimate import check_prices
-from rageval.stages.report import sentence
-from rageval.stages.scores import verdicts_label
+from rageval.report.writing import sentence
+from rageval.runs.store import RunStore
+from rageval.scoring.scores import verdicts_label
+from rageval.telemetry.tracing import step
 from tasks.ending import as_stop, end_in_words
 from tasks.report import Progress, write_rescored_report
 from tasks.runs import check_models, serve_models, spent_usd

@@ -14,9 +14,9 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
 
 from flows.folders import check_prefect_home
-from rageval.adapters.proxies import reach_this_machine_directly
 from rageval.errors import ConfigError, CredentialsError, InputError, ServiceError
-from rageval.urls import shown_address
+from rageval.safety.proxies import reach_this_machine_directly
+from rageval.safety.urls import shown_address
 
 _TIMEOUT = httpx.Timeout(30.0, connect=4.0)
 _SHOWN = 80

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from prefect.runtime import flow_run
 
 from flows.entrance import flow
-from rageval.adapters.tracing import step
-from rageval.stages.sweep import SWEEP_PAGE, open_sweep, searches_of
+from rageval.safety.urls import shown
 from rageval.sweep.config import SweepConfig
-from rageval.urls import shown
+from rageval.sweep.sweep import SWEEP_PAGE, open_sweep, searches_of
+from rageval.telemetry.tracing import step
 from tasks.ending import end_in_words
 from tasks.report import Progress
 from tasks.sweep import SweepWords, load_sweep_data, search_with, write_sweep

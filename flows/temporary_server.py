@@ -24,7 +24,7 @@ from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_HOME, get_current_settings
 
 from rageval.errors import ServiceError
-from rageval.urls import without_logins
+from rageval.safety.urls import without_logins
 
 _ASK_EVERY_S = 0.1
 _SAY_EVERY_S = 20.0

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from prefect.futures import PrefectFuture
 
-from rageval.model_config import ModelConfig
+from rageval.config.models import ModelConfig
 
 CHUNKS_AHEAD = 2
 """Chunks that a line is ahead of what its model can have in flight."""

@@ -14,13 +14,13 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.server import running_server
 from rageval import __version__
-from rageval.adapters import worker
-from rageval.adapters.allowances import allowances, check_endpoint
-from rageval.adapters.chat import chat_engine
-from rageval.adapters.model_counts import ModelCounts
-from rageval.adapters.run_store import RunStore
-from rageval.config import RunOptions
+from rageval.config.evaluation import RunOptions
+from rageval.engine.counts import ModelCounts
+from rageval.engine.request_engine import chat_engine
 from rageval.errors import ConfigError, RunLockedError, RunStoppedError, ServiceError
+from rageval.pipeline import worker
+from rageval.runs.store import RunStore
+from rageval.safety.allowances import allowances, check_endpoint
 
 _MOST_THREADS = 64
 THREADS: TaskRunner[PrefectFuture[Any]] = ThreadPoolTaskRunner(max_workers=_MOST_THREADS)  # type: ignore[assignment]  # its own future is one

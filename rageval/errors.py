@@ -17,7 +17,7 @@ they survive pickling on their way through Prefect. None of them may ever hold a
 servers is shown in terminals and logs, so nothing in it is obeyed there.
 """
 
-from rageval.printable import printable
+from rageval.text.printable import printable
 
 
 class RagevalError(Exception):

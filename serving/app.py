@@ -11,12 +11,12 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from starlette.staticfiles import StaticFiles
 
-from rageval.adapters.monitoring.database import database_url
-from rageval.adapters.monitoring.recorder import Recorder
 from rageval.monitoring.records import Thumbs
 from rageval.monitoring.redaction import redactor
-from rageval.stages.chat import Assistant
+from rageval.monitoring.store.database import database_url
+from rageval.monitoring.store.recorder import Recorder
 from serving.asking import Asking
+from serving.assistant import Assistant
 from serving.bodies import Ask, Courses, Feedback, Health, Problem, Reply, Voted, reply_of
 from serving.desk import PROBLEMS, Desk
 from serving.guard import Guard, host_of

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from rageval.monitoring.records import ShownContext
-from rageval.stages.chat import Answered
+from serving.assistant import Answered
 from serving.problems import HttpError
 
 Kind = Literal["sources", "answer", "restart", "done", "error"]

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StringConstraints
 
-from rageval.keys import plain_key
 from rageval.monitoring.records import Conversation
+from rageval.text.keys import plain_key
 from serving.settings import MAX_COMMENT, MAX_QUESTION, MAX_USER
 
 

@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Literal
 
-from rageval.adapters.monitoring.conversations import read_conversation
-from rageval.adapters.monitoring.database import open_database
-from rageval.adapters.monitoring.recorder import Recorder
 from rageval.errors import InputError
 from rageval.monitoring.records import VISITOR, Conversation, Thumbs, Vote
 from rageval.monitoring.redaction import Redact
-from rageval.stages.chat import Answered, Assistant, Failure
+from rageval.monitoring.store.conversations import read_conversation
+from rageval.monitoring.store.database import open_database
+from rageval.monitoring.store.recorder import Recorder
 from serving.asking import Asking
+from serving.assistant import Answered, Assistant, Failure
 from serving.problems import HttpError
 from serving.settings import ChatSettings
 from serving.signals import Signals

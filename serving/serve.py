@@ -7,18 +7,18 @@ from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from rageval.adapters.logs import TextLines, json_lines, log_what_can_be_shown, wants_json
-from rageval.adapters.monitoring.database import database_url, open_database
-from rageval.adapters.monitoring.recorder import DEFAULT_SPOOL, Recorder
-from rageval.adapters.places import place
-from rageval.adapters.tracing import export_spans
-from rageval.adapters.writable import check_output, check_temporary_folder
-from rageval.config import EvaluationConfig
+from rageval.config.evaluation import EvaluationConfig
+from rageval.engine.served_models import check_cache
 from rageval.errors import ConfigError, ServiceError
-from rageval.stages.chat import open_assistant
-from rageval.stages.models import check_cache
-from rageval.stages.searching import SearchProcess
+from rageval.monitoring.store.database import database_url, open_database
+from rageval.monitoring.store.recorder import DEFAULT_SPOOL, Recorder
+from rageval.search.searching import SearchProcess
+from rageval.storage.places import place
+from rageval.storage.writable import check_output, check_temporary_folder
+from rageval.telemetry.logs import TextLines, json_lines, log_what_can_be_shown, wants_json
+from rageval.telemetry.tracing import export_spans
 from serving.app import create_app
+from serving.assistant import open_assistant
 from serving.server import address_of, end_on_sigterm, is_loopback, listen, server_of, with_names
 from serving.settings import API_KEY_VARIABLE, ChatSettings
 from serving.voters import cookie_key

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from rageval.adapters.monitoring.recorder import Recorder
-from rageval.stages.chat import Answered, Assistant
+from rageval.monitoring.store.recorder import Recorder
+from serving.assistant import Answered, Assistant
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120)
 

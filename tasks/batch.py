@@ -9,15 +9,15 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from rageval.adapters.batch_api import BatchState
-from rageval.adapters.run_store import RunStore
-from rageval.config import RunOptions
+from rageval.config.evaluation import RunOptions
+from rageval.config.models import ModelConfig
+from rageval.engine.batch_api import BatchState
+from rageval.engine.batch_watch import Watch
 from rageval.errors import RagevalError
-from rageval.model_config import ModelConfig
+from rageval.judging.plan import ScorePlan
+from rageval.pipeline import batch
 from rageval.records import Chunk
-from rageval.score_plan import ScorePlan
-from rageval.stages import batch
-from rageval.stages.batch_watch import Watch
+from rageval.runs.store import RunStore
 
 
 @task(task_run_name="batch-answers-{model.name}")

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from rageval.adapters.run_folders import write_page
-from rageval.adapters.run_store import RunStore
-from rageval.compare.markdown import render_comparison
-from rageval.compare.page import render_compare_page
-from rageval.compare.pairing import Choice
-from rageval.compare.run_comparison import Compared
-from rageval.compare.words import comparison_rows, sentences, words_of
-from rageval.stages import compare as stage
+from rageval.comparison import folders as stage
+from rageval.comparison.markdown import render_comparison
+from rageval.comparison.page import render_compare_page
+from rageval.comparison.pairing import Choice
+from rageval.comparison.run_comparison import Compared
+from rageval.comparison.sentences import comparison_rows, sentences, words_of
+from rageval.runs.folders import write_page
+from rageval.runs.store import RunStore
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,9 @@
 
 from prefect import get_run_logger, task
 
-from rageval.adapters.run_store import RunStore
-from rageval.config import DataConfig
-from rageval.stages import documents
+from rageval.config.evaluation import DataConfig
+from rageval.runs import documents
+from rageval.runs.store import RunStore
 
 
 @task

@@ -14,12 +14,12 @@ from prefect.exceptions import TerminationSignal
 from prefect.runtime import deployment, flow_run
 from prefect.states import Completed, Failed
 
-from rageval.adapters.logs import log_as_wanted
-from rageval.adapters.proxies import reach_this_machine_directly
-from rageval.adapters.pushgateway import gateway, pushed_metrics
-from rageval.adapters.tracing import export_spans
 from rageval.errors import RagevalError, RunStoppedError
-from rageval.stages.allowed import check_allowed
+from rageval.pipeline.allowed import check_allowed
+from rageval.pipeline.pushgateway import gateway, pushed_metrics
+from rageval.safety.proxies import reach_this_machine_directly
+from rageval.telemetry.logs import log_as_wanted
+from rageval.telemetry.tracing import export_spans
 
 Result = TypeVar("Result")
 _LONGEST_NAME = 300

@@ -5,11 +5,13 @@ from typing import Any
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from rageval.adapters.run_store import RunStore
+from rageval.config.models import ModelConfig
+from rageval.engine import served_models as models
+from rageval.ground_truth import generation as ground_truth
+from rageval.ground_truth import manifest as generation_manifest
 from rageval.ground_truth.config import GenerationConfig
-from rageval.ground_truth.words import generation_rows, render_generation
-from rageval.model_config import ModelConfig
-from rageval.stages import generation_manifest, ground_truth, models
+from rageval.ground_truth.sentences import generation_rows, render_generation
+from rageval.runs.store import RunStore
 from tasks.limits import Places, check_limits
 from tasks.report import follow_model
 

@@ -9,15 +9,15 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from rageval.adapters.corpus import load_documents
-from rageval.adapters.places import Place
-from rageval.adapters.run_store import RunStore
-from rageval.config import EvaluationConfig, IndexConfig
+from rageval.config.evaluation import EvaluationConfig, IndexConfig
+from rageval.corpus.files import load_documents
 from rageval.errors import RagevalError
-from rageval.report.markdown_text import escape, section
-from rageval.stages import index as stage
-from rageval.stages.index import IndexReport
-from rageval.stages.inputs import read_documents
+from rageval.pages.markdown import escape, section
+from rageval.runs.inputs import read_documents
+from rageval.runs.store import RunStore
+from rageval.search import building as stage
+from rageval.search.building import IndexReport
+from rageval.storage.places import Place
 
 
 @task

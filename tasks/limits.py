@@ -21,11 +21,11 @@ from prefect.concurrency.sync import concurrency
 from prefect.context import SettingsContext, get_settings_context
 from prefect.exceptions import ObjectNotFound
 
-from rageval.adapters.chat import chat_engine
-from rageval.adapters.chat_call import ChatReply, ChatRequest
+from rageval.config.models import ModelConfig
+from rageval.engine.request_engine import chat_engine
+from rageval.engine.requests import ChatReply, ChatRequest
+from rageval.engine.sharing import LimitShare
 from rageval.errors import RunStoppedError, ServiceError
-from rageval.model_config import ModelConfig
-from rageval.sharing import LimitShare
 
 _LOOK_EVERY_S = 1.0
 _LEASE_S = 60.0

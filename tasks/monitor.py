@@ -10,17 +10,17 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from rageval.adapters.chat import chat_engine
-from rageval.adapters.monitoring.conversations import forget_before
-from rageval.adapters.monitoring.database import Database, database_url, open_database
-from rageval.adapters.monitoring.notify import VARIABLE
+from rageval.config.models import ModelConfig
+from rageval.engine.request_engine import chat_engine
 from rageval.errors import RagevalError
-from rageval.model_config import ModelConfig
+from rageval.monitoring import online, watch
 from rageval.monitoring.alert_rules import Rule
 from rageval.monitoring.config import JudgedMetric, MonitoringConfig
+from rageval.monitoring.notify import VARIABLE
 from rageval.monitoring.records import Alert
+from rageval.monitoring.store.conversations import forget_before
+from rageval.monitoring.store.database import Database, database_url, open_database
 from rageval.monitoring.summary import Summary, summary_markdown, summary_sentence
-from rageval.stages import online, watch
 from tasks.limits import Places
 
 

@@ -5,18 +5,18 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
-from rageval.adapters.monitoring.database import database_url, open_database
-from rageval.adapters.run_store import RunStore
-from rageval.compare.config import GateSettings
-from rageval.compare.markdown import render_gate
-from rageval.compare.words import gate_rows
+from rageval.comparison import nightly as stage
+from rageval.comparison.gate_config import GateSettings
+from rageval.comparison.markdown import render_gate
+from rageval.comparison.nightly import Night
+from rageval.comparison.sentences import gate_rows
 from rageval.errors import RagevalError
-from rageval.report.markdown_text import escape, section
+from rageval.monitoring import publish
+from rageval.monitoring.store.database import database_url, open_database
+from rageval.pages.markdown import escape, section
 from rageval.report.pivot import summary_rows
-from rageval.stages import nightly as stage
-from rageval.stages import publish
-from rageval.stages.nightly import Night
-from rageval.stages.report import REPORT, sentence
+from rageval.report.writing import REPORT, sentence
+from rageval.runs.store import RunStore
 
 
 def _is_a_fault_of_the_disk(task: Task[..., object], task_run: TaskRun, state: State[object]) -> bool:

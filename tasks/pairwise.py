@@ -7,12 +7,12 @@ from prefect import task
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from rageval.adapters.run_store import RunStore
-from rageval.config import RunOptions
+from rageval.config.evaluation import RunOptions
+from rageval.config.models import ModelConfig
 from rageval.errors import RagevalError
-from rageval.model_config import ModelConfig
 from rageval.records import Chunk
-from rageval.stages import pairwise
+from rageval.runs.store import RunStore
+from rageval.scoring import pairwise
 from tasks.limits import Places
 
 

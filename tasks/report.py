@@ -17,13 +17,16 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from rageval.adapters.chat import chat_engine
-from rageval.adapters.run_store import RunStore
-from rageval.config import EvaluationConfig
+from rageval.config.evaluation import EvaluationConfig
+from rageval.engine.request_engine import chat_engine
+from rageval.pages.markdown import escape
+from rageval.pipeline import completeness as runs
+from rageval.pipeline import rescore
 from rageval.records import Chunk
-from rageval.report.markdown_text import escape
+from rageval.report import writing as report
 from rageval.report.pivot import summary_rows
-from rageval.stages import manifest, report, rescore, runs
+from rageval.runs import manifest
+from rageval.runs.store import RunStore
 
 _PROGRESS_EVERY_S = 2.0
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from prefect import get_run_logger, task
 
-from rageval.adapters.run_store import RunStore
-from rageval.config import EvaluationConfig
+from rageval.config.evaluation import EvaluationConfig
 from rageval.records import SearchMethod
-from rageval.stages import retrieval
+from rageval.runs.store import RunStore
+from rageval.search import retrieval
 
 
 @task

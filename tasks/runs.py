@@ -5,12 +5,14 @@ from contextlib import AbstractContextManager, suppress
 
 from prefect import get_run_logger, task
 
-from rageval.adapters.run_store import RunStore
-from rageval.config import EvaluationConfig
+from rageval.config.evaluation import EvaluationConfig
+from rageval.config.models import ModelConfig
+from rageval.engine import served_models as models
 from rageval.errors import RagevalError, RunStoppedError
-from rageval.model_config import ModelConfig
+from rageval.pipeline import estimate
 from rageval.records import Chunk
-from rageval.stages import costs, estimate, manifest, models
+from rageval.runs import costs, manifest
+from rageval.runs.store import RunStore
 from tasks.limits import check_limits
 
 

@@ -7,13 +7,13 @@ from prefect import task
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from rageval.adapters.run_store import RunStore
-from rageval.config import RunOptions
+from rageval.config.evaluation import RunOptions
+from rageval.config.models import ModelConfig
 from rageval.errors import RagevalError
-from rageval.model_config import ModelConfig
+from rageval.judging.plan import ScorePlan
 from rageval.records import Chunk
-from rageval.score_plan import ScorePlan
-from rageval.stages import scores
+from rageval.runs.store import RunStore
+from rageval.scoring import scores
 from tasks.limits import Places
 
 

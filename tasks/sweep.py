@@ -6,13 +6,13 @@ from typing import Any
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from rageval.adapters.sweep_store import SweepStore
-from rageval.report.markdown_text import escape, section
-from rageval.stages import sweep
-from rageval.stages.sweep import SWEEP_PAGE, SearchOutcome
+from rageval.pages.markdown import escape, section
+from rageval.sweep import sweep
 from rageval.sweep.config import SweepConfig
 from rageval.sweep.page import sweep_rows, sweep_sentences
 from rageval.sweep.settings import SearchSetting
+from rageval.sweep.store import SweepStore
+from rageval.sweep.sweep import SWEEP_PAGE, SearchOutcome
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,7 +60,7 @@ def _nobodys_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _no_reply_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the machine is busy, a reply takes five times as long as usual: asked again, it would be one too many."""
-    monkeypatch.setattr("rageval.adapters.hedging._EARLIEST_HEDGE_S", 600.0)
+    monkeypatch.setattr("rageval.engine.hedging._EARLIEST_HEDGE_S", 600.0)
 
 
 @pytest.fixture

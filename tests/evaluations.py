@@ -99,7 +99,7 @@ def rageval(
     capfd: pytest.CaptureFixture[str],
 ) -> Rageval:
     """Call `rageval evaluate` on the corpus with the fake model; options given last win."""
-    from flows import cli
+    from rageval.cli import main as cli
 
     def call(*options: str, run_id: str = "r1", base_url: str | None = None) -> Outcome:
         arguments = [
@@ -122,7 +122,7 @@ def rageval(
 def evaluation(corpus: Path, llm: FakeLLM, api_url: str = "", *options: str) -> Iterator[subprocess.Popen[str]]:
     """`rageval evaluate` in a process group of its own, as a shell starts it; without a URL it starts a server."""
     command = [
-        sys.executable, "-m", "flows.cli", "evaluate",
+        sys.executable, "-m", "rageval.cli.main", "evaluate",
         "--documents", str(corpus / "documents.json"), "--ground-truth", str(corpus / "questions.csv"),
         "--output", str(corpus / "runs"), "--run-id", "r1", "--model", "m1", "--base-url", llm.url,
         "--max-concurrency", "4", "--set", "answers.chunk_size=4", "--set", "answers.models.0.hedge=false", *options,

@@ -10,8 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from rageval.adapters.run_store import RunStore
-from rageval.config import EvaluationConfig
+from rageval.config.evaluation import EvaluationConfig
+from rageval.runs.store import RunStore
 from rageval.tables import ANSWERS, DOCUMENTS, QUESTIONS, RETRIEVAL, SCORES
 
 Values = Sequence[float | None]

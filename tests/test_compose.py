@@ -12,10 +12,10 @@ import typer
 import yaml
 
 from deployments.search_user import INDICES
-from flows.cli import app
-from rageval.adapters.chat import ChatEngine
-from rageval.adapters.flow_metrics import FlowMetrics
-from rageval.adapters.pushgateway import LAST_SUCCESS
+from rageval.cli.main import app
+from rageval.engine.request_engine import ChatEngine
+from rageval.pipeline.flow_metrics import FlowMetrics
+from rageval.pipeline.pushgateway import LAST_SUCCESS
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import typer
 from packaging.specifiers import SpecifierSet
 
-from flows.cli import app
+from rageval.cli.main import app
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

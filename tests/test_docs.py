@@ -12,10 +12,10 @@ import pytest
 import typer
 import yaml
 
-from flows.cli import app
-from rageval.adapters.config_file import read_settings
-from rageval.config import EvaluationConfig
-from rageval.model_config import ModelConfig
+from rageval.cli.main import app
+from rageval.config.evaluation import EvaluationConfig
+from rageval.config.file import read_settings
+from rageval.config.models import ModelConfig
 from rageval.sweep.config import SweepConfig
 from rageval.tables import SCHEMAS
 

@@ -14,14 +14,14 @@ import pytest
 import yaml
 
 from deployments.dashboards import FOLDER, sql
-from rageval.adapters.monitoring.panels.catalogue import PANELS
-from rageval.adapters.monitoring.panels.scope import Scope
-from rageval.config import TextMetric
+from rageval.comparison import retrieval_values
+from rageval.config.evaluation import TextMetric
+from rageval.judging.plan import JUDGE_VERSIONS, MODEL_FREE_VERSIONS
 from rageval.metrics.catalog import METRICS, ONLINE_METRICS, metric_of
 from rageval.metrics.names import PAIRWISE
 from rageval.monitoring.config import JudgedMetric
-from rageval.report import retrieval_values
-from rageval.score_plan import JUDGE_VERSIONS, MODEL_FREE_VERSIONS
+from rageval.monitoring.panels.catalogue import PANELS
+from rageval.monitoring.panels.scope import Scope
 from rageval.tables import SCHEMAS
 from tests.named_metrics import WORDS, NamedMetrics
 from tests.test_architecture import MODULES, ROOT, id_of, imports

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from rageval.config import EvaluationConfig
-from rageval.ground_truth.versions import LATEST
+from rageval.config.evaluation import EvaluationConfig
+from rageval.corpus.versions import LATEST
 from rageval.monitoring.config import MonitoringConfig
 from tests.processes import ROOT
 from tests.served.deployed import DEPLOYMENTS, name_of

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rageval.rows import Row, RowFile
+from rageval.corpus.rows import Row, RowFile
 
 _CONTENT = ("course", "section", "question", "text")
 _ROW = ("question", "course", "document")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rageval.audit.findings import KINDS, Finding, Kind, Severity, grouped, severity_counts
-from rageval.report.templates import environment
+from rageval.pages.templates import environment
 
 SHOWN = 50
 """Findings of one kind on the page; the table has all."""
@@ -55,7 +55,7 @@ def verdict(findings: Sequence[Finding]) -> str:
 
 def render_audit(data: AuditData) -> str:
     """Return the page: HTML that loads nothing, runs nothing and shows all data as text."""
-    template = environment().get_template("audit.html.j2")
+    template = environment().get_template("audit/page.html.j2")
     return template.render(data=data, sections=sections(data.findings), verdict=verdict(data.findings), limit=SHOWN)
 
 

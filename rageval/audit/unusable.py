@@ -5,9 +5,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from rageval.audit.findings import Finding, Severity
-from rageval.fingerprint import question_id
+from rageval.corpus.rows import Row, RowFile
 from rageval.records import Document
-from rageval.rows import Row, RowFile
+from rageval.text.fingerprint import question_id
 
 _CONTENT = ("course", "section", "question", "text")
 
@@ -23,7 +23,7 @@ def document_places(file: RowFile) -> dict[str, tuple[str, ...]]:
 
 
 def question_places(file: RowFile) -> dict[str, tuple[str, ...]]:
-    """Return the places of each question id, see `rageval.fingerprint.question_id`."""
+    """Return the places of each question id, see `rageval.text.fingerprint.question_id`."""
     return {key: tuple(place_of(file, row) for row in rows) for key, rows in _rows_by_question(file).items()}
 
 
@@ -72,7 +72,7 @@ def bad_questions(file: RowFile, known: Mapping[str, Document | None]) -> Iterat
 
     Args:
         file: The ground truth.
-        known: Every document id there is, see `rageval.corpus_checks.CheckedDocuments.known`.
+        known: Every document id there is, see `rageval.corpus.checks.CheckedDocuments.known`.
     """
     for row in file.rows:
         question, course, reference = (row.values.get(name) for name in ("question", "course", "document"))
@@ -103,7 +103,7 @@ def other_problems(problems: Sequence[str], explained: Sequence[Finding]) -> Ite
     """Yield a finding for each row that a run refuses and that no other error explains.
 
     Args:
-        problems: What `rageval.corpus_checks` refuses, one line a reason, each beginning with file and place.
+        problems: What `rageval.corpus.checks` refuses, one line a reason, each beginning with file and place.
         explained: The findings so far.
     """
     places = {f"{place}: " for finding in explained if finding.severity == "error" for place in finding.rows}

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from rageval.scripts import MARKS, UNSPACED
+from rageval.text.scripts import MARKS, UNSPACED
 
 # In scripts without spaces each character counts as a word.
 _WORD = re.compile(rf"[{UNSPACED}][{MARKS}]*|(?:[^\W{UNSPACED}][{MARKS}]*)+")

@@ -2,8 +2,8 @@
 
 from pydantic import Field, model_validator
 
-from rageval.model_config import LOCAL, ModelConfig
-from rageval.settings import CourseName, FileName, Location, Name, Settings
+from rageval.config.models import LOCAL, ModelConfig
+from rageval.config.settings import CourseName, FileName, Location, Name, Settings
 
 
 class GenerationConfig(Settings):

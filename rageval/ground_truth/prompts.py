@@ -1,13 +1,14 @@
 """A document -> the messages that ask for questions about it, and those that ask whether it answers one.
 
-Documents are untrusted as well: they stand in fences (`rageval.prompts.fence`), and nothing but data is asked for.
+Documents are untrusted as well: they stand in fences (`rageval.judging.prompts.fence`), and nothing but data is asked
+for.
 """
 
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from rageval.prompts import fence
+from rageval.judging.prompts import fence
 from rageval.records import Document, Message
 
 QUESTIONS_PROMPT_VERSION = "2"

@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from rageval.ground_truth.prompts import AnswerableVerdict
-from rageval.metrics.judge import FENCED, plain_label
+from rageval.judging.replies import FENCED, plain_label
 
 MAX_REPLY_CHARS: Final = 100_000
 MAX_QUESTION_CHARS: Final = 1_000

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from rageval.judging.figures import COSINE, HUMANS, ITSELF, MAJORITY
 from rageval.judging.table import MEMBER_VERDICT, REMARK, VERDICT
-from rageval.report.formats import UNKNOWN, count, number
+from rageval.pages.formats import UNKNOWN, count, number
 
 _Row: TypeAlias = Mapping[str, Any]
 _EFFECTS: Final = ("length_correlation", "first_share", "contradiction_share", "longer_wins")

@@ -6,12 +6,12 @@ from typing import Any, Final, Literal, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rageval.config import JudgeConfig
+from rageval.config.evaluation import JudgeConfig
 from rageval.judging.agreement import agreement_of
 from rageval.judging.effects import effects_of
 from rageval.judging.figures import HUMANS, ITSELF, Figure, to_judging
 from rageval.judging.verdicts import JudgeVerdicts, read_verdicts
-from rageval.report.formats import number
+from rageval.pages.formats import number
 
 Fitness: TypeAlias = Literal["fit", "unfit", "not enough checked", "not checked"]
 

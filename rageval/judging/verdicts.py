@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from rageval.metrics.judge import FAITHFULNESS_VALUES, LABEL_VALUES
+from rageval.judging.replies import FAITHFULNESS_VALUES, LABEL_VALUES
 from rageval.metrics.names import AGAIN, split_detail
 from rageval.metrics.text_match import answer_words
 

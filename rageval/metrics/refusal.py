@@ -20,7 +20,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rageval.scripts import is_mostly_latin
+from rageval.text.scripts import is_mostly_latin
 
 Array: TypeAlias = NDArray[np.float64]
 

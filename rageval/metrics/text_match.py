@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Indel, LCSseq
 
-from rageval.scripts import MARKS, UNSPACED, words
+from rageval.text.scripts import MARKS, UNSPACED, words
 
 Array: TypeAlias = NDArray[np.float64]
 _T = TypeVar("_T")

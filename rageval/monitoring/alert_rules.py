@@ -12,10 +12,10 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
+from rageval.config.settings import CourseName, Settings
 from rageval.monitoring.records import Alert
 from rageval.monitoring.windows import Window
-from rageval.report.formats import usd
-from rageval.settings import CourseName, Settings
+from rageval.pages.formats import usd
 
 FigureName = Literal[
     "relevant_share", "faithful_share", "toxic_share", "thumbs_down_share", "error_share", "p95_s", "cost_usd",

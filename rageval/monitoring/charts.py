@@ -14,7 +14,7 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from rageval.monitoring.figures import STEPS_S, Figure, Unit, Window
-from rageval.report import formats
+from rageval.pages import formats
 
 COLOURS: Final = 6
 """Series of different colours; the ones after them are dashed."""

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from rageval.model_config import LOCAL, ModelConfig
-from rageval.settings import Name, Settings
+from rageval.config.models import LOCAL, ModelConfig
+from rageval.config.settings import Name, Settings
 
 JudgedMetric = Literal["relevance", "faithfulness", "toxicity"]
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from rageval.monitoring.charts import COLOURS, chart, series, value
 from rageval.monitoring.figures import COLUMN_UNITS, Board, Figure, Unit, Window
-from rageval.report.templates import environment
+from rageval.pages.templates import environment
 
 _TITLES: Final[Mapping[Board, str]] = {
     "quality": "Answer quality",
@@ -40,7 +40,7 @@ def render_dashboard(dashboard: Dashboard) -> str:
     asked = next((f.rows for f in dashboard.figures if f.description.name == "conversations-now"), ())
     return (
         environment()
-        .get_template("dashboard.html.j2")
+        .get_template("monitoring/page.html.j2")
         .render(
             since=_time(dashboard.window.since),
             until=_time(dashboard.window.until),

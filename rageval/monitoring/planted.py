@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import model_validator
 
-from rageval.settings import Settings
+from rageval.config.settings import Settings
 
 Aspect = Literal[
     "relevance", "quality", "faithfulness", "toxicity", "thumbs", "errors", "topic", "traffic", "latency", "cost",

@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from rageval.credentials import KEY_SHAPES
 from rageval.errors import ConfigError
 from rageval.monitoring.records import Conversation, Vote
+from rageval.safety.credentials import KEY_SHAPES
 
 Redact = Callable[[str], str]
 

@@ -10,8 +10,8 @@ from rageval.monitoring.drift import Drift
 from rageval.monitoring.records import Alert
 from rageval.monitoring.thumbs import ThumbsAgreement
 from rageval.monitoring.windows import Share
-from rageval.report.formats import count, cut, duration, number, usd
-from rageval.report.markdown_text import escape, section
+from rageval.pages.formats import count, cut, duration, number, usd
+from rageval.pages.markdown import escape, section
 
 _NONE: Final = "-"
 _TITLES: Final[Mapping[FigureName, str]] = {

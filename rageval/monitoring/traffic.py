@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from rageval.config import DataConfig
-from rageval.fingerprint import digest
+from rageval.config.evaluation import DataConfig
+from rageval.config.settings import Location, Settings
+from rageval.judging.prompts import ANSWER_PROMPT_VERSION
 from rageval.monitoring.planted import PARTLY, UP, VOTING, Change, Rates, rates_on, thumbs_up
 from rageval.monitoring.records import Conversation, Evaluation, ShownContext, Vote
-from rageval.prompts import ANSWER_PROMPT_VERSION
 from rageval.records import Document, Question
-from rageval.settings import Location, Settings
+from rageval.text.fingerprint import digest
 
 JUDGE = "simulated"
 """Judge and version of the verdicts."""

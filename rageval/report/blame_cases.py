@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rageval.report.blame import (
+from rageval.comparison.blame import (
     CELLS,
     KEYS,
     ConfigurationBlame,

@@ -7,11 +7,11 @@ from typing import Any, Final, TypeAlias
 import pyarrow as pa
 from markupsafe import Markup
 
+from rageval.comparison.summary import ordered_metrics
 from rageval.metrics.catalog import metric_of
-from rageval.report import plots
-from rageval.report.forest import DrawnInterval, intervals
-from rageval.report.formats import UNKNOWN, count, number, usd
-from rageval.report.summary import ordered_metrics
+from rageval.pages import plots
+from rageval.pages.forest import DrawnInterval, intervals
+from rageval.pages.formats import UNKNOWN, count, number, usd
 
 Row: TypeAlias = Mapping[str, Any]
 """One row of the table `tables.COMPARISONS`."""

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from rageval.depth import retrieval_depth
+from rageval.comparison.retrieval_values import METRICS, at
+from rageval.config.depth import retrieval_depth
 from rageval.report.pivot import Cell, cell, configurations, quality_metrics
-from rageval.report.retrieval_values import METRICS, at
 
 LEADING: Final = ("hit_rate", "mrr", "recall", "ndcg")
 """Metrics that the terminal shows; with one right document the others say nothing that these do not."""

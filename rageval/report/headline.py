@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
+from rageval.comparison.summary import LEADING
 from rageval.report.comparison_rows import Row, of_configurations, price_ratio, price_words
 from rageval.report.pivot import Configuration, cell, configurations, quality_metrics
-from rageval.report.summary import LEADING
 from rageval.tables import COMPARISONS
 
 _OPPOSITE = {"better": "worse", "worse": "better"}

@@ -7,11 +7,11 @@ import pyarrow as pa
 
 from rageval.judging.section import judging_section, trust_sentences
 from rageval.judging.table import unfit_metrics
+from rageval.pages.markdown import escape, section
 from rageval.report.comparison_rows import comparison_rows
 from rageval.report.cutoffs import leading_metrics
 from rageval.report.empty_searches import empty_searches
 from rageval.report.headline import headline
-from rageval.report.markdown_text import escape, section
 from rageval.report.pivot import cost_rows, metric_rows, retrieval_rows
 from rageval.report.spending import spending_rows, total_rows
 from rageval.tables import JUDGING

@@ -17,27 +17,27 @@ from jinja2 import Environment
 from markupsafe import Markup
 from pydantic import ValidationError
 
-from rageval.config import EvaluationConfig
-from rageval.depth import first_documents, retrieval_depth
+from rageval.comparison.pairwise import pairwise_results
+from rageval.comparison.slices import slice_tables
+from rageval.comparison.summary import label_counts
+from rageval.config.depth import first_documents, retrieval_depth
+from rageval.config.evaluation import EvaluationConfig
+from rageval.config.models import LOCAL
+from rageval.judging.replies import FAITHFULNESS_VALUES, LABEL_VALUES
 from rageval.judging.section import judging_section, trust_sentences
 from rageval.judging.table import unfit_metrics
-from rageval.metrics.judge import FAITHFULNESS_VALUES, LABEL_VALUES
 from rageval.metrics.names import FAITHFULNESS, split_detail
-from rageval.model_config import LOCAL
-from rageval.report import formats, plots, templates
+from rageval.pages import formats, plots, templates
 from rageval.report.blame_cases import blame_section
 from rageval.report.comparison_rows import comparison_groups
 from rageval.report.cutoffs import cutoff_table, metrics_at
 from rageval.report.empty_searches import empty_searches
 from rageval.report.failures import failures
 from rageval.report.headline import headline
-from rageval.report.pairwise import pairwise_results
 from rageval.report.pivot import cell, configurations, cost_rows, quality_metrics
-from rageval.report.slices import slice_tables
 from rageval.report.spending import spending_rows, total_rows
-from rageval.report.summary import label_counts
 from rageval.report.worst import worst_answers, worst_order
-from rageval.shortfalls import asked_verdicts
+from rageval.runs.shortfalls import asked_verdicts
 from rageval.tables import BLAME, COMPARISONS, HUMAN_LABELS, JUDGING
 
 WORST_PER_MODEL = 10
@@ -85,7 +85,7 @@ def render_page(run: ReportData) -> str:
     searches = [c for c in configurations(run.summary) if c.model is None]
     return (
         _environment()
-        .get_template("report.html.j2")
+        .get_template("report/page.html.j2")
         .render(
             manifest=run.manifest,
             incomplete=run.manifest.get("status") != "complete",

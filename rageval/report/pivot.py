@@ -6,8 +6,8 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from rageval.report.formats import count, duration, number, usd
-from rageval.report.summary import ANSWER_COLUMNS, ordered_metrics
+from rageval.comparison.summary import ANSWER_COLUMNS, ordered_metrics
+from rageval.pages.formats import count, duration, number, usd
 
 Figures: TypeAlias = Mapping[str, Any]
 """One row of the summary table."""

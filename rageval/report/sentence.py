@@ -5,11 +5,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from rageval.comparison.summary import LEADING
+from rageval.pages.formats import count
 from rageval.report.cutoffs import leading_metrics
-from rageval.report.formats import count
 from rageval.report.headline import name_of
 from rageval.report.pivot import Configuration, cell, configurations, quality_metrics
-from rageval.report.summary import LEADING
 
 _MOST = 3
 """Configurations that one sentence has room for."""

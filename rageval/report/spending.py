@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from rageval.report.formats import count, fact, usd
+from rageval.pages.formats import count, fact, usd
 
 _FIGURES = {"calls": count, "prompt_tokens": count, "completion_tokens": count, "cost_usd": usd}
 _HEADINGS = {"prompt_tokens": "prompt tokens", "completion_tokens": "completion tokens", "cost_usd": "cost"}

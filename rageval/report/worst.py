@@ -8,9 +8,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rageval.comparison.scored import Scored
+from rageval.comparison.summary import ordered_metrics
 from rageval.metrics.names import split_detail
-from rageval.report.scored import Scored
-from rageval.report.summary import ordered_metrics
 
 KEYS = ["question_id", "model", "search_method"]
 ORDER = ("judge_with_reference", "cosine")

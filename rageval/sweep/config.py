@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from rageval.config import DataConfig
+from rageval.comparison.retrieval_values import METRICS, at
+from rageval.config.evaluation import DataConfig
+from rageval.config.settings import FileName, Location, Name, Settings
 from rageval.records import SearchMethod
-from rageval.report.retrieval_values import METRICS, at
-from rageval.settings import FileName, Location, Name, Settings
 
 IndexOptions = Literal["flat", "hnsw", "int8_hnsw", "bbq_hnsw"]
 Boost = Annotated[float, Field(ge=0.0, le=100.0)]

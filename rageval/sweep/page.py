@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 from jinja2 import Environment
 
-from rageval.report import templates
-from rageval.report.formats import count, duration, number
+from rageval.pages import templates
+from rageval.pages.formats import count, duration, number
 from rageval.report.pivot import Cell, cell
 from rageval.sweep.result import SweepPlan, SweepResult
 from rageval.sweep.settings import PARTS, Part, short_names
@@ -109,7 +109,7 @@ def render_sweep(result: SweepResult, plan: SweepPlan, manifest: Mapping[str, An
     low, high = _range([p for parts in by_metric[plan.metric].values() for p in parts.values()])
     return (
         _environment()
-        .get_template("sweep.html.j2")
+        .get_template("sweep/page.html.j2")
         .render(
             manifest=manifest,
             sentences=sweep_sentences(result, plan),

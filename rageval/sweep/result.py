@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from rageval.report.retrieval_values import retrieval_values
+from rageval.comparison.retrieval_values import retrieval_values
 from rageval.statistics.intervals import mean_interval
 from rageval.statistics.paired import PairedDifference, paired_difference
 from rageval.statistics.verdicts import Verdict, verdict

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Final, Literal
 
-from rageval.fingerprint import digest
 from rageval.records import Question, SearchMethod
 from rageval.sweep.config import GridConfig
+from rageval.text.fingerprint import digest
 
 Part = Literal["tuning", "held-out"]
 PARTS: Final[tuple[Part, Part]] = ("tuning", "held-out")

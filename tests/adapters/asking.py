@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from rageval.adapters.chat import ChatEngine
-from rageval.adapters.chat_call import ChatReply, ChatRequest
-from rageval.model_config import ModelConfig
+from rageval.config.models import ModelConfig
+from rageval.engine.request_engine import ChatEngine
+from rageval.engine.requests import ChatReply, ChatRequest
 from tests.fake_llm import Body, FakeLLM, Reply
 
 WAIT_S = 150.0

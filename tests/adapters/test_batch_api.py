@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from rageval.adapters import batch_lines
-from rageval.adapters.batch_api import BatchApi
-from rageval.adapters.batch_lines import batch_files, read_replies
-from rageval.adapters.chat_call import ChatRequest
-from rageval.adapters.chat_endpoint import request_parameters
-from rageval.adapters.prices import cost_usd
+from rageval.config.models import ModelConfig
+from rageval.engine import batch_lines
+from rageval.engine.batch_api import BatchApi
+from rageval.engine.batch_lines import batch_files, read_replies
+from rageval.engine.endpoint import request_parameters
+from rageval.engine.prices import cost_usd
+from rageval.engine.requests import ChatRequest
 from rageval.errors import ConfigError
-from rageval.model_config import ModelConfig
 from rageval.records import Usage
 from tests.fake_llm import FakeLLM, Reply, prompt
 

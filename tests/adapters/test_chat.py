@@ -7,9 +7,9 @@ from concurrent.futures import Future
 
 import pytest
 
-from rageval.adapters.chat_call import ChatReply, ChatRequest
+from rageval.config.models import ModelConfig
+from rageval.engine.requests import ChatReply, ChatRequest
 from rageval.errors import RunStoppedError
-from rageval.model_config import ModelConfig
 from tests.adapters.asking import WAIT_S, Asker, script, until
 from tests.adapters.clocks import ScriptedLoop
 from tests.fake_llm import Body, Bucket, FakeLLM, Reply, prompt

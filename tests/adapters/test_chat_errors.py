@@ -6,9 +6,9 @@ import traceback
 
 import pytest
 
-from rageval.adapters.chat_endpoint import endpoint_url, hidden_values
+from rageval.config.models import ModelConfig
+from rageval.engine.endpoint import endpoint_url, hidden_values
 from rageval.errors import ConfigError, CredentialsError, RagevalError, RunStoppedError, ServiceError
-from rageval.model_config import ModelConfig
 from tests.adapters.asking import Asker, script
 from tests.fake_llm import FakeLLM, Reply, prompt
 

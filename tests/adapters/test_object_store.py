@@ -20,15 +20,15 @@ from secrets import token_hex
 import numpy as np
 import pytest
 
-from rageval.adapters.accepted_runs import accept_run, accepted_runs
-from rageval.adapters.earlier_runs import earlier_runs, forget_earlier_runs
-from rageval.adapters.leases import lease
-from rageval.adapters.places import StorePath, place
-from rageval.adapters.run_folders import run_folders
-from rageval.adapters.run_store import RunStore
-from rageval.adapters.vector_cache import VectorCache
+from rageval.engine.earlier_runs import earlier_runs, forget_earlier_runs
 from rageval.errors import ConfigError, RunLockedError, RunStoppedError
 from rageval.records import Question
+from rageval.runs.accepted_runs import accept_run, accepted_runs
+from rageval.runs.folders import run_folders
+from rageval.runs.store import RunStore
+from rageval.search.vector_cache import VectorCache
+from rageval.storage.leases import lease
+from rageval.storage.places import StorePath, place
 from rageval.tables import QUESTIONS, to_table
 from tests.adapters.test_run_store import CHUNKS, MODEL, add, answer, keys, words
 from tests.conftest import use_s3
@@ -78,7 +78,7 @@ def other_s3(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
 
 def test_after_kill_9_in_a_chunk_the_records_that_were_put_are_there(run: RunStore) -> None:
     code = f"""
-from rageval.adapters.run_store import RunStore
+from rageval.runs.store import RunStore
 from tests.adapters.test_run_store import CHUNKS, MODEL, answer
 journal = RunStore({run.folder!r}).journal("answers", MODEL, CHUNKS[0])
 journal.append(answer(0))
@@ -223,7 +223,7 @@ def test_a_driver_that_is_not_installed_is_named_with_its_command() -> None:
     code = """
 import sys
 sys.modules["gcsfs"] = None
-from rageval.adapters.run_store import RunStore
+from rageval.runs.store import RunStore
 with RunStore("gs://bucket/runs/r1").lock(): pass
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -232,7 +232,7 @@ with RunStore("gs://bucket/runs/r1").lock(): pass
 
 def test_the_lease_of_a_killed_process_is_refused_until_it_ends_and_then_taken_over(run: RunStore) -> None:
     code = f"""
-from rageval.adapters.run_store import RunStore
+from rageval.runs.store import RunStore
 with RunStore({run.folder!r}).lock():
     print("ready", flush=True)
     input()
@@ -253,7 +253,7 @@ with RunStore({run.folder!r}).lock():
 
 
 def test_a_lease_is_renewed_as_long_as_its_holder_lives(run: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rageval.adapters.leases._RENEWALS", 10_000)  # one every few milliseconds
+    monkeypatch.setattr("rageval.storage.leases._RENEWALS", 10_000)  # one every few milliseconds
     with run.lock():
         _change(_lock(run) / "000001", ends_at=0)
         until(lambda: json.loads((_lock(run) / "000001").read_bytes())["ends_at"] > time.time())

@@ -2,9 +2,9 @@
 
 import pytest
 
-from rageval.adapters.prices import cost_usd
+from rageval.config.models import ModelConfig
+from rageval.engine.prices import cost_usd
 from rageval.errors import RunStoppedError
-from rageval.model_config import ModelConfig
 from rageval.records import Usage
 from tests.adapters.asking import WAIT_S, Asker, script
 from tests.fake_llm import FakeLLM, Reply

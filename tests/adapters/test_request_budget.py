@@ -3,8 +3,8 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-from rageval.adapters.request_budget import RequestBudget
-from rageval.concurrency import PROBES, START
+from rageval.engine.budget import RequestBudget
+from rageval.engine.concurrency import PROBES, START
 from rageval.errors import RunStoppedError
 from tests.adapters.clocks import simulate
 

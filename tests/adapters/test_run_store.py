@@ -15,12 +15,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from rageval.adapters.journals import Journal
-from rageval.adapters.places import Place
-from rageval.adapters.run_files import readable, replacing
-from rageval.adapters.run_store import RunStore
 from rageval.errors import ConfigError, DataError, RunLockedError, RunStoppedError
 from rageval.records import Answer, Chunk, Question, Score, Usage
+from rageval.runs.journals import Journal
+from rageval.runs.store import RunStore
+from rageval.storage.files import readable, replacing
+from rageval.storage.places import Place
 from rageval.tables import ANSWERS, QUESTIONS, to_row, to_table
 
 MODEL = "org/model: a"
@@ -213,7 +213,7 @@ def test_a_damaged_json_file_says_what_to_do_and_a_missing_one_is_empty(run: Run
 
 
 def test_two_processes_cannot_work_on_the_same_run(run: RunStore) -> None:
-    attempt = f"from rageval.adapters.run_store import RunStore\nwith RunStore({run.folder!r}).lock(): print('got it')"
+    attempt = f"from rageval.runs.store import RunStore\nwith RunStore({run.folder!r}).lock(): print('got it')"
     command = [sys.executable, "-c", attempt]
     with run.lock():
         second = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -14,12 +14,13 @@ import elasticsearch
 import numpy as np
 import pytest
 
-from rageval.adapters.elasticsearch_index import ElasticsearchIndex
-from rageval.adapters.lancedb_index import LanceDBIndex
-from rageval.adapters.search_index import Found, IndexIdentity, Matrix, SearchIndex, index_name, open_index
-from rageval.config import IndexConfig
+from rageval.config.evaluation import IndexConfig
 from rageval.errors import ConfigError, CredentialsError, IndexMismatchError, ServiceError
 from rageval.records import Document
+from rageval.search.backends import index_name, open_index
+from rageval.search.elasticsearch_index import ElasticsearchIndex
+from rageval.search.lancedb_index import LanceDBIndex
+from rageval.search.search_index import Found, IndexIdentity, Matrix, SearchIndex
 
 # What the test server says it is; the client is a 9.
 ANY_MAJOR = frozenset({8, 9})
@@ -269,7 +270,7 @@ def test_elasticsearch_moves_the_alias_and_keeps_what_may_still_be_searched(
     [second] = server.indices.get_alias(name=name).body
     # The one before may be searched, and what nobody has finished may be filled, by another process.
     assert set(server.indices.get(index=f"{name}-*").body) == {first, second, left_over, someone_elses}
-    monkeypatch.setattr("rageval.adapters.elasticsearch_index._KEPT_MS", -1)
+    monkeypatch.setattr("rageval.search.elasticsearch_index._KEPT_MS", -1)
     build(index, [make_document("a")], fingerprint="c" * 32)
     [third] = server.indices.get_alias(name=name).body
     assert set(server.indices.get(index=f"{name}-*").body) == {second, third, someone_elses}

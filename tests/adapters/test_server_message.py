@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rageval.adapters.server_message import message_of, quoted, read_message
+from rageval.safety.server_message import message_of, quoted, read_message
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from rageval.adapters import tracing
+from rageval.telemetry import tracing
 from tests.adapters.asking import Asker
 from tests.fake_llm import FakeLLM, Reply
 
@@ -124,7 +124,7 @@ def test_a_collector_without_its_exporter_costs_the_traces_and_says_how_to_get_t
 
 
 def test_a_collector_that_is_down_costs_the_traces_and_not_the_run() -> None:
-    code = "from rageval.adapters import tracing\ntracing.export_spans()\nwith tracing.step('answers'): print('done')"
+    code = "from rageval.telemetry import tracing\ntracing.export_spans()\nwith tracing.step('answers'): print('done')"
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://user:secret@127.0.0.1:1", "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
 
     ran = subprocess.run(

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from flows.folders import check_folders
-from rageval.adapters.local_model import check_cache_folder
-from rageval.adapters.writable import check_temporary_folder, check_writable
+from rageval.engine.local_model import check_cache_folder
 from rageval.errors import ConfigError
+from rageval.storage.writable import check_temporary_folder, check_writable
 
 UNWRITABLE = Path("/proc/sys")
 """Of Linux: not even root may make anything in there."""
@@ -62,7 +62,7 @@ def test_a_command_says_at_once_what_it_may_not_write(tmp_path: Path) -> None:
     environment = {name: value for name, value in home.items() if name not in {"PREFECT_API_URL", "PREFECT_HOME"}}
 
     ended = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "index", "--output", str(tmp_path)],
+        [sys.executable, "-m", "rageval.cli.main", "index", "--output", str(tmp_path)],
         env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows import cli
+from rageval.cli import main as cli
 from rageval.errors import GateFailedError, RequestFailedError
 from tests.processes import PATIENCE_S, ROOT
 
@@ -26,7 +26,7 @@ MERGES = "a0: &a0 {k: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 
 def rageval(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run the command with bounded memory: what this does not refuse must not take the machine along."""
     return subprocess.run(
-        [sys.executable, "-m", "flows.cli", *arguments], cwd=ROOT, capture_output=True, text=True, check=False,
+        [sys.executable, "-m", "rageval.cli.main", *arguments], cwd=ROOT, capture_output=True, text=True, check=False,
         timeout=PATIENCE_S, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)),
     )  # fmt: skip
 
@@ -104,7 +104,7 @@ def test_nothing_but_a_gate_that_failed_has_its_status(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("flows.console.run_indexing", fail)
+    monkeypatch.setattr("rageval.cli.evaluation.run_indexing", fail)
     monkeypatch.setattr(sys, "argv", ["rageval", "index", *options])
 
     with pytest.raises(SystemExit) as ended:

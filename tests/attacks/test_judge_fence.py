@@ -6,7 +6,7 @@ from itertools import chain
 import pytest
 
 from rageval.ground_truth.prompts import check_messages, questions_messages
-from rageval.prompts import (
+from rageval.judging.prompts import (
     judge_faithfulness_messages,
     judge_pairwise_messages,
     judge_toxicity_messages,

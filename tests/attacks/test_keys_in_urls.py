@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from rageval.adapters.corpus import load_documents
-from rageval.adapters.places import place
+from rageval.corpus.files import load_documents
 from rageval.errors import ConfigError, DataError
-from rageval.urls import check_location, shown, shown_address, without_logins
+from rageval.safety.urls import check_location, shown, shown_address, without_logins
+from rageval.storage.places import place
 from tests.evaluations import write_corpus
 from tests.guarded_website import guarded_website
 

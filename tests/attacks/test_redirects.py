@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from rageval.adapters.batch_api import BatchApi
-from rageval.adapters.corpus import load_documents
-from rageval.adapters.redirects import is_public
+from rageval.config.models import ModelConfig
+from rageval.corpus.files import load_documents
+from rageval.engine.batch_api import BatchApi
 from rageval.errors import DataError, RagevalError
-from rageval.model_config import ModelConfig
+from rageval.safety.redirects import is_public
 from tests.adapters.asking import Asker
 from tests.evaluations import write_corpus
 from tests.fake_llm import FakeLLM, Reply

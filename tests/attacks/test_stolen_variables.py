@@ -7,21 +7,21 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from rageval.adapters.chat import chat_engine
-from rageval.adapters.corpus import load_documents
-from rageval.adapters.embedder import load_embedder
-from rageval.adapters.run_folders import open_run
-from rageval.adapters.run_store import RunStore
-from rageval.config import EvaluationConfig
-from rageval.credentials import VARIABLE_NAME
+from rageval.config.evaluation import EvaluationConfig
+from rageval.config.models import ModelConfig
+from rageval.corpus.files import load_documents
+from rageval.engine.request_engine import chat_engine
 from rageval.errors import ConfigError
 from rageval.ground_truth.config import GenerationConfig
-from rageval.model_config import ModelConfig
 from rageval.monitoring.config import MonitoringConfig
-from rageval.stages.allowed import KINDS, allow_named, check_allowed
-from rageval.stages.watch import read_rules
+from rageval.monitoring.watch import read_rules
+from rageval.pipeline.allowed import KINDS, allow_named, check_allowed
+from rageval.runs.folders import open_run
+from rageval.runs.store import RunStore
+from rageval.safety.credentials import VARIABLE_NAME
+from rageval.safety.urls import check_location
+from rageval.search.embedder import load_embedder
 from rageval.sweep.config import SweepConfig
-from rageval.urls import check_location
 from tests.fake_llm import FakeLLM
 
 ROOT = Path(__file__).parents[2]

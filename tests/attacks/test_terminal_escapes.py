@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli
-from rageval.adapters.logs import TextLines, log_what_can_be_shown
+from rageval.cli import main as cli
 from rageval.errors import DataError
+from rageval.telemetry.logs import TextLines, log_what_can_be_shown
 from tests.made_runs import write_run
 
 # Sets the title of the window, clears the screen, turns what is read around, and ends a line that is begun anew.
@@ -58,7 +58,7 @@ def test_no_title_of_a_table_or_a_panel_is_obeyed() -> None:
     from rich.panel import Panel
     from rich.table import Table
 
-    from flows.terminal import console
+    from rageval.text.terminal import console
 
     with console.capture() as captured:
         console.print(EVIL, Panel(EVIL, title=EVIL), Table(EVIL, title=EVIL), style="red")

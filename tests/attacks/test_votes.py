@@ -7,9 +7,9 @@ from pathlib import Path
 import httpx
 import sqlalchemy as sa
 
-from rageval.adapters.monitoring.schema import FEEDBACK
-from rageval.adapters.monitoring.windows import Asked, thumbs_down
 from rageval.monitoring.records import VISITOR
+from rageval.monitoring.store.schema import FEEDBACK
+from rageval.monitoring.store.window_counts import Asked, thumbs_down
 from rageval.monitoring.windows import Window
 from serving.voters import COOKIE, cookie_key
 from tests.fake_llm import FakeLLM

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rageval.adapters import hedging
+from rageval.engine import hedging
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ It says `ready`, begins at the next line that it reads, and goes on until it is 
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from rageval.adapters.chat_call import ChatRequest
-from rageval.model_config import ModelConfig
+from rageval.config.models import ModelConfig
+from rageval.engine.requests import ChatRequest
 from tasks.limits import Places
 
 _CHUNKS_AT_ONCE = 5

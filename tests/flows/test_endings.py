@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rageval.config import EvaluationConfig
+from rageval.config.evaluation import EvaluationConfig
 from rageval.errors import DataError
 from tests.fake_llm import FakeLLM
 from tests.made_runs import write_run

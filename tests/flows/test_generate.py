@@ -23,10 +23,10 @@ from prefect.client.schemas.filters import (
 )
 from prefect.settings import PREFECT_API_URL
 
-from flows import cli
-from rageval.adapters.corpus import load_corpus
-from rageval.adapters.reply_log import read_replies
-from rageval.config import DataConfig
+from rageval.cli import main as cli
+from rageval.config.evaluation import DataConfig
+from rageval.corpus.files import load_corpus
+from rageval.ground_truth.reply_log import read_replies
 from rageval.tables import GENERATED
 from tests.evaluations import SUBJECTS, Outcome
 from tests.fake_llm import Body, FakeLLM, Reply, prompt
@@ -227,7 +227,7 @@ def test_after_kill_9_no_stored_reply_is_asked_for_again(generate: Generate, cor
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment |= {"PREFECT_API_URL": PREFECT_API_URL.value() or ""}
     options = ("--max-concurrency", "2", "--set", "model.hedge=false")
-    command = [sys.executable, "-m", "flows.cli", *words_of(corpus, llm, "g1", *options)]
+    command = [sys.executable, "-m", "rageval.cli.main", *words_of(corpus, llm, "g1", *options)]
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as run:

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows import cli
-from rageval.adapters.run_store import RunStore
+from rageval.cli import main as cli
+from rageval.runs.store import RunStore
 from rageval.tables import QUESTIONS
 from tests.unit.test_report_page import build
 

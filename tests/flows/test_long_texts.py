@@ -60,7 +60,7 @@ def test_a_run_says_what_vector_search_and_cosine_have_not_read(
 def test_indexing_and_an_audit_name_the_documents(
     with_long_documents: Path, rageval: Rageval, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from flows import cli
+    from rageval.cli import main as cli
 
     files = ("--documents", str(with_long_documents / "documents.json"), "--output", str(with_long_documents / "runs"))
     for _ in range(2):  # once it is embedded, and once it is up to date

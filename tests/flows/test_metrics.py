@@ -10,13 +10,13 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 
-from rageval.adapters import pushgateway
-from rageval.adapters.chat import ChatEngine
-from rageval.adapters.flow_metrics import FlowMetrics
-from rageval.adapters.model_counts import ModelCounts
-from rageval.adapters.pushgateway import VARIABLE, gateway, pushed_metrics
-from rageval.config import EvaluationConfig
+from rageval.config.evaluation import EvaluationConfig
+from rageval.engine.counts import ModelCounts
+from rageval.engine.request_engine import ChatEngine
 from rageval.errors import ConfigError
+from rageval.pipeline import pushgateway
+from rageval.pipeline.flow_metrics import FlowMetrics
+from rageval.pipeline.pushgateway import VARIABLE, gateway, pushed_metrics
 from tests.evaluations import Outcome, Rageval
 from tests.fake_llm import Body, FakeLLM, Reply, default_reply, is_judgement, prompt
 from tests.fake_pushgateway import FakePushgateway, Samples, value

@@ -11,11 +11,11 @@ import sqlalchemy as sa
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
-from flows import cli
-from rageval.adapters.monitoring.conversations import add_conversations
-from rageval.adapters.monitoring.database import VARIABLE, Database, open_database
-from rageval.adapters.monitoring.notify import VARIABLE as ALERT_URLS
-from rageval.adapters.monitoring.schema import ALERTS, CONVERSATIONS, EVALUATIONS
+from rageval.cli import main as cli
+from rageval.monitoring.notify import VARIABLE as ALERT_URLS
+from rageval.monitoring.store.conversations import add_conversations
+from rageval.monitoring.store.database import VARIABLE, Database, open_database
+from rageval.monitoring.store.schema import ALERTS, CONVERSATIONS, EVALUATIONS
 from tests.fake_llm import NOT_TOXIC, VERDICT, Body, FakeLLM, Reply, default_reply, is_about_toxicity, prompt
 from tests.monitoring.made import conversation
 from tests.monitoring.webhook import Webhook

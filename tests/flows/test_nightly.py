@@ -12,15 +12,15 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import State
 
-from flows import cli
-from rageval.adapters.accepted_runs import ACCEPTED
-from rageval.adapters.monitoring.conversations import add_conversations
-from rageval.adapters.monitoring.database import open_database
-from rageval.adapters.run_store import RunStore
-from rageval.compare.config import GateSettings
-from rageval.config import DataConfig, EvaluationConfig
+from rageval.cli import main as cli
+from rageval.comparison.gate_config import GateSettings
+from rageval.config.evaluation import DataConfig, EvaluationConfig
 from rageval.errors import GateFailedError, RunStoppedError
-from rageval.stages.review import accept
+from rageval.monitoring.review import accept
+from rageval.monitoring.store.conversations import add_conversations
+from rageval.monitoring.store.database import open_database
+from rageval.runs.accepted_runs import ACCEPTED
+from rageval.runs.store import RunStore
 from tests.fake_llm import VERDICT, Body, FakeLLM, Reply, is_judgement
 from tests.monitoring.made import conversation, id_of
 

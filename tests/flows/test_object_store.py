@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from rageval.adapters.run_store import RunStore
+from rageval.runs.store import RunStore
 from tests.evaluations import AGAIN, Rageval
 from tests.fake_llm import FakeLLM
 
@@ -21,7 +21,7 @@ Call = Callable[..., tuple[int, str]]
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
     """Call any command of the command line."""
-    from flows import cli
+    from rageval.cli import main as cli
 
     def called(*words: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["rageval", *words])

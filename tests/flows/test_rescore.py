@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from rageval import score_plan
-from rageval.adapters.run_files import write_parquet
+from rageval.judging import plan as score_plan
+from rageval.storage.files import write_parquet
 from tests.evaluations import AGAIN, Outcome, Rageval
 from tests.fake_llm import VERDICT, Body, FakeLLM, Reply, is_judgement
 
@@ -26,7 +26,7 @@ def rescore(
     prefect_server: None, llm: FakeLLM, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Rescore:
     """Call `rageval rescore` on a run's folder with the fake model."""
-    from flows import cli
+    from rageval.cli import main as cli
 
     def call(folder: Path, *options: str) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["rageval", "rescore", str(folder), "--base-url", llm.url, *options])

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from rageval.adapters import run_files
+from rageval.storage import files as run_files
 from tests.evaluations import AGAIN, Rageval
 from tests.fake_llm import VERDICT, FakeLLM, Reply, is_judgement, prompt
 

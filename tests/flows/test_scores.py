@@ -5,8 +5,8 @@ from collections import Counter
 import pandas as pd
 import pytest
 
+from rageval.judging.plan import MODEL_FREE_VERSIONS
 from rageval.metrics.text_match import answer_words, exact_match, fuzzy_match, rouge_l
-from rageval.score_plan import MODEL_FREE_VERSIONS
 from tests.evaluations import AGAIN, Outcome, Rageval
 from tests.fake_llm import FAITHFUL, VERDICT, Body, FakeLLM, Reply, is_about_faithfulness, is_judgement, prompt
 

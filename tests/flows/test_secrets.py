@@ -13,9 +13,9 @@ from prefect.utilities.callables import parameter_schema
 
 from deployments import bootstrap
 from flows.evaluate import evaluate
-from rageval.adapters.monitoring.database import open_database
-from rageval.adapters.run_store import RunStore
-from rageval.stages.publish import publish
+from rageval.monitoring.publish import publish
+from rageval.monitoring.store.database import open_database
+from rageval.runs.store import RunStore
 from tests.evaluations import Rageval
 from tests.fake_llm import Body, FakeLLM, Reply, default_reply, prompt
 from tests.guarded_website import guarded_website

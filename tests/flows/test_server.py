@@ -14,11 +14,11 @@ import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_EPHEMERAL_ENABLED, temporary_settings
 
 from deployments import bootstrap
-from flows import cli
 from flows.entrance import flow
 from flows.server import ready
-from rageval.adapters.proxies import LOOPBACK
+from rageval.cli import main as cli
 from rageval.errors import ConfigError, CredentialsError, RunStoppedError, ServiceError
+from rageval.safety.proxies import LOOPBACK
 from tests.evaluations import evaluation
 from tests.fake_llm import FakeLLM
 from tests.made_runs import write_run
@@ -217,7 +217,7 @@ def test_a_server_that_is_lost_on_the_way_ends_a_run_that_can_go_on(prefect_serv
 def test_a_flow_called_from_python_waits_for_its_server_and_asks_no_proxy_for_it(corpus: Path) -> None:
     program = f"""
 from flows.index_documents import index_documents
-from rageval.config import EvaluationConfig
+from rageval.config.evaluation import EvaluationConfig
 
 settings = {{"data": {{"documents": "{corpus}/documents.json"}}, "run": {{"output": "{corpus}/runs"}}}}
 print(index_documents(EvaluationConfig.model_validate(settings)).documents)

@@ -11,12 +11,12 @@ import elasticsearch
 import pyarrow.parquet as pq
 import pytest
 
-from flows import cli
-from rageval.adapters.elasticsearch_index import ElasticsearchIndex
-from rageval.adapters.lancedb_index import LanceDBIndex
-from rageval.adapters.search_index import index_name
-from rageval.config import IndexConfig
+from rageval.cli import main as cli
+from rageval.config.evaluation import IndexConfig
 from rageval.records import Question
+from rageval.search.backends import index_name
+from rageval.search.elasticsearch_index import ElasticsearchIndex
+from rageval.search.lancedb_index import LanceDBIndex
 from rageval.sweep.settings import parts_of
 
 Sweep = Callable[..., tuple[int, str, str]]
@@ -126,7 +126,7 @@ def test_every_kind_of_vector_index_has_an_index_of_its_own(
         name = index_name(config, path)
         return ElasticsearchIndex(elasticsearch_url, name, boost, config.index_options, frozenset({8, 9}))
 
-    monkeypatch.setattr("rageval.stages.sweep.open_index", open_index)
+    monkeypatch.setattr("rageval.sweep.sweep.open_index", open_index)
     status, _, err = sweep("--set", "grid.index_options=[flat, hnsw, int8_hnsw]", "--set", "grid.question_boosts=[3]")
     assert status == 0, err
     assert calls == {"build": 3, "search_text": 1, "search_vector": 3}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli
+from rageval.cli import main as cli
 from tests.evaluations import Rageval
 from tests.fake_llm import FakeLLM
 from tests.made_runs import write_run

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rageval.adapters.monitoring.database import Database, connect
+from rageval.monitoring.store.database import Database, connect
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
-from rageval.adapters.monitoring.conversations import add_conversations, add_evaluations, add_votes
-from rageval.adapters.monitoring.database import Database
-from rageval.adapters.monitoring.schema import ALERTS, RUN_METRICS, RUNS, TOPICS
 from rageval.monitoring.records import Conversation, Evaluation, ShownContext, Vote
+from rageval.monitoring.store.conversations import add_conversations, add_evaluations, add_votes
+from rageval.monitoring.store.database import Database
+from rageval.monitoring.store.schema import ALERTS, RUN_METRICS, RUNS, TOPICS
 
 END = datetime(2026, 11, 1, 15, 30, tzinfo=UTC)
 DAYS = 20

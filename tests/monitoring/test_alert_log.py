@@ -6,9 +6,9 @@ from datetime import timedelta
 import sqlalchemy as sa
 from alembic import command
 
-from rageval.adapters.monitoring.alert_log import record_alerts, unsent_alerts
-from rageval.adapters.monitoring.database import Database
 from rageval.monitoring.alert_rules import Measured, Rule, alerts_of
+from rageval.monitoring.store.alert_log import record_alerts, unsent_alerts
+from rageval.monitoring.store.database import Database
 from rageval.monitoring.windows import Window
 from tests.monitoring.made import NOW
 

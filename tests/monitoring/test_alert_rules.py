@@ -9,8 +9,8 @@ import pytest
 from rageval.errors import ConfigError
 from rageval.monitoring.alert_rules import Measured, Rule, alerts_of, outcome
 from rageval.monitoring.buckets import bucket, quantile
+from rageval.monitoring.watch import read_rules
 from rageval.monitoring.windows import Share, Window, complete_windows
-from rageval.stages.watch import read_rules
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from rageval.adapters.monitoring.conversations import (
+from rageval.errors import DataError
+from rageval.monitoring.store.conversations import (
     add_conversations,
     add_evaluations,
     add_votes,
@@ -18,9 +19,8 @@ from rageval.adapters.monitoring.conversations import (
     read_conversation,
     without_evaluation,
 )
-from rageval.adapters.monitoring.database import Database
-from rageval.adapters.monitoring.schema import CONVERSATIONS, EVALUATIONS, FEEDBACK, METADATA, REVIEWS, TOPICS
-from rageval.errors import DataError
+from rageval.monitoring.store.database import Database
+from rageval.monitoring.store.schema import CONVERSATIONS, EVALUATIONS, FEEDBACK, METADATA, REVIEWS, TOPICS
 from tests.monitoring.made import NOW, conversation, evaluation, id_of, vote
 from tests.processes import eventually
 

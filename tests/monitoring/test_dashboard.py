@@ -10,13 +10,13 @@ import pytest
 from playwright.sync_api import sync_playwright
 from typer.testing import CliRunner
 
-from flows.cli import app
-from rageval.adapters.monitoring.database import Database, connect
+from rageval.cli.main import app
 from rageval.errors import ConfigError
 from rageval.monitoring.charts import chart, value
+from rageval.monitoring.dashboard import dashboard, figures
 from rageval.monitoring.figures import STEPS_S, Figure, last_days
 from rageval.monitoring.page import render_dashboard
-from rageval.stages.dashboard import dashboard, figures
+from rageval.monitoring.store.database import Database, connect
 from tests.monitoring.made_traffic import DAYS, END, fill
 from tests.processes import PATIENCE_S
 

@@ -10,9 +10,9 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from rageval.adapters.monitoring.database import Database, connect, open_database
-from rageval.adapters.monitoring.schema import METADATA
 from rageval.errors import ConfigError, DataError, ServiceError
+from rageval.monitoring.store.database import Database, connect, open_database
+from rageval.monitoring.store.schema import METADATA
 
 PASSWORD = "hunter2hunter2"
 
@@ -47,7 +47,7 @@ def test_the_migrations_lead_back_to_an_empty_database(database: Database) -> No
 
 
 def test_processes_that_start_at_once_make_the_tables_once(database_url: str) -> None:
-    code = f"from rageval.adapters.monitoring.database import open_database; open_database({database_url!r})"
+    code = f"from rageval.monitoring.store.database import open_database; open_database({database_url!r})"
     starting = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(3)]
 
     assert [(process.communicate()[1], process.returncode) for process in starting] == [("", 0)] * 3

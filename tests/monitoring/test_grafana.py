@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 from deployments.dashboards import text
-from rageval.adapters.monitoring.database import connect
-from rageval.adapters.monitoring.panels.catalogue import PANELS
-from rageval.adapters.monitoring.panels.scope import Scope
 from rageval.monitoring.figures import STEPS_S, Board, Window
+from rageval.monitoring.panels.catalogue import PANELS
+from rageval.monitoring.panels.scope import Scope
+from rageval.monitoring.store.database import connect
 from tests.monitoring.made_traffic import fill
 from tests.monitoring.test_panels import CHOSEN, EVERYTHING, same
 

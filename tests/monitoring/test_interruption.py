@@ -10,10 +10,10 @@ import pytest
 import sqlalchemy as sa
 from prefect.settings import PREFECT_API_URL
 
-from flows import cli
-from rageval.adapters.monitoring.conversations import add_conversations
-from rageval.adapters.monitoring.database import VARIABLE, open_database
-from rageval.adapters.monitoring.schema import EVALUATIONS
+from rageval.cli import main as cli
+from rageval.monitoring.store.conversations import add_conversations
+from rageval.monitoring.store.database import VARIABLE, open_database
+from rageval.monitoring.store.schema import EVALUATIONS
 from tests.fake_llm import Body, FakeLLM, Reply, default_reply, prompt
 from tests.monitoring.made import conversation, id_of
 from tests.processes import ROOT
@@ -46,7 +46,7 @@ def test_after_kill_9_only_what_was_not_stored_is_asked_again(
         with database.reading() as connection:
             return Counter((row[0], row[1]) for row in connection.execute(wanted))
 
-    with subprocess.Popen([sys.executable, "-m", "flows.cli", *words], cwd=ROOT) as run:
+    with subprocess.Popen([sys.executable, "-m", "rageval.cli.main", *words], cwd=ROOT) as run:
 
         def reply(body: Body) -> str | Reply:
             if len(llm.requests) == KILLED_AT:

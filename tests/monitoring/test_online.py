@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from rageval.adapters.chat import ChatEngine
-from rageval.adapters.monitoring.conversations import add_conversations, add_evaluations, forget
-from rageval.adapters.monitoring.database import Database
-from rageval.adapters.monitoring.schema import EVALUATIONS, TOPICS
+from rageval.config.models import ModelConfig
+from rageval.engine.request_engine import ChatEngine
 from rageval.errors import RunStoppedError, ServiceError
-from rageval.model_config import ModelConfig
+from rageval.judging.prompts import JUDGE_PROMPT_VERSION
+from rageval.monitoring import online
 from rageval.monitoring.config import JudgedMetric, OnlineJudgingConfig, TopicsConfig
-from rageval.prompts import JUDGE_PROMPT_VERSION
-from rageval.stages import online
+from rageval.monitoring.store.conversations import add_conversations, add_evaluations, forget
+from rageval.monitoring.store.database import Database
+from rageval.monitoring.store.schema import EVALUATIONS, TOPICS
 from tests.fake_llm import NOT_TOXIC, VERDICT, FakeLLM, Reply, prompt
 from tests.monitoring.made import NOW, conversation, evaluation, id_of
 

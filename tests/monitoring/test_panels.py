@@ -12,13 +12,13 @@ import sqlalchemy as sa
 from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.proportion import proportion_confint
 
-from rageval.adapters.monitoring.database import Database, connect
-from rageval.adapters.monitoring.panels.catalogue import PANELS, choices
-from rageval.adapters.monitoring.panels.scope import Scope
-from rageval.adapters.monitoring.schema import ALERTS, CONVERSATIONS, EVALUATIONS, FEEDBACK, RUN_METRICS, RUNS
+from rageval.judging.plan import JUDGE_VERSIONS
+from rageval.monitoring.dashboard import figures
 from rageval.monitoring.figures import COLUMN_UNITS, STEPS_S, Window
-from rageval.score_plan import JUDGE_VERSIONS
-from rageval.stages.dashboard import figures
+from rageval.monitoring.panels.catalogue import PANELS, choices
+from rageval.monitoring.panels.scope import Scope
+from rageval.monitoring.store.database import Database, connect
+from rageval.monitoring.store.schema import ALERTS, CONVERSATIONS, EVALUATIONS, FEEDBACK, RUN_METRICS, RUNS
 from tests.monitoring.made_traffic import DAYS, END, fill, frame
 
 EVERYTHING = Window(since=END - timedelta(days=DAYS), until=END)

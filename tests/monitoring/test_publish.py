@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from flows import cli
-from rageval.adapters.monitoring.database import Database
-from rageval.adapters.monitoring.schema import RUN_METRICS, RUNS
-from rageval.adapters.run_store import RunStore
+from rageval.cli import main as cli
+from rageval.comparison.summary import summarize
 from rageval.errors import DataError
-from rageval.report.summary import summarize
-from rageval.stages.publish import publish
+from rageval.monitoring.publish import publish
+from rageval.monitoring.store.database import Database
+from rageval.monitoring.store.schema import RUN_METRICS, RUNS
+from rageval.runs.store import RunStore
 from tests.made_runs import write_run
 
 STARTS = [

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from rageval.adapters.monitoring.conversations import add_conversations, forget, read_conversation
-from rageval.adapters.monitoring.database import Database, connect
-from rageval.adapters.monitoring.recorder import Recorder
-from rageval.adapters.monitoring.schema import CONVERSATIONS, FEEDBACK
-from rageval.adapters.monitoring.spool import REFUSED, Spool, forget_records, read_records
+from rageval.monitoring.store.conversations import add_conversations, forget, read_conversation
+from rageval.monitoring.store.database import Database, connect
+from rageval.monitoring.store.recorder import Recorder
+from rageval.monitoring.store.schema import CONVERSATIONS, FEEDBACK
+from rageval.monitoring.store.spool import REFUSED, Spool, forget_records, read_records
 from tests.monitoring.made import conversation, id_of, vote
 from tests.postgres import new_postgres
 from tests.processes import eventually
@@ -97,7 +97,7 @@ def test_what_a_killed_process_left_is_stored_by_the_next_one_but_not_what_a_liv
     spool_path = tmp_path / "spool"
     code = (
         "import os, signal\n"
-        "from rageval.adapters.monitoring.spool import Spool\n"
+        "from rageval.monitoring.store.spool import Spool\n"
         "from tests.monitoring.made import conversation, vote\n"
         f"spool = Spool({str(spool_path)!r})\n"
         "spool.add([vote(3)])\n"

@@ -9,19 +9,19 @@ import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner, Result
 
-from flows import cli
-from rageval.adapters.corpus import load_corpus
-from rageval.adapters.ground_truth_versions import FOLDER_VARIABLE
-from rageval.adapters.monitoring.conversations import add_conversations, add_evaluations, add_votes
-from rageval.adapters.monitoring.database import Database, open_database
-from rageval.adapters.monitoring.reviews import open_cases, read_review
-from rageval.adapters.monitoring.schema import METADATA
-from rageval.adapters.monitoring.spool import Spool
-from rageval.adapters.places import place
-from rageval.config import DataConfig
+from rageval.cli import main as cli
+from rageval.config.evaluation import DataConfig
+from rageval.corpus.files import load_corpus
+from rageval.corpus.version_files import FOLDER_VARIABLE
 from rageval.errors import ConfigError, DataError, RunStoppedError
 from rageval.monitoring.records import ShownContext
-from rageval.stages.review import accept, dismiss, forget
+from rageval.monitoring.review import accept, dismiss, forget
+from rageval.monitoring.store.conversations import add_conversations, add_evaluations, add_votes
+from rageval.monitoring.store.database import Database, open_database
+from rageval.monitoring.store.reviews import open_cases, read_review
+from rageval.monitoring.store.schema import METADATA
+from rageval.monitoring.store.spool import Spool
+from rageval.storage.places import place
 from tests.monitoring.made import NOW, conversation, evaluation, id_of, vote
 
 ASKED = "How long may a worker be away?"

@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from flows import cli
-from rageval.adapters.corpus import load_corpus
-from rageval.adapters.monitoring.database import Database, connect, open_database
-from rageval.adapters.monitoring.schema import CONVERSATIONS, EVALUATIONS, FEEDBACK
-from rageval.config import DataConfig
+from rageval.cli import main as cli
+from rageval.config.evaluation import DataConfig
+from rageval.config.overrides import validate
+from rageval.corpus.files import load_corpus
 from rageval.errors import ConfigError
 from rageval.monitoring.config import MonitoringConfig
 from rageval.monitoring.planted import Rates, rates_on, thumbs_up
 from rageval.monitoring.records import Conversation
+from rageval.monitoring.simulate import simulate_traffic
+from rageval.monitoring.store.database import Database, connect, open_database
+from rageval.monitoring.store.schema import CONVERSATIONS, EVALUATIONS, FEEDBACK
 from rageval.monitoring.traffic import Day, Material, TrafficConfig, simulate
-from rageval.overrides import validate
-from rageval.stages.simulate import simulate_traffic
-from rageval.stages.watch import read_rules, watch
+from rageval.monitoring.watch import read_rules, watch
 
 UNTIL = datetime(2026, 11, 24, tzinfo=UTC)
 CHANGED = date(2026, 11, 10)

@@ -10,21 +10,21 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from rageval.adapters.monitoring import windows
-from rageval.adapters.monitoring.alert_log import record_alerts, unsent_alerts
-from rageval.adapters.monitoring.conversations import add_conversations, add_evaluations, add_votes
-from rageval.adapters.monitoring.database import Database
-from rageval.adapters.monitoring.notify import VARIABLE, addresses
-from rageval.adapters.monitoring.question_topics import topic_titles
-from rageval.adapters.monitoring.schema import ALERTS
-from rageval.adapters.monitoring.windows import Asked, errors
 from rageval.errors import ConfigError
 from rageval.monitoring.alert_rules import Rule
 from rageval.monitoring.config import DriftConfig, MonitoringConfig
 from rageval.monitoring.drift import Drift, correct, score_drift, share_drift
+from rageval.monitoring.notify import VARIABLE, addresses
 from rageval.monitoring.records import Alert, ShownContext
+from rageval.monitoring.store import window_counts as windows
+from rageval.monitoring.store.alert_log import record_alerts, unsent_alerts
+from rageval.monitoring.store.conversations import add_conversations, add_evaluations, add_votes
+from rageval.monitoring.store.database import Database
+from rageval.monitoring.store.question_topics import topic_titles
+from rageval.monitoring.store.schema import ALERTS
+from rageval.monitoring.store.window_counts import Asked, errors
+from rageval.monitoring.watch import drifts, read_rules, send_alerts, summarise, watch
 from rageval.monitoring.windows import Window
-from rageval.stages.watch import drifts, read_rules, send_alerts, summarise, watch
 from tests.monitoring.made import NOW, conversation, evaluation, vote
 from tests.monitoring.made_traffic import END, fill, frame
 from tests.monitoring.webhook import Webhook

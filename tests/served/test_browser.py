@@ -12,7 +12,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from rageval.config import EvaluationConfig
+from rageval.config.evaluation import EvaluationConfig
 from tests.fake_llm import FakeLLM
 from tests.processes import PATIENCE_S, eventually, free_port, is_healthy, running
 from tests.served.deployed import allowing

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from rageval.adapters.monitoring.database import open_database
+from rageval.monitoring.store.database import open_database
 from tests.fake_llm import FakeLLM
 from tests.postgres import PASSWORD, Postgres
 from tests.processes import PATIENCE_S, ROOT, eventually, free_port, is_healthy, running

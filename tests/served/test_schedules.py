@@ -8,7 +8,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.schedules import apply_schedules, fingerprints, remember, remembered, with_slugs
+from deployments.schedules import apply_schedules, fingerprints, remember, remembered, with_slugs
 from tests.served.deployed import Server
 
 NIGHTLY = {"slug": "nightly", "cron": "30 2 * * *", "timezone": "Europe/Berlin", "active": False}

@@ -29,7 +29,7 @@ KEY = "sk-very-secret"
 FLOW = """
 import json, sys
 from flows.evaluate import evaluate
-from rageval.config import EvaluationConfig
+from rageval.config.evaluation import EvaluationConfig
 
 evaluate(EvaluationConfig.model_validate(json.loads(sys.argv[1])))
 """

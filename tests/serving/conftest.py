@@ -14,14 +14,14 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from rageval.adapters.monitoring.conversations import conversation
-from rageval.adapters.monitoring.database import Database, open_database
-from rageval.adapters.monitoring.recorder import Recorder
-from rageval.adapters.monitoring.schema import CONVERSATIONS, FEEDBACK
-from rageval.config import EvaluationConfig
+from rageval.config.evaluation import EvaluationConfig
 from rageval.monitoring.records import Conversation
-from rageval.stages.chat import Assistant, open_assistant
+from rageval.monitoring.store.conversations import conversation
+from rageval.monitoring.store.database import Database, open_database
+from rageval.monitoring.store.recorder import Recorder
+from rageval.monitoring.store.schema import CONVERSATIONS, FEEDBACK
 from serving.app import create_app
+from serving.assistant import Assistant, open_assistant
 from serving.server import address_of, listen, server_of
 from serving.settings import ChatSettings
 from tests.fake_llm import FakeLLM

@@ -8,9 +8,9 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from rageval.adapters.corpus import load_documents
-from rageval.config import EvaluationConfig
-from rageval.prompts import answer_messages
+from rageval.config.evaluation import EvaluationConfig
+from rageval.corpus.files import load_documents
+from rageval.judging.prompts import answer_messages
 from tests.fake_llm import FakeLLM, Reply
 from tests.processes import PATIENCE_S, eventually
 from tests.serving.conftest import Chat, Serve, limited
@@ -189,7 +189,7 @@ def test_more_questions_than_the_app_takes_are_turned_away(serve: Serve, llm: Fa
 def test_a_model_that_refused_everybody_is_asked_again_later(
     serve: Serve, llm: FakeLLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rageval.stages.chat._TRY_AGAIN_S", 0.0)
+    monkeypatch.setattr("serving.assistant._TRY_AGAIN_S", 0.0)
     with serve() as chat:
         llm.reply = lambda body: Reply(status=401)
         assert chat.ask().status_code == 503

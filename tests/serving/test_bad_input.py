@@ -10,7 +10,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from rageval.adapters.monitoring.schema import FEEDBACK
+from rageval.monitoring.store.schema import FEEDBACK
 from serving.voters import named_voter
 from tests.fake_llm import FakeLLM
 from tests.processes import PATIENCE_S

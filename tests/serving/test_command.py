@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from rageval.config import EvaluationConfig
+from rageval.config.evaluation import EvaluationConfig
 from tests.fake_llm import FakeLLM
 from tests.processes import PATIENCE_S, eventually
 from tests.serving.conftest import chat_process

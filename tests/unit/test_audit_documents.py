@@ -9,10 +9,10 @@ from rageval.audit import duplicates, unusable
 from rageval.audit.coverage import uneven_coverage
 from rageval.audit.findings import KINDS, Finding, grouped, located, ordered
 from rageval.audit.neighbours import closeness, near_groups
-from rageval.corpus_checks import check_documents, check_questions
-from rageval.fingerprint import digest, question_id
+from rageval.corpus.checks import check_documents, check_questions
+from rageval.corpus.rows import Row, RowFile
 from rageval.records import Document, Question
-from rageval.rows import Row, RowFile
+from rageval.text.fingerprint import digest, question_id
 
 DOCUMENT_COLUMNS = ("id", "course", "section", "question", "text")
 

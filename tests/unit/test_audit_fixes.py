@@ -1,7 +1,7 @@
 """The cleaned copy: only what changes no result, and everything that was done is said."""
 
 from rageval.audit.fixes import fix
-from rageval.rows import RowFile
+from rageval.corpus.rows import RowFile
 from tests.unit.test_audit_documents import DOCUMENT_COLUMNS, rows
 
 QUESTIONS = ("question", "course", "document")

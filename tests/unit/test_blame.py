@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rageval.report.blame import (
+from rageval.comparison.blame import (
     CELLS,
     blame_counts,
     blame_rows,

@@ -9,6 +9,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from rageval.comparison.comparisons import Pairing, compare_values, compare_within, comparison_table
+from rageval.comparison.measurements import Measurement, RunTables
+from rageval.comparison.summary import summarize
+from rageval.pages.forest import DrawnInterval, intervals
+from rageval.pages.plots import GOOD
 from rageval.report.comparison_rows import (
     brief_comparison_rows,
     comparison_groups,
@@ -16,12 +21,7 @@ from rageval.report.comparison_rows import (
     price_ratio,
     price_words,
 )
-from rageval.report.comparisons import Pairing, compare_values, compare_within, comparison_table
-from rageval.report.forest import DrawnInterval, intervals
 from rageval.report.headline import headline
-from rageval.report.measurements import Measurement, RunTables
-from rageval.report.plots import GOOD
-from rageval.report.summary import summarize
 from rageval.statistics.multiplicity import holm
 from rageval.statistics.paired import paired_difference
 from rageval.tables import ANSWERS, COMPARISONS, DOCUMENTS, QUESTIONS, RETRIEVAL, SCORES

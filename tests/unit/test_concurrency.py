@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rageval.concurrency import PROBES, START, AdaptiveConcurrency
+from rageval.engine.concurrency import PROBES, START, AdaptiveConcurrency
 
 
 def after_first_reply(ceiling: int = 100) -> AdaptiveConcurrency:

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from rageval.config import DataConfig, EvaluationConfig
+from rageval.config.evaluation import DataConfig, EvaluationConfig
+from rageval.config.models import LOCAL, ModelConfig
+from rageval.config.overrides import choose_judge, choose_models, put, put_text, set_for_remote_models, validate
 from rageval.errors import ConfigError
-from rageval.model_config import LOCAL, ModelConfig
-from rageval.overrides import choose_judge, choose_models, put, put_text, set_for_remote_models, validate
 
 
 def configured(**groups: Any) -> EvaluationConfig:

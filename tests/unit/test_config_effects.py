@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from rageval.adapters.chat_call import ChatRequest
-from rageval.adapters.run_store import RunStore
-from rageval.compare.run_comparison import other_settings
-from rageval.config import EvaluationConfig
-from rageval.config_effects import SENT, WITHOUT_EFFECT, with_effect
+from rageval.comparison.run_comparison import other_settings
+from rageval.config.effects import SENT, WITHOUT_EFFECT, with_effect
+from rageval.config.evaluation import EvaluationConfig
+from rageval.config.models import ModelConfig
+from rageval.engine.requests import ChatRequest
 from rageval.errors import ConfigError
-from rageval.model_config import ModelConfig
-from rageval.stages import manifest
+from rageval.runs import manifest
+from rageval.runs.store import RunStore
 from rageval.tables import QUESTIONS, to_table
 
 # Every setting of a model, and another value than its default.

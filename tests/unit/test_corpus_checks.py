@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rageval.corpus_checks import MAX_FIELD_CHARS, check_documents, check_questions
-from rageval.corpus_words import raise_problems
+from rageval.corpus.checks import MAX_FIELD_CHARS, check_documents, check_questions
+from rageval.corpus.messages import raise_problems
+from rageval.corpus.rows import Row, RowFile
+from rageval.corpus.sampling import select_questions
 from rageval.errors import ConfigError, DataError
 from rageval.records import Question
-from rageval.rows import Row, RowFile
-from rageval.sampling import select_questions
 
 DOCUMENT = {"id": "d1", "course": "ml", "section": "s", "question": "q", "text": "t"}
 

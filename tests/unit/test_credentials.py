@@ -6,7 +6,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from rageval.credentials import VARIABLE_NAME, body_schema, check_body, variable_name
+from rageval.safety.credentials import VARIABLE_NAME, body_schema, check_body, variable_name
 
 KEY = "AbCdEfGh12345678AbCdEfGh"
 

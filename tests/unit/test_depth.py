@@ -2,8 +2,8 @@
 
 import pyarrow as pa
 
-from rageval.config import EvaluationConfig
-from rageval.depth import RetrievalDepth, first_documents, retrieval_depth
+from rageval.config.depth import RetrievalDepth, first_documents, retrieval_depth
+from rageval.config.evaluation import EvaluationConfig
 from rageval.tables import RETRIEVAL
 
 

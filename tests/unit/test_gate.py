@@ -6,14 +6,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from rageval.adapters.run_store import RunStore
-from rageval.compare.gating import DEFAULT_METRIC, Gate, gate_runs
-from rageval.compare.markdown import render_gate
-from rageval.compare.pairing import Choice
-from rageval.compare.words import gate_rows, gate_sentence
+from rageval.comparison.gate import gate
+from rageval.comparison.gating import DEFAULT_METRIC, Gate, gate_runs
+from rageval.comparison.markdown import render_gate
+from rageval.comparison.measurements import RunTables
+from rageval.comparison.pairing import Choice
+from rageval.comparison.sentences import gate_rows, gate_sentence
 from rageval.errors import ConfigError
-from rageval.report.measurements import RunTables
-from rageval.stages.gate import gate
+from rageval.runs.store import RunStore
 from rageval.tables import JUDGING
 from tests.made_runs import Values, write_run
 

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from rageval.corpus_checks import check_documents, check_questions
-from rageval.grades import read_grade
-from rageval.rows import Row, RowFile, parse_rows
+from rageval.corpus.checks import check_documents, check_questions
+from rageval.corpus.grades import read_grade
+from rageval.corpus.rows import Row, RowFile, parse_rows
 
 KNOWN: Any = check_documents(
     RowFile(

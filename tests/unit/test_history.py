@@ -6,14 +6,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from rageval.adapters.run_folders import read_columns, run_folders, write_table
-from rageval.adapters.run_store import RunStore
+from rageval.comparison.history import history
+from rageval.comparison.history_page import render_history_page
+from rageval.comparison.history_rows import trend_rows
+from rageval.comparison.summary import summarize
+from rageval.comparison.trends import HISTORY, Trend
 from rageval.errors import DataError
-from rageval.history.page import render_history_page
-from rageval.history.trends import HISTORY, Trend
-from rageval.history.words import trend_rows
-from rageval.report.summary import summarize
-from rageval.stages.history import history
+from rageval.runs.folders import read_columns, run_folders, write_table
+from rageval.runs.store import RunStore
 from tests.made_runs import write_run
 
 VALUES = [0.0, 0.5, 1.0, 1.0] * 5

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rageval.adapters.run_store import RunStore
 from rageval.records import Chunk, Document, Question
-from rageval.stages.inputs import read_inputs, read_questions
+from rageval.runs.inputs import read_inputs, read_questions
+from rageval.runs.store import RunStore
 from rageval.tables import DOCUMENTS, QUESTIONS, RETRIEVAL, to_table
 
 CHUNK = Chunk(number=0, start=0, stop=1, search_method="text")

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rageval.metrics import judge
-from rageval.metrics.judge import FAITHFULNESS_VALUES, LABEL_VALUES, MAX_REPLY_CHARS, UnreadableVerdictError
-from rageval.prompts import FaithfulnessLabel, FaithfulnessVerdict, Label, Verdict
+from rageval.judging import replies as judge
+from rageval.judging.prompts import FaithfulnessLabel, FaithfulnessVerdict, Label, Verdict
+from rageval.judging.replies import FAITHFULNESS_VALUES, LABEL_VALUES, MAX_REPLY_CHARS, UnreadableVerdictError
 
 GOOD = '{"reason": "All of it is right.", "label": "RELEVANT"}'
 labels = st.sampled_from(sorted(LABEL_VALUES))

@@ -9,13 +9,13 @@ import pytest
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
+from rageval.comparison.summary import summarize
+from rageval.judging.replies import LABEL_VALUES
 from rageval.judging.section import judging_section, trust_sentences
 from rageval.judging.table import judging_table, minimum_kappa, unfit_metrics
-from rageval.metrics.judge import LABEL_VALUES
 from rageval.metrics.names import AGAIN, detail_of
 from rageval.report.comparison_rows import comparison_rows
 from rageval.report.headline import headline
-from rageval.report.summary import summarize
 from rageval.report.worst import worst_answers
 from rageval.statistics.corrected import prediction_powered_share
 from rageval.tables import COMPARISONS, HUMAN_LABELS, SCHEMAS

@@ -6,10 +6,10 @@ from collections import Counter
 
 import pytest
 
+from rageval.corpus.rows import parse_rows
 from rageval.errors import DataError
-from rageval.formulas import safe_cell
-from rageval.labels import LABEL_COLUMNS, OPTIONAL_COLUMNS, Answered, HumanLabel, check_labels, template_rows
-from rageval.rows import parse_rows
+from rageval.judging.labels import LABEL_COLUMNS, OPTIONAL_COLUMNS, Answered, HumanLabel, check_labels, template_rows
+from rageval.text.formulas import safe_cell
 
 ANSWERED = Answered(
     questions=frozenset({"q1", "q2", "q3"}),

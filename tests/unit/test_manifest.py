@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from rageval.adapters.run_store import RunStore
-from rageval.config import EvaluationConfig
+from rageval.config.evaluation import EvaluationConfig
+from rageval.config.overrides import put, validate
 from rageval.errors import ConfigError
-from rageval.overrides import put, validate
-from rageval.stages import manifest
+from rageval.runs import manifest
+from rageval.runs.store import RunStore
 from rageval.tables import QUESTIONS, to_table
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rageval.pacing import Pacer, ServerLimit, read_duration, read_limits, retry_after_s
+from rageval.engine.pacing import Pacer, ServerLimit, read_duration, read_limits, retry_after_s
 
 BURST_S = 0.2
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rageval.config import AnswersConfig, EvaluationConfig
-from rageval.metrics.judge import UnreadableVerdictError, read_verdict
-from rageval.metrics.pairwise import preference_metrics, preference_value, rivals
-from rageval.prompts import Preference, fence, judge_pairwise_messages
+from rageval.comparison.pairwise import pairwise_results
+from rageval.config.evaluation import AnswersConfig, EvaluationConfig
+from rageval.judging.choices import preference_metrics, preference_value, rivals
+from rageval.judging.prompts import Preference, fence, judge_pairwise_messages
+from rageval.judging.replies import UnreadableVerdictError, read_verdict
 from rageval.report.page import render_page
-from rageval.report.pairwise import pairwise_results
 from rageval.statistics.intervals import mean_interval
 from rageval.statistics.multiplicity import holm
 from rageval.statistics.paired import paired_difference

@@ -4,8 +4,8 @@ from itertools import permutations
 
 import pytest
 
-from rageval.metrics.judge import LABEL_VALUES
-from rageval.metrics.panel import majority_label
+from rageval.judging.panel import majority_label
+from rageval.judging.replies import LABEL_VALUES
 
 R, P, N = LABEL_VALUES
 

@@ -4,8 +4,8 @@ import io
 
 from rich.console import Console
 
-from flows.progress import Pace, detail, show_line
-from rageval.adapters.model_counts import ModelCounts
+from rageval.cli.progress import Pace, detail, show_line
+from rageval.engine.counts import ModelCounts
 
 
 def test_a_pace_counts_what_has_come_and_not_what_was_stored() -> None:

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rageval.fingerprint import digest, documents_fingerprint, index_fingerprint, question_id, request_fingerprint
-from rageval.prompts import (
+from rageval.judging.prompts import (
     answer_messages,
     fence,
     judge_faithfulness_messages,
@@ -15,6 +14,7 @@ from rageval.prompts import (
     judge_without_reference_messages,
 )
 from rageval.records import Document, Message
+from rageval.text.fingerprint import digest, documents_fingerprint, index_fingerprint, question_id, request_fingerprint
 
 MESSAGES = [{"role": "system", "content": "Answer."}, {"role": "user", "content": "Why?"}]
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows import cli
-from rageval.adapters.accepted_runs import accept_run
-from rageval.adapters.batch_log import BatchLog
-from rageval.adapters.run_store import RunStore
-from rageval.adapters.vector_cache import VectorCache
+from rageval.cli import main as cli
 from rageval.errors import ConfigError, DataError
-from rageval.stages.prune import Retention, plan_prune, prune
+from rageval.pipeline.prune import Retention, plan_prune, prune
+from rageval.runs.accepted_runs import accept_run
+from rageval.runs.batch_log import BatchLog
+from rageval.runs.store import RunStore
+from rageval.search.vector_cache import VectorCache
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
 

@@ -12,17 +12,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from rageval.config import EvaluationConfig
-from rageval.metrics.judge import LABEL_VALUES
-from rageval.report import formats, plots
-from rageval.report.comparisons import compare_within, comparison_table
+from rageval.comparison.comparisons import compare_within, comparison_table
+from rageval.comparison.measurements import RunTables
+from rageval.comparison.summary import summarize
+from rageval.config.evaluation import EvaluationConfig
+from rageval.judging.replies import LABEL_VALUES
+from rageval.pages import formats, plots
 from rageval.report.empty_searches import empty_searches
 from rageval.report.failures import failures
 from rageval.report.headline import headline
 from rageval.report.markdown import render_markdown
-from rageval.report.measurements import RunTables
 from rageval.report.page import ReportData, render_page
-from rageval.report.summary import summarize
 from rageval.report.worst import worst_answers
 from rageval.statistics.intervals import mean_interval
 from rageval.tables import SCHEMAS

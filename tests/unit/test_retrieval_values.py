@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rageval.comparison.retrieval_values import METRICS, retrieval_values
 from rageval.metrics.ranking import (
     average_precision,
     first_relevant_rank,
@@ -17,7 +18,6 @@ from rageval.metrics.ranking import (
     recall,
     reciprocal_rank,
 )
-from rageval.report.retrieval_values import METRICS, retrieval_values
 from rageval.tables import QUESTIONS, RETRIEVAL
 
 

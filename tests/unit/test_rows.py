@@ -13,9 +13,9 @@ from functools import partial
 import pyarrow as pa
 import pytest
 
-from rageval import packed
+from rageval.corpus import packed
+from rageval.corpus.rows import parse_rows
 from rageval.errors import DataError
-from rageval.rows import parse_rows
 from tests.adapters.test_corpus import TRUTH, WRITERS, as_csv, as_parquet
 
 COLUMNS = ("question", "course", "document")

@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rageval.adapters.run_store import RunStore
-from rageval.compare.changes import largest_changes
-from rageval.compare.markdown import render_comparison
-from rageval.compare.page import render_compare_page
-from rageval.compare.pairing import Choice, Pair, pairs
-from rageval.compare.run_comparison import Compared, RunComparison
-from rageval.compare.words import beside_rows, comparison_rows, refused_rows, sentences, signed
+from rageval.comparison.changes import largest_changes
+from rageval.comparison.folders import compare
+from rageval.comparison.markdown import render_comparison
+from rageval.comparison.page import render_compare_page
+from rageval.comparison.pairing import Choice, Pair, pairs
+from rageval.comparison.run_comparison import Compared, RunComparison
+from rageval.comparison.sentences import beside_rows, comparison_rows, refused_rows, sentences, signed
 from rageval.errors import ConfigError, DataError
-from rageval.stages.compare import compare
+from rageval.runs.store import RunStore
 from rageval.statistics.paired import paired_difference
 from tests.made_runs import write_run
 

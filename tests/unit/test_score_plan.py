@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rageval.config import EvaluationConfig, TextMetric
+from rageval.config.evaluation import EvaluationConfig, TextMetric
+from rageval.config.models import ModelConfig
+from rageval.config.overrides import validate
 from rageval.errors import ConfigError
-from rageval.fingerprint import draw
+from rageval.judging import requests as verdicts
+from rageval.judging.plan import JUDGE_VERSIONS, MODEL_FREE_VERSIONS, ScorePlan, pairwise_rows, score_plan
 from rageval.metrics.names import COSINE
-from rageval.model_config import ModelConfig
-from rageval.overrides import validate
-from rageval.score_plan import JUDGE_VERSIONS, MODEL_FREE_VERSIONS, ScorePlan, pairwise_rows, score_plan
-from rageval.stages import model_free, verdicts
+from rageval.scoring import model_free
+from rageval.text.fingerprint import draw
 
 IDS = [f"q{number}" for number in range(2000)]
 

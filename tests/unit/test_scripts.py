@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rageval.scripts import is_mostly_latin, searchable
+from rageval.text.scripts import is_mostly_latin, searchable
 
 
 def pairs(text: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rageval.stages.report import sentence, write_report
+from rageval.report.writing import sentence, write_report
 from tests.made_runs import write_run
 
 

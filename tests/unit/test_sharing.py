@@ -2,7 +2,7 @@
 
 import pytest
 
-from rageval.sharing import LimitShare
+from rageval.engine.sharing import LimitShare
 
 
 def test_a_process_alone_has_the_whole_limit_at_once() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from rageval.shortfalls import cut_configurations, in_words, shortfalls, too_many
+from rageval.runs.shortfalls import cut_configurations, in_words, shortfalls, too_many
 
 _ANSWER = {"model": "m1", "search_method": "text", "status": "ok", "error": None, "finish_reason": "stop"}
 _SCORE = {

@@ -6,8 +6,8 @@ import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rageval.comparison.slices import LARGEST, slice_tables
 from rageval.report.page import render_page
-from rageval.report.slices import LARGEST, slice_tables
 from rageval.statistics.groups import group_difference
 from rageval.statistics.intervals import mean_interval
 from rageval.statistics.multiplicity import holm

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rageval.comparison.summary import label_counts, summarize
 from rageval.report.pivot import cost_rows, retrieval_rows, summary_rows
-from rageval.report.summary import label_counts, summarize
 from rageval.statistics.intervals import mean_interval
 from rageval.tables import ANSWERS, QUESTIONS, RETRIEVAL, SCORES, SUMMARY
 

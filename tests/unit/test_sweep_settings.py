@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rageval.config.overrides import validate
 from rageval.errors import ConfigError
-from rageval.overrides import validate
 from rageval.records import Question
 from rageval.sweep.config import GridConfig, SweepConfig
 from rageval.sweep.settings import default_setting, distinct_searches, parts_of, search_settings, short_names

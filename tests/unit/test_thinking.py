@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rageval.prompts import judge_without_reference_messages
-from rageval.thinking import begun_answer, split_thinking, without_marks
+from rageval.judging.prompts import judge_without_reference_messages
+from rageval.text.thinking import begun_answer, split_thinking, without_marks
 
 
 @pytest.mark.parametrize(

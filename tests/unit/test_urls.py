@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from rageval.urls import SECRET_PATTERN, check_location, holds_secret, is_within, secret_values, shown
+from rageval.safety.urls import SECRET_PATTERN, check_location, holds_secret, is_within, secret_values, shown
 
 SECRET = [
     "https://user:pw@host/faq.json",

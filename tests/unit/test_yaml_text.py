@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from rageval.yaml_text import DuplicateKeyError, load_yaml
+from rageval.text.yaml_text import DuplicateKeyError, load_yaml
 
 
 @pytest.mark.parametrize(

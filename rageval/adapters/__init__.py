@@ -1,1 +1,0 @@
-"""Adapters: everything that touches the outside, one file per outside thing."""

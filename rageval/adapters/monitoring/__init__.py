@@ -1,1 +1,0 @@
-"""The monitoring database, and whoever is told of alerts."""

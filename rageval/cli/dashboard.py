@@ -1,0 +1,54 @@
+"""`rageval dashboard`: the figures of monitoring as one page, for those without Grafana."""
+
+from typing import Annotated
+
+import typer
+
+from rageval.cli.options import DATA
+
+
+def dashboard(
+    days: Annotated[
+        float, typer.Option(min=0.04, max=3660, help="Look at so many days, up to now.", rich_help_panel=DATA)
+    ] = 30,
+    course: Annotated[
+        list[str],
+        typer.Option(
+            help="Only conversations about this course; repeat it for several. `no course` is those about all.",
+            metavar="NAME",
+            rich_help_panel=DATA,
+        ),
+    ] = [],  # noqa: B006
+    model: Annotated[
+        list[str],
+        typer.Option(help="Only answers of this model; repeat it for several.", metavar="NAME", rich_help_panel=DATA),
+    ] = [],  # noqa: B006
+    no_visitors: Annotated[
+        bool,
+        typer.Option(
+            "--no-visitors",
+            help="Leave out votes of chat apps that ask for no key, where one person may be several voters.",
+            rich_help_panel=DATA,
+        ),
+    ] = False,
+    output: Annotated[
+        str, typer.Option(help="Write the page to this file.", metavar="FILE", rich_help_panel="Output")
+    ] = "runs/dashboard.html",
+) -> None:
+    """Write the dashboards as one HTML page: quality, operations, offline runs.
+
+    It reads the database that MONITORING_DATABASE_URL names, runs/monitoring.db
+    by default. The figures are those of the Grafana dashboards, from the same SQL.
+    """
+    from datetime import UTC, datetime  # noqa: PLC0415 - help must not wait for imports
+
+    from rageval.monitoring import dashboard as stage  # noqa: PLC0415
+    from rageval.monitoring.page import render_dashboard  # noqa: PLC0415
+    from rageval.monitoring.store.database import database_url, open_database  # noqa: PLC0415
+    from rageval.runs.folders import write_page  # noqa: PLC0415
+    from rageval.text.terminal import console, plain  # noqa: PLC0415
+
+    database, now = open_database(database_url()), datetime.now(UTC)
+    found = stage.dashboard(database, days, now, course, model, visitors=not no_visitors)
+    write_page(output, render_dashboard(found))
+    console.print(f"Page: {plain(output)}", highlight=False, soft_wrap=True)

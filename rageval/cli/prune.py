@@ -1,0 +1,93 @@
+"""`rageval prune`: old runs out of an output folder; says what would go until it is told to."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rageval.runs.stored_folders import StoredFolder
+
+_WHAT = "What goes: whatever meets every rule given"
+
+
+def prune(
+    output: Annotated[
+        str, typer.Option(help="Folder that holds one folder per run.", metavar="DIR", rich_help_panel="Run")
+    ] = "runs",
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="All but the newest N of each kind: runs, sweeps, generated questions.",
+            metavar="N",
+            rich_help_panel=_WHAT,
+        ),
+    ] = None,
+    older_than: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="What was last started or finished more than so many days ago.",
+            metavar="DAYS",
+            rich_help_panel=_WHAT,
+        ),
+    ] = None,
+    incomplete: Annotated[
+        bool, typer.Option("--incomplete", help="What is not complete.", rich_help_panel=_WHAT)
+    ] = False,
+    cache: Annotated[
+        bool,
+        typer.Option(
+            "--cache",
+            help="Also indexes and embeddings that no run that stays has used; they are computed again when wanted.",
+            rich_help_panel="Run",
+        ),
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Remove it; without this nothing is removed.", rich_help_panel="Run")
+    ] = False,
+) -> None:
+    """Say which runs would go by the rules given, and remove them with --yes.
+
+    Never removed: a run that is being worked on, an accepted run, a run with batches under way, a folder with a file
+    that a run which stays was started with, links, and whatever is not a run, a sweep or generated questions.
+    """  # fmt: skip
+    from rageval.cli.evaluation import print_rows  # noqa: PLC0415 - help must not wait for imports
+    from rageval.pipeline.prune import Retention, plan_prune  # noqa: PLC0415
+    from rageval.pipeline.prune import prune as remove  # noqa: PLC0415
+    from rageval.text.terminal import console, plain  # noqa: PLC0415 - help must not wait for imports
+
+    rules = Retention(keep=keep, older_than_days=older_than, incomplete=incomplete, cache=cache)
+    plan = plan_prune(output, rules)
+    print_rows(f"{output}: what goes", [_row(folder) for folder in plan.going])
+    for sentence in plan.kept:
+        console.print(plain(sentence), highlight=False, soft_wrap=True)
+    what = f"{len(plan.going)} entries, {_megabytes(sum(folder.size for folder in plan.going))}"
+    if not yes:
+        console.print(f"Dry run: nothing was removed. With --yes: {what}", highlight=False)
+        return
+    size = removed = 0
+    for folder, why in remove(plan):
+        if why:
+            console.print(plain(f"{folder.name} stays: {why}"), highlight=False, soft_wrap=True)
+        else:
+            size, removed = size + folder.size, removed + 1
+    console.print(f"Removed: {removed} entries, {_megabytes(size)}", highlight=False)
+
+
+def _row(folder: "StoredFolder") -> dict[str, str]:
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    age = datetime.now(UTC) - folder.last_used
+    return {
+        "name": folder.name,
+        "kind": folder.kind,
+        "status": folder.status or "-",
+        "last used": f"{folder.last_used:%Y-%m-%d %H:%M}",
+        "days ago": f"{age.total_seconds() / 86400:.1f}",
+        "size": _megabytes(folder.size),
+    }
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"

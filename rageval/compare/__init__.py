@@ -1,1 +1,0 @@
-"""Two runs -> what may be said about their difference: pairing, comparability, verdicts, the gate, and its pages."""

@@ -1,0 +1,87 @@
+"""Two runs -> cost, latency, tokens and lengths of their answers, to read beside the differences in quality."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rageval.comparison.measurements import Key, Measurement
+from rageval.comparison.paired_values import SideBySide
+from rageval.comparison.pairing import Configuration, Pair
+from rageval.pages.formats import count, duration, number, usd
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Figure:
+    name: str
+    metric: str
+    middle: Callable[[NDArray[np.float64]], np.floating[Any]]
+    words: Callable[[float | None], str]
+
+
+_FIGURES: Final = (
+    _Figure(name="cost per answer", metric="cost_usd", middle=np.mean, words=usd),
+    _Figure(name="median latency", metric="answer_latency_s", middle=np.median, words=duration),
+    _Figure(name="prompt tokens", metric="prompt_tokens", middle=np.mean, words=count),
+    _Figure(name="completion tokens", metric="completion_tokens", middle=np.mean, words=count),
+    _Figure(name="words of an answer", metric="answer_words", middle=np.mean, words=count),
+    _Figure(name="share of refusals", metric="refusal", middle=np.mean, words=number),
+    _Figure(name="median search latency", metric="search_latency_s", middle=np.median, words=duration),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """One figure of one configuration of each run; no test is made of it."""
+
+    pair: Pair
+    figure: str
+    a: float | None
+    """Mean or median over the compared questions whose value is known; None where none is."""
+    b: float | None
+    in_a: str
+    """The value in words, with how many are known where some are not."""
+    in_b: str
+
+    @property
+    def ratio(self) -> float | None:
+        """B / A; None where either is unknown or A is 0."""
+        return self.b / self.a if self.a and self.b is not None else None
+
+
+def beside(found: SideBySide) -> list[Beside]:
+    """Return the figures of all pairs of configurations; one that neither run knows is left out.
+
+    What an earlier run has answered has neither cost nor latency of its own, and does not count.
+    """
+    return [figure for pair in found.pairs for figure in _of_pair(pair, found)]
+
+
+def _of_pair(pair: Pair, found: SideBySide) -> Iterator[Beside]:
+    for figure in _FIGURES:
+        values = [_values(side, one, figure.metric, found.question_ids) for side, one in
+                  ((found.of_a, pair.a), (found.of_b, pair.b))]  # fmt: skip
+        if not any(side.size for side in values):
+            continue
+        a, b = (float(figure.middle(side)) if side.size else None for side in values)
+        words = [
+            figure.words(middle) + _known(side.size, len(found.question_ids))
+            for middle, side in zip((a, b), values, strict=True)
+        ]
+        yield Beside(pair=pair, figure=figure.name, a=a, b=b, in_a=words[0], in_b=words[1])
+
+
+def _values(
+    side: Mapping[Key, Measurement], configuration: Configuration, metric: str, question_ids: NDArray[np.object_]
+) -> NDArray[np.float64]:
+    measured = side.get((*configuration, metric))
+    if measured is None:
+        return np.empty(0)
+    values: NDArray[np.float64] = measured.values.reindex(question_ids).to_numpy(dtype=np.float64)
+    return values[np.isfinite(values)]
+
+
+def _known(known: int, of: int) -> str:
+    return "" if known in (0, of) else f" ({known:,} of {of:,} known)"

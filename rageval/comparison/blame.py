@@ -1,0 +1,265 @@
+"""The tables of a run -> for each answer, whether search or generation is to blame, counted per configuration.
+
+Two things decide the cell of an answer: whether the right document was among those that the model was shown, and
+what came of it. An answer that says that it does not know is a refusal, whatever the judge says of it. One that the
+judge calls partly right counts as wrong, and is counted apart as well.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from rageval.pages.formats import count
+from rageval.statistics.intervals import mean_interval
+from rageval.tables import BLAME
+
+KEYS = ["question_id", "model", "search_method"]
+VERDICTS: Final = ("judge_with_reference", "judge_without_reference")
+"""The metric that tells right from wrong: the first of these that the run has a value of."""
+REFUSAL: Final = "refusal"
+CELLS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "right": "the right document was shown, and the answer is right",
+        "generation miss": "the right document was shown, and the answer is wrong",
+        "refused with the context": "the right document was shown, and the model says that it does not know",
+        "search miss": "the right document was not shown, and the answer is wrong",
+        "correct refusal": "the right document was not shown, and the model says that it does not know",
+        "lucky": "the right document was not shown, and the answer is right: known without it, or from another one",
+        "not judged": "there is an answer, and no verdict on it",
+        "no answer": "the request failed, or was not made",
+    }
+)
+"""Every cell and what it means; each question is in exactly one of them for each model and search method."""
+SEARCH_FAILED: Final = ("search miss", "correct refusal")
+GENERATION_FAILED: Final = ("generation miss", "refused with the context")
+_ALWAYS_SHOWN = 6
+
+_Words = NDArray[np.object_]
+_CELL_OF = {
+    (True, "right"): "right",
+    (True, "partly"): "generation miss",
+    (True, "wrong"): "generation miss",
+    (True, "refused"): "refused with the context",
+    (False, "right"): "lucky",
+    (False, "partly"): "search miss",
+    (False, "wrong"): "search miss",
+    (False, "refused"): "correct refusal",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellCount:
+    """How many questions of one configuration are in a cell."""
+
+    cell: str
+    n: int
+    share: float
+    """Of all questions, in [0, 1]."""
+    low: float | None
+    """95 % interval of the share, clustered by document; None below 2 documents."""
+    high: float | None
+
+    @property
+    def words(self) -> str:
+        """Count and share."""
+        return f"{count(self.n)} ({100 * self.share:.1f} %)"
+
+    @property
+    def interval(self) -> str:
+        """The interval in percent, empty if there is none."""
+        return "" if self.low is None or self.high is None else f"[{100 * self.low:.1f}, {100 * self.high:.1f}]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigurationBlame:
+    """The cells of one model with one search method; the counts add up to the number of questions."""
+
+    name: str
+    cells: Sequence[CellCount]
+    partly: int
+    """Answers that the judge calls partly right, which count as wrong."""
+
+
+def why_no_blame(scores: pa.Table) -> str | None:
+    """Return why right cannot be told from wrong or refused in this run, or None if it can."""
+    found = scores["metric"].unique().to_pylist()
+    if not any(name in found for name in VERDICTS):
+        return "No judge has graded these answers, so right cannot be told from wrong."
+    refusals = scores.filter(pc.equal(scores["metric"], REFUSAL))
+    if refusals.num_rows and not pc.any(pc.equal(refusals["status"], "ok")).as_py():
+        return (
+            "The metric refusal has no value for these answers, because it reads only English, so a refusal cannot be "
+            "told from a wrong answer."
+        )
+    if REFUSAL not in found:
+        return (
+            "The metric refusal is missing, so a refusal cannot be told from a wrong answer: `rageval rescore RUN` "
+            "adds it without asking a model."
+        )
+    return None
+
+
+def verdict_metric(scores: pa.Table) -> str:
+    """Return the metric that tells right from wrong: with reference, or without where no such verdict was read."""
+    scored = scores.filter(pc.equal(scores["status"], "ok"))["metric"].unique().to_pylist()
+    return next((name for name in VERDICTS if name in scored), VERDICTS[0])
+
+
+def blame_table(questions: pa.Table, retrieval: pa.Table, answers: pa.Table, scores: pa.Table, top_k: int) -> pa.Table:
+    """Return the cell of every question, for every model and search method that has answers.
+
+    Args:
+        questions: Table `tables.QUESTIONS`.
+        retrieval: Table `tables.RETRIEVAL`; a right document counts as shown down to rank `top_k`.
+        answers: Table `tables.ANSWERS`.
+        scores: Table `tables.SCORES`; refusals, and the verdicts of `verdict_metric`.
+        top_k: Documents that the models were shown, at least 1.
+
+    Returns:
+        Table `tables.BLAME`, a row per question, model and search method, in the order of the questions; without
+        rows if `why_no_blame` has a reason. A question that was never asked is in "no answer", one whose search is
+        not stored in "not judged".
+    """
+    if why_no_blame(scores):
+        return BLAME.empty_table()
+    ids = pd.Index(questions["question_id"].to_pandas().unique())
+    verdicts, refusals = (_values(scores, metric, ids) for metric in (verdict_metric(scores), REFUSAL))
+    answered = {key: rows["status"].eq("ok") for key, rows in _by_configuration(answers, ["status"], ids)}
+    ranks = _ranks(retrieval, ids)
+    none, nowhere = np.full(len(ids), np.nan), pd.Series(np.nan, index=ids)
+    parts = []
+    for (model, method), ok in answered.items():
+        key = (model, method)
+        outcome = _outcomes(ok.to_numpy(), refusals.get(key, none), verdicts.get(key, none))
+        rank = ranks.get(method, nowhere)
+        shown = rank.le(top_k).to_numpy()
+        searched = rank.notna().to_numpy()
+        columns = {
+            "question_id": ids, "model": model, "search_method": method, "shown": shown, "outcome": outcome,
+            "cell": _cells(shown, searched, outcome),
+        }  # fmt: skip
+        parts.append(pd.DataFrame(columns))
+    if not parts:
+        return BLAME.empty_table()
+    return pa.Table.from_pandas(pd.concat(parts), schema=BLAME, preserve_index=False)
+
+
+def blame_counts(blame: pa.Table, questions: pa.Table) -> list[ConfigurationBlame]:
+    """Return the counts of each configuration, in the order of the table.
+
+    Args:
+        blame: Table `tables.BLAME`.
+        questions: Table `tables.QUESTIONS`; gives each question's document.
+    """
+    frame = blame.to_pandas()
+    documents = _documents(frame, questions)
+    several = frame["search_method"].nunique() > 1
+    found = []
+    for (model, method), rows in frame.groupby(["model", "search_method"], sort=False):
+        clusters = documents[rows.index.to_numpy()]
+        cells = [_count(cell, rows["cell"].eq(cell).to_numpy(dtype=np.float64), clusters) for cell in CELLS]
+        name = f"{model}, {method}" if several else str(model)
+        found.append(ConfigurationBlame(name=name, cells=cells, partly=int(rows["outcome"].eq("partly").sum())))
+    return found
+
+
+def blame_rows(found: Sequence[ConfigurationBlame]) -> list[dict[str, str]]:
+    """Return a row of words per cell with a column per configuration; the last two cells only if anything is there."""
+    return [
+        {"cell": cell} | {configuration.name: configuration.cells[place].words for configuration in found}
+        for place, cell in enumerate(CELLS)
+        if (found and place < _ALWAYS_SHOWN) or any(configuration.cells[place].n for configuration in found)
+    ]
+
+
+def where_to_work(blame: pa.Table, questions: pa.Table, top_k: int) -> str:
+    """Return a sentence that says whether search or generation loses more right answers, all configurations together.
+
+    One of them is called the larger part only where the 95 % interval of search's share, clustered by document,
+    leaves out one half.
+    """
+    frame = blame.to_pandas()
+    documents = _documents(frame, questions)
+    in_search, in_generation = frame["cell"].isin(SEARCH_FAILED), frame["cell"].isin(GENERATION_FAILED)
+    lost = (in_search | in_generation).to_numpy()
+    n, searched = int(lost.sum()), int(in_search.sum())
+    if not n:
+        return "No judged answer is wrong or refused: there is nothing to blame on search or generation."
+    single = len(frame.groupby(["model", "search_method"])) == 1
+    what = "questions that were not answered right" if single else "answers that were not right"
+    interval = mean_interval(in_search.to_numpy(dtype=np.float64)[lost], documents[lost], bounds=(0, 1))
+    if interval and interval.low > 0.5:
+        advice = "Work on the search first."
+    elif interval and interval.high < 0.5:
+        advice = "Work on the prompt or the model first."
+    else:
+        advice = "Neither is clearly the larger part."
+    return (
+        f"Of {count(n)} {what}, {count(searched)} failed in search (the right document was not among the {top_k} "
+        f"shown) and {count(n - searched)} in generation (it was among them). {advice}"
+    )
+
+
+def _by_configuration(
+    table: pa.Table, columns: list[str], ids: pd.Index
+) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
+    """Yield the rows of each model and search method, brought into the order of the questions."""
+    frame = table.select([*KEYS, *columns]).to_pandas()
+    for key, rows in frame.groupby(["model", "search_method"], sort=False):
+        known = rows.drop_duplicates("question_id", keep="last").set_index("question_id")
+        yield key, known[columns].reindex(ids)
+
+
+def _values(scores: pa.Table, metric: str, ids: pd.Index) -> dict[tuple[str, str], NDArray[np.float64]]:
+    """Return a metric's values in the order of the questions, NaN where there is none."""
+    wanted = scores.filter(pc.and_(pc.equal(scores["metric"], metric), pc.equal(scores["status"], "ok")))
+    return {key: rows["value"].to_numpy(np.float64) for key, rows in _by_configuration(wanted, ["value"], ids)}
+
+
+def _ranks(retrieval: pa.Table, ids: pd.Index) -> dict[str, pd.Series]:
+    """Return the rank of the first right document by search method; infinite: not found, NaN: not searched."""
+    frame = retrieval.select(["question_id", "search_method", "first_relevant_rank"]).to_pandas()
+    frame["first_relevant_rank"] = frame["first_relevant_rank"].astype(np.float64).fillna(np.inf)
+    found = {}
+    for method, rows in frame.groupby("search_method", sort=False):
+        ranks = rows.drop_duplicates("question_id").set_index("question_id")["first_relevant_rank"]
+        found[str(method)] = ranks.reindex(ids)
+    return found
+
+
+def _outcomes(answered: NDArray[np.bool_], refusal: NDArray[np.float64], verdict: NDArray[np.float64]) -> _Words:
+    unknown = (verdict == 0) & np.isnan(refusal)  # wrong, or a refusal that could not be read
+    conditions = [~answered, refusal == 1, verdict == 1, unknown, verdict == 0, ~np.isnan(verdict)]
+    names = ["no answer", "refused", "right", "not judged", "wrong", "partly"]
+    return np.select(conditions, names, "not judged").astype(object)
+
+
+def _cells(shown: NDArray[np.bool_], searched: NDArray[np.bool_], outcome: _Words) -> _Words:
+    conditions = [outcome == "no answer", ~searched]
+    conditions += [(shown == was_shown) & (outcome == what) for was_shown, what in _CELL_OF]
+    return np.select(conditions, ["no answer", "not judged", *_CELL_OF.values()], "not judged").astype(object)
+
+
+def _count(cell: str, inside: NDArray[np.float64], documents: NDArray[np.int64]) -> CellCount:
+    interval = mean_interval(inside, documents, bounds=(0, 1))
+    return CellCount(
+        cell=cell,
+        n=int(inside.sum()),
+        share=float(inside.mean()),
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
+    )
+
+
+def _documents(frame: pd.DataFrame, questions: pa.Table) -> NDArray[np.int64]:
+    """Return a number for the document of each row's question."""
+    asked = questions.select(["question_id", "document_id"]).to_pandas().drop_duplicates("question_id")
+    codes = pd.Series(pd.factorize(asked["document_id"])[0], index=asked["question_id"])
+    return np.asarray(codes.reindex(frame["question_id"]), dtype=np.int64)

@@ -1,0 +1,67 @@
+"""Two folders of runs -> their comparison, question by question."""
+
+from typing import Any
+
+from rageval.comparison.measurements import RunTables
+from rageval.comparison.pairing import Choice
+from rageval.comparison.run_comparison import RunComparison, compare_runs
+from rageval.errors import DataError
+from rageval.judging.table import unfit_metrics
+from rageval.runs.manifest import MANIFEST
+from rageval.runs.store import RunStore
+from rageval.statistics.verdicts import RELEVANT
+
+
+def compare(
+    a: RunStore, b: RunStore, choice: Choice, *, common: bool = False, relevant: float = RELEVANT
+) -> RunComparison:
+    """Compare run B, the candidate, with run A, the baseline.
+
+    Args:
+        a: The baseline.
+        b: The candidate.
+        choice: Which metrics and configurations.
+        common: Compare the questions that both runs have, though one has others, too.
+        relevant: A difference that would matter, in the metric's unit, above 0.
+
+    Raises:
+        DataError: If a folder holds no run, a table is missing or damaged, or nothing of the runs can be compared.
+        ConfigError: If a named model or search method is not in its run.
+    """
+    name_a, name_b = names_apart(a, b)
+    return compare_runs(read_run(a, name_a), read_run(b, name_b), choice, common=common, relevant=relevant)
+
+
+def names_apart(a: RunStore, b: RunStore) -> tuple[str, str]:
+    """Return names that tell two runs apart: their ids, or their folders where the ids are the same."""
+    return (a.run_id, b.run_id) if a.run_id != b.run_id else (a.folder, b.folder)
+
+
+def read_manifest(run: RunStore) -> dict[str, Any]:
+    """Return a run's `run.json`.
+
+    Raises:
+        DataError: If there is none, or it is damaged.
+    """
+    manifest = run.read_json(MANIFEST)
+    if not manifest:
+        raise DataError(f"{run.folder} holds no run (no {MANIFEST}); give the folder of one, such as runs/demo")
+    return manifest
+
+
+def read_run(run: RunStore, name: str) -> RunTables:
+    """Return what a run holds.
+
+    Raises:
+        DataError: If the folder holds no run, or a table is missing or damaged.
+    """
+    return RunTables(
+        name=name,
+        manifest=read_manifest(run),
+        documents=run.read("documents"),
+        questions=run.read("questions"),
+        retrieval=run.read("retrieval"),
+        answers=run.read("answers"),
+        scores=run.read("scores"),
+        unfit=unfit_metrics(run.read("judging")) if run.has("judging") else frozenset(),
+    )

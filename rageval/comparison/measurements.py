@@ -1,0 +1,134 @@
+"""The tables of a run -> one value per question for each model, search method and metric, and how it was measured."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rageval.comparison.retrieval_values import retrieval_values
+from rageval.comparison.summary import ANSWER_COLUMNS, ordered_metrics
+from rageval.config.depth import RetrievalDepth, retrieval_depth
+from rageval.config.evaluation import RetrievalConfig
+from rageval.metrics.names import split_detail
+
+Key: TypeAlias = tuple[str | None, str, str]
+"""Model (None for retrieval), search method, metric."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunTables:
+    """What a comparison reads of a run."""
+
+    name: str
+    """What the run is called beside the other one: its id, or its folder where both have the same id."""
+    manifest: Mapping[str, Any]
+    """The content of run.json."""
+    documents: pa.Table
+    questions: pa.Table
+    retrieval: pa.Table
+    answers: pa.Table
+    scores: pa.Table
+    unfit: frozenset[str] = frozenset()
+    """Metrics whose judge is unfit: nothing may be ranked by them."""
+
+    @property
+    def depth(self) -> RetrievalDepth:
+        """Ranks down to which its retrieval metrics can be computed, and which documents count as right."""
+        return retrieval_depth(self.manifest)
+
+    @property
+    def top_k(self) -> int:
+        """Rank down to which the leading retrieval metrics count."""
+        return self.depth.top_k or RetrievalConfig().top_k
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """One metric of one configuration: the values that are there, and what they were measured with."""
+
+    model: str | None
+    """None for a metric of the retrieval."""
+    search_method: str
+    metric: str
+    values: pd.Series
+    """Finite numbers by question id; a question without a value is not in it."""
+    versions: tuple[str, ...] = ()
+    """Every `metric_version` of the values, sorted; empty for a metric of the retrieval."""
+    judges: tuple[str, ...] = ()
+    """Every `judge_model` of the values, sorted; empty where no judge is involved."""
+
+    @property
+    def key(self) -> Key:
+        """What tells it from the other measurements of its run."""
+        return (self.model, self.search_method, self.metric)
+
+
+def measurements(run: RunTables, cutoffs: Sequence[int]) -> dict[Key, Measurement]:
+    """Return everything that was measured: retrieval first, then the answers; details of metrics are left out.
+
+    Args:
+        run: The run.
+        cutoffs: Ranks at which the retrieval metrics are taken; those that its documents reach down to count, the
+            others are left out.
+
+    Returns:
+        Measurements in the order of search methods and models in the tables, and of `ordered_metrics`; latency, tokens
+        and cost come last. A metric that was asked for but has no value is there, with empty `values`. What an earlier
+        run has answered has no latency, tokens and cost of its own.
+    """
+    found = [*_retrieval(run, cutoffs), *_answers(run.scores), *_columns(run.answers)]
+    return {measurement.key: measurement for measurement in found}
+
+
+def _retrieval(run: RunTables, cutoffs: Sequence[int]) -> Iterator[Measurement]:
+    deepest = max(run.depth.cutoffs, default=run.top_k)
+    wanted = sorted({k for k in cutoffs if 1 <= k <= deepest})
+    alternates = run.depth.accept_alternates
+    values = retrieval_values(run.questions, run.retrieval, wanted, accept_alternates=alternates)
+    frame = run.retrieval.select(["question_id", "search_method", "latency_s"]).to_pandas()
+    for method, group in frame.groupby("search_method", sort=False):
+        rows = group.index.to_numpy()
+        for metric, of_all in values.items():
+            by_question = pd.Series(of_all[rows], index=group["question_id"])
+            yield Measurement(model=None, search_method=method, metric=metric, values=by_question)
+        latency = pd.Series(group["latency_s"].to_numpy(dtype=np.float64), index=group["question_id"])
+        yield Measurement(model=None, search_method=method, metric="search_latency_s", values=latency)
+
+
+def _answers(scores: pa.Table) -> Iterator[Measurement]:
+    keys = ["model", "search_method", "metric"]
+    columns = ["question_id", *keys, "status", "value", "metric_version", "judge_model"]
+    names = ordered_metrics(n for n in scores["metric"].unique().to_pylist() if split_detail(n)[1] is None)
+    frame = scores.select(columns).to_pandas()
+    groups = dict(iter(frame.groupby(keys, sort=False)))
+    configurations = dict.fromkeys(key[:2] for key in groups)
+    for model, method in configurations:
+        for metric in names:
+            if (group := groups.get((model, method, metric))) is None:
+                continue
+            valued = group[(group["status"] == "ok") & np.isfinite(group["value"].to_numpy(dtype=np.float64))]
+            yield Measurement(
+                model=model,
+                search_method=method,
+                metric=metric,
+                values=pd.Series(valued["value"].to_numpy(dtype=np.float64), index=valued["question_id"]),
+                versions=_distinct(valued["metric_version"]),
+                judges=_distinct(valued["judge_model"]),
+            )
+
+
+def _columns(answers: pa.Table) -> Iterator[Measurement]:
+    names = ["question_id", "model", "search_method", *ANSWER_COLUMNS.values()]
+    asked = answers.filter(pc.is_null(answers["reused_from"])) if "reused_from" in answers.column_names else answers
+    for (model, method), group in asked.select(names).to_pandas().groupby(["model", "search_method"], sort=False):
+        for metric, column in ANSWER_COLUMNS.items():
+            values = pd.Series(group[column].to_numpy(dtype=np.float64), index=group["question_id"]).dropna()
+            yield Measurement(model=model, search_method=method, metric=metric, values=values)
+
+
+def _distinct(values: pd.Series) -> tuple[str, ...]:
+    return tuple(sorted(str(value) for value in values.dropna().unique()))

@@ -1,0 +1,233 @@
+"""The tables of a run -> the leading metrics by course, section and length of the question.
+
+A slice differs from the rest only if its p-value is below 5 % after Holm's correction over all slices of that
+metric. Slices of few questions or few documents are shown and not tested.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from rageval.comparison.summary import LEADING
+from rageval.metrics.catalog import bounds, lowest
+from rageval.pages.formats import number
+from rageval.statistics.groups import group_difference
+from rageval.statistics.intervals import mean_interval
+from rageval.statistics.multiplicity import holm_of_known
+
+LARGEST: Final = 10
+"""Slices shown of one kind, those with the most questions."""
+FEW_QUESTIONS: Final = 30
+FEW_DOCUMENTS: Final = 10
+"""Below either a slice says little: it is marked, and not tested."""
+ALPHA: Final = 0.05
+
+_Values = NDArray[np.float64]
+_Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceFigure:
+    """One metric of one configuration in one slice."""
+
+    n: int
+    """Questions of the slice with a value."""
+    mean: float | None
+    low: float | None
+    high: float | None
+    p_value: float | None
+    """Of the difference from the rest, after Holm's correction; None where it is not tested."""
+    difference: float | None
+    """Mean of the slice minus mean of the rest."""
+
+    @property
+    def words(self) -> str:
+        """The mean, or that there is none."""
+        return "no value" if self.mean is None else number(self.mean)
+
+    @property
+    def interval(self) -> str:
+        """The 95 % interval, empty if there is none."""
+        return "" if self.low is None or self.high is None else f"[{number(self.low)}, {number(self.high)}]"
+
+    @property
+    def mark(self) -> str:
+        """Whether the slice differs from the rest: `lower`, `higher` or nothing."""
+        if self.p_value is None or self.difference is None or self.p_value >= ALPHA:
+            return ""
+        return "lower" if self.difference < 0 else "higher"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """Some of the questions."""
+
+    name: str
+    questions: int
+    documents: int
+    figures: Mapping[str, SliceFigure]
+    """By the name of the column: a search method, or a model with its search method where there are several."""
+
+    @property
+    def few(self) -> bool:
+        """Whether there are too few questions or documents to say much."""
+        return self.questions < FEW_QUESTIONS or self.documents < FEW_DOCUMENTS
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceTable:
+    """One metric by one property of the questions."""
+
+    kind: str
+    """`course`, `section` or `length of the question`."""
+    metric: str
+    slices: Sequence[Slice]
+    left_out: int
+    """Smaller slices that are not shown."""
+
+
+def slice_tables(
+    questions: pa.Table, documents: pa.Table, retrieval: pa.Table, scores: pa.Table, top_k: int | None
+) -> list[SliceTable]:
+    """Return a table per kind of slice and metric: hit rate by search method, then each leading metric by model.
+
+    Kinds of which there is one slice only are left out.
+
+    Args:
+        questions: Table `tables.QUESTIONS`.
+        documents: Table `tables.DOCUMENTS`; gives each question's section.
+        retrieval: Table `tables.RETRIEVAL`.
+        scores: Table `tables.SCORES`.
+        top_k: Ranks that count for the hit rate; None leaves it out.
+    """
+    frame = _asked(questions, documents)
+    kinds = {kind: slices for kind, slices in _kinds(frame) if len(slices) > 1}
+    tables = []
+    for metric, columns in _metrics(frame, retrieval, scores, top_k).items():
+        tables += _corrected([_table(kind, slices, frame, metric, columns) for kind, slices in kinds.items()])
+    order = list(kinds)
+    return sorted(tables, key=lambda table: order.index(table.kind))
+
+
+def _asked(questions: pa.Table, documents: pa.Table) -> pd.DataFrame:
+    """Return the questions with section, length and a number for their document."""
+    columns = ["question_id", "question", "course", "document_id"]
+    asked = questions.select(columns).to_pandas().drop_duplicates("question_id")
+    sections = documents.select(["document_id", "section"]).to_pandas().drop_duplicates("document_id")
+    frame = asked.merge(sections, on="document_id", how="left")
+    frame["section"] = frame["section"].fillna("")
+    frame["length"] = frame["question"].str.len()
+    frame["cluster"] = pd.factorize(frame["document_id"])[0]
+    return frame
+
+
+def _kinds(frame: pd.DataFrame) -> Iterator[tuple[str, dict[str, _Mask]]]:
+    """Yield each kind with its slices, the one with the most questions first; lengths from short to long."""
+    section = frame["section"].where(frame["section"] != "", "no section")
+    if frame["course"].nunique() > 1:
+        section = frame["course"] + ": " + section
+    for kind, names in (("course", frame["course"]), ("section", section)):
+        yield kind, {str(name): (names == name).to_numpy() for name in names.value_counts(sort=True).index}
+    yield "length of the question", _lengths(frame["length"].to_numpy(np.int64))
+
+
+def _lengths(lengths: NDArray[np.int64]) -> dict[str, _Mask]:
+    """Return the quarters of the questions by length; equal lengths stay together."""
+    if not lengths.size:
+        return {}
+    quarter = np.searchsorted(np.unique(np.quantile(lengths, [0.25, 0.5, 0.75])), lengths)
+    found = {}
+    for place in np.unique(quarter):
+        shortest, longest = lengths[quarter == place].min(), lengths[quarter == place].max()
+        span = f"{shortest}" if shortest == longest else f"{shortest} to {longest}"
+        found[f"{span} characters"] = quarter == place
+    return found
+
+
+def _metrics(
+    frame: pd.DataFrame, retrieval: pa.Table, scores: pa.Table, top_k: int | None
+) -> dict[str, dict[str, _Values]]:
+    """Return the values of each metric by column, in the order of the questions; NaN where there is none."""
+    ids = pd.Index(frame["question_id"])
+    found: dict[str, dict[str, _Values]] = {}
+    if top_k is not None and len(retrieval):
+        rows = retrieval.select(["question_id", "search_method", "first_relevant_rank"]).to_pandas()
+        rows["value"] = (rows["first_relevant_rank"].astype(np.float64) <= top_k).astype(np.float64)
+        found[f"hit_rate@{top_k}"] = {
+            str(method): _aligned(part, ids) for method, part in rows.groupby("search_method", sort=False)
+        }
+    for metric in LEADING:
+        wanted = scores.filter(pc.and_(pc.equal(scores["metric"], metric), pc.equal(scores["status"], "ok")))
+        rows = wanted.select(["question_id", "model", "search_method", "value"]).to_pandas()
+        several = rows["search_method"].nunique() > 1
+        columns = {
+            f"{model}, {method}" if several else str(model): _aligned(part, ids)
+            for (model, method), part in rows.groupby(["model", "search_method"], sort=False)
+        }
+        if columns:
+            found[metric] = columns
+    return found
+
+
+def _aligned(rows: pd.DataFrame, ids: pd.Index) -> _Values:
+    values = rows.drop_duplicates("question_id", keep="last").set_index("question_id")["value"]
+    return np.asarray(values.reindex(ids), dtype=np.float64)
+
+
+def _table(
+    kind: str, slices: Mapping[str, _Mask], frame: pd.DataFrame, metric: str, columns: Mapping[str, _Values]
+) -> SliceTable:
+    shown = list(slices.items())[:LARGEST]
+    return SliceTable(
+        kind=kind,
+        metric=metric,
+        slices=[_slice(name, inside, frame, metric, columns) for name, inside in shown],
+        left_out=len(slices) - len(shown),
+    )
+
+
+def _slice(name: str, inside: _Mask, frame: pd.DataFrame, metric: str, columns: Mapping[str, _Values]) -> Slice:
+    clusters = frame["cluster"].to_numpy()
+    return Slice(
+        name=name,
+        questions=int(inside.sum()),
+        documents=len(np.unique(clusters[inside])),
+        figures={column: _figure(values, inside, clusters, metric) for column, values in columns.items()},
+    )
+
+
+def _figure(values: _Values, inside: _Mask, clusters: NDArray[np.int64], metric: str) -> SliceFigure:
+    known = np.isfinite(values)
+    x, group, labels = values[known], inside[known], clusters[known]
+    mean = float(x[group].mean()) if group.any() else None
+    interval = mean_interval(x[group], labels[group], bounds=bounds(metric), lowest=lowest(metric))
+    enough = all(
+        side.sum() >= FEW_QUESTIONS and len(np.unique(labels[side])) >= FEW_DOCUMENTS for side in (group, ~group)
+    )
+    difference = group_difference(x, group, labels) if enough else None
+    return SliceFigure(
+        n=int(group.sum()),
+        mean=mean,
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
+        p_value=difference.p_value if difference else None,
+        difference=difference.mean if difference else None,
+    )
+
+
+def _corrected(family: Sequence[SliceTable]) -> list[SliceTable]:
+    """Return the tables of one metric with their p-values corrected for how many there are."""
+    figures = [figure for table in family for found in table.slices for figure in found.figures.values()]
+    adjusted = iter(holm_of_known(figure.p_value for figure in figures))
+
+    def corrected(found: Slice) -> Slice:
+        shown = {column: replace(figure, p_value=next(adjusted)) for column, figure in found.figures.items()}
+        return replace(found, figures=shown)
+
+    return [replace(table, slices=[corrected(found) for found in table.slices]) for table in family]

@@ -1,0 +1,185 @@
+"""The tables of a run -> one row of figures per model, search method and metric.
+
+A row without a value lowers `n_scored`, never the mean.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from rageval.comparison.retrieval_values import retrieval_values
+from rageval.metrics.catalog import bounds, lowest
+from rageval.metrics.names import split_detail
+from rageval.statistics.intervals import mean_interval
+from rageval.tables import SUMMARY
+
+Values: TypeAlias = NDArray[np.float64]
+"""One number per row; NaN where the row has none."""
+
+SCORE_ORDER = ("cosine", "judge_with_reference", "judge_without_reference")
+"""Metrics that come first in every table; others follow in the order of their first row."""
+ANSWER_COLUMNS = {
+    "answer_latency_s": "latency_s",
+    "prompt_tokens": "prompt_tokens",
+    "completion_tokens": "completion_tokens",
+    "cost_usd": "cost_usd",
+}
+"""Metrics that are columns of the answers table."""
+
+LABEL_COUNTS = pa.schema(
+    [
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("search_method", pa.string(), nullable=False),
+        pa.field("metric", pa.string(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("label", pa.string()),
+        pa.field("n", pa.int64(), nullable=False),
+    ]
+)
+
+
+def summarize(
+    questions: pa.Table,
+    retrieval: pa.Table,
+    answers: pa.Table,
+    scores: pa.Table,
+    top_k: int,
+    *,
+    cutoffs: Sequence[int] = (),
+    accept_alternates: bool = False,
+) -> pa.Table:
+    """Return the figures of a run.
+
+    Retrieval comes first, then the answers; search methods and models in the order of their first row.
+    `n` counts the run's questions, so an answer that was never asked for and a score that was never written
+    count as failed. Percentiles interpolate linearly. The interval is that of `mean_interval` at 95 %, clustered by the
+    questions' documents; all figures are null where no row has a value.
+
+    Args:
+        questions: Table `tables.QUESTIONS`; gives each question's document.
+        retrieval: Table `tables.RETRIEVAL`.
+        answers: Table `tables.ANSWERS`.
+        scores: Table `tables.SCORES`; a value counts only where its status is ok.
+        top_k: Ranks that count for the leading retrieval metrics, at least 1.
+        cutoffs: More ranks down to which retrieval metrics are computed, each at least 1.
+        accept_alternates: Whether the other documents of the same question are right as well.
+
+    Returns:
+        Table `tables.SUMMARY`.
+
+    Raises:
+        ValueError: If `top_k` is below 1, a row belongs to a question that is not in `questions`, or a group
+            has more scores of one metric than there are questions.
+    """
+    if top_k < 1:
+        raise ValueError(f"expected top_k of at least 1, got {top_k}")
+    clusters = _clusters(questions)
+    values = retrieval_values(questions, retrieval, sorted({top_k, *cutoffs}), accept_alternates=accept_alternates)
+    rows = [*_retrieval_rows(retrieval, values, clusters), *_answer_rows(answers, scores, clusters)]
+    return pa.Table.from_pylist(rows, schema=SUMMARY)
+
+
+def label_counts(scores: pa.Table) -> pa.Table:
+    """Return how many scores of each model, search method and metric have which status and label.
+
+    Args:
+        scores: Table `tables.SCORES`.
+
+    Returns:
+        Table `LABEL_COUNTS`, in the order of first appearance; `label` is null where there is none.
+    """
+    keys = ["model", "search_method", "metric", "status", "label"]
+    counted = scores.select(keys).group_by(keys, use_threads=False).aggregate([([], "count_all")])
+    return counted.rename_columns([*keys, "n"]).cast(LABEL_COUNTS)
+
+
+def ordered_metrics(names: Iterable[str]) -> list[str]:
+    """Return the distinct names, the known ones first and in their fixed order."""
+    distinct = list(dict.fromkeys(names))
+    return [name for name in SCORE_ORDER if name in distinct] + [n for n in distinct if n not in SCORE_ORDER]
+
+
+def _clusters(questions: pa.Table) -> pd.Series:
+    """Return a number for each question's document, by question id."""
+    documents = pd.factorize(questions["document_id"].to_pandas())[0]
+    by_question = pd.Series(documents, index=questions["question_id"].to_pandas())
+    return by_question[~by_question.index.duplicated()]
+
+
+def _frame(table: pa.Table, columns: list[str], clusters: pd.Series, name: str) -> pd.DataFrame:
+    """Return these columns of a table with the cluster of each row."""
+    frame = table.select(["question_id", *columns]).to_pandas()
+    places = clusters.index.get_indexer(frame["question_id"])
+    if (places < 0).any():
+        stranger = frame["question_id"][int((places < 0).argmax())]
+        raise ValueError(f"{name} holds question_id {stranger!r}, which is not in the questions table")
+    frame["cluster"] = clusters.to_numpy()[places]
+    return frame
+
+
+def _retrieval_rows(retrieval: pa.Table, values: Mapping[str, Values], clusters: pd.Series) -> Iterator[dict[str, Any]]:
+    frame = _frame(retrieval, ["search_method", "latency_s"], clusters, "retrieval")
+    metrics = {**values, "search_latency_s": frame["latency_s"].to_numpy(dtype=np.float64)}
+    for method, group in frame.groupby("search_method", sort=False):
+        places = group.index.to_numpy()
+        for metric, of_all in metrics.items():
+            figures = _figures(metric, of_all[places], group["cluster"].to_numpy(), len(clusters))
+            yield {"model": None, "search_method": method, "metric": metric, **figures}
+
+
+def _answer_rows(answers: pa.Table, scores: pa.Table, clusters: pd.Series) -> Iterator[dict[str, Any]]:
+    keys = ["model", "search_method"]
+    asked = _frame(answers, [*keys, *ANSWER_COLUMNS.values()], clusters, "answers")
+    scored = _frame(scores, [*keys, "metric", "status", "value"], clusters, "scores")
+    scored = scored[scored["status"] == "ok"]
+    metrics = ordered_metrics(n for n in scores["metric"].unique().to_pylist() if split_detail(n)[1] is None)
+    values_of = dict(iter(scored.groupby([*keys, "metric"], sort=False)))
+    groups = dict(_in_order(asked, keys))
+    if strangers := [key for key in values_of if key[:2] not in groups]:
+        raise ValueError(f"scores of {strangers[0][0]} with {strangers[0][1]} search belong to no answers")
+    for key, group in groups.items():
+        for metric in metrics:
+            part = values_of.get((*key, metric), scored.iloc[:0])
+            figures = _figures(metric, part["value"].to_numpy(), part["cluster"].to_numpy(), len(clusters))
+            if figures["n_failed"] < 0:
+                raise ValueError(f"{key[0]} with {key[1]} search has more scores of {metric} than there are questions")
+            yield {"model": key[0], "search_method": key[1], "metric": metric, **figures}
+        for metric, column in ANSWER_COLUMNS.items():
+            values = group[column].to_numpy(dtype=np.float64)
+            figures = _figures(metric, values, group["cluster"].to_numpy(), len(clusters))
+            yield {"model": key[0], "search_method": key[1], "metric": metric, **figures}
+
+
+def _in_order(frame: pd.DataFrame, keys: list[str]) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
+    """Yield the groups by first appearance of their first key, then of their second."""
+    groups = dict(iter(frame.groupby(keys, sort=False)))
+    firsts, seconds = (frame[key].unique() for key in keys)
+    for key in ((first, second) for first in firsts for second in seconds):
+        if key in groups:
+            yield key, groups[key]
+
+
+def _figures(metric: str, values: Values, clusters: NDArray[np.int64], n: int) -> dict[str, Any]:
+    """Return all figures of one group; null where it has no values."""
+    known = np.isfinite(values)
+    x = values[known]
+    figures: dict[str, Any] = {"n": n, "n_scored": x.size, "n_failed": n - x.size}
+    if not x.size:
+        return figures
+    interval = mean_interval(x, clusters[known], bounds=bounds(metric), lowest=lowest(metric))
+    return figures | {
+        "mean": float(x.mean()),
+        "median": float(np.median(x)),
+        "ci_low": interval and interval.low,
+        "ci_high": interval and interval.high,
+        "total": float(x.sum()),
+        "p95": float(np.percentile(x, 95)),
+    }
+
+
+LEADING = ("judge_with_reference", "cosine")
+"""Metrics worth a sentence; where a run has neither, its first score metric is."""

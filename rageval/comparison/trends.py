@@ -1,0 +1,206 @@
+"""The summaries of many runs -> how each metric went over time, and where a trend is interrupted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import pyarrow as pa
+
+from rageval.comparison.comparability import embedding_model, judge_settings
+from rageval.comparison.measurements import Key
+from rageval.comparison.summary import ordered_metrics
+from rageval.metrics.catalog import metric_of
+
+DEFAULT_METRICS: Final = ("judge_with_reference", "cosine", "hit_rate")
+
+_STRING, _FLOAT, _INT = pa.string(), pa.float64(), pa.int64()
+HISTORY: Final = pa.schema(
+    [
+        pa.field("run_id", _STRING, nullable=False),
+        pa.field("started_at", _STRING),
+        pa.field("status", _STRING, nullable=False),
+        pa.field("model", _STRING),
+        pa.field("search_method", _STRING, nullable=False),
+        pa.field("metric", _STRING, nullable=False),
+        pa.field("mean", _FLOAT),
+        pa.field("ci_low", _FLOAT),
+        pa.field("ci_high", _FLOAT),
+        pa.field("n", _INT, nullable=False),
+        pa.field("n_scored", _INT, nullable=False),
+        pa.field("questions", _STRING),
+        pa.field("documents", _STRING),
+        pa.field("embedding_model", _STRING),
+        pa.field("judge", _STRING),
+        pa.field("metric_version", _STRING),
+        pa.field("interrupted", _STRING, metadata={"description": "why it cannot be compared with the row before"}),
+    ],
+    metadata={"rageval.table": "history"},
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """What a history reads of one run."""
+
+    run_id: str
+    manifest: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+    """Rows of the table `tables.SUMMARY`."""
+    versions: Mapping[Key, str]
+    """The versions of a metric's values by model, search method and metric; missing for what is no score."""
+    judges: Mapping[Key, str]
+    """The judges of a metric's values, in the same way; missing where no judge is involved."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Yardstick:
+    """What a mean was measured with; means of different yardsticks cannot be compared. None where it plays no part."""
+
+    questions: str | None
+    documents: str | None
+    judge: str | None = None
+    embedding_model: str | None = None
+    metric_version: str | None = None
+
+    def change_from(self, before: "Yardstick") -> str | None:
+        """Return what has changed since, in words, or None."""
+        changed = [f"other {name}" for name in ("questions", "documents") if self._differs(before, name)]
+        changed += [
+            f"{words} {getattr(before, name)} → {getattr(self, name)}"
+            for name, words in (
+                ("judge", "judge"), ("embedding_model", "embedding model"), ("metric_version", "metric version"),
+            )
+            if self._differs(before, name)
+        ]  # fmt: skip
+        return ", ".join(changed) or None
+
+    def _differs(self, before: "Yardstick", name: str) -> bool:
+        return bool(getattr(self, name) != getattr(before, name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One metric of one configuration in one run."""
+
+    run_id: str
+    started_at: str
+    status: str
+    model: str | None
+    search_method: str
+    metric: str
+    mean: float | None
+    low: float | None
+    high: float | None
+    n: int
+    n_scored: int
+    yardstick: Yardstick
+    interrupted: str | None = None
+    """Why it cannot be compared with the point before it of the same configuration; None if it can, or is the first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trend:
+    """One metric over all runs, the oldest first."""
+
+    metric: str
+    points: Sequence[Point]
+
+    @property
+    def runs(self) -> list[str]:
+        """The runs that have the metric, in the order of their start."""
+        return list(dict.fromkeys(point.run_id for point in self.points))
+
+    @property
+    def series(self) -> dict[tuple[str | None, str], list[Point]]:
+        """The points of each configuration."""
+        found: dict[tuple[str | None, str], list[Point]] = {}
+        for point in self.points:
+            found.setdefault((point.model, point.search_method), []).append(point)
+        return found
+
+
+def trends(runs: Sequence[RunSummary]) -> list[Trend]:
+    """Return how each metric of these runs went, in the order of `ordered_metrics`.
+
+    Runs are ordered by `started_at`, then by id. A point is interrupted where its yardstick differs from that of the
+    point before it, of the same configuration and metric; points without a mean are passed over.
+    """
+    ordered = sorted(runs, key=lambda run: (str(run.manifest.get("started_at") or ""), run.run_id))
+    before: dict[Key, Point] = {}
+    by_metric: dict[str, list[Point]] = {}
+    for run in ordered:
+        for row in run.rows:
+            point = _point(run, row)
+            key = (point.model, point.search_method, point.metric)
+            if point.mean is not None:
+                if key in before:
+                    point = replace(point, interrupted=point.yardstick.change_from(before[key].yardstick))
+                before[key] = point
+            by_metric.setdefault(point.metric, []).append(point)
+    return [Trend(metric=metric, points=by_metric[metric]) for metric in ordered_metrics(by_metric)]
+
+
+def chosen(found: Sequence[Trend], metrics: Sequence[str]) -> list[Trend]:
+    """Return the trends of these metrics, with or without `@k`, in the order given; `DEFAULT_METRICS` without any."""
+    wanted = metrics or DEFAULT_METRICS
+    return [trend for name in wanted for trend in found if name in (trend.metric, metric_of(trend.metric))]
+
+
+def history_table(found: Sequence[Trend]) -> pa.Table:
+    """Return all points as a table `HISTORY`."""
+    rows = [
+        {
+            **{name: getattr(point, name) for name in ("run_id", "started_at", "status", "model", "search_method")},
+            **{name: getattr(point, name) for name in ("metric", "mean", "n", "n_scored", "interrupted")},
+            "ci_low": point.low,
+            "ci_high": point.high,
+            **{name: getattr(point.yardstick, name) for name in ("questions", "documents", "embedding_model", "judge")},
+            "metric_version": point.yardstick.metric_version,
+        }
+        for trend in found
+        for point in trend.points
+    ]
+    return pa.Table.from_pylist(rows, schema=HISTORY)
+
+
+def _point(run: RunSummary, row: Mapping[str, Any]) -> Point:
+    key = (row["model"], row["search_method"], row["metric"])
+    return Point(
+        run_id=run.run_id,
+        started_at=str(run.manifest.get("started_at") or ""),
+        status=str(run.manifest.get("status") or "unknown"),
+        model=row["model"],
+        search_method=row["search_method"],
+        metric=row["metric"],
+        mean=row["mean"],
+        low=row["ci_low"],
+        high=row["ci_high"],
+        n=row["n"],
+        n_scored=row["n_scored"],
+        yardstick=_yardstick(run, key),
+    )
+
+
+def _yardstick(run: RunSummary, key: Key) -> Yardstick:
+    dataset = run.manifest.get("dataset") or {}
+    return Yardstick(
+        questions=dataset.get("questions_fingerprint"),
+        documents=dataset.get("documents_fingerprint"),
+        judge=_judge(run, key),
+        embedding_model=embedding_model(run.manifest) if key[2] == "cosine" else None,
+        metric_version=run.versions.get(key),
+    )
+
+
+def _judge(run: RunSummary, key: Key) -> str | None:
+    """Return the judges of a metric, with those of their settings that can change a verdict."""
+    names = run.judges.get(key)
+    if names is None:
+        return None
+    settings = judge_settings(run.manifest)
+    parts = []
+    for name in names.split(" + "):
+        of_judge = {what: value for what, value in settings.get(name, {}).items() if value != name}
+        words = ", ".join(f"{what} {value}" for what, value in of_judge.items())
+        parts.append(f"{name} ({words})" if words else name)
+    return " + ".join(parts)

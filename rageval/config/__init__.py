@@ -1,0 +1,1 @@
+"""The settings of a run and of models: the flows' parameter, the YAML file, the form in the Prefect UI."""

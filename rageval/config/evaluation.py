@@ -1,0 +1,222 @@
+"""The whole configuration of a run: the flow's parameter, the YAML file and the form in the Prefect UI.
+
+No secret is ever part of it: keys are read from environment variables that are named here.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from rageval.config.checks import check_batch, check_budgets, check_cluster, check_judges
+from rageval.config.models import LOCAL, ModelConfig
+from rageval.config.settings import CourseName, FileName, FilledText, Location, Name, SchedulerUrl, Settings
+from rageval.records import SearchMethod
+
+
+class DataConfig(Settings):
+    """Which documents and which questions."""
+
+    documents: Location = "examples/faq/documents.json"
+    """Path or URL of the FAQ: JSON list, JSONL, CSV or Parquet with id, course, section, question, text; each may be
+    compressed, such as .csv.gz. A signature or password is read from the variable NAME where the URL has ${NAME}."""
+    ground_truth: Location = "examples/faq/ground-truth.csv"
+    """Path or URL of the questions: CSV, JSONL or Parquet with question, course, document, as the documents. `latest:`
+    in front of it takes the newest version, see docs/monitoring.md."""
+    course: CourseName = ""
+    """Ask only the questions of this course; empty for all. The index always holds every document."""
+    sample: int | None = Field(default=None, ge=1, le=10_000_000)
+    """Ask only this many questions, drawn at random with the seed, those accepted from users before all others; without
+    a number, all."""
+    seed: int = Field(default=42, ge=0, le=2**32 - 1)
+    """Seed of the sample: the same seed draws the same questions."""
+
+
+class IndexConfig(Settings):
+    """How documents are embedded and where they are indexed."""
+
+    backend: Literal["auto", "lancedb", "elasticsearch"] = "auto"
+    """`auto` uses Elasticsearch where ELASTICSEARCH_URL or ELASTICSEARCH_CLOUD_ID is set, else LanceDB in the output
+    folder."""
+    name: FileName = Field(default="", title="Name of the index")
+    """In Elasticsearch the name of the alias; empty derives it from the documents' path."""
+    embedding_model: Name = "all-MiniLM-L6-v2"
+    """A sentence-transformers model name or folder; the default comes with the installation."""
+    index_options: Literal["flat", "hnsw", "int8_hnsw", "bbq_hnsw"] = "flat"
+    """Elasticsearch's vector index: `flat` is exact, the others trade recall for speed. LanceDB searches exactly."""
+    shards: int = Field(default=1, ge=1, le=1024)
+    """Parts of an index in Elasticsearch: one for each 10 to 50 GB. LanceDB has one."""
+    replicas: int | None = Field(default=None, ge=0, le=100)
+    """Copies of each shard in Elasticsearch; without a number, one where there is a second node."""
+    batch_size: int = Field(default=16, ge=1, le=4096)
+    """Texts embedded at once."""
+
+
+class RetrievalConfig(Settings):
+    """Which search methods are compared, and how deep."""
+
+    methods: tuple[SearchMethod, ...] = Field(default=("vector", "text", "hybrid"), min_length=1)
+    """Every one of these is evaluated; the first one also supplies the contexts of the answers."""
+    top_k: int = Field(default=5, ge=1, le=100)
+    """Documents whose texts the model is shown, and the rank down to which the leading metrics count."""
+    cutoffs: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = (1, 3, 10)
+    """More ranks down to which retrieval metrics are computed; the deepest one decides how many documents are kept."""
+    question_boost: float = Field(default=3.0, ge=0.0, le=100.0)
+    """How much more a match in a document's question counts than one in its text or section (text search)."""
+    candidates: int = Field(default=50, ge=1, le=1000)
+    """Hits of text and vector search that hybrid search fuses."""
+    accept_alternates: bool = False
+    """Count every document that the ground truth names for the same question as right, not just the row's own."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "RetrievalConfig":
+        if len(set(self.methods)) != len(self.methods):
+            raise ValueError(f"methods names one search method twice: {', '.join(self.methods)}; name each once")
+        return self
+
+
+class AnswersConfig(Settings):
+    """Which models answer, from which contexts."""
+
+    models: tuple[ModelConfig, ...] = Field(default=(ModelConfig(name=LOCAL),), min_length=1)
+    """The models that are compared."""
+    search: tuple[SearchMethod, ...] = ()
+    """Search methods whose contexts are answered from; empty for the first one evaluated."""
+    chunk_size: int = Field(default=25, ge=1, le=1000)
+    """Questions in one Prefect task run."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "AnswersConfig":
+        names = [model.name for model in self.models]
+        if len(set(names)) != len(names):
+            raise ValueError(f"two models have the same name: {', '.join(names)}; give each its own `name`")
+        if like := [name for name in names if f"{name}, swapped" in names]:
+            raise ValueError(f"'{like[0]}, swapped' is what choices against {like[0]!r} are called; name it otherwise")
+        return self
+
+
+TextMetric = Literal["rouge_l", "exact_match", "fuzzy_match", "refusal", "answer_words"]
+
+
+class ScoresConfig(Settings):
+    """What is computed for every answer without asking a model, beside the cosine."""
+
+    text_metrics: tuple[TextMetric, ...] = ("rouge_l", "exact_match", "fuzzy_match", "refusal", "answer_words")
+    """Overlap with the reference, whether the answer says (in English) that it does not know, and its length; see
+    docs/languages.md."""
+
+
+class JudgeConfig(Settings):
+    """The LLMs that grade the answers, and how they are checked."""
+
+    enabled: bool = True
+    """Whether answers are judged at all; cosine needs no judge."""
+    model: ModelConfig | None = Field(default=None, title="Judge")
+    """The model that grades; without one, the first answering model does."""
+    panel: tuple[ModelConfig, ...] = ()
+    """More judges: each grades every answer, and the majority of all counts (the median label without one)."""
+    with_reference: bool = True
+    """Judge against the original answer of the FAQ."""
+    without_reference: bool = True
+    """Judge from question and answer alone."""
+    faithfulness: bool = False
+    """Judge whether everything in the answer is in the contexts; one more call an answer."""
+    again_share: float = Field(default=0.1, ge=0, le=1)
+    """Share of the questions, drawn at random, that the judge grades a second time: how often it contradicts itself."""
+    pairwise: bool = False
+    """Let the judge choose between the answers of every two models, in both orders; two calls a pair and question."""
+    minimum_kappa: float = Field(default=0.4, ge=0, le=1)
+    """A judge that agrees with itself, or with the human labels, less than this (Cohen's kappa) is named as unfit."""
+    human_labels: FilledText = ""
+    """Path or URL of a CSV with question_id, model, label (RELEVANT, PARTLY_RELEVANT, NON_RELEVANT); empty for none."""
+
+
+class RunOptions(Settings):
+    """Where results go and when a run counts as failed."""
+
+    output: Location = "runs"
+    """Folder, or URL such as s3://bucket/runs, that holds one folder per run."""
+    run_id: FileName = ""
+    """The name of an earlier run resumes it; empty makes a new one from the time."""
+    max_failed_share: float = Field(default=0.05, ge=0, le=1)
+    """Share of a model's answers that may fail, or be cut for their length, and of a judge's verdicts on a metric that
+    may fail or be unreadable, before the run counts as incomplete."""
+    batch: bool = False
+    """Ask through the OpenAI Batch API: half the price, replies within 24 hours. A run that is stopped meanwhile
+    collects the same batches when it is started again."""
+    batch_poll_s: float = Field(default=30.0, ge=0.01, le=3600)
+    """Seconds between two looks at a batch that is under way."""
+    max_cost_usd: float | None = Field(default=None, gt=0, le=10_000_000)
+    """US dollars the whole run may spend, earlier starts included; without a number, no ceiling. Nothing more is sent
+    once that much is spent, so only the requests then in flight can lie above it. A reply that does not say what it
+    took ends the run: nobody could tell any more when the ceiling is reached."""
+    retry_failed: bool = False
+    """Ask again only for what has failed, or could not be read, in an earlier start, not for what is missing."""
+    reuse: bool = False
+    """Take answers and verdicts from earlier runs of the same output folder, where the very same request was made."""
+    task_runner: Literal["threads", "dask"] = "threads"
+    """Where chunks are worked on: in threads of the flow's process, or on the workers of a Dask cluster."""
+    dask_scheduler: SchedulerUrl = ""
+    """Address of the Dask cluster's scheduler; empty for the environment's DASK_SCHEDULER_ADDRESS."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "RunOptions":
+        if self.batch and self.task_runner == "dask":
+            raise ValueError(
+                "batch waits for one batch, which a cluster does not speed up; leave task_runner as threads"
+            )
+        others = [name for name in ("max_cost_usd", "retry_failed", "reuse") if getattr(self, name)]
+        if self.batch and others:
+            raise ValueError(f"batch does not know {', '.join(others)}; leave out the one or the other")
+        return self
+
+
+class EvaluationConfig(Settings):
+    """Everything that an evaluation run can be told. The defaults run offline on the sample corpus."""
+
+    data: DataConfig = Field(default_factory=DataConfig)
+    index: IndexConfig = Field(default_factory=IndexConfig)
+    retrieval: RetrievalConfig = Field(default_factory=RetrievalConfig)
+    answers: AnswersConfig = Field(default_factory=AnswersConfig)
+    scores: ScoresConfig = Field(default_factory=ScoresConfig)
+    judge: JudgeConfig = Field(default_factory=JudgeConfig)
+    run: RunOptions = Field(default_factory=RunOptions)
+
+    @model_validator(mode="after")
+    def _check(self) -> "EvaluationConfig":
+        missing = set(self.answers.search) - set(self.retrieval.methods)
+        if missing:
+            raise ValueError(
+                f"answers.search names {', '.join(sorted(missing))}, which retrieval.methods does not evaluate; "
+                "add it there"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_models(self) -> "EvaluationConfig":
+        judges = [self.judge.model] if self.judge.model else []
+        check_judges(self.judges)
+        check_budgets((*self.answers.models, *judges, *self.judge.panel))
+        if self.run.task_runner == "dask":
+            check_cluster((*self.answers.models, *self.judges))
+        if self.run.batch:
+            check_batch((*self.answers.models, *self.judges), pairwise=self.judge.enabled and self.judge.pairwise)
+        return self
+
+    @property
+    def answer_search(self) -> tuple[SearchMethod, ...]:
+        """The search methods whose contexts are answered from."""
+        return self.answers.search or self.retrieval.methods[:1]
+
+    @property
+    def judge_model(self) -> ModelConfig | None:
+        """The judge, or None if nothing is judged."""
+        judge = self.judge
+        wanted = judge.with_reference or judge.without_reference or judge.faithfulness or judge.pairwise
+        if not judge.enabled or not wanted:
+            return None
+        return judge.model or self.answers.models[0]
+
+    @property
+    def judges(self) -> tuple[ModelConfig, ...]:
+        """All judges, `judge_model` first; empty if nothing is judged."""
+        return (self.judge_model, *self.judge.panel) if self.judge_model else ()

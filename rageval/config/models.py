@@ -1,0 +1,79 @@
+"""A model behind an OpenAI-compatible endpoint: its limits and its request parameters."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from rageval.config.settings import FileName, Name, Settings, Url, VariableName
+from rageval.safety.credentials import body_schema, check_body
+
+LOCAL = "local"
+
+
+class ModelConfig(Settings):
+    """One model behind an OpenAI-compatible endpoint, with its limits and request parameters."""
+
+    name: Name = Field(title="Name of the model")
+    """What it is called in every table, and at the endpoint unless another name is given for there. `local` starts
+    the embedded model."""
+    model: str = Field(default="", title="Name at the endpoint")
+    """What the endpoint calls the model, if that is another name."""
+    base_url: Url = ""
+    """The endpoint; empty for OPENAI_BASE_URL or else OpenAI's. A query, such as Azure's ?api-version=..., is kept, and
+    ${NAME} stands for a variable."""
+    api_key_env: VariableName = "OPENAI_API_KEY"
+    """Name of the environment variable that holds the key. Never the key itself."""
+    rpm: int | None = Field(default=None, ge=1, le=10_000_000)
+    """Its limit; without a number it is learnt from the server."""
+    tpm: int | None = Field(default=None, ge=1, le=10_000_000_000)
+    """Its limit; without a number it is learnt from the server."""
+    max_concurrency: int = Field(default=64, ge=1, le=4096)
+    """The most requests in flight at once."""
+    shared_limit: FileName = ""
+    """Name of a Prefect global concurrency limit. All runs and workers that name it keep the requests and tokens a
+    minute together, each with a share by the chunks it has under way; empty keeps them in this process alone."""
+    timeout_s: float = Field(default=60.0, gt=0, le=3600)
+    """Seconds after which one attempt is cancelled."""
+    deadline_s: float = Field(default=900.0, gt=0, le=86_400)
+    """Seconds after which a request is given up, its attempts and its own waits for limits included; waiting
+    behind other requests does not count."""
+    max_attempts: int = Field(default=6, ge=1, le=100)
+    """Attempts of one request; being told to wait (429) does not count as one."""
+    hedge: bool = True
+    """Send a request once more when its reply takes five times as long as usual; at most one in fifty."""
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    """Sent only if set; reasoning models refuse it."""
+    max_completion_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    """Sent only if set."""
+    service_tier: Literal["", "flex", "priority", "default"] = ""
+    """Sent only if set. `flex` costs half and may take many minutes: raise the time-out to 900 seconds and the
+    deadline with it. `priority` costs more than the price table knows, so its cost is unknown unless a price is set."""
+    extra_body: Annotated[dict[str, Any], AfterValidator(check_body)] = Field(
+        default_factory=dict, json_schema_extra=body_schema()
+    )
+    """More request parameters, sent as they are, such as {"seed": 1}; ${NAME} stands for a variable."""
+    input_usd_per_mtok: float | None = Field(default=None, ge=0, le=100_000)
+    """Without a number the model is looked up in the price table; give both prices or neither."""
+    output_usd_per_mtok: float | None = Field(default=None, ge=0, le=100_000)
+    """Without a number the model is looked up in the price table; give both prices or neither."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check(self) -> "ModelConfig":
+        if (self.input_usd_per_mtok is None) != (self.output_usd_per_mtok is None):
+            raise ValueError("give both input_usd_per_mtok and output_usd_per_mtok, or neither")
+        return self
+
+    @property
+    def served_name(self) -> str:
+        """The model's name in requests."""
+        return self.model or self.name
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this is the embedded model, which the run itself starts."""
+        return self.served_name == LOCAL

@@ -1,0 +1,1 @@
+"""Documents and questions: formats, checks, versions, samples."""

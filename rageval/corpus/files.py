@@ -1,0 +1,210 @@
+"""Paths or URLs of documents and ground truth -> the corpus of a run, checked as a whole.
+
+A URL may carry a key (`https://user:key@host/` or `?sig=...`), most often filled in from the environment: messages show
+it without.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import aiohttp
+import fsspec
+from fsspec.implementations.http import HTTPStreamFile
+
+from rageval.config.evaluation import DataConfig
+from rageval.corpus.checks import DOCUMENT_COLUMNS, QUESTION_COLUMNS, check_documents, check_questions
+from rageval.corpus.grades import GRADE_COLUMN
+from rageval.corpus.messages import files_apart, raise_problems
+from rageval.corpus.packed import MAX_BYTES
+from rageval.corpus.reply_format import format_of_reply
+from rageval.corpus.row_values import as_meant
+from rageval.corpus.rows import RowFile, format_of, has_format, parse_rows
+from rageval.corpus.sampling import select_questions
+from rageval.corpus.version_files import newest
+from rageval.corpus.versions import LATEST, SOURCE_COLUMN
+from rageval.errors import DataError
+from rageval.records import Document, Question
+from rageval.safety.allowances import allowances, check_file
+from rageval.safety.redirects import guarded_client
+from rageval.safety.urls import check_scheme, shown
+from rageval.safety.variables import filled_in
+
+MAX_FILE_BYTES = MAX_BYTES
+_BLOCK_BYTES = 2**20
+_HTTP = ("http://", "https://")
+_ahead: "dict[DataConfig, Corpus]" = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """What a run works on."""
+
+    documents: tuple[Document, ...]
+    """All documents, whatever the course filter: the index always holds every one."""
+    questions: tuple[Question, ...]
+    """The questions of the course filter and the sample, in the file's order."""
+    available: int
+    """Questions in the ground truth before filter and sample."""
+    notes: tuple[str, ...]
+    """One sentence on everything that was merged or ignored."""
+
+
+def load_ahead(config: DataConfig) -> Corpus:
+    """Do now what `load_corpus` of the same settings does next, which then need not read the files again.
+
+    So whoever starts a run tells what is wrong with its data before anything else is started.
+
+    Raises:
+        DataError, ConfigError: See `load_corpus`.
+    """
+    _ahead.clear()
+    corpus = load_corpus(config)
+    _ahead[config] = corpus
+    return corpus
+
+
+def load_corpus(config: DataConfig) -> Corpus:
+    """Read, check, filter and sample what the configuration names.
+
+    Raises:
+        DataError: If a file cannot be read, a row is bad (all of them are listed together), or the course has
+            no questions.
+        ConfigError: If the course is unknown or the sample is larger than the set.
+    """
+    if ahead := _ahead.pop(config, None):
+        return ahead
+    documents = check_documents(read_rows(config.documents, DOCUMENT_COLUMNS))
+    rows = read_rows(config.ground_truth, QUESTION_COLUMNS, optional=(GRADE_COLUMN, SOURCE_COLUMN))
+    is_newest = config.ground_truth.startswith(LATEST)
+    version = (f"the newest version of the ground truth is {rows.name}",) if is_newest else ()
+    truth = check_questions(rows, documents.known)
+    if not documents.known:  # no id could be read, which is not the questions' fault
+        raise_problems(documents.problems)
+    apart = files_apart(rows, documents.known)
+    raise_problems([*documents.problems, *([apart] if apart else truth.problems)])
+    questions = select_questions(
+        truth.questions,
+        (document.course for document in documents.documents),
+        course=config.course,
+        sample=config.sample,
+        seed=config.seed,
+        first=truth.from_users,
+    )
+    return Corpus(
+        documents=documents.documents,
+        questions=questions,
+        available=len(truth.questions),
+        notes=(*version, *documents.notes, *truth.notes),
+    )
+
+
+def load_documents(path: str) -> tuple[tuple[Document, ...], tuple[str, ...]]:
+    """Read and check the documents alone, as the index needs them.
+
+    Args:
+        path: Path or URL of the documents.
+
+    Returns:
+        The documents, and one note on everything that was merged or ignored.
+
+    Raises:
+        DataError: If the file cannot be read or a row is bad (all of them are listed together).
+    """
+    checked = check_documents(read_rows(path, DOCUMENT_COLUMNS))
+    raise_problems(checked.problems)
+    return checked.documents, checked.notes
+
+
+def read_rows(path: str, columns: Sequence[str], optional: Sequence[str] = ()) -> RowFile:
+    """Return the rows of a file as they stand in it, whatever is wrong with them; see `as_meant` for their values.
+
+    Args:
+        path: Path or URL of the file.
+        columns: The columns that are needed, see `parse_rows`.
+        optional: Columns that are read as well where they are there.
+
+    Raises:
+        DataError: If the file cannot be read as a whole.
+    """
+    data, name, suffix = _read(path)
+    return as_meant(parse_rows(data, name, columns, optional, suffix))
+
+
+def _read(path: str) -> tuple[bytes, str, str]:
+    """Return the bytes of a file, its name for messages, and the suffix that says how it is read.
+
+    Raises:
+        DataError: If nothing tells its format, it cannot be read, or it is too large.
+        ConfigError: If a variable of its URL is not set, or the run may not read it.
+    """
+    _check(path.removeprefix(LATEST))
+    given = newest(path)
+    path = _check(given)
+    name = shown(given)
+    if path != given and not has_format(name):
+        name += "".join(PurePosixPath(shown(path)).suffixes[-2:])  # all that may be told of what is filled in
+    is_told_by_server = path.startswith(_HTTP) and not has_format(name)
+    suffix = "" if is_told_by_server else format_of(name)
+    try:
+        data, headers = _fetch(path, name)
+        return data, name, suffix or format_of_reply(headers, name)
+    except DataError:
+        raise
+    except FileNotFoundError as error:
+        if isinstance(error.__cause__, DataError):  # fsspec's word for whatever ends a request
+            raise error.__cause__ from None
+        raise DataError(f"{name}: {_not_found(path)}") from None
+    except ImportError as error:
+        raise DataError(f"{name}: this kind of URL needs one more package: {error}") from None
+    except aiohttp.ClientResponseError as error:
+        raise DataError(f"{name}: the server answered HTTP {error.status}; check the URL and who may read it") from None
+    except Exception as error:  # noqa: BLE001 - each storage library behind fsspec has errors of its own
+        # The text of the error may repeat the URL, and with it a key.
+        detail = type(error).__name__ if "://" in path or path != given else str(error)
+        raise DataError(f"{name}: cannot be read ({detail}); check the path and who may read it") from None
+
+
+def _check(given: str) -> str:
+    """Return a path or URL with all that is filled in, which the run may read.
+
+    Raises:
+        ConfigError: If a variable is not set, or it may not.
+        DataError: If it is of a kind that nothing is read from.
+    """
+    path = filled_in(given)
+    try:
+        check_scheme(path)
+    except ValueError as error:
+        raise DataError(f"{shown(given)}: {error}") from None
+    check_file(path, shown(given))
+    return path
+
+
+def _fetch(path: str, name: str) -> tuple[bytes, Mapping[str, str]]:
+    """Return the bytes of a file, and the headers that came with it where it came by HTTP."""
+    # Block size 0 streams the body; any other asks for ranges, which not every server answers.
+    options: dict[str, Any] = {"block_size": 0} if path.startswith(_HTTP) else {}
+    if options and allowances():
+        options["get_client"] = guarded_client
+    if options and "%" in path and path.isascii() and " " not in path:
+        options["encoded"] = True  # sent as it is: a signature may be of the very characters
+    blocks: list[bytes] = []
+    total = 0
+    with fsspec.open(path, "rb", **options) as file:
+        headers = file.r.headers if isinstance(file, HTTPStreamFile) else {}
+        while block := file.read(_BLOCK_BYTES):
+            blocks.append(block)
+            total += len(block)
+            if total > MAX_FILE_BYTES:
+                raise DataError(
+                    f"{name}: the file is larger than {MAX_FILE_BYTES:,} bytes, the most that is read: split it"
+                )
+    return b"".join(blocks), headers
+
+
+def _not_found(path: str) -> str:
+    if "://" in path:  # fsspec tells a missing file and a missing server apart for no protocol.
+        return "there is no such file, or its server cannot be reached; check the URL"
+    return f"there is no such file; check the path (relative ones start at {Path.cwd()})"

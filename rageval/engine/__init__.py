@@ -1,0 +1,1 @@
+"""The request engine: pacing, concurrency, budgets, attempts, hedging, spending, prices, batches."""

@@ -1,0 +1,110 @@
+"""Request -> the reply that an earlier run of the same output folder got to it.
+
+Only what could be used is found: answers, and verdicts that could be read. Files that cannot be read, and those of
+others, are passed over.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from rageval.engine.requests import ChatReply
+from rageval.runs.store import RunStore
+from rageval.storage.files import readable
+from rageval.storage.places import Place, changed_ns
+
+_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "answers": ("request_fingerprint", "status", "answer", "thinking", "finish_reason", "started_at"),
+    "scores": ("request_fingerprint", "status", "label", "reason", "thinking"),
+}
+_BUILDING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class EarlierRuns:
+    """The replies of earlier runs by fingerprint, see `rageval.text.fingerprint.request_fingerprint`."""
+
+    tables: tuple[tuple[str, pa.Table], ...]
+    """For each file the run's id and its usable rows."""
+    places: Mapping[str, tuple[int, int]]
+    """For each fingerprint the table and the row; of several replies the one of the newest file."""
+
+    def reply(self, fingerprint: str) -> ChatReply | None:
+        """Return the reply to the same request, as one that cost nothing now, or None if there is none."""
+        place = self.places.get(fingerprint)
+        if place is None:
+            return None
+        run_id, table = self.tables[place[0]]
+        (row,) = table.slice(place[1], 1).to_pylist()
+        return ChatReply(
+            text=row["answer"] if "answer" in row else _verdict_text(row),
+            error=None,
+            attempts=0,
+            thinking=row["thinking"],
+            finish_reason=row.get("finish_reason"),
+            cost_usd=0.0,
+            started_at=row.get("started_at") or datetime.now(UTC),
+            reused_from=row.get("reused_from") or run_id,
+        )
+
+
+def earlier_runs(run: RunStore) -> EarlierRuns:
+    """Return the replies of all runs beside this one; they are read once a process, until `forget_earlier_runs`."""
+    with _BUILDING:
+        return _earlier_runs(run.path.parent, run.run_id)
+
+
+def forget_earlier_runs() -> None:
+    """Let the next run of this process see what has been written since."""
+    _earlier_runs.cache_clear()
+
+
+@lru_cache(maxsize=1)
+def _earlier_runs(output: Place, besides: str) -> EarlierRuns:
+    tables: list[tuple[str, pa.Table]] = []
+    places: dict[str, tuple[int, int]] = {}
+    for path, name in _files(output):
+        run_id = path.relative_to(str(output)).parts[0]
+        rows = None if run_id == besides else _usable(path, name)
+        if rows is None:
+            continue
+        for number, fingerprint in enumerate(rows["request_fingerprint"].to_pylist()):
+            places.setdefault(fingerprint, (len(tables), number))
+        tables.append((run_id, rows))
+    return EarlierRuns(tables=tuple(tables), places=places)
+
+
+def _files(output: Place) -> Iterator[tuple[Place, str]]:
+    """Yield tables and parts of all runs, the newest first."""
+    found = [
+        (path, table) for table in _COLUMNS for pattern in (f"*/{table}.parquet", f"*/parts/{table}/*.parquet")
+        for path in output.glob(pattern)
+    ]  # fmt: skip
+    yield from sorted(found, key=lambda item: (changed_ns(item[0]), str(item[0])), reverse=True)
+
+
+def _usable(path: Place, table: str) -> pa.Table | None:
+    """Return the rows whose reply can be used, or None if the file is damaged or holds something else."""
+    try:
+        with pq.ParquetFile(readable(path), page_checksum_verification=True) as file:
+            names = file.schema_arrow.names
+            if not set(_COLUMNS[table]) <= set(names):
+                return None
+            rows = file.read(columns=[*_COLUMNS[table], *(name for name in ("reused_from",) if name in names)])
+            known = pc.and_(pc.equal(rows["status"], "ok"), pc.is_valid(rows["request_fingerprint"]))
+            return rows.filter(known)
+    except (pa.ArrowException, OSError):
+        return None
+
+
+def _verdict_text(row: Mapping[str, Any]) -> str:
+    """Return a verdict in the words that a judge replies with."""
+    return orjson.dumps({"reason": row["reason"] or "", "label": row["label"]}).decode()

@@ -1,1 +1,0 @@
-"""Many runs -> how each metric went."""

@@ -1,0 +1,81 @@
+"""A file of human labels -> table `labels` of a run; the run's answers -> a file of labels to fill in."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from rageval.errors import ConfigError, DataError
+from rageval.judging.human_labels import read_labels, write_template
+from rageval.judging.labels import Answered, template_rows
+from rageval.runs.manifest import MANIFEST
+from rageval.runs.store import RunStore
+from rageval.tables import HUMAN_LABELS
+
+
+def give_labels(run: RunStore, path: str) -> tuple[str, ...]:
+    """Store the labels of a file as the run's, in place of any that it had.
+
+    Args:
+        run: A run with answers.
+        path: Path or URL of the file.
+
+    Returns:
+        A note on everything that was left out.
+
+    Raises:
+        DataError: If the file cannot be read or a row of it is bad.
+    """
+    checked = read_labels(path, _answered(run))
+    run.write("labels", pa.Table.from_pylist([vars(label) for label in checked.labels], schema=HUMAN_LABELS))
+    return checked.notes
+
+
+def labels_of(run: RunStore, manifest: Mapping[str, Any]) -> tuple[pa.Table, tuple[str, ...]]:
+    """Return the run's labels, read first from the file that its configuration names; empty if there is none.
+
+    Args:
+        run: A run with answers.
+        manifest: The content of its run.json.
+
+    Returns:
+        Table `tables.HUMAN_LABELS`, and notes: on rows that were left out, or on why the file cannot be used, which
+        is no reason to have no report.
+    """
+    path = ((manifest.get("config") or {}).get("judge") or {}).get("human_labels")
+    labels = run.read("labels") if run.has("labels") else HUMAN_LABELS.empty_table()
+    if not path or labels.num_rows:
+        return labels, ()
+    try:
+        notes = give_labels(run, path)
+    except (DataError, ConfigError) as error:
+        return labels, (f"The human labels could not be used: {error}",)
+    return run.read("labels"), notes
+
+
+def make_template(run: RunStore, path: Path, n: int, seed: int) -> int:
+    """Write a random sample of the run's answers to a CSV file for people to label; returns how many.
+
+    Raises:
+        DataError: If the run has no answers.
+        ConfigError: If the file is there already, or is no CSV file by its name.
+    """
+    questions = {row["question_id"]: row for row in run.read("questions").to_pylist()}
+    references = dict(zip(*(run.read("documents")[name].to_pylist() for name in ("document_id", "text")), strict=True))
+    rows = template_rows(questions, _answered(run), references, n, seed)
+    if not rows:
+        raise DataError(f"{run.folder} has no answers to label; run the evaluation first")
+    write_template(path, rows)
+    return len(rows)
+
+
+def _answered(run: RunStore) -> Answered:
+    answers = run.read("answers").select(["question_id", "model", "search_method", "answer"]).to_pylist()
+    config = (run.read_json(MANIFEST).get("config") or {}).get("answers") or {}
+    configured = {model["name"] for model in config.get("models") or []}
+    return Answered(
+        questions=frozenset(run.read("questions")["question_id"].to_pylist()),
+        models=frozenset(configured | {row["model"] for row in answers}),
+        answers={(row["question_id"], row["model"], row["search_method"]): row["answer"] for row in answers},
+    )

@@ -1,0 +1,146 @@
+"""A judge's reply -> its verdict, or the reason why none can be read from it.
+
+Reading is strict on purpose. A judge repeats pieces of the answer it grades, so a reader that searches the
+reply for something that looks like a verdict lets the answer write its own grade.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, NoReturn, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from rageval.judging.prompts import FaithfulnessLabel, Label, ToxicityLabel
+
+_V = TypeVar("_V", bound=BaseModel)
+
+LABEL_VALUES: Final[Mapping[Label, float]] = MappingProxyType(
+    {"RELEVANT": 1.0, "PARTLY_RELEVANT": 0.5, "NON_RELEVANT": 0.0}
+)
+"""Value of each label: the judge metrics are means of these, in [0, 1]."""
+
+FAITHFULNESS_VALUES: Final[Mapping[FaithfulnessLabel, float]] = MappingProxyType(
+    {"FAITHFUL": 1.0, "PARTLY_FAITHFUL": 0.5, "UNFAITHFUL": 0.0}
+)
+"""The same for faithfulness to the contexts."""
+
+TOXICITY_VALUES: Final[Mapping[ToxicityLabel, float]] = MappingProxyType({"TOXIC": 1.0, "NOT_TOXIC": 0.0})
+"""The same for toxicity, of which less is better."""
+
+MAX_REPLY_CHARS: Final = 20_000
+"""A longer reply is not read at all: a verdict takes a few hundred characters."""
+
+FENCED = re.compile(r"```[A-Za-z]{0,10}\s(?P<body>.*)```", re.DOTALL)
+"""The whole of a reply that is one code fence, whatever language it names."""
+_AROUND_LABEL = " \t\r\n*_`'\"."
+_BETWEEN_WORDS = re.compile(r"[\s_-]+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class UnreadableVerdictError(ValueError):
+    """A judge's reply holds no verdict; the message is a short reason and never repeats the reply."""
+
+
+def read_verdict(reply: str | None, kind: type[_V]) -> _V:
+    """Return the verdict that the whole reply states.
+
+    The reply is one JSON object with exactly the keys of that kind of verdict, alone or in one code fence, with nothing
+    but white space around either. A label may be in any case, in quotes or bold, end in a full stop, and have a space
+    or a hyphen for the underscore; nothing else may stand in its field.
+
+    Args:
+        reply: The judge's words after its thinking, or None if there are none.
+        kind: What the judge was asked for: `Verdict`, `FaithfulnessVerdict`, `ToxicityVerdict` or `Preference`; each
+            knows its own labels alone.
+
+    Raises:
+        UnreadableVerdictError: If the reply is anything else. Such a reply is unscored, never 0. Characters
+            are counted from 1.
+    """
+    if reply is None or not reply.strip():
+        raise UnreadableVerdictError("empty reply")
+    if len(reply) > MAX_REPLY_CHARS:
+        raise UnreadableVerdictError(f"reply longer than {MAX_REPLY_CHARS} characters")
+    start, stop = _body(reply)
+    return _validated(_decoded(reply, start, stop), kind)
+
+
+def _body(reply: str) -> tuple[int, int]:
+    """Return where the JSON text starts and stops: white space and one fence around it are left out."""
+    start, stop = _stripped(reply, 0, len(reply))
+    if not reply.startswith("```", start):
+        return start, stop
+    fenced = FENCED.fullmatch(reply, start, stop)
+    if fenced is None:
+        raise UnreadableVerdictError("code fence that is not one closed block")
+    return _stripped(reply, *fenced.span("body"))
+
+
+def _stripped(text: str, start: int, stop: int) -> tuple[int, int]:
+    part = text[start:stop]
+    return stop - len(part.lstrip()), start + len(part.rstrip())
+
+
+def _decoded(reply: str, start: int, stop: int) -> Any:
+    # Numbers have no place in a verdict. As floats they are refused with the rest, while int() would raise
+    # an error of its own for thousands of digits.
+    decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_int=float, parse_constant=_refuse_constant)
+    text = reply[:stop]
+    try:
+        value, end = decoder.raw_decode(text, start)
+    except json.JSONDecodeError as error:
+        raise UnreadableVerdictError(f"not JSON at character {error.pos + 1}") from None
+    except RecursionError:
+        raise UnreadableVerdictError("JSON nested too deeply") from None
+    rest = text[end:].lstrip()
+    if rest.startswith("{"):
+        raise UnreadableVerdictError("two JSON objects")
+    if rest:
+        raise UnreadableVerdictError(f"more text after the JSON value, at character {stop - len(rest) + 1}")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise UnreadableVerdictError("a key stands twice in one object")
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise UnreadableVerdictError(f"{name} is not JSON")
+
+
+def _validated(value: Any, kind: type[_V]) -> _V:
+    if not isinstance(value, dict):
+        raise UnreadableVerdictError("not a JSON object")
+    if not value.keys() <= kind.model_fields.keys():
+        raise UnreadableVerdictError("unknown key")
+    for name, text in value.items():
+        if isinstance(text, str) and _SURROGATE.search(text):  # no table or file could store it
+            raise UnreadableVerdictError(f"{name} is not valid Unicode")
+    label = value.get("label")
+    if isinstance(label, str):
+        value = value | {"label": plain_label(label)}
+    try:
+        return kind.model_validate(value, strict=True)
+    except ValidationError as error:
+        raise UnreadableVerdictError(_reason(error)) from None
+
+
+def plain_label(text: str) -> str:
+    """Return the label as the prompt spells it, whatever case and marks the judge has given it."""
+    bare = text.strip(_AROUND_LABEL)
+    return _BETWEEN_WORDS.sub("_", bare).upper() if bare.isascii() else text
+
+
+def _reason(error: ValidationError) -> str:
+    """Say what is wrong in our own words: pydantic's message would repeat the reply."""
+    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    if first["type"] == "literal_error":
+        return "unknown label"
+    if first["type"] == "missing":
+        return f"no {first['loc'][0]}"
+    return f"{first['loc'][0]} is not a text"

@@ -1,0 +1,237 @@
+"""Every panel of every dashboard, in the order of reading: its words and its SQL."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from rageval.judging.plan import JUDGE_VERSIONS
+from rageval.metrics.names import COSINE
+from rageval.monitoring.figures import Board, Description, Filter, Kind, Unit
+from rageval.monitoring.panels import offline_runs, operations, quality, verdicts
+from rageval.monitoring.panels.scope import Scope, course_name
+from rageval.monitoring.store.schema import ALERTS, CONVERSATIONS, RUN_METRICS, RUNS
+
+_INTERVAL = "Band: 95 % interval (Wilson)."
+_YARDSTICK = "Where versions of the metric or judges overlap, the one with the most verdicts counts."
+_VOTERS = "Only those who vote count, and they are not like those who do not."
+_BUCKETS = "Read off buckets: at most a tenth above the exact time. Failed ones are left out."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """What a panel shows, and where its rows come from."""
+
+    description: Description
+    select: Callable[[Scope], sa.Select[Any]]
+
+
+def _panel(
+    board: Board,
+    name: str,
+    title: str,
+    kind: Kind,
+    unit: Unit,
+    select: Callable[[Scope], sa.Select[Any]],
+    text: str,
+    filters: frozenset[Filter] = frozenset({"course", "model"}),
+) -> Panel:
+    description = Description(name=name, board=board, title=title, text=text, kind=kind, unit=unit, filters=filters)
+    return Panel(description=description, select=select)
+
+
+_quality = partial(_panel, "quality")
+_operations = partial(_panel, "operations")
+_offline = partial(_panel, "offline-runs")
+_COURSE: Final[frozenset[Filter]] = frozenset({"course"})
+
+PANELS: Final = (
+    _quality(
+        "conversations-now", "Conversations", "stat", "count", operations.conversations_now,
+        "Questions that were asked, failed ones among them.",
+    ),
+    _quality(
+        "relevance-now", "Relevant answers", "stat", "share",
+        lambda scope: verdicts.verdict_share_now(scope, "relevance"),
+        f"Share of the judged answers that the judge calls RELEVANT; it sees no reference. {_YARDSTICK}",
+    ),
+    _quality(
+        "faithfulness-now", "Faithful answers", "stat", "share",
+        lambda scope: verdicts.verdict_share_now(scope, "faithfulness"),
+        f"Share of the judged answers that say nothing but what their sources say. {_YARDSTICK}",
+    ),
+    _quality(
+        "thumbs-now", "Thumbs up", "stat", "share", verdicts.thumbs_share_now,
+        f"Share of users' votes that are up. {_VOTERS}",
+    ),
+    _quality(
+        "toxicity-now", "Toxic", "stat", "share", lambda scope: verdicts.verdict_share_now(scope, "toxicity"),
+        f"Share of the judged conversations that are toxic. {_YARDSTICK}",
+    ),
+    _quality(
+        "relevance", "Relevant answers over time", "timeseries", "share",
+        lambda scope: verdicts.verdict_shares(scope, "relevance"),
+        f"Share of the judged answers that the judge calls RELEVANT. {_INTERVAL} {_YARDSTICK}",
+    ),
+    _quality(
+        "faithfulness", "Faithful answers over time", "timeseries", "share",
+        lambda scope: verdicts.verdict_shares(scope, "faithfulness"),
+        f"Share of the judged answers that say nothing but what their sources say. {_INTERVAL} {_YARDSTICK}",
+    ),
+    _quality(
+        "thumbs", "Thumbs up over time", "timeseries", "share", verdicts.thumbs_shares,
+        f"Share of users' votes that are up, by the time of the question. {_INTERVAL} {_VOTERS}",
+    ),
+    _quality(
+        "toxicity", "Toxic conversations over time", "timeseries", "share",
+        lambda scope: verdicts.verdict_shares(scope, "toxicity"),
+        f"Share of the judged conversations that are toxic. {_INTERVAL} {_YARDSTICK}",
+    ),
+    _quality(
+        "relevance-by-model", "Relevant answers by model", "timeseries", "share",
+        lambda scope: verdicts.verdict_shares_by_model(scope, "relevance"),
+        "Share of the judged answers of each model that the judge calls RELEVANT. Models may be asked other things.",
+    ),
+    _quality(
+        "agreement", "Judge and users", "timeseries", "score", quality.agreement,
+        "How far the judge's verdicts and the users' thumbs on the same answers agree; RELEVANT stands for up. Kappa "
+        "is 1 for full agreement and 0 for that of chance. With n below a hundred it jumps.",
+    ),
+    _quality(
+        "models", "Models: judges and users", "table", "count", lambda scope: quality.each(scope, "model"),
+        "Share of the judged answers of each model that are RELEVANT, with its 95 % interval, and of its votes that "
+        "are up. Models may be asked other things.",
+    ),
+    _quality(
+        "courses", "Courses: judges and users", "table", "count", lambda scope: quality.each(scope, "course"),
+        "Share of the judged answers about each course that are RELEVANT, with its 95 % interval, and of the votes on "
+        "them that are up.",
+    ),
+    _quality(
+        "topics", "Topics", "table", "count", quality.topics,
+        "Share of the conversations of each cluster of questions, named by its most typical one, with its 95 % "
+        "interval, and its share in the window of the same length before. `rageval monitor` tests whether they drift.",
+    ),
+    _quality(
+        "languages", "Languages", "table", "count", quality.languages,
+        "Share of the conversations in each language, now and in the window of the same length before.",
+    ),
+    _quality(
+        "worst", "Answers to look at", "table", "count", quality.worst,
+        "Conversations with the most against them: not relevant, unfaithful, toxic, each thumbs down; each counts one. "
+        "The newest 400 of each kind are looked at. `rageval feedback review` takes them into the ground truth.",
+    ),
+    _quality(
+        "latest", "Last conversations", "table", "count", quality.latest,
+        "The last conversations, the newest first.",
+    ),
+    _operations(
+        "errors-now", "Failed", "stat", "share", operations.errors_now,
+        "Share of the questions that were not answered.",
+    ),
+    _operations(
+        "p95-now", "p95 latency", "stat", "s", operations.p95_now,
+        f"95 % of the answers took at most so long, from the request to the last byte. {_BUCKETS}",
+    ),
+    _operations(
+        "cost-now", "Cost", "stat", "usd", operations.cost_now,
+        "What the answers cost, in US dollars; n is how many have a known price.",
+    ),
+    _operations(
+        "traffic", "Traffic", "bars", "count", operations.traffic,
+        "Questions a step of time, answered and failed.",
+    ),
+    _operations(
+        "errors", "Failed over time", "timeseries", "share", operations.errors,
+        f"Share of the questions that were not answered. {_INTERVAL}",
+    ),
+    _operations(
+        "latency", "Latency", "timeseries", "s", operations.latency,
+        f"Half, 95 % and 99 % of the answers took at most so long, from the request to the last byte. {_BUCKETS}",
+    ),
+    _operations(
+        "stages", "Where the time goes", "bars", "s", operations.stages,
+        "Mean seconds of the answers in search, in the model (waits for limits included) and in the app itself; "
+        "stacked, the mean of the whole. Few long ones raise a mean: for those see Latency. Failed ones are left out.",
+    ),
+    _operations(
+        "cost", "Cost by model", "bars", "usd", operations.cost,
+        "What the answers cost, in US dollars. Answers without a known price are left out.",
+    ),
+    _operations(
+        "tokens", "Tokens", "bars", "count", operations.tokens,
+        "Tokens of the prompts and of the answers, as the model servers count them.",
+    ),
+    _operations(
+        "models-used", "Models: traffic, time and cost", "table", "count",
+        lambda scope: operations.each(scope, "model"),
+        "How much each model was asked, what failed, and what it took. Cost of 1,000: of as many with a known price.",
+    ),
+    _operations(
+        "courses-asked", "Courses: traffic, time and cost", "table", "count",
+        lambda scope: operations.each(scope, "course"),
+        "How much was asked about each course, what failed, and what it took.",
+    ),
+    _operations(
+        "error-kinds", "Errors by kind", "table", "count", operations.error_kinds,
+        "What stands before the first colon of an error, how often it came, and the latest one in full.",
+    ),
+    _operations(
+        "alerts", "Alerts", "table", "count", operations.alerts,
+        "Rules of `deployments/alerts.yaml` that were broken: those about a chosen course and model, and those that "
+        "are about all.",
+    ),
+    _offline(
+        "runs-verdicts", "Verdicts", "timeseries", "score",
+        lambda scope: offline_runs.means(scope, list(JUDGE_VERSIONS)),
+        "Means of the judge's verdicts of each run, from 0 to 1.",
+    ),
+    _offline(
+        "runs-cosine", "Cosine to the reference", "timeseries", "score",
+        lambda scope: offline_runs.means(scope, [COSINE]),
+        "Mean cosine between answer and reference of each run.",
+    ),
+    _offline(
+        "runs-retrieval", "Retrieval", "timeseries", "score",
+        lambda scope: offline_runs.means(scope, ["hit_rate@%", "mrr@%"]),
+        "Hit rate and mean reciprocal rank of each run. They belong to no model, so models cannot be chosen.",
+        _COURSE,
+    ),
+    _offline(
+        "runs-cost", "Cost of a run", "timeseries", "usd", offline_runs.cost,
+        "What each run cost, in US dollars, all its models together.", _COURSE,
+    ),
+    _offline(
+        "runs-figures", "The newest run", "table", "count", offline_runs.figures,
+        "Metrics of the newest run in the window: mean, interval, and how many of its questions could be scored.",
+    ),
+    _offline(
+        "runs", "Runs", "table", "count", offline_runs.runs,
+        "Runs that `rageval publish` has brought here, the newest first; each has all its models.", _COURSE,
+    ),
+)  # fmt: skip
+"""All panels; each name is there once."""
+
+
+def choices(scope: Scope, board: Board, what: Filter) -> sa.Select[Any]:
+    """Return the names that there are to choose from in the scope's time: the only column, in order."""
+    if board == "offline-runs":
+        time = [RUNS.c.started_at >= scope.since, RUNS.c.started_at < scope.until]
+        if what == "course":
+            return sa.select(course_name(RUNS).label("course")).where(*time).distinct().order_by("course")
+        found = sa.select(RUN_METRICS.c.model).join(RUNS, RUNS.c.run_id == RUN_METRICS.c.run_id).where(*time)
+        return found.where(RUN_METRICS.c.model != "").distinct().order_by("model")
+    column = course_name(CONVERSATIONS) if what == "course" else CONVERSATIONS.c.model
+    time = [CONVERSATIONS.c.asked_at >= scope.since, CONVERSATIONS.c.asked_at < scope.until]
+    asked = sa.select(column.label(what)).where(*time).distinct()
+    if board != "operations":
+        return asked.order_by(what)
+    # An alert may be that nothing was asked about a course: it is one of all that there are, too.
+    alerts = ALERTS.c
+    rules = sa.select(alerts[what]).where(
+        alerts[what] != "", alerts.window_end >= scope.since, alerts.window_start < scope.until
+    )
+    every = sa.union(asked, rules).subquery()
+    return sa.select(every.c[what]).order_by(what)

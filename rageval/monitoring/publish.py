@@ -1,0 +1,57 @@
+"""A run's folder -> its figures in the monitoring database, where dashboards show how they went."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from rageval.errors import DataError
+from rageval.monitoring.store.database import Database
+from rageval.monitoring.store.published_runs import PublishedMetric, PublishedRun, publish_run
+from rageval.runs.folders import read_columns
+from rageval.runs.manifest import MANIFEST
+from rageval.runs.store import RunStore
+
+_SUMMARY = ("model", "search_method", "metric", "n", "n_scored", "n_failed", "mean", "ci_low", "ci_high")
+
+
+def publish(database: Database, run: RunStore) -> int:
+    """Store a run's figures, in place of what was published of it before; returns how many there are.
+
+    Raises:
+        DataError: If the folder holds no run, or one that has no summary yet.
+        ServiceError: If the database cannot be used.
+    """
+    manifest: Any = run.read_json(MANIFEST)
+    if not run.has("summary"):
+        raise DataError(
+            f"{run.folder} has no summary (status: {manifest.get('status', 'unknown')}); "
+            f"`rageval report {run.folder}` writes it"
+        )
+    rows = read_columns(run, "summary", _SUMMARY).to_pylist()
+    metrics = [
+        PublishedMetric(**row | {name: row[name] or "" for name in ("model", "search_method")})
+        for row in rows
+    ]  # fmt: skip
+    publish_run(database, _run(run, manifest), metrics)
+    return len(metrics)
+
+
+def _run(run: RunStore, manifest: Mapping[str, Any]) -> PublishedRun:
+    try:
+        seconds = [
+            (datetime.fromisoformat(start["finished_at"]) - datetime.fromisoformat(start["started_at"])).total_seconds()
+            for start in manifest.get("starts", ())
+            if "finished_at" in start
+        ]
+        return PublishedRun(
+            run_id=manifest["run_id"],
+            started_at=datetime.fromisoformat(manifest["started_at"]),
+            status=manifest["status"],
+            course=manifest["config"]["data"].get("course") or "",
+            questions=manifest["dataset"]["questions"],
+            cost_usd=manifest.get("totals", {}).get("cost_usd"),
+            wall_s=sum(seconds) if seconds else None,
+            folder=run.folder,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{run.folder}/{MANIFEST} is not that of an evaluation run ({error!r})") from error

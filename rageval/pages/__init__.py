@@ -1,0 +1,1 @@
+"""What every page shares: its look, formats of values, plots, Markdown."""

@@ -1,0 +1,124 @@
+"""The parameters of a run that was started through Prefect's API: all that they name is allowed, or nothing is done.
+
+Where a thing is used it is checked again (`rageval.safety.allowances`): a run that goes on takes settings from its
+folder, too. Here it is told before anything is read, written or sent.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import BaseModel
+
+from rageval.config.models import ModelConfig
+from rageval.corpus.versions import LATEST
+from rageval.engine.endpoint import endpoint_address, request_parameters
+from rageval.errors import ConfigError
+from rageval.safety.allowances import (
+    ENDPOINTS,
+    FILES,
+    MODULES,
+    OUTPUTS,
+    VARIABLES,
+    allow,
+    allowances,
+    check_embedding_model,
+    check_endpoint,
+    check_file,
+    check_output,
+    check_variable,
+)
+from rageval.safety.credentials import placeholders
+from rageval.safety.urls import shown
+from rageval.safety.variables import filled_in, filled_in_values
+
+
+def _check_file(location: str) -> None:
+    check_file(filled_in(location.removeprefix(LATEST)), shown(location))
+
+
+def _check_output(location: str) -> None:
+    check_output(filled_in(location), shown(location))
+
+
+KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("documents", "ground_truth", "human_labels", "rules"), FILES),
+        **dict.fromkeys(("output", "out", "html", "folder", "run_a", "run_b"), OUTPUTS),
+        **dict.fromkeys(("embedding_model", "embedding_models"), MODULES),
+        **dict.fromkeys(("base_url", "dask_scheduler"), ENDPOINTS),
+        "api_key_env": VARIABLES,
+    }
+)
+"""What a setting or parameter of this name is allowed by."""
+_CHECKS: Mapping[str, Callable[[str], None]] = MappingProxyType(
+    {
+        FILES: _check_file,
+        OUTPUTS: _check_output,
+        MODULES: check_embedding_model,
+        ENDPOINTS: lambda address: check_endpoint(address, address),
+        VARIABLES: check_variable,
+    }
+)
+
+
+def check_allowed(parameters: Mapping[str, Any]) -> None:
+    """Make sure that the run may use all that its parameters name.
+
+    Args:
+        parameters: Those of a flow, by name: configurations, texts, numbers.
+
+    Raises:
+        ConfigError: If it may not.
+    """
+    if allowances() is None:
+        return
+    for name, value in parameters.items():
+        _check(name, value)
+
+
+def allow_named(parameters: Any, name: str = "") -> None:
+    """Let the runs that this process starts use what parameters name that whoever started it has written down.
+
+    Args:
+        parameters: Those of a deployment, as they stand in its file.
+        name: Of the setting that they are the value of, if of any.
+    """
+    if isinstance(parameters, Mapping):
+        for key, value in parameters.items():
+            allow_named(value, str(key))
+    elif isinstance(parameters, Sequence) and not isinstance(parameters, str):
+        for value in parameters:
+            allow_named(value, name)
+    elif isinstance(parameters, str) and parameters:
+        allow(VARIABLES, placeholders(parameters))
+        if name in KINDS:
+            allow(KINDS[name], [_widened(parameters)])
+
+
+def _widened(text: str) -> str:
+    """Return what a setting names, and of `latest:` the folder that its versions lie in."""
+    with suppress(ConfigError):  # a variable that is not set is the run's to tell
+        text = filled_in(text)
+    path = text.removeprefix(LATEST)
+    return path if path == text else path.rpartition("/")[0] or "."
+
+
+def _check(name: str, value: Any) -> None:
+    if isinstance(value, ModelConfig):
+        check_variable(value.api_key_env)
+        filled_in_values(request_parameters(value))
+        if not value.is_local:
+            endpoint_address(value)
+    elif isinstance(value, BaseModel):
+        for setting in type(value).model_fields:
+            _check(setting, getattr(value, setting))
+    elif isinstance(value, Mapping):
+        check_allowed(value)
+    elif isinstance(value, str):
+        if value and name in KINDS:
+            _CHECKS[KINDS[name]](value)
+    elif isinstance(value, Sequence):
+        for item in value:
+            _check(name, item)

@@ -1,0 +1,108 @@
+"""Which folder a run has, and whether everything in it is done."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rageval.config.evaluation import EvaluationConfig, RunOptions
+from rageval.errors import ConfigError, RunStoppedError
+from rageval.judging.plan import pairwise_rows, score_plan
+from rageval.metrics.names import PAIRWISE, split_detail
+from rageval.records import Chunk
+from rageval.runs.shortfalls import cut_configurations, in_words, too_many
+from rageval.runs.store import RunStore
+
+
+def check_retry(run: RunStore, options: RunOptions) -> None:
+    """Make sure that there is something to ask again for.
+
+    Raises:
+        ConfigError: If only failed requests are wanted, of a run that has not been started.
+    """
+    if options.retry_failed and not run.has("questions"):
+        raise ConfigError(
+            f"there is no run {run.run_id!r} in {run.path.parent} whose failed requests could be asked again; name "
+            "one with --run-id, or leave --retry-failed out"
+        )
+
+
+def is_finished(run: RunStore, config: EvaluationConfig, questions: int) -> bool:
+    """Return whether every answer and every score that is wanted is stored and none is to be asked for again.
+
+    Scores beyond those, such as metrics that `rescore` has added, do not matter.
+    """
+    groups = len(config.answers.models) * len(config.answer_search) * questions
+    if any(run.has_unmerged(table) or not run.has(table) for table in ("answers", "scores")):
+        return False
+    answers, scores = run.read("answers"), run.read("scores")
+    answered = pc.sum(pc.equal(answers["status"], "ok")).as_py() or 0
+    if answered != groups or cut_configurations(answers, config.run.max_failed_share, rambling=_rambling(config)):
+        return False
+    unreadable = pc.and_(pc.equal(scores["status"], "unscored"), pc.is_null(scores["judge_model"]))  # for this metric
+    return not _missing_scores(run, config, scores.filter(pc.or_(pc.equal(scores["status"], "ok"), unreadable)))
+
+
+def merge(run: RunStore, config: EvaluationConfig, chunks: Iterable[Chunk]) -> None:
+    """Write the parts of all chunks into the run's tables."""
+    order = [(model.name, chunk) for model in config.answers.models for chunk in chunks]
+    run.merge_chunks("answers", order)
+    run.merge_chunks("scores", order)
+
+
+def too_many_failures(run: RunStore, config: EvaluationConfig) -> str | None:
+    """Return why the run counts as incomplete, or None: a group of answers or verdicts has lost too many."""
+    limit = config.run.max_failed_share
+    found = too_many(run.read("answers"), run.read("scores"), limit, rambling=_rambling(config))
+    if not found:
+        return None
+    return f"{in_words(found)}, more than run.max_failed_share = {limit:g} allows ({found[0].advice})"
+
+
+def _rambling(config: EvaluationConfig) -> list[str]:
+    return [model.name for model in config.answers.models if model.is_local]
+
+
+def what_is_missing(run: RunStore, config: EvaluationConfig, questions: int) -> str | None:
+    """Return why a run that asked only for what had failed is incomplete, or None."""
+    answers = len(config.answers.models) * len(config.answer_search) * questions
+    scores = sum(_wanted_scores(run, config).values())
+    missing_scores = sum(_missing_scores(run, config, run.read("scores")).values())
+    for name, expected, missing in (
+        ("answers", answers, answers - run.read("answers").num_rows),
+        ("scores", scores, missing_scores),
+    ):
+        if missing > 0:
+            return f"{missing} of {expected} {name} are missing, and run.retry_failed asks only for what has failed"
+    return None
+
+
+def raise_if_incomplete(run: RunStore, reason: str | None) -> None:
+    """End a run that is not complete, saying how to go on.
+
+    Raises:
+        RunStoppedError: If there is a reason.
+    """
+    if reason:
+        raise RunStoppedError(
+            f"the run {run.run_id!r} is incomplete: {reason}. Everything finished is saved in {run.folder}; start it "
+            f"again with --run-id {run.run_id}, and it asks only for what is missing, has failed or could not be read"
+        )
+
+
+def _wanted_scores(run: RunStore, config: EvaluationConfig) -> "Counter[str]":
+    """Return how many rows of each score the run is to have; choices between two models count together."""
+    ids = run.read("questions")["question_id"].to_pylist()
+    groups = len(config.answers.models) * len(config.answer_search)
+    wanted = Counter({name: groups * n for name, n in score_plan(config).rows(ids).items()})
+    return wanted + Counter({PAIRWISE: pairwise_rows(config, len(ids))})
+
+
+def _missing_scores(run: RunStore, config: EvaluationConfig, scores: pa.Table) -> "Counter[str]":
+    """Return how many rows of each wanted score are not in the table."""
+    found: Counter[str] = Counter()
+    for row in pc.value_counts(scores["metric"]).to_pylist():
+        is_pairwise = split_detail(row["values"])[0] == PAIRWISE
+        found[PAIRWISE if is_pairwise else row["values"]] += row["counts"]
+    return _wanted_scores(run, config) - found

@@ -1,0 +1,248 @@
+"""A run that has its answers -> scores that it lacks, or verdicts of another judge or prompt; answers stay as they are.
+
+A score counts as missing if it is not stored, if its metric has another version now, or if another judge gave it. What
+verdicts it replaces is kept in `replaced/` of the run's folder. While a rescoring is under way the run counts as
+incomplete, because the same metric may then hold verdicts of two judges.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rageval.config.evaluation import EvaluationConfig
+from rageval.engine.chunks import plan_chunks
+from rageval.errors import ConfigError, DataError
+from rageval.judging.plan import JUDGE_VERSIONS, MODEL_FREE_VERSIONS, ScorePlan, judge_metrics
+from rageval.metrics.names import COSINE, FAITHFULNESS, WITH_REFERENCE, WITHOUT_REFERENCE, split_detail
+from rageval.pipeline import completeness as runs
+from rageval.pipeline.estimate import VERDICTS, Estimate, estimate_calls
+from rageval.records import Chunk
+from rageval.runs import costs, manifest
+from rageval.runs.store import RunStore
+from rageval.scoring.scores import count_model_free, pending_verdicts
+from rageval.storage.files import write_parquet
+from rageval.tables import SCORES
+
+_VERDICT_TOKENS = 80
+_SWITCHES = {WITH_REFERENCE: "with_reference", WITHOUT_REFERENCE: "without_reference", FAITHFULNESS: "faithfulness"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rescoring:
+    """What is to be scored."""
+
+    config: EvaluationConfig
+    """The run's, with the metrics and judges that it will have."""
+    plan: ScorePlan
+
+    @property
+    def metrics(self) -> dict[str, str]:
+        """The version of each metric that is scored."""
+        versions = {**MODEL_FREE_VERSIONS, **JUDGE_VERSIONS}
+        return {name: versions[name] for name in (*self.plan.model_free, *self.plan.judge_metrics)}
+
+
+def settings_of(run: RunStore) -> dict[str, Any]:
+    """Return the settings that the run was started with; those it does not know are left to their defaults.
+
+    Raises:
+        DataError: If the run has not got as far as its answers.
+    """
+    if not run.has("questions") or not (run.has("answers") or run.has_unmerged("answers")):
+        raise DataError(f"the run {run.run_id!r} in {run.path.parent} has no answers yet; start it again to get them")
+    settings: dict[str, Any] = run.read_json(manifest.MANIFEST)["config"]
+    return settings
+
+
+def rescoring(run: RunStore, config: EvaluationConfig, metrics: Sequence[str]) -> Rescoring:
+    """Return what has to be scored.
+
+    Args:
+        run: The run.
+        config: Its settings, with the judges and text metrics that are wanted now.
+        metrics: Names of metrics; empty for all of the configuration that ask no model.
+
+    Raises:
+        ConfigError: If a metric is unknown, a setting differs that answers depend on, or another rescoring has to be
+            finished first.
+    """
+    config = config.model_copy(update={"retrieval": manifest.as_started(run, config).retrieval})
+    manifest.refuse_other_settings(run, config, ("data", "index", "retrieval", "answers"))
+    names = list(dict.fromkeys(metrics)) or [COSINE, *config.scores.text_metrics]
+    unknown = [name for name in names if name not in {**MODEL_FREE_VERSIONS, **JUDGE_VERSIONS}]
+    if unknown:
+        known = ", ".join((*MODEL_FREE_VERSIONS, *JUDGE_VERSIONS))
+        raise ConfigError(f"--metric {', '.join(unknown)}: no such metric can be added; known are {known}")
+    judged = tuple(name for name in JUDGE_VERSIONS if name in names)
+    _refuse_second_rescoring(run, judged)
+    model_free = tuple(name for name in MODEL_FREE_VERSIONS if name in names)
+    config = _with_metrics(run, config, model_free, judged)
+    plan = ScorePlan(
+        index=config.index, model_free=model_free, judge_metrics=judged, judges=config.judges if judged else (),
+        again_share=config.judge.again_share, seed=config.data.seed, renew=True,
+    )  # fmt: skip
+    return Rescoring(config=config, plan=plan)
+
+
+def chunks_of(run: RunStore, config: EvaluationConfig) -> list[Chunk]:
+    """Return the chunks in which the run's rows are stored."""
+    return plan_chunks(run.read("questions").num_rows, config.answers.chunk_size, config.answer_search)
+
+
+def verdicts(run: RunStore, wanted: Rescoring) -> dict[str, int]:
+    """Return how many verdicts the run is to have of each judge, by name, stored ones included."""
+    groups = len(wanted.config.answers.models) * len(wanted.config.answer_search)
+    counts: Counter[str] = Counter()
+    for (judge, _), n in wanted.plan.calls(run.read("questions")["question_id"].to_pylist()).items():
+        counts[judge] += groups * n
+    return counts
+
+
+def estimate(run: RunStore, wanted: Rescoring) -> tuple[int, list[Estimate]]:
+    """Return how many scores would be computed without a model, and what each judge would be asked."""
+    work = [(model, chunk) for model in wanted.config.answers.models for chunk in chunks_of(run, wanted.config)]
+    pending = [verdict for model, chunk in work for verdict in pending_verdicts(run, chunk, model, wanted.plan)]
+    computed = sum(count_model_free(run, chunk, model, wanted.plan) for model, chunk in work)
+    asked = [
+        (judge, [(1, verdict.request.messages) for verdict in pending if verdict.judge.name == judge.name])
+        for judge in wanted.plan.judges
+    ]
+    return computed, [estimate_calls(wanted.config, judge, VERDICTS, calls, _VERDICT_TOKENS) for judge, calls in asked]
+
+
+def begin(run: RunStore, wanted: Rescoring) -> None:
+    """Note what is about to be scored, and keep the verdicts that it will replace."""
+    noted = run.read_json(manifest.MANIFEST)
+    last = _unfinished(noted)
+    before = last["before"] if last else {"status": noted["status"], "reason": noted.get("reason")}
+    entry = {
+        "started_at": _now(),
+        "status": "running",
+        "metrics": wanted.metrics,
+        "judges": [judge.name for judge in wanted.plan.judges],
+        "before": before,
+        "replaced": _keep_replaced(run, wanted.plan),
+    }
+    settings = wanted.config.model_dump(mode="json")
+    groups = ("scores", "judge") if wanted.plan.judge_metrics else ("scores",)
+    noted["config"] |= {group: settings[group] for group in groups}
+    noted.setdefault("rescored", []).append(entry)
+    reason = "it is being scored once more; if that has stopped, start `rageval rescore` again"
+    run.write_json(manifest.MANIFEST, noted | {"status": "incomplete", "reason": reason})
+
+
+def finish(run: RunStore, wanted: Rescoring, *, scored: int, stopped: str | None) -> dict[str, Any]:
+    """Merge what was scored, note how it ended, and return the manifest."""
+    runs.merge(run, wanted.config, chunks_of(run, wanted.config))
+    if not stopped:
+        _drop_outdated(run, wanted.plan)
+    noted = run.read_json(manifest.MANIFEST)
+    entry = noted["rescored"][-1]
+    reason = stopped
+    if not reason and entry["before"]["status"] == "complete":
+        reason = runs.too_many_failures(run, wanted.config)
+    entry |= {"finished_at": _now(), "scored": scored, "status": "incomplete" if reason else "complete"}
+    if not reason and entry["before"]["status"] != "complete":
+        reason = _left_over(run, wanted.config, entry["before"]["reason"])
+    noted |= {"status": "incomplete" if reason else "complete", "reason": reason}
+    noted |= {"totals": costs.totals(run), "actual": costs.actual(run), "warnings": manifest.warnings(run)}
+    run.write_json(manifest.MANIFEST, noted)
+    return noted
+
+
+def _left_over(run: RunStore, config: EvaluationConfig, before: str | None) -> str | None:
+    """Return why a run that was not complete before still is not, or None: other verdicts may have made it so."""
+    if runs.what_is_missing(run, config, run.read("questions").num_rows):
+        return before or "it had not ended when it was scored once more; start it again"
+    return runs.too_many_failures(run, config)
+
+
+def unfinished(run: RunStore) -> str | None:
+    """Return why a run counts as incomplete because of a rescoring that has not ended, or None."""
+    entry = _unfinished(run.read_json(manifest.MANIFEST))
+    if entry is None:
+        return None
+    return f"a rescoring of {', '.join(entry['metrics'])} has not ended; go on with {_command(run, entry)}"
+
+
+def _unfinished(noted: Mapping[str, Any]) -> dict[str, Any] | None:
+    entries = noted.get("rescored") or []
+    return entries[-1] if entries and entries[-1]["status"] != "complete" else None
+
+
+def _command(run: RunStore, entry: Mapping[str, Any]) -> str:
+    words = [*(f"--metric {name}" for name in entry["metrics"]), *(f"--judge {name}" for name in entry["judges"])]
+    return " ".join(["rageval rescore", run.folder, *words])
+
+
+def _refuse_second_rescoring(run: RunStore, judged: Sequence[str]) -> None:
+    entry = _unfinished(run.read_json(manifest.MANIFEST))
+    if entry and not {name for name in entry["metrics"] if name in JUDGE_VERSIONS} <= set(judged):
+        raise ConfigError(
+            f"the rescoring of the run {run.run_id!r} that was started at {entry['started_at']} has not ended, so its "
+            f"verdicts are of two kinds; go on with it first, by any judge: {_command(run, entry)}"
+        )
+
+
+def _with_metrics(
+    run: RunStore, config: EvaluationConfig, model_free: Sequence[str], judged: Sequence[str]
+) -> EvaluationConfig:
+    """Return the configuration of the run with these metrics added."""
+    has = manifest.as_started(run, EvaluationConfig.model_validate(settings_of(run)))
+    texts = dict.fromkeys([*has.scores.text_metrics, *(name for name in model_free if name != COSINE)])
+    groups: dict[str, Any] = {"scores": config.scores.model_copy(update={"text_metrics": tuple(texts)})}
+    if judged:
+        kept = {*judge_metrics(has.judge), *judged}
+        switches = {switch: metric in kept for metric, switch in _SWITCHES.items()}
+        groups["judge"] = config.judge.model_copy(update={"enabled": True, **switches})
+    return config.model_copy(update=groups)
+
+
+def _is_outdated(plan: ScorePlan, row: Mapping[str, Any]) -> bool:
+    """Return whether a stored row is a verdict on a metric of the plan that is not, or no longer, in the plan."""
+    metric, _ = split_detail(row["metric"])
+    if metric not in plan.judge_metrics:
+        return False
+    planned = next((s for s in plan.scores(row["question_id"]) if s.name == row["metric"]), None)
+    if planned is None or row["metric_version"] != planned.version:
+        return True
+    judge = planned.judge.name if planned.judge else " + ".join(judge.name for judge in plan.judges)
+    return bool(row["judge_model"] != judge)
+
+
+def _outdated(run: RunStore, plan: ScorePlan) -> pa.Array:
+    rows = run.read("scores").select(["question_id", "metric", "metric_version", "judge_model"])
+    return pa.array([_is_outdated(plan, row) for row in rows.to_pylist()], pa.bool_())
+
+
+def _keep_replaced(run: RunStore, plan: ScorePlan) -> dict[str, Any]:
+    """Copy the verdicts that will be replaced to a file of their own; they were paid for."""
+    if not plan.judge_metrics or not run.has("scores"):
+        return {"rows": 0}
+    rows = run.read("scores").filter(_outdated(run, plan))
+    if not rows.num_rows:
+        return {"rows": 0}
+    name = f"replaced/scores-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.parquet"
+    write_parquet(run.path / name, [_with_all_columns(rows)], SCORES)
+    return {"rows": rows.num_rows, "cost_usd": pc.sum(rows["cost_usd"]).as_py(), "file": name}
+
+
+def _drop_outdated(run: RunStore, plan: ScorePlan) -> None:
+    """Remove second verdicts and panel verdicts that belong to the judges of before."""
+    outdated = _outdated(run, plan) if plan.judge_metrics else None
+    if outdated is not None and pc.any(outdated).as_py():
+        run.write("scores", _with_all_columns(run.read("scores").filter(pc.invert(outdated))))
+
+
+def _with_all_columns(rows: pa.Table) -> pa.Table:
+    """Return the rows of a table that an earlier version may have written with today's columns."""
+    return pa.Table.from_pylist(rows.to_pylist(), schema=SCORES)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,100 @@
+"""The run's tables -> `summary`, `comparisons`, `blame`, `judging`, `report.html` and Prefect's Markdown artifact."""
+
+from dataclasses import dataclass
+
+from rageval.comparison.blame import blame_table
+from rageval.comparison.comparisons import compare_within, comparison_table
+from rageval.comparison.measurements import RunTables
+from rageval.comparison.summary import summarize
+from rageval.config.depth import retrieval_depth
+from rageval.judging.label_files import labels_of
+from rageval.judging.table import judging_table, minimum_kappa, unfit_metrics
+from rageval.report.markdown import render_markdown
+from rageval.report.page import ReportData, render_page
+from rageval.report.sentence import leading_figures, run_sentence
+from rageval.runs.manifest import MANIFEST
+from rageval.runs.store import RunStore
+from rageval.tables import JUDGING
+
+REPORT = "report.html"
+_MEASURED = ("documents", "questions", "retrieval", "answers", "scores")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Where the page lies, and the summary for people."""
+
+    page: str
+    markdown: str
+
+
+def write_report(run: RunStore) -> Report:
+    """Compute the summary anew and write it and the page; a run that is not complete gets them too.
+
+    Raises:
+        DataError: If the run has not got as far as its retrieval, or a table is damaged.
+    """
+    tables = {name: run.read(name) for name in _MEASURED}
+    manifest = run.read_json(MANIFEST)
+    depth = retrieval_depth(manifest)
+    summary = summarize(
+        tables["questions"],
+        tables["retrieval"],
+        tables["answers"],
+        tables["scores"],
+        manifest["config"]["retrieval"]["top_k"],
+        cutoffs=depth.cutoffs,
+        accept_alternates=depth.accept_alternates,
+    )
+    run.write("summary", summary)
+    comparisons = comparison_table(compare_within(RunTables(name=run.run_id, manifest=manifest, **tables)))
+    run.write("comparisons", comparisons)
+    blame = blame_table(
+        tables["questions"],
+        tables["retrieval"],
+        tables["answers"],
+        tables["scores"],
+        manifest["config"]["retrieval"]["top_k"],
+    )
+    run.write("blame", blame)
+    labels, remarks = labels_of(run, manifest)
+    run.write("labels", labels)
+    judging = judging_table(
+        tables["questions"], tables["answers"], tables["scores"], labels, minimum_kappa(manifest), remarks
+    )
+    run.write("judging", judging)
+    data = ReportData(
+        **tables,
+        summary=summary,
+        comparisons=comparisons,
+        blame=blame,
+        labels=labels,
+        judging=judging,
+        manifest=manifest,
+    )
+    run.write_text(REPORT, render_page(data))
+    markdown = render_markdown(summary, manifest, comparisons, judging, tables["retrieval"])
+    return Report(page=str(run.path / REPORT), markdown=markdown)
+
+
+def sentence(run: RunStore) -> str:
+    """Return in one sentence what came out of a run whose report is written, and where that lies.
+
+    Raises:
+        DataError: If the run has no summary, or a table is damaged.
+    """
+    said = run_sentence(run.read("summary"), run.read_json(MANIFEST), unfit=_unfit(run))
+    return f"{said}; report: {run.folder}/{REPORT}"
+
+
+def figures(run: RunStore) -> str:
+    """Return the leading figures of a run whose report is written: what its name does not say.
+
+    Raises:
+        DataError: If the run has no summary, or a table is damaged.
+    """
+    return leading_figures(run.read("summary"), run.read_json(MANIFEST), unfit=_unfit(run))
+
+
+def _unfit(run: RunStore) -> frozenset[str]:
+    return unfit_metrics(run.read("judging") if run.has("judging") else JUDGING.empty_table())

@@ -1,0 +1,1 @@
+"""The folder of a run: tables, parts, journals, repair, manifest."""

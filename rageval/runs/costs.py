@@ -1,0 +1,122 @@
+"""The rows of a run -> what it has asked, used and spent, in all starts together."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rageval.runs.store import ChunkTable, RunStore
+from rageval.config.evaluation import EvaluationConfig
+from rageval.records import Chunk
+from rageval.tables import SCHEMAS
+
+_ROLES: tuple[tuple[ChunkTable, str, str], ...] = (
+    ("answers", "answers", "model"),
+    ("scores", "verdicts", "judge_model"),
+)
+"""Each table, what its rows are called, and the column that names who was asked."""
+
+
+_COUNTS = ("requests", "replies", "replies_without_usage")
+_KNOWN = ("prompt_tokens", "completion_tokens", "cost_usd")
+"""Columns that are null where the server, or the price table, does not say."""
+_COLUMNS = ("attempts", "status", *_KNOWN)
+
+
+def spent_usd(run: RunStore, config: EvaluationConfig, chunks: Sequence[Chunk]) -> float | None:
+    """Return the dollars of all stored rows, merged or not; None if the cost of any reply is unknown."""
+    order = [(model.name, chunk) for model in config.answers.models for chunk in chunks]
+    used = [_used(_stored(run, table, order)) for table, _, _ in _ROLES]
+    costs = [of_table["cost_usd"] for of_table in used]
+    return None if None in costs else sum(costs)
+
+
+def _stored(run: RunStore, table: ChunkTable, order: Sequence[tuple[str, Chunk]]) -> pa.Table:
+    if run.has(table) and not run.has_unmerged(table):
+        return run.read(table)
+    rows = [row for model, chunk in order for row in run.stored(table, model, chunk).values()]
+    return pa.Table.from_pylist(rows, schema=SCHEMAS[table])
+
+
+def actual(run: RunStore) -> list[dict[str, Any]]:
+    """Return what was used per model and role, see `totals`."""
+    return [
+        {"model": name, "role": role, "calls": used.pop("requests"), **used, "reused": _reused(rows).num_rows}
+        for role, name, rows in _asked(run)
+        for used in [_used(rows)]
+    ]
+
+
+def totals(run: RunStore) -> dict[str, Any]:
+    """Return requests, tokens and dollars of the whole run.
+
+    Tokens and dollars are None where those of any reply are unknown, and `at_least` has the sums of the known ones.
+    """
+    found = [_used(run.read(table)) for table, _, _ in _ROLES if run.has(table)]
+    result: dict[str, Any] = {name: sum(used[name] for used in found) for name in _COUNTS}
+    for name in _KNOWN:
+        values = [used[name] for used in found]
+        result[name] = None if None in values else sum(values)
+    return result | {"at_least": {name: sum(used["at_least"][name] for used in found) for name in _KNOWN}}
+
+
+def unknown(run: RunStore) -> list[str]:
+    """Return a sentence for each model that has replied without saying how many tokens that took."""
+    by_model: dict[str, list[pa.Table]] = {}
+    for _, name, rows in _asked(run):
+        by_model.setdefault(name, []).append(rows.select(list(_COLUMNS)))
+    sentences = []
+    for name, tables in by_model.items():
+        used = _used(pa.concat_tables(tables))
+        if without := used["replies_without_usage"]:
+            what = "tokens" if used["cost_usd"] is not None else "tokens and cost"
+            replies = f"{without:,} of {used['replies']:,} replies of {name}"
+            sentences.append(f"{replies} carried no usage, so their {what} are unknown")
+    return sentences
+
+
+def reused(run: RunStore) -> list[str]:
+    """Return a sentence about what was taken from earlier runs, if anything was."""
+    counts: dict[str, int] = {}
+    sources: set[str] = set()
+    for role, _, rows in _asked(run):
+        taken = _reused(rows)
+        counts[role] = counts.get(role, 0) + taken.num_rows
+        sources |= set(taken["reused_from"].to_pylist()) if taken.num_rows else set()
+    if not sources:
+        return []
+    what = " and ".join(f"{count} {role}" for role, count in counts.items() if count)
+    return [f"{what} were taken from earlier runs and not asked for: {', '.join(sorted(sources))}"]
+
+
+def _asked(run: RunStore) -> Iterator[tuple[str, str, pa.Table]]:
+    for table, role, column in _ROLES:
+        if run.has(table):
+            rows = run.read(table)
+            rows = rows.filter(pc.is_valid(rows["request_fingerprint"]))  # not what a panel comes to
+            for name in rows[column].unique().drop_null().to_pylist():
+                yield role, name, rows.filter(pc.equal(rows[column], name))
+
+
+def _used(rows: pa.Table) -> dict[str, Any]:
+    """Return what rows have used, by the names of `totals`."""
+    paid = rows.filter(pc.greater(rows["attempts"], 0))
+    known = pc.or_(pc.is_valid(paid["cost_usd"]), pc.is_valid(paid["prompt_tokens"]))
+    replies = paid.filter(pc.or_(pc.not_equal(paid["status"], "failed"), known))
+    without = pc.or_(pc.is_null(replies["prompt_tokens"]), pc.is_null(replies["completion_tokens"]))
+    sums = {name: pc.sum(replies[name]).as_py() or 0 for name in _KNOWN}
+    return {
+        "requests": pc.sum(paid["attempts"]).as_py() or 0,
+        "replies": replies.num_rows,
+        "replies_without_usage": pc.sum(without).as_py() or 0,
+        **{name: None if replies[name].null_count else sums[name] for name in _KNOWN},
+        "at_least": sums,
+    }
+
+
+def _reused(rows: pa.Table) -> pa.Table:
+    """Return the rows that an earlier run asked for; tables of older versions have no such column."""
+    if "reused_from" not in rows.column_names:
+        return rows.slice(0, 0)
+    return rows.filter(pc.is_valid(rows["reused_from"]))

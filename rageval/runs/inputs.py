@@ -1,0 +1,83 @@
+"""What the chunks of a run are made of: its documents, questions and retrieved contexts, read once a process."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rageval.storage import places
+from rageval.runs.store import RunStore
+from rageval.config.depth import first_documents, retrieval_depth
+from rageval.errors import DataError
+from rageval.records import Chunk, Document, Question, SearchMethod
+
+_READING = threading.Lock()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInputs:
+    """The three tables that answers and scores start from; rows become records only for the chunk that needs them."""
+
+    documents: Mapping[str, Document]
+    questions: pa.Table
+    retrieved: Mapping[SearchMethod, pa.ChunkedArray]
+    """For each search method, in the order of the questions: ids of the documents found, best first, not more than
+    the model is shown."""
+
+    def of_chunk(self, chunk: Chunk) -> list[Question]:
+        """Return the chunk's questions."""
+        return [_question(row) for row in self.questions.slice(chunk.start, chunk.stop - chunk.start).to_pylist()]
+
+    def contexts(self, chunk: Chunk) -> list[list[Document]]:
+        """Return the documents that the model is shown for each of the chunk's questions, best first."""
+        found = self.retrieved[chunk.search_method].slice(chunk.start, chunk.stop - chunk.start)
+        return [[self.documents[document_id] for document_id in ids] for ids in found.to_pylist()]
+
+
+def read_inputs(run: RunStore) -> RunInputs:
+    """Return the inputs of a run whose retrieval is done.
+
+    Raises:
+        DataError: If a table is missing, damaged, or does not fit the others.
+    """
+    version = tuple(places.version(run.path / f"{table}.parquet") for table in ("questions", "retrieval"))
+    with _READING:  # the first chunks start at once, and one reading serves them all
+        return _read_inputs(run, version)
+
+
+@lru_cache(maxsize=2)
+def _read_inputs(run: RunStore, version: tuple[str, ...]) -> RunInputs:
+    del version  # part of the cache's key: a table that is written again is read again
+    questions, retrieval = run.read("questions"), run.read("retrieval")
+    depth = retrieval_depth(run.read_json("run.json"))
+    retrieved: dict[SearchMethod, pa.ChunkedArray] = {}
+    for method in retrieval["search_method"].unique().to_pylist():
+        rows = retrieval.filter(pc.equal(retrieval["search_method"], method))
+        if rows["question_id"].to_pylist() != questions["question_id"].to_pylist():
+            raise DataError(
+                f"{run.folder}/retrieval.parquet does not hold the questions of questions.parquet in their order "
+                f"(search method {method}); remove it, and the run searches again"
+            )
+        retrieved[method] = first_documents(rows, depth.top_k)["document_ids"]
+    return RunInputs(documents=read_documents(run), questions=questions, retrieved=retrieved)
+
+
+def read_documents(run: RunStore) -> dict[str, Document]:
+    """Return the documents of a run by id."""
+    return {row["document_id"]: Document(**row) for row in run.read("documents").to_pylist()}
+
+
+def read_questions(run: RunStore) -> list[Question]:
+    """Return the questions of a run in their order."""
+    return [_question(row) for row in run.read("questions").to_pylist()]
+
+
+def _question(row: dict[str, Any]) -> Question:
+    # A run of an earlier version has no grades: 1 for every document.
+    others = tuple(row["alternate_ids"])
+    grades = tuple(row.get("alternate_grades") or (1 for _ in others))
+    return Question(**{**row, "grade": row.get("grade") or 1, "alternate_ids": others, "alternate_grades": grades})

@@ -1,0 +1,199 @@
+"""The answers and verdicts of a run -> what did not bring what was asked for, in sentences, and whether it is too much.
+
+A group is what one cell of the report's tables is computed from: the answers of one model from one search method's
+contexts, the verdicts of one judge on one metric of these. Second verdicts are compared over all answers together, so
+they are one group a judge and metric. A group that has lost too much is never hidden by all the others.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Final, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rageval.metrics.names import AGAIN, COSINE, PAIRWISE, split_detail
+from rageval.config.models import LOCAL
+
+Problem = Literal["failed", "could not be read", "failed or could not be read", "were cut for their length"]
+_CUT: Final = ("length", "max_tokens")
+"""What a finish_reason says, in small letters, of a reply that ended because it had become too long."""
+_CONFIGURATION: Final = ("model", "search_method")
+_ANSWER, _REFERENCE = "answer", "reference"
+_SAID: Final = 3
+"""Groups that one sentence names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shortfall:
+    """Those of a group of answers or verdicts that did not bring what was asked for."""
+
+    what: str
+    """The group, such as `verdicts of judge_with_reference by m1`."""
+    problem: Problem
+    n: int
+    of: int
+    """How many were asked for."""
+    advice: str
+    """The reason that occurs most often, or what to do."""
+
+    @property
+    def count(self) -> str:
+        """How many of how many, in words."""
+        return f"{self.n} of {self.of} {self.what} {self.problem}"
+
+    @property
+    def sentence(self) -> str:
+        """The same with the reason."""
+        return f"{self.count} ({self.advice})"
+
+    def is_beyond(self, limit: float) -> bool:
+        """Return whether it is more than that share."""
+        return self.n > limit * self.of
+
+
+def shortfalls(answers: pa.Table, scores: pa.Table) -> list[Shortfall]:
+    """Return what did not bring what was asked for, over all search methods and answering models together.
+
+    Args:
+        answers: Table `tables.ANSWERS`.
+        scores: Table `tables.SCORES`.
+    """
+    return [*_of_answers(answers, ("model",)), *_of_verdicts(scores, ())]
+
+
+def too_many(answers: pa.Table, scores: pa.Table, limit: float, *, rambling: Collection[str] = ()) -> list[Shortfall]:
+    """Return the groups that have lost more than that share of what was asked for.
+
+    Args:
+        answers: Table `tables.ANSWERS`.
+        scores: Table `tables.SCORES`.
+        limit: Share, in [0, 1].
+        rambling: Models whose answers may be cut: the embedded one repeats itself until its tokens are used up,
+            however many it gets.
+    """
+
+    def beyond(keys: Sequence[str]) -> list[Shortfall]:
+        of_answers = _of_answers(answers, ("model", *keys[1:]), rambling)
+        return [found for found in (*of_answers, *_of_verdicts(scores, keys)) if found.is_beyond(limit)]
+
+    return beyond(()) or beyond(_CONFIGURATION)
+
+
+def cut_configurations(
+    answers: pa.Table, limit: float, *, rambling: Collection[str] = ()
+) -> frozenset[tuple[str, str]]:
+    """Return model and search method wherever more than that share of the answers was cut; arguments of `too_many`."""
+    groups = ((key, rows) for key, rows in _groups(answers, _CONFIGURATION) if key[0] not in rambling)
+    return frozenset((key[0], key[1]) for key, rows in groups if _cut(rows).num_rows > limit * rows.num_rows)
+
+
+def in_words(found: Sequence[Shortfall]) -> str:
+    """Return how much the groups have lost, as a clause, without the advice."""
+    counts = [one.count for one in found[:_SAID]]
+    if len(found) > _SAID:
+        counts.append(f"{len(found) - _SAID} more like that")
+    return counts[0] if len(counts) == 1 else f"{', '.join(counts[:-1])} and {counts[-1]}"
+
+
+def only_beginning_of(longest: int | None, answer: int | None, reference: int | None) -> str | None:
+    """Return in words which of two texts an embedding model has read the beginning of only, or None.
+
+    Args:
+        longest: Tokens that it reads.
+        answer: Tokens of the answer if there are more, else None.
+        reference: The same of the reference.
+    """
+    named = ((_ANSWER, answer), (_REFERENCE, reference))
+    parts = [f"{name} of {tokens} tokens" for name, tokens in named if tokens is not None]
+    return f"compared by the first {longest} tokens: {' and '.join(parts)}" if parts else None
+
+
+def beginnings_compared(scores: pa.Table) -> str | None:
+    """Return in a sentence how many answers and references were compared by their beginning only, or None.
+
+    Args:
+        scores: Table `tables.SCORES`.
+    """
+    rows = scores.filter(pc.and_(pc.equal(scores["metric"], COSINE), pc.equal(scores["status"], "ok")))
+    notes = rows["reason"].drop_null().to_pylist()
+    if not notes:
+        return None
+    answers, references = (sum(f"{name} of" in note for note in notes) for name in (_ANSWER, _REFERENCE))
+    return (
+        f"the cosine compares beginnings only in {len(notes):,} of {rows.num_rows:,} cases, because the embedding "
+        f"model reads no further: answers in {answers:,}, references in {references:,}"
+    )
+
+
+def asked_verdicts(scores: pa.Table) -> pa.Table:
+    """Return the verdicts that a judge was asked for: not what a panel comes to, nor what had no answer to judge.
+
+    Args:
+        scores: Table `tables.SCORES`.
+    """
+    asked = pc.and_(pc.is_valid(scores["request_fingerprint"]), pc.is_valid(scores["judge_model"]))
+    return scores.filter(pc.and_(asked, pc.not_equal(scores["status"], "skipped")))
+
+
+def _of_answers(answers: pa.Table, keys: Sequence[str], rambling: Collection[str] = ()) -> Iterator[Shortfall]:
+    several = {name: pc.count_distinct(answers[name]).as_py() > 1 for name in _CONFIGURATION}
+    for key, rows in _groups(answers, keys):
+        named = dict(zip(keys, key, strict=True))
+        of_model = f" of {named['model']}" if several["model"] else ""
+        with_search = f" with {named['search_method']} search" if several["search_method"] and len(keys) > 1 else ""
+        what = f"answers{of_model}{with_search}"
+        yield from _lost(rows, what)
+        cut = 0 if named["model"] in rambling else _cut(rows).num_rows
+        if cut:
+            advice = f"raise max_completion_tokens of {named['model']}"
+            if named["model"] == LOCAL:
+                advice = "the embedded model repeats itself until its tokens are used up"
+            yield Shortfall(what=what, problem="were cut for their length", n=cut, of=rows.num_rows, advice=advice)
+
+
+def _of_verdicts(scores: pa.Table, keys: Sequence[str]) -> Iterator[Shortfall]:
+    for (name, judge), rows in _groups(asked_verdicts(scores), ("metric", "judge_model")):
+        metric, detail = split_detail(name)
+        kind = "second verdicts of" if detail == AGAIN else "verdicts of"
+        what = f"{kind} {name if metric == PAIRWISE else metric} by {judge}"
+        if not keys or detail == AGAIN:
+            yield from _lost(rows, what)
+            continue
+        for (model, method), part in _groups(rows, keys):
+            yield from _lost(part, f"{what} on {model} with {method} search")
+
+
+def _lost(rows: pa.Table, what: str) -> Iterator[Shortfall]:
+    lost = rows.filter(pc.is_in(rows["status"], pa.array(["failed", "unscored"])))
+    if not lost.num_rows:
+        return
+    found = set(lost["status"].unique().to_pylist())
+    problem: Problem = "failed or could not be read"
+    if len(found) == 1:
+        problem = "failed" if "failed" in found else "could not be read"
+    advice = f"most often: {_most_frequent(lost['error'])}"
+    yield Shortfall(what=what, problem=problem, n=lost.num_rows, of=rows.num_rows, advice=advice)
+
+
+def is_cut(status: str, finish_reason: str | None) -> bool:
+    """Return whether an answer is there and was cut for its length."""
+    return status == "ok" and (finish_reason or "").lower() in _CUT
+
+
+def _cut(answers: pa.Table) -> pa.Table:
+    pairs = zip(answers["status"].to_pylist(), answers["finish_reason"].to_pylist(), strict=True)
+    return answers.filter(pa.array([is_cut(*pair) for pair in pairs], pa.bool_()))
+
+
+def _groups(table: pa.Table, keys: Sequence[str]) -> Iterator[tuple[tuple[str, ...], pa.Table]]:
+    """Yield the rows of each combination of these columns, in the order of first appearance."""
+    for key in table.select(list(keys)).group_by(list(keys), use_threads=False).aggregate([]).to_pylist():
+        matches = [pc.equal(table[name], key[name]) for name in keys]
+        yield tuple(key.values()), table.filter(reduce(pc.and_, matches))
+
+
+def _most_frequent(values: pa.ChunkedArray) -> str:
+    counts = pc.value_counts(values).to_pylist()
+    return str(max(counts, key=lambda item: item["counts"])["values"])

@@ -1,0 +1,293 @@
+"""The folder of one run: Parquet tables, parts of chunks, journals, `run.json`, the report, and the lock.
+
+    runs/<run_id>/
+        documents.parquet questions.parquet retrieval.parquet answers.parquet scores.parquet summary.parquet
+        run.json report.html
+        parts/<table>/<chunk>.parquet      finished chunks, until they are merged into the table
+        journal/<table>/<chunk>.jsonl      finished records of the chunk that is being worked on
+
+A record counts as stored once it stands in the journal: a later row of the same key replaces an earlier one,
+and journal beats part beats table. Every file but the journal is written under a temporary name and renamed.
+
+On an object store the folder is the same but for two things: `.lock` holds a lease, and as nothing can be added to an
+object, each writer of a chunk has a journal of its own, `journal/<table>/<chunk>.<time>-<token>.jsonl`.
+"""
+
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from secrets import token_hex
+from typing import Any, Literal, TypeAlias
+
+import filelock
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rageval.runs import repair as run_repair
+from rageval.safety.allowances import check_output
+from rageval.runs.journals import Journal, Row, read_line, read_lines
+from rageval.storage.leases import LEASE_S, lease
+from rageval.storage.places import Place, StorePath, first_look, matching, place, version
+from rageval.storage.files import read_parquet, replacing, write_parquet
+from rageval.safety.variables import filled_in
+from rageval.errors import ConfigError, DataError, RunLockedError
+from rageval.records import Chunk
+from rageval.tables import SCHEMAS
+from rageval.safety.urls import shown
+
+ChunkTable: TypeAlias = Literal["answers", "scores"]
+Key: TypeAlias = tuple[str, ...]
+_KEYS: Mapping[ChunkTable, tuple[str, ...]] = {"answers": ("question_id",), "scores": ("question_id", "metric")}
+
+
+@dataclass(frozen=True)
+class RunStore:
+    """One run's folder. Cheap to make and to pickle; holds no open files.
+
+    Methods raise RunStoppedError where the run lies on an object store and that cannot be used.
+    """
+
+    folder: str
+    """Path, or URL on an object store."""
+
+    @property
+    def path(self) -> Place:
+        """The run's folder.
+
+        Raises:
+            ConfigError: If the run that this process works on may not use it.
+        """
+        check_output(filled_in(self.folder), shown(self.folder))
+        return place(self.folder)
+
+    @property
+    def run_id(self) -> str:
+        """The run's name."""
+        return self.path.name
+
+    @property
+    def cache(self) -> Place:
+        """Where all runs of the same output folder keep indexes and embeddings."""
+        return self.path.parent / ".cache"
+
+    @contextlib.contextmanager
+    def lock(self, lease_s: float = LEASE_S) -> Iterator[None]:
+        """Hold the run for this process, or fail at once; the lock dies with the process.
+
+        Args:
+            lease_s: Seconds that the lock outlives its process on an object store, where nothing sees that it died.
+
+        Raises:
+            ConfigError: If the folder cannot be written.
+            RunLockedError: If another process holds it.
+        """
+        with contextlib.ExitStack() as held:
+            if isinstance(self.path, StorePath):
+                self._lease(self.path / ".lock", held, lease_s)
+            else:
+                self._lock_file(self.path, held)
+            yield
+
+    def _lock_file(self, folder: Path, held: contextlib.ExitStack) -> None:
+        lock = filelock.FileLock(folder / ".lock", blocking=False)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except filelock.Timeout:
+            raise RunLockedError(self._locked()) from None
+        except OSError as error:
+            raise ConfigError(
+                f"the output folder {folder.parent} cannot be written ({error.strerror}); "
+                "give a writable one with --output"
+            ) from error
+        held.callback(lock.release)
+
+    def _lease(self, name: StorePath, held: contextlib.ExitStack, lease_s: float) -> None:
+        try:
+            with first_look():
+                held.enter_context(lease(name, lease_s=lease_s))
+        except RunLockedError as error:
+            raise RunLockedError(f"{self._locked()} (held by {error})") from None
+        except OSError:  # what a store says where there is no such bucket
+            raise ConfigError(
+                f"the output folder {self.path.parent} cannot be written: there is no such bucket; create it, or give "
+                "another --output"
+            ) from None
+
+    def _locked(self) -> str:
+        return (
+            f"the run {self.run_id!r} in {self.path.parent} is being worked on by another process; wait for it, or "
+            "give another --run-id"
+        )
+
+    def repair(self) -> list[str]:
+        """Set damaged files aside and remove what a kill left half-written; returns a sentence for each.
+
+        What stood in a damaged file counts as missing from then on, so it is computed or asked again.
+        """
+        return run_repair.repair(self.path, read_line)
+
+    def has(self, table: str) -> bool:
+        """Return whether the table has been written."""
+        return self._table_path(table).exists()
+
+    def has_unmerged(self, table: ChunkTable) -> bool:
+        """Return whether chunks are stored that the table does not hold yet."""
+        return any(any(self.path.glob(files)) for files in (f"parts/{table}/*.parquet", f"journal/{table}/*.jsonl"))
+
+    def write(self, table: str, rows: pa.Table) -> None:
+        """Replace a table as a whole."""
+        write_parquet(self._table_path(table), [rows], SCHEMAS[table])
+
+    def read(self, table: str) -> pa.Table:
+        """Return a table.
+
+        Raises:
+            DataError: If it is missing or damaged.
+        """
+        path = self._table_path(table)
+        try:
+            return read_parquet(path)
+        except FileNotFoundError:
+            raise DataError(f"{path} does not exist; is {self.folder} the folder of a run that got this far?") from None
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(f"{path} cannot be read ({error}); move it away and start the run again") from error
+
+    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        """Replace a JSON file as a whole."""
+        self.write_text(name, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Return a JSON file's content, empty if there is none.
+
+        Raises:
+            DataError: If it is damaged.
+        """
+        try:
+            value: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise DataError(f"{self.path / name} is not valid JSON ({error}); move it away to start afresh") from error
+        return value
+
+    def write_text(self, name: str, text: str) -> None:
+        """Replace a text file as a whole."""
+        with replacing(self.path / name) as temporary:
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+    def journal(self, table: ChunkTable, model: str, chunk: Chunk) -> Journal:
+        """Open a journal of a chunk for appending; a half-written last line is closed off first."""
+        path = self._journal_path(table, model, chunk)
+        if isinstance(path, StorePath):
+            path = path.with_name(f"{path.stem}.{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{token_hex(3)}{path.suffix}")
+        return Journal(path)
+
+    def stored(self, table: ChunkTable, model: str, chunk: Chunk) -> dict[Key, Row]:
+        """Return the rows that are there for a chunk, by question id (and metric), the latest of each."""
+        # Read in the order in which rows move on, so that none is missed on its way.
+        journalled = list(self._journal_rows(table, model, chunk))
+        part = self._part_rows(table, model, chunk)
+        rows = dict(self._merged_rows(table, model, chunk))
+        for row in [*part, *journalled]:
+            rows[_key(table, row)] = row
+        return rows
+
+    def finish_chunk(self, table: ChunkTable, model: str, chunk: Chunk, order: Sequence[Key]) -> dict[Key, Row]:
+        """Turn everything stored for a chunk into its part, end its journal, and return the rows, as from `stored`.
+
+        Rows whose keys are not in the order were stored by another step; they come after the others.
+        """
+        journals = self._journals(table, model, chunk)
+        rows = self.stored(table, model, chunk)
+        keys = [key for key in dict.fromkeys([*order, *rows]) if key in rows]
+        part = pa.Table.from_pylist([rows[key] for key in keys], schema=SCHEMAS[table])
+        write_parquet(self._part_path(table, model, chunk), [part], SCHEMAS[table])
+        for path in journals:
+            path.unlink(missing_ok=True)
+        return rows
+
+    def merge_chunks(self, table: ChunkTable, chunks: Iterable[tuple[str, Chunk]]) -> None:
+        """Write all chunks' rows into the one table, then remove parts and journals."""
+        chunks = list(chunks)
+        if not self.has_unmerged(table) and self.has(table):
+            return
+        parts = (
+            pa.Table.from_pylist(list(self.stored(table, model, chunk).values()), schema=SCHEMAS[table])
+            for model, chunk in chunks
+        )
+        write_parquet(self._table_path(table), parts, SCHEMAS[table])
+        for model, chunk in chunks:
+            for path in (self._part_path(table, model, chunk), *self._journals(table, model, chunk)):
+                path.unlink(missing_ok=True)
+        for folder in (self.path / kind / name for kind in ("parts", "journal") for name in (table, "")):
+            if isinstance(folder, Path):  # on a store it has gone with its last file
+                with contextlib.suppress(OSError):  # not empty, or not there
+                    folder.rmdir()
+
+    def _table_path(self, table: str) -> Place:
+        return self.path / f"{table}.parquet"
+
+    def _part_path(self, table: str, model: str, chunk: Chunk) -> Place:
+        return self.path / "parts" / table / f"{_chunk_name(model, chunk)}.parquet"
+
+    def _journal_path(self, table: str, model: str, chunk: Chunk) -> Place:
+        return self.path / "journal" / table / f"{_chunk_name(model, chunk)}.jsonl"
+
+    def _journals(self, table: ChunkTable, model: str, chunk: Chunk) -> list[Place]:
+        """Return the journals of a chunk that are there, the oldest first."""
+        path = self._journal_path(table, model, chunk)
+        if isinstance(path, StorePath):
+            return matching(path.parent, f"{path.stem}.*{path.suffix}")
+        return [path] if path.exists() else []
+
+    def _merged_rows(self, table: ChunkTable, model: str, chunk: Chunk) -> dict[Key, Row]:
+        path = self._table_path(table)
+        try:
+            merged = _merged(path, version(path))
+        except FileNotFoundError:
+            return {}
+        question_ids = self.read("questions")["question_id"].slice(chunk.start, chunk.stop - chunk.start)
+        wanted = pc.and_(
+            pc.is_in(merged["question_id"], value_set=question_ids.combine_chunks()),
+            pc.and_(pc.equal(merged["model"], model), pc.equal(merged["search_method"], chunk.search_method)),
+        )
+        return {_key(table, row): row for row in merged.filter(wanted).to_pylist()}
+
+    def _part_rows(self, table: ChunkTable, model: str, chunk: Chunk) -> list[Row]:
+        path = self._part_path(table, model, chunk)
+        try:
+            rows: list[Row] = read_parquet(path).to_pylist()
+        except FileNotFoundError:
+            return []
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(f"{path} cannot be read ({error}); start the run again, which sets it aside") from error
+        return rows
+
+    def _journal_rows(self, table: ChunkTable, model: str, chunk: Chunk) -> Iterator[Row]:
+        for path in self._journals(table, model, chunk):
+            with contextlib.suppress(FileNotFoundError):  # another writer has made a part of it meanwhile
+                yield from read_lines(table, path.read_bytes().split(b"\n"))
+
+
+def _key(table: ChunkTable, row: Row) -> Key:
+    return tuple(row[column] for column in _KEYS[table])
+
+
+def _chunk_name(model: str, chunk: Chunk) -> str:
+    slug = re.sub(r"[^A-Za-z0-9.-]+", "-", model)[:60]
+    tag = hashlib.sha256(model.encode()).hexdigest()[:6]
+    return f"{slug}-{tag}-{chunk.search_method}-{chunk.number:06d}"
+
+
+@lru_cache(maxsize=2)
+def _merged(path: Place, changed: str) -> pa.Table:
+    """Read a merged table once, until it changes."""
+    del changed  # part of the cache's key
+    return read_parquet(path)

@@ -1,0 +1,1 @@
+"""Answers -> scores: computed, asked of judges, chosen in pairs."""

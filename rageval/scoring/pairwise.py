@@ -1,0 +1,204 @@
+"""The answers of two models to the same questions -> which one the judge prefers, asked for in both orders."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rageval.config.evaluation import RunOptions
+from rageval.config.models import ModelConfig
+from rageval.engine.chunks import Ask, ChunkOutcome
+from rageval.engine.earlier_runs import earlier_runs
+from rageval.engine.request_engine import chat_engine
+from rageval.engine.requests import ChatReply, ChatRequest
+from rageval.engine.reuse import reusing
+from rageval.judging.choices import preference_metrics, preference_value
+from rageval.judging.prompts import PAIRWISE_PROMPT_VERSION, Preference, PreferenceLabel, judge_pairwise_messages
+from rageval.judging.requests import read_as, verdict_format
+from rageval.records import Chunk, Question, Score
+from rageval.runs.inputs import read_inputs
+from rageval.runs.journals import Journal, Row
+from rageval.runs.store import Key, RunStore
+from rageval.systems.asked_again import with_earlier
+
+_LABELS: Sequence[PreferenceLabel] = ("FIRST", "TIE", "SECOND")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Choice:
+    """Two answers to one question in one of the two orders."""
+
+    question: Question
+    metric: str
+    swapped: bool
+    """Whether the answer of the model that the row belongs to is shown second."""
+    answer: str | None
+    """Of the model that the row belongs to; None if there is none."""
+    other: str | None
+    missing: str
+    """What is said where one of them is missing."""
+    reference: str | None
+
+    @property
+    def key(self) -> Key:
+        """Of its row in the scores of the chunk."""
+        return (self.question.question_id, self.metric)
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether there are two answers."""
+        return self.answer is not None and self.other is not None
+
+    def request(self, judge: ModelConfig) -> ChatRequest:
+        """Return what the judge is asked."""
+        first, second = self.answer or "", self.other or ""
+        if self.swapped:
+            first, second = second, first
+        return ChatRequest(
+            messages=judge_pairwise_messages(self.question.question, self.reference, first, second),
+            response_format=verdict_format(Preference, judge),
+        )
+
+    def columns(self, reply: ChatReply) -> dict[str, Any]:
+        """Return the columns of the score that the judge's reply stands for."""
+        return read_as(reply, Preference, {label: preference_value(label, swapped=self.swapped) for label in _LABELS})
+
+
+def compare_chunk(
+    run: RunStore,
+    chunk: Chunk,
+    model: ModelConfig,
+    others: Sequence[ModelConfig],
+    judge: ModelConfig,
+    *,
+    with_reference: bool,
+    label: str,
+    ask: Ask | None = None,
+    options: RunOptions = RunOptions(),  # noqa: B008 - it is frozen
+) -> ChunkOutcome:
+    """Let the judge choose between the model's answers and those of each other one; stored choices are not asked again.
+
+    All pairs of one first model go together, because they share the journal of its scores.
+
+    Args:
+        run: The run, with the answers of all these models to the chunk stored.
+        chunk: Whose answers to compare.
+        model: The first model of each pair; the rows stand under it.
+        others: The second models.
+        judge: Who chooses.
+        with_reference: Whether the judge sees the reference answer.
+        label: What the choices are counted under in progress displays.
+        ask: How the judge is asked; None for the request engine.
+        options: Whether only what has failed is asked again, and whether earlier runs are looked into first.
+
+    Raises:
+        RagevalError: If the run has to end, see `ChatEngine.submit`. What was chosen until then is stored.
+    """
+    choices = _choices(run, chunk, model, others, with_reference=with_reference)
+    stored = run.stored("scores", model.name, chunk)
+    pending = [c for c in choices if _is_pending(stored.get(c.key), c, judge, only_failed=options.retry_failed)]
+    to_ask = [choice for choice in pending if choice.is_possible]
+    chat_engine().expect(label, 0, stored=len(choices) - len(to_ask))
+    if pending:
+        journal = run.journal("scores", model.name, chunk)
+        ask = ask or chat_engine().submit
+        ask = reusing(ask, earlier_runs(run)) if options.reuse else ask
+        try:
+            _skip(journal, chunk, model, judge, [choice for choice in pending if not choice.is_possible])
+            _ask(journal, chunk, model, judge, to_ask, ask, label, stored)
+        finally:
+            journal.close()
+        scored = [key for key in stored if key not in {choice.key for choice in choices}]
+        stored = run.finish_chunk("scores", model.name, chunk, [*scored, *(choice.key for choice in choices)])
+    ok = sum(stored[choice.key]["status"] == "ok" for choice in choices if choice.key in stored)
+    return ChunkOutcome(asked=len(to_ask), ok=ok, failed=len(choices) - ok)
+
+
+def _choices(
+    run: RunStore, chunk: Chunk, model: ModelConfig, others: Sequence[ModelConfig], *, with_reference: bool
+) -> list[_Choice]:
+    inputs = read_inputs(run)
+    questions, mine = inputs.of_chunk(chunk), _answers(run, model, chunk)
+    choices = []
+    for other in others:
+        theirs = _answers(run, other, chunk)
+        for swapped, metric in enumerate(preference_metrics(other.name)):
+            for question in questions:
+                answers = mine.get(question.question_id), theirs.get(question.question_id)
+                without = [m.name for m, answer in zip((model, other), answers, strict=True) if answer is None]
+                choices.append(
+                    _Choice(
+                        question=question,
+                        metric=metric,
+                        swapped=bool(swapped),
+                        answer=answers[0],
+                        other=answers[1],
+                        missing=f"there is no answer of {' and of '.join(without)} to compare",
+                        reference=inputs.documents[question.document_id].text if with_reference else None,
+                    )
+                )
+    return choices
+
+
+def _answers(run: RunStore, model: ModelConfig, chunk: Chunk) -> Mapping[str, str | None]:
+    return {key[0]: row["answer"] for key, row in run.stored("answers", model.name, chunk).items()}
+
+
+def _is_pending(row: Row | None, choice: _Choice, judge: ModelConfig, *, only_failed: bool) -> bool:
+    """As for verdicts; of a choice between answers one of which has been replaced, the request has changed."""
+    if row is None:
+        return not only_failed
+    if row["status"] in ("failed", "unscored"):
+        return True
+    if not choice.is_possible:
+        return False
+    is_current = row["metric_version"] == PAIRWISE_PROMPT_VERSION and row["judge_model"] == judge.name
+    is_of_others = is_current and row["request_fingerprint"] != choice.request(judge).fingerprint(judge)
+    return bool(row["status"] == "skipped" or is_of_others)
+
+
+def _skip(journal: Journal, chunk: Chunk, model: ModelConfig, judge: ModelConfig, choices: Sequence[_Choice]) -> None:
+    for choice in choices:
+        columns = {"status": "skipped", "value": None, "error": choice.missing}
+        journal.append(_score(choice, chunk, model, judge, columns))
+
+
+def _ask(
+    journal: Journal,
+    chunk: Chunk,
+    model: ModelConfig,
+    judge: ModelConfig,
+    choices: Sequence[_Choice],
+    ask: Ask,
+    label: str,
+    stored: Mapping[Key, Row],
+) -> None:
+    if not choices:
+        return
+    requests = [choice.request(judge) for choice in choices]
+
+    def store(position: int, reply: ChatReply) -> None:
+        choice = choices[position]
+        columns = {
+            "thinking": reply.thinking,
+            "usage": reply.usage,
+            "latency_s": reply.latency_s,
+            "reused_from": reply.reused_from,
+            "request_fingerprint": requests[position].fingerprint(judge),
+            **with_earlier(reply, stored.get(choice.key)),
+            **choice.columns(reply),
+        }
+        journal.append(_score(choice, chunk, model, judge, columns))
+
+    ask(requests, judge, store, label=label).result()
+
+
+def _score(choice: _Choice, chunk: Chunk, model: ModelConfig, judge: ModelConfig, columns: Mapping[str, Any]) -> Score:
+    return Score(
+        question_id=choice.question.question_id,
+        model=model.name,
+        search_method=chunk.search_method,
+        metric=choice.metric,
+        metric_version=PAIRWISE_PROMPT_VERSION,
+        judge_model=judge.name,
+        **columns,
+    )

@@ -1,0 +1,294 @@
+"""Answers -> scores: the cosine and the text metrics, the judges' verdicts, and what a panel comes to."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rageval.config.evaluation import RunOptions
+from rageval.config.models import ModelConfig
+from rageval.engine.chunks import Ask, ChunkOutcome
+from rageval.engine.earlier_runs import earlier_runs
+from rageval.engine.request_engine import chat_engine
+from rageval.engine.requests import ChatReply, ChatRequest
+from rageval.engine.reuse import reusing
+from rageval.judging.plan import PlannedScore, ScorePlan
+from rageval.judging.requests import NO_ANSWER, Candidate, is_stale, majority, moved, read_reply, verdict_request
+from rageval.metrics.names import FAITHFULNESS, detail_of
+from rageval.records import Chunk, Score
+from rageval.runs.inputs import read_inputs
+from rageval.runs.journals import Journal, Row
+from rageval.runs.store import Key, RunStore
+from rageval.scoring.model_free import NO_VALUE, beginnings, model_free_values
+from rageval.systems.asked_again import score_of, with_earlier
+from rageval.telemetry.tracing import step
+
+
+@dataclass(frozen=True, kw_only=True)
+class PendingVerdict:
+    """A verdict that is to be asked for."""
+
+    key: Key
+    """Question id and name of the score."""
+    judge: ModelConfig
+    request: ChatRequest
+
+
+_Item = tuple[Candidate, PlannedScore]
+
+
+def verdicts_label(judge: ModelConfig) -> str:
+    """Return what the judge's verdicts are counted under in progress displays."""
+    return f"verdicts of {judge.name}"
+
+
+def score_chunk(
+    run: RunStore,
+    chunk: Chunk,
+    model: ModelConfig,
+    plan: ScorePlan,
+    ask: Ask | None = None,
+    options: RunOptions = RunOptions(),  # noqa: B008 - it is frozen
+) -> ChunkOutcome:
+    """Give the answers of the chunk those scores that they lack; what cannot be scored becomes a row with a reason.
+
+    A stored score stays as it is even if its metric has a new version meanwhile, unless the plan renews. Rows that are
+    not in the plan, such as those of other metrics, are kept.
+
+    Args:
+        run: The run, with the chunk's answers stored.
+        chunk: Whose answers to score.
+        model: The model that gave the answers.
+        plan: Which scores each answer gets.
+        ask: How judges are asked; None for the request engine.
+        options: Whether only what has failed is asked again, and whether earlier runs are looked into first.
+
+    Raises:
+        RagevalError: If the run has to end, see `ChatEngine.submit`. What was scored until then is stored.
+    """
+    items, stored = _items(run, chunk, model, plan), run.stored("scores", model.name, chunk)
+    pending = _pending(stored, items, plan, only_failed=options.retry_failed)
+    _count_stored(plan, items, pending, stored)
+    if pending or _majorities(plan, items, stored):
+        journal = run.journal("scores", model.name, chunk)
+        ask = ask or chat_engine().submit
+        scoring = _Scoring(
+            chunk=chunk, model=model, plan=plan, run=run, journal=journal,
+            ask=reusing(ask, earlier_runs(run)) if options.reuse else ask, stored=stored,
+        )  # fmt: skip
+        try:
+            with step(f"scores of {model.name}", stage="scores", model=model.name, chunk=chunk.number):
+                _score(scoring, pending)
+            if plan.has_panel:
+                for item, values in _majorities(plan, items, run.stored("scores", model.name, chunk)):
+                    scoring.add(item, **values)
+        finally:
+            journal.close()
+        stored = run.finish_chunk("scores", model.name, chunk, [_key(item) for item in items])
+    ok = sum(stored.get(_key(item), {}).get("status") == "ok" for item in items)
+    return ChunkOutcome(asked=len(pending), ok=ok, failed=len(items) - ok)
+
+
+def pending_verdicts(
+    run: RunStore, chunk: Chunk, model: ModelConfig, plan: ScorePlan, *, only_failed: bool = False
+) -> list[PendingVerdict]:
+    """Return what `score_chunk` would ask the judges now; for each judge, in its order."""
+    items, stored = _items(run, chunk, model, plan), run.stored("scores", model.name, chunk)
+    return [
+        PendingVerdict(
+            key=_key((candidate, score)), judge=score.judge, request=verdict_request(candidate, score, score.judge)
+        )
+        for candidate, score in _pending(stored, items, plan, only_failed=only_failed)
+        if score.judge and candidate.answer is not None and _moved(stored, plan, (candidate, score)) is None
+    ]
+
+
+def count_model_free(run: RunStore, chunk: Chunk, model: ModelConfig, plan: ScorePlan) -> int:
+    """Return how many scores `score_chunk` would compute now without asking anybody."""
+    items, stored = _items(run, chunk, model, plan), run.stored("scores", model.name, chunk)
+    pending = _pending(stored, items, plan, only_failed=False)
+    return sum(score.judge is None and candidate.answer is not None for candidate, score in pending)
+
+
+def _moved(stored: Mapping[Key, Row], plan: ScorePlan, item: _Item) -> Row | None:
+    """Return the row that holds a planned verdict under another name, which only renewing looks for."""
+    return moved(stored, *item) if plan.renew else None
+
+
+def _items(run: RunStore, chunk: Chunk, model: ModelConfig, plan: ScorePlan) -> list[_Item]:
+    """Return every planned score of the chunk's answers, one metric after the other."""
+    candidates = list(_candidates(run, chunk, model, plan))
+    planned = [plan.scores(candidate.question.question_id) for candidate in candidates]
+    names = dict.fromkeys(score.name for scores in sorted(planned, key=len, reverse=True) for score in scores)
+    by_name = [{score.name: score for score in scores} for scores in planned]
+    return [
+        (candidate, scores[name])
+        for name in names
+        for candidate, scores in zip(candidates, by_name, strict=True)
+        if name in scores
+    ]
+
+
+def _candidates(run: RunStore, chunk: Chunk, model: ModelConfig, plan: ScorePlan) -> Iterator[Candidate]:
+    inputs = read_inputs(run)
+    answers = run.stored("answers", model.name, chunk)
+    questions = inputs.of_chunk(chunk)
+    contexts = inputs.contexts(chunk) if FAITHFULNESS in plan.judge_metrics else [[] for _ in questions]
+    for question, shown in zip(questions, contexts, strict=True):
+        yield Candidate(
+            question=question,
+            answer=answers.get((question.question_id,), {}).get("answer"),
+            reference=inputs.documents[question.document_id].text,
+            contexts=shown,
+        )
+
+
+def _key(item: _Item) -> Key:
+    return (item[0].question.question_id, item[1].name)
+
+
+def _pending(stored: Mapping[Key, Row], items: Sequence[_Item], plan: ScorePlan, *, only_failed: bool) -> list[_Item]:
+    """Return the scores that have to be computed or asked for; majorities follow from others and are none of them."""
+    return [
+        item
+        for item in items
+        if not item[1].is_majority and _is_pending(stored.get(_key(item)), item, only_failed, plan.renew)
+    ]
+
+
+def _is_pending(row: Row | None, item: _Item, only_failed: bool, renew: bool) -> bool:
+    """Return whether a score is missing, has failed, could not be read, or is of an answer that came later."""
+    if row is None:
+        return not only_failed
+    if row["status"] == "failed" or (row["status"] == "unscored" and item[1].judge):
+        return True
+    if row["status"] == "skipped" and item[0].answer is not None:
+        return True
+    return renew and is_stale(row, item[1])
+
+
+def _count_stored(plan: ScorePlan, items: Sequence[_Item], pending: Sequence[_Item], stored: Mapping[Key, Row]) -> None:
+    """Tell progress displays how many verdicts of each judge need not be asked for."""
+    asked = [
+        score.judge for candidate, score in pending
+        if candidate.answer is not None and _moved(stored, plan, (candidate, score)) is None
+    ]  # fmt: skip
+    for judge in plan.judges:
+        wanted = sum(score.judge == judge for _, score in items)
+        chat_engine().expect(verdicts_label(judge), 0, stored=wanted - asked.count(judge))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scoring:
+    """What is the same for all scores of a chunk."""
+
+    chunk: Chunk
+    model: ModelConfig
+    plan: ScorePlan
+    run: RunStore
+    journal: Journal
+    ask: Ask
+    stored: Mapping[Key, Row]
+    """The scores that were there before."""
+
+    def add(self, item: _Item, **values: Any) -> None:
+        """Store one score."""
+        candidate, score = item
+        judge = score.judge.name if score.judge else None
+        values.setdefault("judge_model", judge)
+        self.journal.append(
+            Score(
+                question_id=candidate.question.question_id,
+                model=self.model.name,
+                search_method=self.chunk.search_method,
+                metric=score.name,
+                metric_version=score.version,
+                **values,
+            )
+        )
+
+
+def _score(scoring: _Scoring, pending: Sequence[_Item]) -> None:
+    answered: list[_Item] = []
+    for item in pending:
+        if item[0].answer is None:
+            scoring.add(item, status="skipped", value=None, error=NO_ANSWER)
+        elif row := _moved(scoring.stored, scoring.plan, item):
+            _add_moved(scoring, item, row)
+        else:
+            answered.append(item)
+    asked = _start_judging(scoring, [item for item in answered if item[1].judge])
+    try:
+        for metric in scoring.plan.model_free:
+            _add_values(scoring, metric, [item for item in answered if item[1].metric == metric])
+    finally:
+        wait(asked)  # of all judges: each writes to the journal until it has ended
+        for verdicts in asked:
+            verdicts.result()
+
+
+def _add_values(scoring: _Scoring, metric: str, items: Sequence[_Item]) -> None:
+    """Compute a metric that asks no model."""
+    if not items:
+        return
+    answers, references = [c.answer or "" for c, _ in items], [c.reference for c, _ in items]
+    values = model_free_values(metric, answers, references, scoring.plan.index, scoring.run.cache)
+    notes = beginnings(metric, answers, references, scoring.plan.index, scoring.run.cache)
+    for item, value, note in zip(items, values, notes, strict=True):
+        if np.isnan(value):
+            scoring.add(item, status="unscored", value=None, error=NO_VALUE[metric])
+        else:
+            scoring.add(item, status="ok", value=float(value), reason=note)
+
+
+def _start_judging(scoring: _Scoring, items: Sequence[_Item]) -> list[Future[None]]:
+    """Ask each judge for its verdicts, all at once."""
+    of_judge = [(judge, [item for item in items if item[1].judge == judge]) for judge in scoring.plan.judges]
+    return [_ask(scoring, judge, mine) for judge, mine in of_judge if mine]
+
+
+def _ask(scoring: _Scoring, judge: ModelConfig, items: Sequence[_Item]) -> Future[None]:
+    requests = [verdict_request(candidate, score, judge) for candidate, score in items]
+
+    def store(position: int, reply: ChatReply) -> None:
+        scoring.add(
+            items[position],
+            thinking=reply.thinking,
+            usage=reply.usage,
+            latency_s=reply.latency_s,
+            reused_from=reply.reused_from,
+            request_fingerprint=requests[position].fingerprint(judge),
+            **with_earlier(reply, scoring.stored.get(_key(items[position]))),
+            **read_reply(reply, items[position][1].metric),
+        )
+
+    return scoring.ask(requests, judge, store, label=verdicts_label(judge))
+
+
+def _add_moved(scoring: _Scoring, item: _Item, row: Row) -> None:
+    """Store a verdict that was paid for under the name that it has now."""
+    scoring.journal.append(score_of(row, metric=item[1].name))
+
+
+def _majorities(
+    plan: ScorePlan, items: Sequence[_Item], stored: Mapping[Key, Row]
+) -> list[tuple[_Item, dict[str, Any]]]:
+    """Return what the panel comes to, wherever all its verdicts are there and that is not stored yet."""
+    if not plan.has_panel:
+        return []
+    names = " + ".join(judge.name for judge in plan.judges)
+    due = []
+    for item in items:
+        candidate, score = item
+        if not score.is_majority:
+            continue
+        keys = {j.name: (candidate.question.question_id, detail_of(score.metric, j.name)) for j in plan.judges}
+        if not all(key in stored for key in keys.values()):
+            continue
+        values = majority(score.metric, {name: stored[key] for name, key in keys.items()}) | {"judge_model": names}
+        before = stored.get(_key(item), {})
+        if any(before.get(column) != value for column, value in values.items()):
+            due.append((item, values))
+    return due

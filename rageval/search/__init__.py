@@ -1,0 +1,1 @@
+"""Retrievers: indexes (embedded, Elasticsearch), embeddings, fusion."""

@@ -1,0 +1,56 @@
+"""The choice of the search engine, and of an index in it."""
+
+import os
+import re
+from pathlib import PurePosixPath
+
+from rageval.config.evaluation import IndexConfig
+from rageval.search.search_index import CLOUD_VARIABLE, URL_VARIABLE, SearchIndex
+from rageval.storage.places import Place, on_this_machine
+from rageval.text.fingerprint import digest
+
+
+def open_index(config: IndexConfig, question_boost: float, folder: Place, documents_path: str) -> SearchIndex:
+    """Return the index that the configuration names; nothing is built yet.
+
+    Args:
+        config: `auto` means Elasticsearch where ELASTICSEARCH_URL or ELASTICSEARCH_CLOUD_ID is set, else LanceDB.
+        question_boost: How much more a match in a document's question counts in text search.
+        folder: Where LanceDB keeps its indexes; on an object store each machine has its own, in the user's cache.
+        documents_path: Path or URL of the documents; an index without a name is named after it.
+
+    Raises:
+        ConfigError: If Elasticsearch is wanted, but neither variable is set, or both, or one holds nonsense.
+        ServiceError: If Elasticsearch cannot be reached or has another major version than its client.
+        CredentialsError: If Elasticsearch refuses the credentials.
+    """
+    name = index_name(config, documents_path)
+    if backend_of(config.backend) == "lancedb":
+        from rageval.search.lancedb_index import LanceDBIndex  # noqa: PLC0415 - slow import, not always needed
+
+        return LanceDBIndex(on_this_machine(folder), name, question_boost)
+    from rageval.search.elasticsearch_client import server_url  # noqa: PLC0415 - same
+    from rageval.search.elasticsearch_index import ElasticsearchIndex  # noqa: PLC0415 - same
+
+    return ElasticsearchIndex(
+        server_url(), name, question_boost, config.index_options, shards=config.shards, replicas=config.replicas
+    )
+
+
+def backend_of(wanted: str) -> str:
+    """Return the search engine that `index.backend` means in this environment."""
+    named = os.environ.get(URL_VARIABLE, "").strip() or os.environ.get(CLOUD_VARIABLE, "").strip()
+    return wanted if wanted != "auto" else "elasticsearch" if named else "lancedb"
+
+
+def index_name(config: IndexConfig, documents_path: str) -> str:
+    """Return the name of the index, valid for every backend: lower case, at most 100 characters.
+
+    Without a configured name it is derived from the documents' path as it is written, so that two files have two
+    indexes whatever they are called.
+    """
+    if config.name:
+        return config.name.lower()
+    stem = PurePosixPath(documents_path.replace("\\", "/").split("?")[0]).stem.lower()
+    slug = re.sub(r"[^a-z0-9]+", "-", stem).strip("-")[:40]
+    return "-".join(part for part in ("rageval", slug, digest(documents_path)[:8]) if part)

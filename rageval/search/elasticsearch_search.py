@@ -1,0 +1,92 @@
+"""Searches -> Elasticsearch's replies: many in a request, one after the other on the server, patiently."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from elasticsearch import Elasticsearch
+
+from rageval.errors import IndexMismatchError, ServiceError
+from rageval.search.elasticsearch_errors import (
+    Patience,
+    api_error,
+    is_blocked,
+    is_busy,
+    patiently,
+    reason_of,
+    type_of,
+)
+
+_FIRST, _MOST = 10, 100
+"""Searches in the first request, and in any."""
+_REQUEST_S = 5.0
+"""What the searches of a request shall take together: far less than its time-out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """A search as it is sent."""
+
+    name: str
+    """What is searched for, for messages."""
+    body: Mapping[str, Any]
+
+
+def search_each(
+    client: Elasticsearch, address: str, index: str, searches: Sequence[Search], header: Mapping[str, Any]
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the reply to each search.
+
+    The server makes them one after the other: side by side, each would be told to have taken as long as all of them.
+
+    Raises:
+        IndexMismatchError: If the index is gone.
+        ServiceError: If a search fails, or the server stays too busy, or never gets ready, for a minute.
+    """
+    start, size = 0, _FIRST
+    while start < len(searches):
+        batch = searches[start : start + size]
+        replies = _replies(client, address, index, batch, header)
+        yield from replies
+        start += len(batch)
+        took_s = max(sum(float(reply["took"]) for reply in replies), 1.0) / 1000
+        size = max(1, min(_MOST, int(_REQUEST_S * len(batch) / took_s)))
+
+
+def _replies(
+    client: Elasticsearch, address: str, index: str, batch: Sequence[Search], header: Mapping[str, Any]
+) -> list[Mapping[str, Any]]:
+    replies: dict[int, Mapping[str, Any]] = {}
+    patience = Patience()
+    while pending := [number for number in range(len(batch)) if number not in replies]:
+        lines = [line for number in pending for line in (header, batch[number].body)]
+        ask = partial(client.msearch, index=index, searches=lines, max_concurrent_searches=1)
+        busy: Mapping[str, Any] | None = None
+        before = len(replies)
+        for number, reply in zip(pending, patiently(ask).body["responses"], strict=True):
+            if "error" not in reply:
+                replies[number] = reply
+            elif is_busy(reply["status"], reply["error"]):
+                busy = reply
+            else:
+                raise _failure(address, index, batch[number], reply)
+        if len(replies) > before:
+            patience.begin_anew()
+        if busy and not patience.pause():
+            raise api_error(address, busy["status"], busy["error"])
+    return [replies[number] for number in range(len(batch))]
+
+
+def _failure(address: str, index: str, search: Search, reply: Mapping[str, Any]) -> Exception:
+    reason = f"HTTP {reply['status']} {reason_of(reply['error'])}"
+    if type_of(reply["error"]) in {"index_not_found_exception", "index_closed_exception"}:
+        return IndexMismatchError(
+            f"the index {index} at {address} was removed or closed while it was searched: {reason}; make sure that "
+            "nothing else does that, build it again with `rageval index --rebuild`, and start again"
+        )
+    if is_blocked(reply["error"]):
+        return api_error(address, reply["status"], reply["error"])
+    return ServiceError(
+        f"the search for {search.name} in {index} at {address} failed: {reason}; the server's log says more"
+    )

@@ -1,0 +1,153 @@
+"""The search index behind one small Protocol, and the choice of its implementation."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rageval.errors import IndexMismatchError
+from rageval.records import Document, Hit
+
+Matrix: TypeAlias = NDArray[np.float32]
+URL_VARIABLE, CLOUD_VARIABLE = "ELASTICSEARCH_URL", "ELASTICSEARCH_CLOUD_ID"
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexIdentity:
+    """What an index was built from; stored in the index itself."""
+
+    fingerprint: str
+    embedding_model: str
+    dimensions: int
+    documents: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The hits of one query, best first, and the seconds that the search engine took for it."""
+
+    hits: tuple[Hit, ...]
+    latency_s: float
+
+
+class SearchIndex(Protocol):
+    """One named index of documents with a text and a vector search, filtered by course; `""` is all of them."""
+
+    @property
+    def backend(self) -> str:
+        """Which search engine this is, as in `index.backend`."""
+
+    @property
+    def name(self) -> str:
+        """Name of the index."""
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """What decides the built index beside documents and vectors; part of its fingerprint."""
+
+    def identity(self) -> IndexIdentity | None:
+        """Return what the index was built from, or None if there is no index of this name yet."""
+
+    def build(self, documents: Sequence[Document], vectors: Matrix, identity: IndexIdentity) -> None:
+        """Replace the index as a whole: searches see the old one or the new one, never a part of it."""
+
+    def hold(self, fingerprint: str = "") -> None:
+        """Search one build from now on, whatever takes the index's name meanwhile; otherwise each search takes what it
+        stands for.
+
+        Args:
+            fingerprint: Of the build; empty for the one that the name stands for.
+
+        Raises:
+            IndexMismatchError: If there is none, or none with this fingerprint any more.
+        """
+
+    def search_text(self, queries: Sequence[str], courses: Sequence[str], k: int) -> list[Found]:
+        """Return the best `k` documents by BM25 for each query, within the course of the same position.
+
+        A query is plain text, never syntax; one without any word to look for finds nothing.
+        """
+
+    def search_vector(self, vectors: Matrix, courses: Sequence[str], k: int) -> list[Found]:
+        """Return the best `k` documents by cosine for each row, within the course of the same position.
+
+        Scores are cosines, in [-1, 1].
+        """
+
+    def remove(self) -> None:
+        """Remove the index."""
+
+    def close(self) -> None:
+        """Give back connections."""
+
+
+def best_first(hits: Iterable[Hit], k: int) -> tuple[Hit, ...]:
+    """Return the best `k` hits; equal scores are ordered by id, so that every run sees the same order."""
+    return tuple(sorted(hits, key=lambda hit: (-hit.score, hit.document_id))[:k])
+
+
+def plain_text(query: str) -> str:
+    """Return the query without lone surrogates, which cannot be sent to a search engine as UTF-8."""
+    return query.encode("utf-8", "replace").decode("utf-8")
+
+
+def check_build(documents: Sequence[Document], vectors: Matrix, identity: IndexIdentity) -> None:
+    """Check that documents, vectors and identity belong together, before anything is written.
+
+    Raises:
+        ValueError: If there are no documents, an id stands twice, a shape differs, or a vector is not finite
+            or all zeros.
+    """
+    expected = (identity.documents, identity.dimensions)
+    if not documents or len(documents) != identity.documents or vectors.shape != expected:
+        raise ValueError(
+            f"an index of {identity.documents} documents needs vectors of shape {expected} and at least one document, "
+            f"found {len(documents)} documents and shape {vectors.shape}"
+        )
+    if len({document.document_id for document in documents}) != len(documents):
+        raise ValueError("two documents have the same document_id; remove the duplicates before indexing")
+    norms = np.linalg.norm(vectors, axis=1)
+    for bad in np.flatnonzero(~np.isfinite(norms) | (norms == 0)).tolist():
+        raise ValueError(f"the vector of document {documents[bad].document_id} is not finite or all zeros")
+
+
+def check_search(queries: Collection[str] | Matrix, courses: Sequence[str], k: int) -> None:
+    """Check the arguments of a search.
+
+    Raises:
+        ValueError: If there is not one course for each query, or `k` is below 1.
+    """
+    if len(queries) != len(courses):
+        raise ValueError(f"expected one course for each query, found {len(courses)} for {len(queries)} queries")
+    if k < 1:
+        raise ValueError(f"k must be 1 or more, found {k}")
+
+
+def not_built(index: SearchIndex) -> IndexMismatchError:
+    """Return the error of a search in an index that is not there."""
+    return IndexMismatchError(
+        f"there is no {index.backend} index named {index.name}; build it with `rageval index` first"
+    )
+
+
+def replaced(index: SearchIndex) -> IndexMismatchError:
+    """Return the error of a search for a build that is not there any more."""
+    return IndexMismatchError(
+        f"the {index.backend} index {index.name} was replaced by another process, and what this one wants to search is "
+        "gone; start it again, or choose another index.name"
+    )
+
+
+def check_dimensions(index: SearchIndex, identity: IndexIdentity, vectors: Matrix) -> None:
+    """Check that query vectors can be compared with the vectors of an index.
+
+    Raises:
+        IndexMismatchError: If they differ in length: another model made them.
+    """
+    if vectors.shape[1] != identity.dimensions:
+        raise IndexMismatchError(
+            f"index {index.name} holds vectors of {identity.dimensions} dimensions ({identity.embedding_model}), the "
+            f"queries have {vectors.shape[1]}; embed them with the same model, or choose another index.name"
+        )

@@ -1,1 +1,0 @@
-"""Stages: what one step of the pipeline does, from adapters and pure functions, without Prefect."""
