@@ -24,15 +24,16 @@ END = datetime(2026, 11, 1, tzinfo=UTC)
 
 # Random numbers come from a fixed seed; ids are hashes, so they are spread as those of real conversations are.
 CONVERSATIONS = """
-insert into conversations (conversation_id, asked_at, course, question, status, answer, error, model, search_method,
-  prompt_version, contexts, top_score, prompt_tokens, completion_tokens, cost_usd, search_s, model_s, total_s,
-  latency_bucket, source)
+insert into conversations (conversation_id, asked_at, course, question, status, answer, error, model, system,
+  retriever, prompt_version, contexts, top_score, prompt_tokens, completion_tokens, cost_usd, search_s, model_s,
+  total_s, latency_bucket, source)
 select md5(i::text)::uuid::text,
   cast(:end as timestamptz) - cast(:days as integer) * (1 - (i - 0.5) / cast(:n as integer)) * interval '1 day',
   (array['', 'data-engineering', 'machine-learning', 'mlops', 'llm'])[1 + i % 5],
   'How do I ' || md5((i % 5000)::text) || '?',
   case when r < 0.02 then 'failed' else 'ok' end, case when r >= 0.02 then repeat(md5(i::text) || ' ', 9) end,
   case when r < 0.01 then 'HTTP 429: slow down, request ' || i when r < 0.02 then 'no reply within 60 s' end,
+  (array['gpt-small', 'gpt-large', 'local'])[1 + (i / 7) % 3],
   (array['gpt-small', 'gpt-large', 'local'])[1 + (i / 7) % 3], 'hybrid', '1',
   (select json_agg(json_build_object('document_id', d, 'score', 0.5, 'section', 'General', 'question', 'Which?', 'text',
     repeat(md5((i + d)::text), 8))) from generate_series(1, 3) d),

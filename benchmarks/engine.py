@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.model_server import Behaviour, behaviour_fields
 from rageval.config.models import ModelConfig
-from rageval.engine.request_engine import ChatEngine
+from rageval.engine.request_engine import RequestEngine
 from rageval.engine.requests import ChatReply, ChatRequest
 
 Stats = dict[str, Any]
@@ -89,16 +89,16 @@ SCENARIOS = (
 def measure(scenario: Scenario, server: str) -> Measured:
     """Run a scenario."""
     reset(server, scenario.behaviour)
-    engine, replies = ChatEngine(), dict[int, ChatReply]()
+    replies: dict[int, ChatReply] = {}
     model = ModelConfig(name="bench", base_url=f"{server}/v1", **scenario.model)
     requests = [
         ChatRequest(messages=[{"role": "user", "content": f"{number:04d} {'x' * scenario.prompt_chars}"}])
         for number in range(scenario.requests)
     ]
-    started, cpu = time.monotonic(), time.process_time()
-    engine.submit(requests, model, replies.__setitem__, label="bench").result()
-    wall_s, cpu_s = time.monotonic() - started, time.process_time() - cpu
-    engine.close()
+    with RequestEngine() as engine:
+        started, cpu = time.monotonic(), time.process_time()
+        engine.submit(requests, model, replies.__setitem__, label="bench").result()
+        wall_s, cpu_s = time.monotonic() - started, time.process_time() - cpu
     with urllib.request.urlopen(f"{server}/stats") as reply:
         stats = json.load(reply)
     return Measured(

@@ -10,10 +10,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pyarrow as pa
 
-from rageval.config.evaluation import AnswersConfig, EvaluationConfig
+from rageval.config.evaluation import EvaluationConfig
 from rageval.config.models import ModelConfig
 from rageval.runs import manifest
 from rageval.runs.store import RunStore
+from rageval.systems.kinds import describe_systems, make_systems
 from rageval.tables import ANSWERS, DOCUMENTS, QUESTIONS, RETRIEVAL, SCORES
 
 _LABELS = np.array(["NON_RELEVANT", "PARTLY_RELEVANT", "RELEVANT"])
@@ -32,7 +33,7 @@ class Evidence:
 
 
 def measure_evidence(questions: int) -> Evidence:
-    """Write two runs of so many questions with one model each, report the one, and compare both."""
+    """Write two runs of so many questions with one system each, report the one, and compare both."""
     with TemporaryDirectory() as folder:
         runs = [_write_run(Path(folder) / name, questions, seed) for seed, name in enumerate(("a", "b"))]
         report_s, report_mib = _timed("report", runs[0])
@@ -57,7 +58,7 @@ def _timed(*arguments: str) -> tuple[float, float]:
 def _write_run(folder: Path, questions: int, seed: int) -> str:
     random = np.random.default_rng(seed)
     run = RunStore(str(folder))
-    config = EvaluationConfig(answers=AnswersConfig(models=(ModelConfig(name="bench"),)))
+    config = EvaluationConfig(models=(ModelConfig(name="bench"),))
     manifest.begin(run, config, [])
     documents = questions // _PER_DOCUMENT
     ids = pa.array([f"q{n:09d}" for n in range(questions)])
@@ -69,12 +70,14 @@ def _write_run(folder: Path, questions: int, seed: int) -> str:
         [f"d{(n // _PER_DOCUMENT + step - rank) % documents}" for step in range(1, 11)] for n, rank in enumerate(ranks)
     ]
     _write(run, "retrieval", RETRIEVAL, questions, {
-        "question_id": ids, "search_method": _repeat("vector", questions), "document_ids": pa.array(found),
+        "question_id": ids, "retriever": _repeat("vector", questions), "document_ids": pa.array(found),
         "first_relevant_rank": pa.array(ranks),
     })  # fmt: skip
-    keys = {"question_id": ids, "model": _repeat("bench", questions), "search_method": _repeat("vector", questions)}
+    describe_systems(run, make_systems(config))
+    keys = {"question_id": ids, "system": _repeat("bench", questions)}
     _write(run, "answers", ANSWERS, questions, {
-        **keys, "status": _repeat("ok", questions), "answer": _repeat("An answer of a few words.", questions),
+        **keys, "context_ids": pa.array([of_one[: config.retrieval.top_k] for of_one in found]),
+        "status": _repeat("ok", questions), "answer": _repeat("An answer of a few words.", questions),
     })  # fmt: skip
     labels = random.integers(0, 3, questions)
     parts = []

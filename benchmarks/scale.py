@@ -1,4 +1,4 @@
-"""Many questions, one model, without Prefect: peak memory, and whether the last questions cost as much as the first."""
+"""Many questions, one system, no Prefect: peak memory, and whether the last questions cost as much as the first."""
 
 import itertools
 import threading
@@ -14,13 +14,18 @@ from benchmarks.engine import reset
 from benchmarks.model_server import Behaviour
 from rageval.config.evaluation import IndexConfig
 from rageval.config.models import ModelConfig
+from rageval.config.systems import DEFAULT_PROMPT
 from rageval.engine.chunks import plan_chunks
+from rageval.engine.request_engine import RequestEngine
 from rageval.judging.plan import MODEL_FREE_VERSIONS, ScorePlan
 from rageval.records import Chunk, Document, Question, Retrieval
 from rageval.runs.store import RunStore
 from rageval.scoring.scores import score_chunk
 from rageval.search.embedder import load_embedder
 from rageval.systems.answers import answer_chunk
+from rageval.systems.kinds import built_in
+from rageval.systems.pipeline import Pipeline
+from rageval.systems.system import System
 from rageval.tables import DOCUMENTS, QUESTIONS, RETRIEVAL, to_table
 from rageval.text.fingerprint import question_id
 
@@ -41,31 +46,33 @@ def measure_scale(questions: int, server: str) -> Scale:
     """Answer and score so many questions from stored contexts, as the flow does: a few chunks at a time."""
     reset(server, Behaviour())
     model = ModelConfig(name="bench", base_url=f"{server}/v1")
-    with TemporaryDirectory() as folder, ThreadPoolExecutor(_AHEAD) as pool:
+    system = Pipeline(name="bench", prompt=built_in(DEFAULT_PROMPT), model=model, retriever="vector")
+    with TemporaryDirectory() as folder, RequestEngine() as engine, ThreadPoolExecutor(_AHEAD) as pool:
         run = RunStore(f"{folder}/run")
         _write_inputs(run, questions)
         load_embedder(IndexConfig().embedding_model, 16, run.cache).embed(["warm"])
         memory = _Memory()
         ended = [time.monotonic()]
         window: deque[Future[None]] = deque()
-        chunks = plan_chunks(questions, _CHUNK, ["vector"])
+        chunks = plan_chunks(questions, _CHUNK)
         for number, chunk in enumerate(chunks, 1):
             if len(window) == _AHEAD:
                 window.popleft().result()
-            window.append(pool.submit(_answer_and_score, run, chunk, model))
+            window.append(pool.submit(_answer_and_score, run, chunk, system, engine))
             if number * 10 // len(chunks) == len(ended):
                 ended.append(time.monotonic())
         for future in window:
             future.result()
-        run.merge_chunks("answers", [(model.name, chunk) for chunk in chunks])
-        run.merge_chunks("scores", [(model.name, chunk) for chunk in chunks])
+        run.merge_chunks("answers", [(system.name, chunk) for chunk in chunks])
+        run.merge_chunks("scores", [(system.name, chunk) for chunk in chunks])
         deciles = [after - before for before, after in itertools.pairwise(ended)]
         return Scale(questions=questions, deciles_s=deciles, memory_mib=memory.stop())
 
 
-def _answer_and_score(run: RunStore, chunk: Chunk, model: ModelConfig) -> None:
-    answer_chunk(run, chunk, model)
-    score_chunk(run, chunk, model, ScorePlan(index=IndexConfig(), model_free=tuple(MODEL_FREE_VERSIONS)))
+def _answer_and_score(run: RunStore, chunk: Chunk, system: System, engine: RequestEngine) -> None:
+    answer_chunk(run, chunk, system, engine)
+    plan = ScorePlan(index=IndexConfig(), model_free=tuple(MODEL_FREE_VERSIONS))
+    score_chunk(run, chunk, system, plan, engine)
 
 
 def _write_inputs(run: RunStore, count: int) -> None:
@@ -86,7 +93,7 @@ def _write_inputs(run: RunStore, count: int) -> None:
     ]
     found = (
         Retrieval(
-            question_id=question.question_id, search_method="vector", scores=(1.0,) * 5, latency_s=0.0,
+            question_id=question.question_id, retriever="vector", scores=(1.0,) * 5, latency_s=0.0,
             document_ids=tuple(f"d{(n + i) % 500}" for i in range(5)), first_relevant_rank=1,
         )
         for n, question in enumerate(questions)

@@ -3,21 +3,25 @@
 import argparse
 from concurrent.futures import ThreadPoolExecutor
 
-from rageval.config.evaluation import AnswersConfig, DataConfig, EvaluationConfig, RunOptions
+from rageval.config.evaluation import DataConfig, EvaluationConfig, RunOptions
 from rageval.config.models import ModelConfig
 from rageval.corpus.files import load_ahead
 from rageval.engine.chunks import plan_chunks
-from rageval.engine.request_engine import chat_engine
+from rageval.engine.request_engine import RequestEngine
 from rageval.judging.plan import score_plan
 from rageval.pipeline import completeness as runs
 from rageval.pipeline.warm_up import warm_up
+from rageval.records import Chunk
 from rageval.report.writing import write_report
 from rageval.runs import manifest
 from rageval.runs.documents import load_documents
 from rageval.scoring.scores import score_chunk
+from rageval.search.backends import settled
 from rageval.search.building import index_run
 from rageval.search.retrieval import retrieve_run
 from rageval.systems.answers import answer_chunk
+from rageval.systems.kinds import describe_systems, make_systems
+from rageval.systems.system import System
 
 _AT_ONCE = 5
 """Chunks under way, as in the flow: 64 requests in flight, 25 to a chunk, two ahead."""
@@ -32,23 +36,31 @@ def main() -> None:
     model = ModelConfig(name="bench", base_url=options.base_url)
     config = EvaluationConfig(
         data=DataConfig(documents=options.documents, ground_truth=options.ground_truth),
-        answers=AnswersConfig(models=(model,)),
+        models=(model,),
         run=RunOptions(output=options.output, run_id="without-prefect"),
     )
     run = runs.open_run(config.run)
     warm_up(run, config, [question.question for question in load_ahead(config.data).questions])
+    config = settled(config)
     manifest.begin(run, config, [])
     dataset = load_documents(run, config.data)
-    chunks = plan_chunks(dataset.questions, config.answers.chunk_size, config.answer_search)
-    chat_engine().start_run(max_cost_usd=None, spent_usd=0.0)
+    chunks = plan_chunks(dataset.questions, config.run.chunk_size)
+    systems = make_systems(config)
+    describe_systems(run, systems)
     index_run(run, config)
-    retrieve_run(run, config, config.answer_search)
+    retrieve_run(run, config, config.answer_retrievers)
     plan = score_plan(config)
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for chunk in chunks:
-            pool.submit(lambda chunk=chunk: (answer_chunk(run, chunk, model), score_chunk(run, chunk, model, plan)))
-    retrieve_run(run, config, config.retrieval.methods)
-    runs.merge(run, config, chunks)
+
+    def answer_and_score(chunk: Chunk, system: System) -> None:
+        answer_chunk(run, chunk, system, engine)
+        score_chunk(run, chunk, system, plan, engine)
+
+    with RequestEngine() as engine, ThreadPoolExecutor(_AT_ONCE) as pool:
+        work = [pool.submit(answer_and_score, chunk, system) for system in systems for chunk in chunks]
+        for done in work:
+            done.result()
+    retrieve_run(run, config, [retriever.name for retriever in config.retrievers])
+    runs.merge(run, systems, chunks)
     manifest.finish(run, status="complete", reason=None, timings={})
     write_report(run)
     assert runs.is_finished(run, config, dataset.questions)

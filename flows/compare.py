@@ -20,7 +20,7 @@ def compare(
     relevant: Annotated[float, Field(gt=0)] = 0.05,
     html: str = "",
 ) -> list[Finding]:
-    """Compare run B with run A; the artifact `rageval-compare` holds what came out.
+    """Compare a candidate with its baseline; the artifact `rageval-compare` holds what came out.
 
     Args:
         run_a: Folder of the baseline.

@@ -7,7 +7,7 @@ from prefect.runtime import flow_run
 
 from flows.entrance import flow
 from rageval.config.evaluation import RunOptions
-from rageval.engine.request_engine import chat_engine
+from rageval.engine.request_engine import RequestEngine
 from rageval.errors import RunStoppedError
 from rageval.ground_truth import manifest as generation_manifest
 from rageval.ground_truth.config import GenerationConfig
@@ -19,6 +19,7 @@ from rageval.safety.urls import shown
 from rageval.telemetry.tracing import step
 from tasks.ending import as_stop, end_in_words
 from tasks.ground_truth import ask_questions, begin_generation, check_questions, check_writers, write_ground_truth
+from tasks.process import working
 from tasks.runs import end_of
 
 
@@ -65,18 +66,14 @@ def _alone(config: GenerationConfig) -> tuple[GenerationResult, str]:
 
 
 def _generate(run: RunStore, config: GenerationConfig) -> GenerationResult:
-    chat_engine().start_run(max_cost_usd=config.max_cost_usd, spent_usd=spent_usd(run))
-    chat_engine().spending.check()
-    check_writers(config)
-    try:
+    # Whatever ends it, Ctrl-C or a cancellation too: what is in flight ends with the engine.
+    with RequestEngine(max_cost_usd=config.max_cost_usd, spent_usd=spent_usd(run)) as engine, working(engine):
+        engine.spending.check()
+        check_writers(config)
         with serve_writers(config) as models:
             ask_questions(run, config, models.writer)
             if models.checker:
                 check_questions(run, config, models.checker)
-    except BaseException as error:
-        # Ctrl-C or a cancellation: what runs has to end first.
-        chat_engine().stop(error)
-        raise
     manifest = write_ground_truth(run, config)
     if manifest["reason"]:
         raise RunStoppedError(

@@ -6,7 +6,9 @@ from flows.embedding import embed_on_workers
 from flows.entrance import flow
 from flows.workers import workers
 from rageval.config.evaluation import EvaluationConfig
+from rageval.engine.request_engine import RequestEngine
 from rageval.safety.urls import shown
+from rageval.search.backends import settled
 from rageval.search.building import IndexReport
 from tasks.ending import end_in_words, say_in_name
 from tasks.index import index_corpus
@@ -32,7 +34,8 @@ def index_documents(
 
 
 def _index(config: EvaluationConfig, rebuild: bool) -> tuple[IndexReport, str]:
-    with workers(None, config.run):
+    config = settled(config)
+    with RequestEngine() as engine, workers(None, config.run, engine):
         embed_on_workers(None, config)
     report, sentence = index_corpus(config, rebuild)
     say_in_name(sentence)

@@ -1,5 +1,6 @@
 """Evaluate new conversations, hold the last days against the rules, tell of what is broken."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,11 +12,11 @@ from prefect.runtime import flow_run
 
 from flows.entrance import flow
 from flows.workers import THREADS
-from rageval.engine.request_engine import chat_engine
+from rageval.engine.request_engine import RequestEngine
 from rageval.errors import RagevalError, RunStoppedError
 from rageval.monitoring.config import MonitoringConfig, OnlineJudgingConfig
 from rageval.monitoring.notify import addresses
-from rageval.monitoring.online import check_price
+from rageval.monitoring.online import Evaluated, check_price
 from rageval.monitoring.records import Alert
 from rageval.monitoring.watch import read_rules
 from rageval.telemetry.tracing import step
@@ -30,6 +31,7 @@ from tasks.monitor import (
     send_alerts,
     watch_windows,
 )
+from tasks.process import working
 from tasks.report import Progress
 from tasks.runs import check_models, serve_models
 
@@ -102,34 +104,38 @@ def _judge(config: MonitoringConfig, since: datetime) -> tuple[list[str], Rageva
     lost: list[str] = []
     try:
         check_price(config.judging)
-        check_models([config.judging.model])
-        chat_engine().start_run(max_cost_usd=config.judging.max_cost_usd)
-        with serve_models((), (config.judging.model,)) as models:
-            futures: list[PrefectFuture[Any]] = [
-                judge.submit(metric, config, models.judges[0], since, return_state=False) for metric in due
-            ]
-            try:
-                with Progress(total=len(futures), description="Metrics judged") as progress:
-                    for future in futures:
-                        judged = future.result()
-                        done.append(judged.sentence)
-                        if judged.is_beyond(config.judging.max_failed_share):
-                            lost.append(judged.sentence)
-                        progress.advance()
-            except BaseException as raised:
-                # Whatever it is, what runs has to end, and be stored, first.
-                error = as_stop(raised)
-                chat_engine().stop(error)
-                for future in futures:
-                    with suppress(Exception):
-                        future.wait()
-                if error is not raised:
-                    raise error from None
-                raise
+        with RequestEngine(max_cost_usd=config.judging.max_cost_usd) as engine, working(engine):
+            check_models([config.judging.model])
+            with serve_models((), (config.judging.model,)) as models:
+                futures: list[PrefectFuture[Any]] = [
+                    judge.submit(metric, config, models.judges[0], since, return_state=False) for metric in due
+                ]
+                for judged in _ended(futures, engine):
+                    done.append(judged.sentence)
+                    if judged.is_beyond(config.judging.max_failed_share):
+                        lost.append(judged.sentence)
     except RagevalError as error:
         get_run_logger().warning("Judging ended early: %s", error)
         return done, error
     return done, _too_many(lost, config.judging) if lost else None
+
+
+def _ended(futures: list[PrefectFuture[Any]], engine: RequestEngine) -> Iterator[Evaluated]:
+    """Yield what came of each metric; whatever ends that early, what runs has ended, and is stored, first."""
+    try:
+        with Progress(total=len(futures), description="Metrics judged") as progress:
+            for future in futures:
+                yield future.result()
+                progress.advance()
+    except BaseException as raised:
+        error = as_stop(raised)
+        engine.stop(error)
+        for future in futures:
+            with suppress(Exception):
+                future.wait()
+        if error is not raised:
+            raise error from None
+        raise
 
 
 def _too_many(lost: list[str], config: OnlineJudgingConfig) -> RagevalError:

@@ -11,8 +11,7 @@ from flows.entrance import flow
 from flows.workers import THREADS, workers
 from rageval.config.evaluation import EvaluationConfig
 from rageval.config.overrides import validate
-from rageval.engine.earlier_runs import forget_earlier_runs
-from rageval.engine.request_engine import chat_engine
+from rageval.engine.request_engine import RequestEngine
 from rageval.errors import RagevalError, RunStoppedError
 from rageval.pipeline import rescore as stage
 from rageval.pipeline.batch import refuse_open_batches
@@ -23,6 +22,7 @@ from rageval.runs.store import RunStore
 from rageval.scoring.scores import verdicts_label
 from rageval.telemetry.tracing import step
 from tasks.ending import as_stop, end_in_words
+from tasks.process import working
 from tasks.report import Progress, write_rescored_report
 from tasks.runs import check_models, serve_models, spent_usd
 from tasks.scores import rescore_chunks
@@ -61,7 +61,6 @@ def rescore(folder: str, metrics: tuple[str, ...] = (), config: EvaluationConfig
 
 def _rescore(run: RunStore, metrics: tuple[str, ...], config: EvaluationConfig | None) -> tuple[RescoringResult, str]:
     config = config or validate(EvaluationConfig, stage.settings_of(run))
-    forget_earlier_runs()
     with run.lock(), step("rescore", run_id=run.run_id):
         for note in run.repair():
             get_run_logger().warning("Repaired: %s", note)
@@ -70,12 +69,16 @@ def _rescore(run: RunStore, metrics: tuple[str, ...], config: EvaluationConfig |
         if wanted.plan.judges:
             check_prices(wanted.config)
             refuse_open_batches(run)
-            check_models(wanted.plan.judges)
-        spent = spent_usd(run, wanted.config, chunks)
-        chat_engine().start_run(max_cost_usd=wanted.config.run.max_cost_usd, spent_usd=spent)
-        chat_engine().spending.check()
-        stage.begin(run, wanted)
-        scored, stopped = _score(run, wanted, chunks)
+        spent = spent_usd(run, wanted.config, wanted.systems, chunks)
+        with (
+            RequestEngine(max_cost_usd=wanted.config.run.max_cost_usd, spent_usd=spent) as engine,
+            working(engine, run),
+        ):
+            if wanted.plan.judges:
+                check_models(wanted.plan.judges)
+            engine.spending.check()
+            stage.begin(run, wanted)
+            scored, stopped = _score(run, wanted, chunks, engine)
         ended = write_rescored_report(run, wanted, scored, str(stopped) if stopped else None)
     if stopped:
         raise stopped
@@ -90,20 +93,22 @@ def _rescore(run: RunStore, metrics: tuple[str, ...], config: EvaluationConfig |
     return result, f"{scored:,} scores made now; the run is {sentence(run)}"
 
 
-def _score(run: RunStore, wanted: stage.Rescoring, chunks: list[Chunk]) -> tuple[int, RagevalError | None]:
+def _score(
+    run: RunStore, wanted: stage.Rescoring, chunks: list[Chunk], engine: RequestEngine
+) -> tuple[int, RagevalError | None]:
     """Score all chunks; returns how many scores were made now, and the error that ended it early, or None."""
     scored = 0
-    with serve_models((), wanted.plan.judges) as models, workers(run, wanted.config.run) as crew:
+    with serve_models((), wanted.plan.judges) as models, workers(run, wanted.config.run, engine) as crew:
         plan = replace(wanted.plan, judges=models.judges)
         verdicts = stage.verdicts(run, wanted)
         for judge in models.judges:
-            chat_engine().expect(verdicts_label(judge), verdicts[judge.name])
-        size = -(-len(chunks) * len(wanted.config.answers.models) // _PARTS) or 1
+            engine.expect(verdicts_label(judge), verdicts[judge.name])
+        size = -(-len(chunks) * len(wanted.systems) // _PARTS) or 1
         # A few task runs, and not one for every chunk: most of them only compute.
         parts = [chunks[start : start + size] for start in range(0, len(chunks), size)]
         futures: list[PrefectFuture[Any]] = [
-            rescore_chunks.submit(run, part, number, model, plan, wanted.config.run, return_state=False)
-            for model in wanted.config.answers.models
+            rescore_chunks.submit(run, part, number, system, plan, wanted.config.run, return_state=False)
+            for system in wanted.systems
             for number, part in enumerate(parts, start=1)
         ]
         try:

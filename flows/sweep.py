@@ -7,7 +7,7 @@ from prefect.runtime import flow_run
 from flows.entrance import flow
 from rageval.safety.urls import shown
 from rageval.sweep.config import SweepConfig
-from rageval.sweep.sweep import SWEEP_PAGE, open_sweep, searches_of
+from rageval.sweep.sweep import SWEEP_PAGE, open_sweep, searches_of, settled_sweep
 from rageval.telemetry.tracing import step
 from tasks.ending import end_in_words
 from tasks.report import Progress
@@ -41,6 +41,7 @@ def sweep(config: SweepConfig = SweepConfig()) -> SweepEnd:  # noqa: B008 - it i
 
 
 def _sweep(config: SweepConfig) -> tuple[SweepEnd, str]:
+    config = settled_sweep(config)
     store = open_sweep(config)
     with store.run.lock(), step("sweep", run_id=store.run.run_id):
         load_sweep_data(store, config)

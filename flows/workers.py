@@ -16,11 +16,11 @@ from flows.server import running_server
 from rageval import __version__
 from rageval.config.evaluation import RunOptions
 from rageval.engine.counts import ModelCounts
-from rageval.engine.request_engine import chat_engine
+from rageval.engine.request_engine import RequestEngine
 from rageval.errors import ConfigError, RunLockedError, RunStoppedError, ServiceError
-from rageval.pipeline import worker
 from rageval.runs.store import RunStore
 from rageval.safety.allowances import allowances, check_endpoint
+from tasks import worker
 
 _MOST_THREADS = 64
 THREADS: TaskRunner[PrefectFuture[Any]] = ThreadPoolTaskRunner(max_workers=_MOST_THREADS)  # type: ignore[assignment]  # its own future is one
@@ -31,10 +31,12 @@ _CONNECT_S = 8.0
 _EXCHANGE_EVERY_S = 1.0
 
 
+@dataclass(kw_only=True)
 class Workers:
-    """Threads of this process, which share its request engine."""
+    """Threads of this process, which share the run's request engine."""
 
-    processes = 1
+    engine: RequestEngine
+    processes: int = 1
     """How many ask models, each up to a model's `max_concurrency`."""
 
     def widest(self, lines: int) -> int:
@@ -43,7 +45,7 @@ class Workers:
 
     def stop(self, error: BaseException) -> None:
         """Cancel every request in flight; the chunks end, with what was answered stored."""
-        chat_engine().stop(error)
+        self.engine.stop(error)
 
     def explained(self, error: BaseException) -> BaseException:
         """Return the error that ended a chunk in words of this package, if it is one of the workers' own."""
@@ -51,12 +53,13 @@ class Workers:
 
 
 @contextmanager
-def workers(run: RunStore | None, options: RunOptions) -> Iterator[Workers]:
+def workers(run: RunStore | None, options: RunOptions, engine: RequestEngine) -> Iterator[Workers]:
     """Let the tasks that the block submits run where the options say.
 
     Args:
         run: The run that they work on, if any; every worker has to see its folder.
         options: Where to.
+        engine: The run's: what the engines of a cluster's processes count and spend is added up in it.
 
     Raises:
         ConfigError: If Dask is not installed, no scheduler is named, or a worker cannot work on the run.
@@ -64,7 +67,7 @@ def workers(run: RunStore | None, options: RunOptions) -> Iterator[Workers]:
         RunLockedError: If the cluster works on another run.
     """
     if options.task_runner == "threads":
-        yield Workers()
+        yield Workers(engine=engine)
         return
     with running_server():
         pass  # every worker would start a server of its own otherwise
@@ -76,7 +79,7 @@ def workers(run: RunStore | None, options: RunOptions) -> Iterator[Workers]:
         runner,
         context.model_copy(update={"task_runner": runner}),
         _reserved(runner.client),
-        _Cluster(runner.client, run) as cluster,
+        _Cluster(client=runner.client, run=run, engine=engine) as cluster,
     ):
         try:
             yield cluster
@@ -135,7 +138,7 @@ def _reserved(client: Any) -> Iterator[None]:
             place.release()
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Cluster(Workers):
     """The workers of a Dask cluster, each with a request engine of its own.
 
@@ -159,7 +162,7 @@ class _Cluster(Workers):
         self.processes, self._threads = len(threads), sum(threads.values())
         self._begin()
         get_run_logger().info("Working on %d Dask workers with %d threads", self.processes, self._threads)
-        self._spent_before = chat_engine().spending.spent_usd
+        self._spent_before = self.engine.spending.spent_usd
         self._watcher = threading.Thread(target=self._watch, name="dask-exchange", daemon=True)
         self._watcher.start()
         return self
@@ -168,6 +171,10 @@ class _Cluster(Workers):
         self._ended.set()
         self._watcher.join()
         self._exchange_if_there()
+        from tasks.dask_plugin import NAME  # noqa: PLC0415 - an optional dependency
+
+        with suppress(OSError, RuntimeError, ValueError):  # a scheduler that is gone has no workers
+            self.client.unregister_worker_plugin(NAME)
 
     def widest(self, lines: int) -> int:
         """Return twice what the workers have threads for: the next chunk waits beside the one under way."""
@@ -175,7 +182,7 @@ class _Cluster(Workers):
 
     def stop(self, error: BaseException) -> None:
         """Cancel every request of every worker."""
-        chat_engine().stop(error)
+        self.engine.stop(error)
         self._exchange_if_there()
 
     def explained(self, error: BaseException) -> BaseException:
@@ -196,7 +203,7 @@ class _Cluster(Workers):
 
     def _begin(self) -> None:
         try:
-            problems: dict[str, str | None] = self.client.run(worker.begin, self.run, __version__, allowances())
+            problems: dict[str, str | None] = self.client.run(worker.look_round, self.run, __version__, allowances())
         except (ImportError, AttributeError, TypeError) as error:
             raise ConfigError(
                 f"the Dask workers cannot run this package ({error}); install the same version there, with the same "
@@ -204,6 +211,9 @@ class _Cluster(Workers):
             ) from error
         if found := [f"the Dask worker {address} {problem}" for address, problem in problems.items() if problem]:
             raise ConfigError("; ".join(found))
+        from tasks.dask_plugin import NAME, RunOnWorker  # noqa: PLC0415 - an optional dependency
+
+        self.client.register_plugin(RunOnWorker(self.run, allowances()), name=NAME)
 
     def _watch(self) -> None:
         while not self._ended.wait(_EXCHANGE_EVERY_S):
@@ -215,7 +225,7 @@ class _Cluster(Workers):
             self._exchange()
 
     def _exchange(self) -> None:
-        engine = chat_engine()
+        engine = self.engine
         with self._exchanging:
             if engine.stopped:
                 self.client.run(worker.stop, str(engine.stopped), on_error="ignore")
@@ -229,7 +239,7 @@ class _Cluster(Workers):
     def _show(self, of_each: list[Any]) -> None:
         """Put the workers' progress beside what is expected, which is counted here."""
         for label, counts in worker.add_up(of_each).items():
-            shown = chat_engine().counts.setdefault(label, ModelCounts())
+            shown = self.engine.counts.setdefault(label, ModelCounts())
             for figure in fields(ModelCounts):
                 if figure.name != "expected":
                     setattr(shown, figure.name, getattr(counts, figure.name))

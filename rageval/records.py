@@ -47,10 +47,10 @@ class Hit:
 
 @dataclass(frozen=True, kw_only=True)
 class Retrieval:
-    """What one search method found for one question, best first."""
+    """What one retriever found for one question, best first."""
 
     question_id: str
-    search_method: SearchMethod
+    retriever: str
     document_ids: tuple[str, ...]
     scores: tuple[float, ...]
     first_relevant_rank: int | None
@@ -71,11 +71,12 @@ class Usage:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """One model's answer to one question, or the reason why there is none."""
+    """One system's answer to one question, or the reason why there is none."""
 
     question_id: str
-    model: str
-    search_method: SearchMethod
+    system: str
+    context_ids: tuple[str, ...] = ()
+    """The documents that the model was shown, in their order."""
     status: AnswerStatus
     answer: str | None
     thinking: str | None = None
@@ -99,8 +100,7 @@ class Score:
     """One metric of one answer, or the reason why it has no value."""
 
     question_id: str
-    model: str
-    search_method: SearchMethod
+    system: str
     metric: str
     status: ScoreStatus
     value: float | None
@@ -124,12 +124,11 @@ class Score:
 
 @dataclass(frozen=True, kw_only=True)
 class Chunk:
-    """A slice of the run's questions, answered by one model from the contexts of one search method."""
+    """A slice of the run's questions, answered by one system at a time."""
 
     number: int
     start: int
     stop: int
-    search_method: SearchMethod
 
 
 Message: TypeAlias = dict[str, str]

@@ -23,8 +23,8 @@ def schema_of(table: str, *columns: pa.Field) -> pa.Schema:
 
 
 _QUESTION_ID = column("question_id", _STRING, "hash of course, question and document of the ground-truth row")
-_MODEL = column("model", _STRING, "name of the answering model in the configuration")
-_METHOD = column("search_method", _STRING, "text, vector or hybrid")
+_SYSTEM = column("system", _STRING, "name of the system, whose row in `systems` says what it is made of")
+_RETRIEVER = column("retriever", _STRING, "name of the retriever")
 _TOKENS = (
     column("prompt_tokens", _INT, "as the server reported them", null=True),
     column("completion_tokens", _INT, "as the server reported them", null=True),
@@ -60,19 +60,26 @@ QUESTIONS = schema_of(
     column("question", _STRING, "what is asked"),
     column("course", _STRING, "filter of the search"),
     column("document_id", _STRING, "the row's right document: its text is the reference answer"),
-    column(
-        "grade",
-        _INT,
-        "how right that document is, 1 to 10; 1 where the ground truth has no grades; null in runs of old versions",
-        null=True,
-    ),
+    column("grade", _INT, "how right that document is, 1 to 10; 1 where the ground truth has no grades"),
     column("alternate_ids", pa.list_(_STRING), "other right documents of the same question and course"),
-    column("alternate_grades", pa.list_(_INT), "the grade of each of alternate_ids", null=True),
+    column("alternate_grades", pa.list_(_INT), "the grade of each of alternate_ids"),
+)
+SYSTEMS = schema_of(
+    "systems",
+    _SYSTEM,
+    column("kind", _STRING, "pipeline, closed_book or oracle"),
+    column("retriever", _STRING, "name of the retriever that finds its contexts; null where none does", null=True),
+    column("prompt", _STRING, "name of the prompt"),
+    column("prompt_hash", _STRING, "hash of the prompt's two templates"),
+    column("prompt_system", _STRING, "template of the system part; empty if it has none"),
+    column("prompt_user", _STRING, "template of the user part"),
+    column("model", _STRING, "name of the model in the configuration"),
+    column("parameters", _STRING, "what its requests carry beside the messages, as JSON"),
 )
 RETRIEVAL = schema_of(
     "retrieval",
     _QUESTION_ID,
-    _METHOD,
+    _RETRIEVER,
     column("document_ids", pa.list_(_STRING), "found documents, best first; the model was shown the first top_k"),
     column("scores", pa.list_(_FLOAT), "their scores, comparable only within the row"),
     column("first_relevant_rank", _INT, "rank (from 1) of the first right document; null: none found", null=True),
@@ -81,8 +88,8 @@ RETRIEVAL = schema_of(
 ANSWERS = schema_of(
     "answers",
     _QUESTION_ID,
-    _MODEL,
-    _METHOD,
+    _SYSTEM,
+    column("context_ids", pa.list_(_STRING), "the documents that the model was shown, in their order"),
     column("status", _STRING, "ok or failed"),
     column("answer", _STRING, "the model's words; null unless status is ok", null=True),
     column("thinking", _STRING, "what it thought aloud before them; never scored or judged", null=True),
@@ -98,8 +105,7 @@ ANSWERS = schema_of(
 SCORES = schema_of(
     "scores",
     _QUESTION_ID,
-    _MODEL,
-    _METHOD,
+    _SYSTEM,
     column("metric", _STRING, "cosine, judge_with_reference, judge_without_reference, ..."),
     column(
         "status",
@@ -123,8 +129,8 @@ SCORES = schema_of(
 )
 SUMMARY = schema_of(
     "summary",
-    column("model", _STRING, "answering model; null for retrieval metrics", null=True),
-    _METHOD,
+    column("system", _STRING, "name of the system; null for retrieval metrics", null=True),
+    column("retriever", _STRING, "name of the retriever; null for metrics of answers", null=True),
     column("metric", _STRING, "name of the metric"),
     column("n", _INT, "questions asked"),
     column("n_scored", _INT, "of these with a value: the denominator of the mean"),
@@ -139,8 +145,7 @@ SUMMARY = schema_of(
 BLAME = schema_of(
     "blame",
     _QUESTION_ID,
-    _MODEL,
-    _METHOD,
+    _SYSTEM,
     column("shown", pa.bool_(), "whether the right document was among those that the model was shown"),
     column("outcome", _STRING, "right, partly, wrong or refused; not judged; no answer"),
     column("cell", _STRING, "right, generation miss, refused with the context, search miss, correct refusal, ..."),
@@ -148,8 +153,7 @@ BLAME = schema_of(
 HUMAN_LABELS = schema_of(
     "labels",
     _QUESTION_ID,
-    _MODEL,
-    _METHOD,
+    _SYSTEM,
     column("label", _STRING, "what a person thinks of the answer: RELEVANT, PARTLY_RELEVANT or NON_RELEVANT"),
 )
 JUDGING = schema_of(
@@ -158,8 +162,7 @@ JUDGING = schema_of(
     column("metric", _STRING, "what it was asked, such as judge_with_reference"),
     column("figure", _STRING, "flip_rate, kappa, auc, share_corrected, verdict, ...; see docs/judging.md"),
     column("against", _STRING, "what the judge is compared with: itself, human labels, cosine, ...", null=True),
-    column("model", _STRING, "answering model; null for figures over all of them", null=True),
-    column("search_method", _STRING, "text, vector or hybrid; null for figures over all of them", null=True),
+    column("system", _STRING, "whose answers; null for statistics over all systems", null=True),
     column("label", _STRING, "of a verdict on the judge: fit, unfit, ...; of pairs: the judge's label", null=True),
     column("other_label", _STRING, "of pairs: the label of what the judge is compared with", null=True),
     column("value", _FLOAT, "the figure; null where it is undefined", null=True),
@@ -171,33 +174,40 @@ JUDGING = schema_of(
 COMPARISONS = schema_of(
     "comparisons",
     column("metric", _STRING, "name of the metric"),
-    column("model_a", _STRING, "answering model of side a; null for retrieval metrics", null=True),
-    column("search_method_a", _STRING, "search method of side a"),
-    column("model_b", _STRING, "answering model of side b; null for retrieval metrics", null=True),
-    column("search_method_b", _STRING, "search method of side b"),
-    column("n", _INT, "questions for which both sides have a value"),
+    column(
+        "differ_in", _STRING, "what they differ in: model, prompt, retriever or kind; joined by + where it is several"
+    ),
+    column("of", _STRING, "systems, retrievers, or pooled: all systems with the one part against those with the other"),
+    column("baseline", _STRING, "name of the baseline: a system, a retriever, or a part of systems"),
+    column("candidate", _STRING, "name of the candidate"),
+    column("n", _INT, "questions for which both have a value"),
     column("clusters", _INT, "documents of these questions; null below 2", null=True),
-    column("mean_a", _FLOAT, "mean of side a over the n questions", null=True),
-    column("mean_b", _FLOAT, "mean of side b over the n questions", null=True),
-    column("difference", _FLOAT, "mean of a - b over the n questions; null below 2 documents", null=True),
+    column("mean_baseline", _FLOAT, "mean of the baseline over the n questions", null=True),
+    column("mean_candidate", _FLOAT, "mean of the candidate over the n questions", null=True),
+    column(
+        "difference", _FLOAT, "mean of candidate - baseline over the n questions; null below 2 documents", null=True
+    ),
     column("ci_low", _FLOAT, "95 % interval of the difference, clustered by document", null=True),
     column("ci_high", _FLOAT, "95 % interval of the difference, clustered by document", null=True),
     column("standard_error", _FLOAT, "standard error of the difference, clustered by document", null=True),
     column("p_value", _FLOAT, "two-sided paired test of the difference against 0", null=True),
     column("p_adjusted", _FLOAT, "p_value after Holm's correction for all rows of this table", null=True),
     column("effect_size", _FLOAT, "Cohen's dz; null where all differences are equal", null=True),
-    column("better", _INT, "questions with a > b", null=True),
-    column("worse", _INT, "questions with a < b", null=True),
-    column("tied", _INT, "questions with a = b", null=True),
+    column("better", _INT, "questions with candidate > baseline", null=True),
+    column("worse", _INT, "questions with candidate < baseline", null=True),
+    column("tied", _INT, "questions with candidate = baseline", null=True),
     column("smallest_detectable", _FLOAT, "true difference found with a power of 80 % (p_value < 0.05)", null=True),
-    column("verdict", _STRING, "a is: better, worse, no difference seen, too few questions"),
-    column("cost_a_usd", _FLOAT, "US dollars per answer of side a; null if unknown or reused", null=True),
-    column("cost_b_usd", _FLOAT, "US dollars per answer of side b; null if unknown or reused", null=True),
+    column("verdict", _STRING, "the candidate is: better, worse, no difference seen, too few questions"),
+    column("cost_baseline_usd", _FLOAT, "US dollars per answer of the baseline; null if unknown or reused", null=True),
+    column(
+        "cost_candidate_usd", _FLOAT, "US dollars per answer of the candidate; null if unknown or reused", null=True
+    ),
 )
 
 SCHEMAS: Mapping[str, pa.Schema] = {
     "documents": DOCUMENTS,
     "questions": QUESTIONS,
+    "systems": SYSTEMS,
     "retrieval": RETRIEVAL,
     "answers": ANSWERS,
     "scores": SCORES,

@@ -11,17 +11,18 @@ from datetime import UTC, datetime
 from typing import Literal, TypeVar
 
 from rageval.config.evaluation import EvaluationConfig
-from rageval.config.models import ModelConfig
-from rageval.engine.request_engine import ChatEngine, chat_engine
+from rageval.engine.request_engine import RequestEngine
 from rageval.engine.requests import ChatReply, ChatRequest
 from rageval.engine.served_models import check_models, serve_models
-from rageval.errors import RagevalError
-from rageval.judging.prompts import ANSWER_PROMPT_VERSION, answer_messages
+from rageval.errors import ConfigError, RagevalError
 from rageval.monitoring.records import Conversation, ShownContext
 from rageval.pipeline.estimate import check_prices
 from rageval.records import Document, Question, Retrieval
+from rageval.search.backends import settled
 from rageval.search.micro_batches import Gathering
 from rageval.search.searching import Search, SearchHere
+from rageval.systems.kinds import make_systems
+from rageval.systems.system import System
 from rageval.telemetry.tracing import step, trace_id
 
 Failure = Literal["search", "model", "stopped", "timeout"]
@@ -48,30 +49,31 @@ class Assistant:
     def __init__(
         self,
         config: EvaluationConfig,
-        model: ModelConfig,
+        system: System,
         search: Search,
+        engine: RequestEngine,
         *,
         timeout_s: float,
     ) -> None:
         """Put the parts together.
 
         Args:
-            config: What is searched in, and the ceiling of what is spent.
-            model: Whom to ask, with an endpoint that serves it.
+            config: How is searched.
+            system: Who answers; an endpoint serves its model.
             search: How documents are found.
+            engine: How the model is asked, and the ceiling of what is spent.
             timeout_s: Seconds after which a question is given up, whatever it waits for.
         """
         self.courses = tuple(sorted({document.course for document in search.documents}))
-        self.model = model.model_copy(update={"deadline_s": min(model.deadline_s, timeout_s)})
-        self.search_method = config.answer_search[0]
+        self.model = system.model.model_copy(update={"deadline_s": min(system.model.deadline_s, timeout_s)})
+        self.system = system
         self.timeout_s = timeout_s
         self.in_flight = 0
-        self._ceiling_usd = config.run.max_cost_usd
+        self._engine = engine
         self._documents: Mapping[str, Document] = {document.document_id: document for document in search.documents}
         self._searching = Gathering(search.find, most=_SEARCHED_AT_ONCE)
         self._stopped_at: float | None = None
         self._searching.submit(_question("ready?", "")).result()  # the first one is slow
-        self._engine.start_run(max_cost_usd=self._ceiling_usd)
 
     @property
     def saturation(self) -> float:
@@ -81,10 +83,10 @@ class Assistant:
     @property
     def budget_used(self) -> float:
         """Dollars spent as a share of the ceiling; 0 if there is none, NaN if nobody knows what was spent."""
-        if not self._ceiling_usd:
+        spending = self._engine.spending
+        if not spending.ceiling_usd:
             return 0.0
-        spent_usd = self._engine.spending.known_usd
-        return math.nan if spent_usd is None else spent_usd / self._ceiling_usd
+        return math.nan if spending.known_usd is None else spending.known_usd / spending.ceiling_usd
 
     @property
     def is_stopped(self) -> bool:
@@ -120,8 +122,9 @@ class Assistant:
                     question=question,
                     course=course,
                     model=self.model.name,
-                    search_method=self.search_method,
-                    prompt_version=ANSWER_PROMPT_VERSION,
+                    system=self.system.name,
+                    retriever=self.system.retriever or "",
+                    prompt_version=self.system.prompt.hash[:12],
                     total_s=0.0,
                     trace_id=trace_id(),
                 )
@@ -134,10 +137,6 @@ class Assistant:
     def close(self) -> None:
         """Give back the search thread."""
         self._searching.close()
-
-    @property
-    def _engine(self) -> ChatEngine:
-        return chat_engine()
 
     async def _answer(
         self,
@@ -156,9 +155,8 @@ class Assistant:
         documents, contexts = self._shown(found)
         draft = replace(draft, search_s=time.monotonic() - started, contexts=contexts)
         on_contexts(contexts)
-        request = ChatRequest(
-            messages=answer_messages(draft.question, documents), on_piece=_on_loop(on_piece) if on_piece else None
-        )
+        request = self.system.request(_question(draft.question, draft.course), documents)
+        request = replace(request, on_piece=_on_loop(on_piece) if on_piece else None)
         started = time.monotonic()
         try:
             reply = await self._ask_model(request, ends_at)
@@ -205,7 +203,7 @@ class Assistant:
         now = time.monotonic()
         if self._stopped_at is not None and now - self._stopped_at > _TRY_AGAIN_S:
             self._stopped_at = now
-            self._engine.start_run(max_cost_usd=self._ceiling_usd, spent_usd=self._engine.spending.known_usd)
+            self._engine.forget_refusals()
         replies: list[ChatReply] = []
         asked = self._engine.submit([request], self.model, lambda _, reply: replies.append(reply), label=_LABEL)
         try:
@@ -228,7 +226,7 @@ def open_assistant(
     """Yield an assistant that is ready: documents indexed, models loaded and checked, one search done.
 
     Args:
-        config: Its documents, index and retrieval, and the first of its answering models.
+        config: Its documents, index and retrieval, and the first of its systems that is a pipeline.
         timeout_s: Seconds after which a question is given up.
         search: How documents are found: `SearchHere` or `SearchProcess`.
         say: Called with what is done next, in words.
@@ -236,14 +234,19 @@ def open_assistant(
     Raises:
         InputError: If documents, index, model or key cannot be used.
     """
-    models = config.answers.models[:1]
+    config = settled(config)
+    system = next((system for system in make_systems(config) if system.kind == "pipeline"), None)
+    if system is None:
+        raise ConfigError("the chat app answers with the first system of kind pipeline, and none is named in `systems`")
+    models = [system.model]
     check_prices(config, models)
     say("Reading and indexing the documents")
-    with closing(search(config)) as searching:
+    with closing(search(config)) as searching, RequestEngine(max_cost_usd=config.run.max_cost_usd) as engine:
         say("Making the model ready")
-        check_models(models)
+        check_models(models, engine)
         with serve_models(models, ()) as served:
-            assistant = Assistant(config, served.answering[0], searching, timeout_s=timeout_s)
+            ready = system.with_model(served.answering[0])
+            assistant = Assistant(config, ready, searching, engine, timeout_s=timeout_s)
             try:
                 yield assistant
             finally:

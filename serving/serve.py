@@ -58,7 +58,7 @@ def serve_chat(
             say(f"It may be called by its addresses and by {called}; --allowed-host NAME adds another name.")
     check_temporary_folder()
     check_output(place(config.run.output))
-    check_cache(config.answers.models[:1])
+    check_cache(config.answering_models)
     export_spans()
     end_on_sigterm()
     log_what_can_be_shown()
@@ -87,5 +87,5 @@ def _serve(
         except ServiceError as error:
             say(f"Conversations wait on disk: {error}")
         app = create_app(assistant, recorder, settings, database=url)
-        say(f"Ask at {address_of(listening)} ({assistant.model.name}, {assistant.search_method} search). Ctrl-C ends.")
+        say(f"Ask at {address_of(listening)} (system {assistant.system.name}). Ctrl-C ends.")
         server_of(app, settings, proxies=proxies).run(sockets=[listening])

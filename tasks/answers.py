@@ -1,4 +1,4 @@
-"""Questions + contexts -> answers: one task run per chunk of questions and model."""
+"""Questions -> answers: one task run per chunk of questions and system."""
 
 from typing import Any
 
@@ -7,23 +7,25 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from rageval.config.evaluation import RunOptions
-from rageval.config.models import ModelConfig
 from rageval.errors import RagevalError
 from rageval.records import Chunk
 from rageval.runs.store import RunStore
 from rageval.systems import answers
+from rageval.systems.system import System
+from tasks import process
 from tasks.limits import Places
 
 
-@task(task_run_name="answer-{model.name}-{chunk.search_method}-{chunk.number}")
-def answer_chunk(run: RunStore, chunk: Chunk, model: ModelConfig, options: RunOptions) -> State[Any]:
-    """Ask one model the chunk's questions; failed requests become rows, not exceptions.
+@task(task_run_name="answer-{system.name}-{chunk.number}")
+def answer_chunk(run: RunStore, chunk: Chunk, system: System, options: RunOptions) -> State[Any]:
+    """Ask one system the chunk's questions; failed requests become rows, not exceptions.
 
     Answers already stored for this run are not asked again, so a restart pays only for what is missing.
     """
     try:
-        with Places([model]) as places:
-            outcome = answers.answer_chunk(run, chunk, model, places.ask, options=options)
+        with Places([system.model], process.engine()) as places:
+            ask = process.reusing_earlier(places.ask, options)
+            outcome = answers.answer_chunk(run, chunk, system, process.engine(), ask=ask, options=options)
     except RagevalError as error:
         return Failed(message=str(error), data=error)
     return Completed(message=f"{outcome.ok} answers, {outcome.failed} failed, {outcome.asked} asked now", data=outcome)

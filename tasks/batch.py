@@ -10,7 +10,6 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from rageval.config.evaluation import RunOptions
-from rageval.config.models import ModelConfig
 from rageval.engine.batch_api import BatchState
 from rageval.engine.batch_watch import Watch
 from rageval.errors import RagevalError
@@ -18,14 +17,16 @@ from rageval.judging.plan import ScorePlan
 from rageval.pipeline import batch
 from rageval.records import Chunk
 from rageval.runs.store import RunStore
+from rageval.systems.system import System
+from tasks import process
 
 
-@task(task_run_name="batch-answers-{model.name}")
-def batch_answers(run: RunStore, chunks: Sequence[Chunk], model: ModelConfig, options: RunOptions) -> State[Any]:
-    """Ask one model all questions in batches; batches of an earlier start are collected, not asked again."""
+@task(task_run_name="batch-answers-{system.name}")
+def batch_answers(run: RunStore, chunks: Sequence[Chunk], system: System, options: RunOptions) -> State[Any]:
+    """Ask one system all questions in batches; batches of an earlier start are collected, not asked again."""
     try:
         watch = Watch(every_s=options.batch_poll_s, show=_Display().show)
-        outcome = batch.answer_batch(run, chunks, model, options, watch)
+        outcome = batch.answer_batch(run, chunks, system, process.engine(), watch, options)
     except RagevalError as error:
         return Failed(message=str(error), data=error)
     return Completed(message=f"{outcome.ok} answers, {outcome.failed} failed, {outcome.asked} asked now", data=outcome)
@@ -35,14 +36,14 @@ def batch_answers(run: RunStore, chunks: Sequence[Chunk], model: ModelConfig, op
 def batch_scores(
     run: RunStore,
     chunks: Sequence[Chunk],
-    answering: Sequence[ModelConfig],
+    systems: Sequence[System],
     plan: ScorePlan,
     poll_s: float,
 ) -> State[Any]:
-    """Score all answers of all models, the verdicts in batches; what is stored is not asked again."""
+    """Score all answers of all systems, the verdicts in batches; what is stored is not asked again."""
     watch = Watch(every_s=poll_s, show=_Display().show)
     try:
-        outcome = batch.score_batch(run, chunks, answering, plan, watch)
+        outcome = batch.score_batch(run, chunks, systems, plan, process.engine(), watch)
     except RagevalError as error:
         return Failed(message=str(error), data=error)
     return Completed(message=f"{outcome.ok} scores, {outcome.failed} without a value", data=outcome)

@@ -17,13 +17,13 @@ from rageval.runs.store import RunStore
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What was found out about one metric of one configuration."""
+    """What was found out about one metric of one system or retriever."""
 
-    model: str
-    search: str
+    of: str
+    """Its name."""
     metric: str
     difference: float | None
-    """B - A; None where there were too few questions."""
+    """Candidate - baseline; None where there were too few questions."""
     p_value: float
     """Adjusted for all metrics that were compared."""
     verdict: str
@@ -33,9 +33,9 @@ class Finding:
 def compare_runs(
     a: RunStore, b: RunStore, choice: Choice, *, common: bool, relevant: float, html: str
 ) -> tuple[list[Finding], str]:
-    """Compare run B with run A, publish it, write the page if it has a path; returns the findings and the verdict."""
+    """Compare the candidate with the baseline, publish it and write the page; returns findings and verdict."""
     found = stage.compare(a, b, choice, common=common, relevant=relevant)
-    description = f"{found.b.name} (B) against {found.a.name} (A)"
+    description = f"{found.b.name} against {found.a.name}"
     create_markdown_artifact(
         key="rageval-compare",
         markdown=render_comparison(found),
@@ -51,8 +51,7 @@ def compare_runs(
 
 def _finding(row: Compared) -> Finding:
     return Finding(
-        model=row.pair.model,
-        search=row.pair.search,
+        of=row.pair.name,
         metric=row.metric,
         difference=row.difference.mean if row.difference else None,
         p_value=row.p_value,

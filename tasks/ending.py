@@ -3,8 +3,8 @@
 Callers of the flow in the same process get the result itself, or the error raised: Prefect unwraps the state.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from prefect._internal.control_listener import get_intent
@@ -20,6 +20,7 @@ from rageval.pipeline.pushgateway import gateway, pushed_metrics
 from rageval.safety.proxies import reach_this_machine_directly
 from rageval.telemetry.logs import log_as_wanted
 from rageval.telemetry.tracing import export_spans
+from tasks.process import watching
 
 Result = TypeVar("Result")
 _LONGEST_NAME = 300
@@ -64,9 +65,17 @@ def as_stop(error: BaseException) -> BaseException:
     return error
 
 
-def _metrics() -> AbstractContextManager[None]:
-    # What Prefect is asked for here, it may have to ask its server for.
-    return pushed_metrics(flow_run.flow_name or "", deployment.name or "") if gateway() else nullcontext()
+@contextmanager
+def _metrics() -> Iterator[None]:
+    if not gateway():
+        yield  # what Prefect is asked for below, it may have to ask its server for
+        return
+    with pushed_metrics(flow_run.flow_name or "", deployment.name or "") as metrics:
+        if metrics is None:
+            yield
+            return
+        with watching(metrics):
+            yield
 
 
 def say_in_name(words: str) -> None:

@@ -12,6 +12,7 @@ from rageval.ground_truth import manifest as generation_manifest
 from rageval.ground_truth.config import GenerationConfig
 from rageval.ground_truth.sentences import generation_rows, render_generation
 from rageval.runs.store import RunStore
+from tasks import process
 from tasks.limits import Places, check_limits
 from tasks.report import follow_model
 
@@ -32,7 +33,7 @@ def begin_generation(run: RunStore, config: GenerationConfig) -> int:
 def check_writers(config: GenerationConfig) -> None:
     """Reach every endpoint with its key before anything is spent."""
     check_limits(config.models)
-    names = models.check_models(config.models)
+    names = models.check_models(config.models, process.engine())
     get_run_logger().info("Models can be asked: %s", ", ".join(dict.fromkeys(names)))
 
 
@@ -40,18 +41,21 @@ def check_writers(config: GenerationConfig) -> None:
 def ask_questions(run: RunStore, config: GenerationConfig, writer: ModelConfig) -> None:
     """Ask for questions about every document; documents that have a reply are not asked about again."""
     label = ground_truth.questions_label(config)
-    with Places([writer]) as places, follow_model(label, "Documents asked about"):
+    with Places([writer], process.engine()) as places, follow_model(label, "Documents asked about"):
         places.take()
-        asked = ground_truth.ask_questions(run, config, writer)
+        asked = ground_truth.ask_questions(run, config, writer, process.engine())
     get_run_logger().info("%d documents asked about now", asked)
 
 
 @task(task_run_name="check-{checker.name}")
 def check_questions(run: RunStore, config: GenerationConfig, checker: ModelConfig) -> None:
     """Let a model judge whether each question is answered by its document; verdicts that are there stay."""
-    with Places([checker]) as places, follow_model(ground_truth.checks_label(config), "Questions checked"):
+    with (
+        Places([checker], process.engine()) as places,
+        follow_model(ground_truth.checks_label(config), "Questions checked"),
+    ):
         places.take()
-        checked = ground_truth.check_questions(run, config, checker)
+        checked = ground_truth.check_questions(run, config, checker, process.engine())
     get_run_logger().info("%d questions checked now", checked)
 
 

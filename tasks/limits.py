@@ -22,7 +22,7 @@ from prefect.context import SettingsContext, get_settings_context
 from prefect.exceptions import ObjectNotFound
 
 from rageval.config.models import ModelConfig
-from rageval.engine.request_engine import chat_engine
+from rageval.engine.request_engine import RequestEngine
 from rageval.engine.requests import ChatReply, ChatRequest
 from rageval.engine.sharing import LimitShare
 from rageval.errors import RunStoppedError, ServiceError
@@ -49,8 +49,9 @@ class Places:
     each other's.
     """
 
-    def __init__(self, models: Iterable[ModelConfig]) -> None:
+    def __init__(self, models: Iterable[ModelConfig], engine: RequestEngine) -> None:
         self._names = _names(models)
+        self._engine = engine
         self._held = ExitStack()
         self._taken = False
 
@@ -70,10 +71,10 @@ class Places:
         *,
         label: str,
     ) -> Future[None]:
-        """Hand the requests to the engine, see `ChatEngine.submit`, once there is a place."""
+        """Hand the requests to the engine, see `RequestEngine.submit`, once there is a place."""
         if requests:
             self.take()
-        return chat_engine().submit(requests, model, on_reply, label=label)
+        return self._engine.submit(requests, model, on_reply, label=label)
 
     def take(self) -> None:
         """Wait for a place at every limit.
@@ -87,12 +88,12 @@ class Places:
             while not self._taken:
                 self._taken = self._try_to_take(lease)
             for name in self._names:
-                self._held.callback(_limit(name).leave)
-                _limit(name).join()
+                self._held.callback(_limit(name).leave, self._engine)
+                _limit(name).join(self._engine)
             self._held.push(lease.pop_all())  # given back first: until then it is counted as this process's
 
     def _try_to_take(self, lease: ExitStack) -> bool:
-        chat_engine().raise_if_stopped()
+        self._engine.raise_if_stopped()
         try:
             # A lease that cannot be renewed must not cancel the chunk: its replies are paid for.
             lease.enter_context(
@@ -117,27 +118,28 @@ class _Limit:
     def __init__(self, name: str) -> None:
         self._name = name
         self._share = LimitShare()
-        self._held = 0
+        self._held: list[RequestEngine] = []
+        """For each place of this process the engine that asks from it."""
         self._others = 0
         self._lock = threading.Lock()
         self._idle = threading.Event()
 
-    def join(self) -> None:
-        """Count one more place of this process."""
+    def join(self, engine: RequestEngine) -> None:
+        """Count one more place of this process, which this engine asks from."""
         with self._lock:
-            self._held += 1
-            if self._held == 1:
+            self._held.append(engine)
+            if len(self._held) == 1:
                 self._idle = threading.Event()
                 # A worker of a cluster knows the Prefect server from its task's settings alone.
                 watched = (self._idle, get_settings_context().model_copy())
                 threading.Thread(target=self._watch, args=watched, name=f"limit-{self._name}", daemon=True).start()
         self._look()
 
-    def leave(self) -> None:
-        """Count one place less."""
+    def leave(self, engine: RequestEngine) -> None:
+        """Count one place of this engine less."""
         with self._lock:
-            self._held -= 1
-            if self._held == 0:
+            self._held.remove(engine)
+            if not self._held:
                 self._idle.set()
         self._pace()
 
@@ -147,20 +149,21 @@ class _Limit:
                 self._look()
 
     def _look(self) -> None:
-        before = self._held
+        before = len(self._held)
         try:
             taken = _read_limit(self._name).active_slots
         except (ServiceError, httpx.HTTPError):
             pass  # the server will be back, or its absence ends the run elsewhere
         else:
-            self._others = max(0, taken - min(before, self._held))
+            self._others = max(0, taken - min(before, len(self._held)))
         self._pace()
 
     def _pace(self) -> None:
         with self._lock:
             if self._held:
-                share = self._share.update(time.monotonic(), held=self._held, taken=self._held + self._others)
-                chat_engine().share(self._name, share)
+                held = len(self._held)
+                share = self._share.update(time.monotonic(), held=held, taken=held + self._others)
+                self._held[-1].share(self._name, share)  # any of them: engines of one process share limits
 
 
 @cache

@@ -11,7 +11,6 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from rageval.config.models import ModelConfig
-from rageval.engine.request_engine import chat_engine
 from rageval.errors import RagevalError
 from rageval.monitoring import online, watch
 from rageval.monitoring.alert_rules import Rule
@@ -21,6 +20,7 @@ from rageval.monitoring.records import Alert
 from rageval.monitoring.store.conversations import forget_before
 from rageval.monitoring.store.database import Database, database_url, open_database
 from rageval.monitoring.summary import Summary, summary_markdown, summary_sentence
+from tasks import process
 from tasks.limits import Places
 
 
@@ -54,8 +54,8 @@ def judge(metric: JudgedMetric, config: MonitoringConfig, model: ModelConfig, si
     """Ask the judge one thing about every conversation that is due; what was said is stored as it comes."""
     try:
         pending = online.to_judge(database(), metric, config.judging, since)
-        chat_engine().expect(online.verdicts_label(metric, model), len(pending))
-        with Places([model]) as places:
+        process.engine().expect(online.verdicts_label(metric, model), len(pending))
+        with Places([model], process.engine()) as places:
             done = online.judge_conversations(database(), metric, pending, model, places.ask)
     except RagevalError as error:
         return Failed(message=str(error), data=error)

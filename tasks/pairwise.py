@@ -1,4 +1,4 @@
-"""Answers of two models -> the judge's choices: one task run per chunk and first model of the pairs."""
+"""Answers of two systems -> the judge's choices: one task run per chunk and first system of the pairs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,26 +13,28 @@ from rageval.errors import RagevalError
 from rageval.records import Chunk
 from rageval.runs.store import RunStore
 from rageval.scoring import pairwise
+from rageval.systems.system import System
+from tasks import process
 from tasks.limits import Places
 
 
-@task(task_run_name="compare-{model.name}-{chunk.search_method}-{chunk.number}")
+@task(task_run_name="compare-{system.name}-{chunk.number}")
 def compare_chunk(
     run: RunStore,
     chunk: Chunk,
-    model: ModelConfig,
-    others: Sequence[ModelConfig],
+    system: System,
+    others: Sequence[System],
     judge: ModelConfig,
     with_reference: bool,
     label: str,
     options: RunOptions,
 ) -> State[Any]:
-    """Let the judge choose between one model's answers and those of the others; stored choices are not asked again."""
+    """Let the judge choose between one system's answers and those of the others; stored choices are not asked again."""
     try:
-        with Places([judge]) as places:
+        with Places([judge], process.engine()) as places:
             outcome = pairwise.compare_chunk(
-                run, chunk, model, others, judge,
-                with_reference=with_reference, label=label, ask=places.ask, options=options,
+                run, chunk, system, others, judge, process.engine(), with_reference=with_reference, label=label,
+                ask=process.reusing_earlier(places.ask, options), options=options,
             )  # fmt: skip
     except RagevalError as error:
         return Failed(message=str(error), data=error)

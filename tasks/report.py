@@ -18,7 +18,6 @@ from prefect.artifacts import (
 )
 
 from rageval.config.evaluation import EvaluationConfig
-from rageval.engine.request_engine import chat_engine
 from rageval.pages.markdown import escape
 from rageval.pipeline import completeness as runs
 from rageval.pipeline import rescore
@@ -27,16 +26,23 @@ from rageval.report import writing as report
 from rageval.report.pivot import summary_rows
 from rageval.runs import manifest
 from rageval.runs.store import RunStore
+from rageval.systems.system import System
+from tasks import process
 
 _PROGRESS_EVERY_S = 2.0
 
 
 @task
 def write_report(
-    run: RunStore, config: EvaluationConfig, chunks: list[Chunk], timings: Mapping[str, float], stopped: str | None
+    run: RunStore,
+    config: EvaluationConfig,
+    systems: list[System],
+    chunks: list[Chunk],
+    timings: Mapping[str, float],
+    stopped: str | None,
 ) -> dict[str, Any]:
     """Merge what is stored into the tables, summarise it, and publish the summary; returns the manifest."""
-    runs.merge(run, config, chunks)
+    runs.merge(run, systems, chunks)
     reason = stopped or runs.too_many_failures(run, config)
     if config.run.retry_failed:
         reason = reason or runs.what_is_missing(run, config, run.read("questions").num_rows)
@@ -109,7 +115,7 @@ def follow_model(label: str, description: str) -> Iterator[None]:
         seen = None
         while True:
             last = ended.wait(_PROGRESS_EVERY_S)
-            counts = chat_engine().counts.get(label)
+            counts = process.engine().counts.get(label)
             if counts and (now := (counts.done, counts.expected)) != seen:
                 progress.put(*now)
                 seen = now

@@ -13,6 +13,9 @@ from rageval.pipeline import estimate
 from rageval.records import Chunk
 from rageval.runs import costs, manifest
 from rageval.runs.store import RunStore
+from rageval.search.backends import settled
+from rageval.systems.system import System
+from tasks import process
 from tasks.limits import check_limits
 
 
@@ -23,7 +26,7 @@ def begin_run(run: RunStore, config: EvaluationConfig) -> EvaluationConfig:
     notes = run.repair()
     for note in notes:
         logger.warning("Repaired: %s", note)
-    config = manifest.as_started(run, config)
+    config = settled(config, manifest.searched_backend(run))
     manifest.begin(run, config, notes)
     logger.info("Run %s in %s", run.run_id, run.folder)
     return config
@@ -33,7 +36,7 @@ def begin_run(run: RunStore, config: EvaluationConfig) -> EvaluationConfig:
 def check_models(asked: Sequence[ModelConfig]) -> None:
     """Reach every endpoint with its key before anything is spent."""
     check_limits(asked)
-    names = models.check_models(asked)
+    names = models.check_models(asked, process.engine())
     get_run_logger().info("Models can be asked: %s", ", ".join(dict.fromkeys(names)))
 
 
@@ -58,9 +61,11 @@ def note_estimate(run: RunStore, config: EvaluationConfig) -> None:
     manifest.describe_estimate(run, estimate.estimate_whole(run, config))
 
 
-def spent_usd(run: RunStore, config: EvaluationConfig, chunks: Sequence[Chunk]) -> float | None:
+def spent_usd(
+    run: RunStore, config: EvaluationConfig, systems: Sequence[System], chunks: Sequence[Chunk]
+) -> float | None:
     """Return the dollars that earlier starts have spent, None if unknown; only a run with a ceiling has to know."""
-    return costs.spent_usd(run, config, chunks) if config.run.max_cost_usd else 0.0
+    return costs.spent_usd(run, [system.name for system in systems], chunks) if config.run.max_cost_usd else 0.0
 
 
 def serve_models(

@@ -107,7 +107,7 @@ def rageval(
             "--documents", str(corpus / "documents.json"), "--ground-truth", str(corpus / "questions.csv"),
             "--output", str(corpus / "runs"), "--run-id", run_id,
             *([] if "--model" in options else ["--model", "m1"]), "--base-url", base_url or llm.url,
-            "--set", "answers.chunk_size=4", *options,
+            "--set", "run.chunk_size=4", *options,
         ]  # fmt: skip
         monkeypatch.setattr(sys, "argv", arguments)
         with pytest.raises(SystemExit) as ended:
@@ -125,7 +125,7 @@ def evaluation(corpus: Path, llm: FakeLLM, api_url: str = "", *options: str) -> 
         sys.executable, "-m", "rageval.cli.main", "evaluate",
         "--documents", str(corpus / "documents.json"), "--ground-truth", str(corpus / "questions.csv"),
         "--output", str(corpus / "runs"), "--run-id", "r1", "--model", "m1", "--base-url", llm.url,
-        "--max-concurrency", "4", "--set", "answers.chunk_size=4", "--set", "answers.models.0.hedge=false", *options,
+        "--max-concurrency", "4", "--set", "run.chunk_size=4", "--set", "models.0.hedge=false", *options,
     ]  # fmt: skip
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment |= {"PREFECT_API_URL": api_url} if api_url else {"PREFECT_HOME": str(corpus / "prefect")}

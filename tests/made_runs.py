@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from rageval.config.evaluation import EvaluationConfig
 from rageval.runs.store import RunStore
-from rageval.tables import ANSWERS, DOCUMENTS, QUESTIONS, RETRIEVAL, SCORES
+from rageval.tables import ANSWERS, DOCUMENTS, QUESTIONS, RETRIEVAL, SCORES, SYSTEMS
 
 Values = Sequence[float | None]
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -27,7 +27,7 @@ def write_run(
     first_question: int = 0,
     judge: str | Mapping[str, str] = "judge-1",
     version: str = "1",
-    search: str = "vector",
+    systems: Mapping[str, Mapping[str, str | None]] | None = None,
     status: str = "complete",
     started_at: str = "2026-01-01T00:00:00+00:00",
     cost_usd: float | None = 0.001,
@@ -35,25 +35,35 @@ def write_run(
     config: Mapping[str, Any] | None = None,
     manifest: Mapping[str, Any] | None = None,
 ) -> RunStore:
-    """Write a run whose answers have these scores by model and metric; None is an unscored answer.
+    """Write a run whose answers have these scores by system and metric; None is an unscored answer.
 
     Question i is `q{first_question + i}`, about the document `d{... // per_document}`. `ranks` holds the rank of the
-    first right document by search method. `judge` may differ by model.
+    first right document by retriever. `judge` may differ by system. `systems` says what a system is made of, where that
+    is not a pipeline of a model of its own with the first retriever.
     """
     n = len(next(iter(next(iter(scores.values())).values())))
     run = RunStore(str(folder))
     ids = [f"q{first_question + i}" for i in range(n)]
     documents = [f"d{(first_question + i) // per_document}" for i in range(n)]
-    ranks = ranks or {search: [1] * n}
+    ranks = ranks or {"vector": [1] * n}
+    first = next(iter(ranks))
     tables = {
         "documents": (_documents(documents, texts), DOCUMENTS),
         "questions": (_questions(ids, documents), QUESTIONS),
-        "retrieval": ([row for method in ranks for row in _found(ids, documents, method, ranks[method])], RETRIEVAL),
-        "answers": ([_answer(id_, model, search, cost_usd) for model in scores for id_ in ids], ANSWERS),
+        "systems": ([_system(name, first, (systems or {}).get(name, {})) for name in scores], SYSTEMS),
+        "retrieval": ([row for name in ranks for row in _found(ids, documents, name, ranks[name])], RETRIEVAL),
+        "answers": (
+            [
+                _answer(id_, system, cost_usd, _shown(document, rank))
+                for system in scores
+                for id_, document, rank in zip(ids, documents, ranks[first], strict=True)
+            ],
+            ANSWERS,
+        ),
         "scores": (
             [
-                _score(id_, model, search, metric, value, judge if isinstance(judge, str) else judge[model], version)
-                for model, metrics in scores.items()
+                _score(id_, system, metric, value, judge if isinstance(judge, str) else judge[system], version)
+                for system, metrics in scores.items()
                 for metric, values in metrics.items()
                 for id_, value in zip(ids, values, strict=True)
             ],
@@ -62,7 +72,7 @@ def write_run(
     }
     for name, (rows, schema) in tables.items():
         run.write(name, pa.Table.from_pylist(rows, schema=schema))
-    settings = EvaluationConfig.model_validate({"answers": {"models": list(scores)}, **(config or {})})
+    settings = EvaluationConfig.model_validate({"models": list(scores), **(config or {})})
     run.write_json(
         "run.json",
         {
@@ -96,31 +106,42 @@ def _questions(ids: Sequence[str], documents: Sequence[str]) -> list[dict[str, A
     return [{name: row[name] for name in QUESTIONS.names if name in row} for row in rows]
 
 
+def _system(name: str, retriever: str, parts: Mapping[str, str | None]) -> dict[str, Any]:
+    return {
+        "system": name, "kind": "pipeline", "retriever": retriever, "prompt": "default", "prompt_hash": "p",
+        "prompt_system": "", "prompt_user": "{{ question }}", "model": name, "parameters": "{}", **parts,
+    }  # fmt: skip
+
+
+def _shown(document: str, rank: int | None) -> list[str]:
+    """Return the five documents that a model is shown if the right one is at that rank."""
+    return [document if number == rank else f"x{number}" for number in range(1, 6)]
+
+
 def _found(
-    ids: Sequence[str], documents: Sequence[str], method: str, ranks: Sequence[int | None]
+    ids: Sequence[str], documents: Sequence[str], retriever: str, ranks: Sequence[int | None]
 ) -> list[dict[str, Any]]:
     return [
-        {"question_id": id_, "search_method": method, "first_relevant_rank": rank, "latency_s": 0.01}
-        | {"document_ids": [d if place == rank else f"x{place}" for place in range(1, 11)], "scores": [1.0] * 10}
+        {"question_id": id_, "retriever": retriever, "first_relevant_rank": rank, "latency_s": 0.01}
+        | {"document_ids": [d if number == rank else f"x{number}" for number in range(1, 11)], "scores": [1.0] * 10}
         for id_, d, rank in zip(ids, documents, ranks, strict=True)
     ]
 
 
-def _answer(id_: str, model: str, search: str, cost_usd: float | None) -> dict[str, Any]:
+def _answer(id_: str, system: str, cost_usd: float | None, context_ids: list[str]) -> dict[str, Any]:
     return {
-        "question_id": id_, "model": model, "search_method": search, "status": "ok", "answer": f"{model} on {id_}",
-        "error": None, "attempts": 1, "finish_reason": "stop", "prompt_tokens": 100, "completion_tokens": 20,
+        "question_id": id_, "system": system, "status": "ok", "answer": f"{system} on {id_}",
+        "context_ids": context_ids, "error": None, "attempts": 1, "finish_reason": "stop",
+        "prompt_tokens": 100, "completion_tokens": 20,
         "cost_usd": cost_usd, "latency_s": 1.5, "request_fingerprint": "", "started_at": START,
     }  # fmt: skip
 
 
-def _score(
-    id_: str, model: str, search: str, metric: str, value: float | None, judge: str, version: str
-) -> dict[str, Any]:
+def _score(id_: str, system: str, metric: str, value: float | None, judge: str, version: str) -> dict[str, Any]:
     judged = metric.startswith("judge")
     label = {1.0: "RELEVANT", 0.5: "PARTLY_RELEVANT", 0.0: "NON_RELEVANT"}.get(value) if judged else None  # type: ignore[arg-type]  # None is no key
     return {
-        "question_id": id_, "model": model, "search_method": search, "metric": metric,
+        "question_id": id_, "system": system, "metric": metric,
         "status": "unscored" if value is None else "ok", "value": value, "label": label,
         "reason": "because" if judged and value is not None else None, "error": "no JSON" if value is None else None,
         "metric_version": version, "judge_model": judge if judged else None, "attempts": int(judged),

@@ -13,7 +13,7 @@ import yaml
 
 from deployments.search_user import INDICES
 from rageval.cli.main import app
-from rageval.engine.request_engine import ChatEngine
+from rageval.engine.request_engine import RequestEngine
 from rageval.pipeline.flow_metrics import FlowMetrics
 from rageval.pipeline.pushgateway import LAST_SUCCESS
 
@@ -268,14 +268,11 @@ def test_what_a_run_pushes_is_scraped_with_its_own_labels_and_read_by_grafana() 
 
 
 def test_alert_rules_and_pages_name_metrics_that_there_are() -> None:
-    engine = ChatEngine()
-    engine.start_run()
-    metrics = FlowMetrics(engine, {"index": 1.0})
-    engine.start_run()
-    engine.expect("answers of m1", 1)
+    metrics = FlowMetrics({"index": 1.0})
+    with RequestEngine() as metrics.engine:
+        metrics.engine.expect("answers of m1", 1)
     metrics.end("completed")
     names = {sample.name for family in metrics.collect() for sample in family.samples} | {LAST_SUCCESS}
-    engine.close()
     rules = yaml.safe_load((ROOT / "deployments" / "prometheus" / "rules.yaml").read_text(encoding="utf-8"))
     rules_text = "\n".join(rule["expr"] for group in rules["groups"] for rule in group["rules"])
     page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")

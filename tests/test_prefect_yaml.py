@@ -52,7 +52,7 @@ def test_the_stored_parameters_are_a_valid_configuration(deployment: dict[str, A
             continue
         config = EvaluationConfig.model_validate(parameters["config"])
 
-        assert all(model.is_local for model in config.answers.models), "a deployment as it comes must cost nothing"
+        assert all(model.is_local for model in config.models), "a deployment as it comes must cost nothing"
         assert config.run.run_id == "", "a fixed run id would resume the first run for ever"
         assert (ROOT / config.data.documents).exists()
         assert (ROOT / config.data.ground_truth.removeprefix(LATEST)).exists()

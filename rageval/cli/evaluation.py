@@ -33,6 +33,7 @@ from rageval.runs.folders import open_run
 from rageval.runs.store import RunStore
 from rageval.safety.urls import REFUSAL, holds_secret
 from rageval.storage.places import first_look, place
+from rageval.systems.kinds import make_systems
 from rageval.tables import JUDGING
 from rageval.telemetry.logs import json_lines, wants_json
 from rageval.telemetry.tracing import about
@@ -52,7 +53,8 @@ def run_evaluation(config: EvaluationConfig, *, debug: bool) -> None:
             that does it has been printed.
     """
     run = open_run(config.run)
-    check_cache((*config.answers.models, *config.judges))
+    check_cache((*config.answering_models, *config.judges))
+    make_systems(config)
     questions = [question.question for question in load_ahead(config.data).questions]
     warming = partial(warm_up, run, config, questions)
     config = config.model_copy(update={"run": config.run.model_copy(update={"run_id": run.run_id})})
@@ -223,16 +225,19 @@ def stop_on_ctrl_c(run: RunStore | None = None) -> Iterator[None]:
     Args:
         run: The run that its name resumes; None where the same command goes on.
     """
-    from rageval.engine.request_engine import chat_engine  # noqa: PLC0415
+    from tasks.process import FlowWatcher, watching  # noqa: PLC0415
+
+    flow = FlowWatcher()
 
     def stop(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         console.print("\nStopping; what is finished is being saved. Press Ctrl-C again to end at once.")
-        chat_engine().stop(RunStoppedError("it was interrupted"))
+        flow.stop(RunStoppedError("it was interrupted"))
 
     before = signal.signal(signal.SIGINT, stop)
     try:
-        yield
+        with watching(flow):
+            yield
     except KeyboardInterrupt:
         again = f"go on with --run-id {run.run_id}" if run else "the same command goes on"
         raise RunStoppedError(f"the run was interrupted. Everything finished is saved; {again}") from None
@@ -267,9 +272,9 @@ def prefect_running(output: str | None, *, debug: bool, meanwhile: Callable[[], 
         return
     with console.status("Starting Prefect ...") as status:
         start_prefect(status.update if console.is_terminal else print_line, meanwhile)
-    from rageval.engine.request_engine import chat_engine  # noqa: PLC0415
+    from tasks.process import FlowWatcher, watching  # noqa: PLC0415
 
-    with display(console, lambda: chat_engine().counts) as say:
+    with watching(FlowWatcher()) as flow, display(console, lambda: flow.counts) as say:
         handler = _OwnMessages(say)
         runs = [logging.getLogger(name) for name in ("prefect.flow_runs", "prefect.task_runs")]
         loud = [logging.getLogger(), logging.getLogger("prefect"), *runs]

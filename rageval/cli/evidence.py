@@ -38,10 +38,10 @@ def compare(
     run_a: Annotated[str, typer.Argument(help="Folder or URL of the baseline.", metavar="RUN_A")],
     run_b: Annotated[str, typer.Argument(help="Folder or URL of the candidate.", metavar="RUN_B")],
     metric: Metrics = [],  # noqa: B006
-    a_model: Annotated[str | None, _named("A", "Model")] = None,
-    b_model: Annotated[str | None, _named("B", "Model")] = None,
-    a_search: Annotated[str | None, _named("A", "Search method")] = None,
-    b_search: Annotated[str | None, _named("B", "Search method")] = None,
+    baseline_system: Annotated[str | None, _named("baseline", "System")] = None,
+    candidate_system: Annotated[str | None, _named("candidate", "System")] = None,
+    baseline_retriever: Annotated[str | None, _named("baseline", "Retriever")] = None,
+    candidate_retriever: Annotated[str | None, _named("candidate", "Retriever")] = None,
     common: Annotated[
         bool,
         typer.Option(
@@ -57,12 +57,12 @@ def compare(
     html: Html = None,
     markdown: Markdown = None,
 ) -> None:
-    """Compare run B with run A: better, worse, no difference seen, or too few questions.
+    """Compare a candidate with its baseline: better, worse, no difference seen, or too few questions.
 
-    Every difference is B - A, candidate minus baseline, question by question.
+    Every difference is candidate - baseline, question by question.
 
-    Configurations of the same name are compared; where each run has a single
-    model, or a single search method, those are, whatever their names.
+    Systems and retrievers of the same name are compared; where each run has a
+    single one, those are, whatever their names.
 
     What was measured otherwise (other documents, judge, embedding model or
     version of a metric) is refused with its reason. Where nothing is left, or the
@@ -74,7 +74,7 @@ def compare(
     from rageval.runs.folders import write_page  # noqa: PLC0415
     from rageval.text.terminal import console, plain  # noqa: PLC0415 - help must not wait for imports
 
-    choice = _choice(metric, a_model, b_model, a_search, b_search)
+    choice = _choice(metric, baseline_system, candidate_system, baseline_retriever, candidate_retriever)
     found = stage.compare(existing_run(run_a), existing_run(run_b), choice, common=common, relevant=relevant)
     console.print(f"A, the baseline:  {plain(found.a.name)}\nB, the candidate: {plain(found.b.name)}", highlight=False)
     for warning in found.warnings:
@@ -114,21 +114,21 @@ def gate(
         float,
         typer.Option(help="The largest drop of a mean that may pass, in the metric's unit.", rich_help_panel=_WHAT),
     ] = 0.02,
-    model: Annotated[
+    system: Annotated[
         str | None,
-        typer.Option(help="Model of the candidate.  (default: every model that both have)", rich_help_panel=_WHAT),
+        typer.Option(help="System of the candidate.  (default: every system that both have)", rich_help_panel=_WHAT),
     ] = None,
-    search: Annotated[
+    retriever: Annotated[
         str | None,
-        typer.Option(help="Search method of the candidate.  (default: every one both have)", rich_help_panel=_WHAT),
+        typer.Option(help="Retriever of the candidate.  (default: every one both have)", rich_help_panel=_WHAT),
     ] = None,
-    baseline_model: Annotated[
+    baseline_system: Annotated[
         str | None,
-        typer.Option(help="Model of the baseline.  (default: that of the candidate)", rich_help_panel=_WHAT),
+        typer.Option(help="System of the baseline.  (default: that of the candidate)", rich_help_panel=_WHAT),
     ] = None,
-    baseline_search: Annotated[
+    baseline_retriever: Annotated[
         str | None,
-        typer.Option(help="Search method of the baseline.  (default: that of the candidate)", rich_help_panel=_WHAT),
+        typer.Option(help="Retriever of the baseline.  (default: that of the candidate)", rich_help_panel=_WHAT),
     ] = None,
     allow_underpowered: Annotated[
         bool,
@@ -156,7 +156,7 @@ def gate(
     from rageval.runs.folders import write_page  # noqa: PLC0415
     from rageval.text.terminal import console, plain  # noqa: PLC0415
 
-    choice = _choice(metric, baseline_model, model, baseline_search, search)
+    choice = _choice(metric, baseline_system, system, baseline_retriever, retriever)
     found = stage.gate(
         existing_run(run),
         existing_run(baseline),
@@ -224,8 +224,18 @@ def history(
 
 
 def _choice(
-    metrics: list[str], a_model: str | None, b_model: str | None, a_search: str | None, b_search: str | None
+    metrics: list[str],
+    baseline_system: str | None,
+    candidate_system: str | None,
+    baseline_retriever: str | None,
+    candidate_retriever: str | None,
 ) -> "Choice":
     from rageval.comparison.pairing import Choice  # noqa: PLC0415
 
-    return Choice(metrics=tuple(metrics), a_model=a_model, b_model=b_model, a_search=a_search, b_search=b_search)
+    return Choice(
+        metrics=tuple(metrics),
+        baseline_system=baseline_system,
+        candidate_system=candidate_system,
+        baseline_retriever=baseline_retriever,
+        candidate_retriever=candidate_retriever,
+    )

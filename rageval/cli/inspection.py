@@ -32,16 +32,16 @@ def inspect_run(folder: str, question: str | None) -> None:
 
 
 def _show_failures(answers: list[_Row], scores: list[_Row]) -> None:
-    reasons = Counter(("answer", row["model"], row["error"]) for row in answers if row["status"] != "ok")
-    reasons.update((row["metric"], row["model"], row["error"]) for row in scores if row["status"] != "ok")
+    reasons = Counter(("answer", row["system"], row["error"]) for row in answers if row["status"] != "ok")
+    reasons.update((row["metric"], row["system"], row["error"]) for row in scores if row["status"] != "ok")
     if not reasons:
         console.print("\nNo failures: every answer and every score has a value.")
         return
     table = Table(title="Without a value", title_justify="left")
-    for heading in ("what", "model", "count", "reason"):
+    for heading in ("what", "system", "count", "reason"):
         table.add_column(heading, overflow="fold")
-    for (what, model, reason), count in reasons.most_common(20):
-        table.add_row(what, plain(model), str(count), plain(reason or ""))
+    for (what, system, reason), count in reasons.most_common(20):
+        table.add_row(what, plain(system), str(count), plain(reason or ""))
     console.print(table)
 
 
@@ -69,7 +69,7 @@ def _show_question(run: RunStore, question: _Row, answers: list[_Row], scores: l
     console.print(Panel(plain(reference), title=f"Reference {question['document_id']}", title_align="left"))
     for row in first_documents(run.read("retrieval"), depth.top_k).to_pylist():
         if row["question_id"] == question["question_id"]:
-            console.print(f"Found by {row['search_method']} (the right one is marked *):")
+            console.print(f"Found by {plain(row['retriever'])} (the right one is marked *):")
             for rank, (document_id, score) in enumerate(zip(row["document_ids"], row["scores"], strict=True), 1):
                 mark = "*" if document_id in right else " "
                 line = f" {mark} {rank}. {score:8.4f}  {document_id}  {documents[document_id].question}"
@@ -83,11 +83,11 @@ def _show_question(run: RunStore, question: _Row, answers: list[_Row], scores: l
 
 
 def _show_answer(answer: _Row, scores: list[_Row]) -> None:
-    title = f"{answer['model']} from {answer['search_method']}: {answer['status']}"
+    title = f"{answer['system']}: {answer['status']}"
     console.print(
         Panel(plain(answer["answer"] or f"(no answer: {answer['error']})"), title=plain(title), title_align="left")
     )
-    same = ("question_id", "model", "search_method")
+    same = ("question_id", "system")
     for score in scores:
         if all(score[column] == answer[column] for column in same):
             value = "no value" if score["value"] is None else f"{score['value']:.3f}"

@@ -93,7 +93,7 @@ def evaluate(
     ] = None,
     sample: Annotated[int | None, typer.Option(help="Ask only so many questions.", rich_help_panel=DATA)] = None,
     seed: Seed = None,
-    search: Annotated[
+    retriever: Annotated[
         list[str],
         typer.Option(
             help="text, vector or hybrid; repeat it to compare. The first one supplies the contexts of the answers.",
@@ -176,7 +176,7 @@ def evaluate(
         config,
         {
             "data.documents": documents, "data.ground_truth": ground_truth, "data.course": course,
-            "data.sample": sample, "data.seed": seed, "retrieval.methods": search or None,
+            "data.sample": sample, "data.seed": seed, "retrievers": retriever or None,
             "run.output": output, "run.run_id": run_id, "run.batch": batch or None,
             "run.max_cost_usd": max_cost_usd, "run.retry_failed": retry_failed or None, "run.reuse": reuse or None,
             "run.task_runner": "dask" if dask else None, "run.dask_scheduler": dask,

@@ -7,9 +7,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rageval.comparison.measurements import Key, Measurement
+from rageval.comparison.measurements import Key, Measurement, Subject
 from rageval.comparison.paired_values import SideBySide
-from rageval.comparison.pairing import Configuration, Pair
+from rageval.comparison.pairing import Pair
 from rageval.pages.formats import count, duration, number, usd
 
 
@@ -34,7 +34,7 @@ _FIGURES: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Beside:
-    """One figure of one configuration of each run; no test is made of it."""
+    """One statistic of one system or retriever of each run; no test is made of it."""
 
     pair: Pair
     figure: str
@@ -47,12 +47,12 @@ class Beside:
 
     @property
     def ratio(self) -> float | None:
-        """B / A; None where either is unknown or A is 0."""
+        """Candidate / baseline; None where either is unknown or the baseline's is 0."""
         return self.b / self.a if self.a and self.b is not None else None
 
 
 def beside(found: SideBySide) -> list[Beside]:
-    """Return the figures of all pairs of configurations; one that neither run knows is left out.
+    """Return the figures of all pairs; one that neither run knows is left out.
 
     What an earlier run has answered has neither cost nor latency of its own, and does not count.
     """
@@ -74,9 +74,9 @@ def _of_pair(pair: Pair, found: SideBySide) -> Iterator[Beside]:
 
 
 def _values(
-    side: Mapping[Key, Measurement], configuration: Configuration, metric: str, question_ids: NDArray[np.object_]
+    side: Mapping[Key, Measurement], subject: Subject, metric: str, question_ids: NDArray[np.object_]
 ) -> NDArray[np.float64]:
-    measured = side.get((*configuration, metric))
+    measured = side.get((subject, metric))
     if measured is None:
         return np.empty(0)
     values: NDArray[np.float64] = measured.values.reindex(question_ids).to_numpy(dtype=np.float64)

@@ -1,4 +1,4 @@
-"""The tables of a run -> for each answer, whether search or generation is to blame, counted per configuration.
+"""The tables of a run -> for each answer, whether search or generation is to blame, counted per system.
 
 Two things decide the cell of an answer: whether the right document was among those that the model was shown, and
 what came of it. An answer that says that it does not know is a refusal, whatever the judge says of it. One that the
@@ -20,7 +20,7 @@ from rageval.pages.formats import count
 from rageval.statistics.intervals import mean_interval
 from rageval.tables import BLAME
 
-KEYS = ["question_id", "model", "search_method"]
+KEYS = ["question_id", "system"]
 VERDICTS: Final = ("judge_with_reference", "judge_without_reference")
 """The metric that tells right from wrong: the first of these that the run has a value of."""
 REFUSAL: Final = "refusal"
@@ -36,7 +36,7 @@ CELLS: Final[Mapping[str, str]] = MappingProxyType(
         "no answer": "the request failed, or was not made",
     }
 )
-"""Every cell and what it means; each question is in exactly one of them for each model and search method."""
+"""Every cell and what it means; each question is in exactly one of them for each system."""
 SEARCH_FAILED: Final = ("search miss", "correct refusal")
 GENERATION_FAILED: Final = ("generation miss", "refused with the context")
 _ALWAYS_SHOWN = 6
@@ -56,7 +56,7 @@ _CELL_OF = {
 
 @dataclass(frozen=True, kw_only=True)
 class CellCount:
-    """How many questions of one configuration are in a cell."""
+    """How many questions of one system are in a cell."""
 
     cell: str
     n: int
@@ -78,8 +78,8 @@ class CellCount:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConfigurationBlame:
-    """The cells of one model with one search method; the counts add up to the number of questions."""
+class SystemBlame:
+    """The cells of one system; the counts add up to the number of questions."""
 
     name: str
     cells: Sequence[CellCount]
@@ -112,38 +112,31 @@ def verdict_metric(scores: pa.Table) -> str:
     return next((name for name in VERDICTS if name in scored), VERDICTS[0])
 
 
-def blame_table(questions: pa.Table, retrieval: pa.Table, answers: pa.Table, scores: pa.Table, top_k: int) -> pa.Table:
-    """Return the cell of every question, for every model and search method that has answers.
+def blame_table(questions: pa.Table, answers: pa.Table, scores: pa.Table) -> pa.Table:
+    """Return the cell of every question, for every system that has answers.
 
     Args:
-        questions: Table `tables.QUESTIONS`.
-        retrieval: Table `tables.RETRIEVAL`; a right document counts as shown down to rank `top_k`.
-        answers: Table `tables.ANSWERS`.
+        questions: Table `tables.QUESTIONS`; gives each question's right document.
+        answers: Table `tables.ANSWERS`; says which documents each answer was given from.
         scores: Table `tables.SCORES`; refusals, and the verdicts of `verdict_metric`.
-        top_k: Documents that the models were shown, at least 1.
 
     Returns:
-        Table `tables.BLAME`, a row per question, model and search method, in the order of the questions; without
-        rows if `why_no_blame` has a reason. A question that was never asked is in "no answer", one whose search is
-        not stored in "not judged".
+        Table `tables.BLAME`, a row per question and system, in the order of the questions; without rows if
+        `why_no_blame` has a reason. A question that was never asked is in "no answer".
     """
     if why_no_blame(scores):
         return BLAME.empty_table()
     ids = pd.Index(questions["question_id"].to_pandas().unique())
     verdicts, refusals = (_values(scores, metric, ids) for metric in (verdict_metric(scores), REFUSAL))
-    answered = {key: rows["status"].eq("ok") for key, rows in _by_configuration(answers, ["status"], ids)}
-    ranks = _ranks(retrieval, ids)
-    none, nowhere = np.full(len(ids), np.nan), pd.Series(np.nan, index=ids)
+    none = np.full(len(ids), np.nan)
+    right = dict(zip(questions["question_id"].to_pylist(), questions["document_id"].to_pylist(), strict=True))
     parts = []
-    for (model, method), ok in answered.items():
-        key = (model, method)
-        outcome = _outcomes(ok.to_numpy(), refusals.get(key, none), verdicts.get(key, none))
-        rank = ranks.get(method, nowhere)
-        shown = rank.le(top_k).to_numpy()
-        searched = rank.notna().to_numpy()
+    for system, rows in _by_system(answers, ["status", "context_ids"], ids):
+        ok = rows["status"].eq("ok").to_numpy()
+        outcome = _outcomes(ok, refusals.get(system, none), verdicts.get(system, none))
+        shown = np.array([_has(context_ids, right[id_]) for id_, context_ids in rows["context_ids"].items()], np.bool_)
         columns = {
-            "question_id": ids, "model": model, "search_method": method, "shown": shown, "outcome": outcome,
-            "cell": _cells(shown, searched, outcome),
+            "question_id": ids, "system": system, "shown": shown, "outcome": outcome, "cell": _cells(shown, outcome),
         }  # fmt: skip
         parts.append(pd.DataFrame(columns))
     if not parts:
@@ -151,8 +144,8 @@ def blame_table(questions: pa.Table, retrieval: pa.Table, answers: pa.Table, sco
     return pa.Table.from_pandas(pd.concat(parts), schema=BLAME, preserve_index=False)
 
 
-def blame_counts(blame: pa.Table, questions: pa.Table) -> list[ConfigurationBlame]:
-    """Return the counts of each configuration, in the order of the table.
+def blame_counts(blame: pa.Table, questions: pa.Table) -> list[SystemBlame]:
+    """Return the counts of each system, in the order of the table.
 
     Args:
         blame: Table `tables.BLAME`.
@@ -160,27 +153,25 @@ def blame_counts(blame: pa.Table, questions: pa.Table) -> list[ConfigurationBlam
     """
     frame = blame.to_pandas()
     documents = _documents(frame, questions)
-    several = frame["search_method"].nunique() > 1
     found = []
-    for (model, method), rows in frame.groupby(["model", "search_method"], sort=False):
+    for system, rows in frame.groupby("system", sort=False):
         clusters = documents[rows.index.to_numpy()]
         cells = [_count(cell, rows["cell"].eq(cell).to_numpy(dtype=np.float64), clusters) for cell in CELLS]
-        name = f"{model}, {method}" if several else str(model)
-        found.append(ConfigurationBlame(name=name, cells=cells, partly=int(rows["outcome"].eq("partly").sum())))
+        found.append(SystemBlame(name=str(system), cells=cells, partly=int(rows["outcome"].eq("partly").sum())))
     return found
 
 
-def blame_rows(found: Sequence[ConfigurationBlame]) -> list[dict[str, str]]:
-    """Return a row of words per cell with a column per configuration; the last two cells only if anything is there."""
+def blame_rows(found: Sequence[SystemBlame]) -> list[dict[str, str]]:
+    """Return a row of text per cell with a column per system; the last two cells only if anything is there."""
     return [
-        {"cell": cell} | {configuration.name: configuration.cells[place].words for configuration in found}
-        for place, cell in enumerate(CELLS)
-        if (found and place < _ALWAYS_SHOWN) or any(configuration.cells[place].n for configuration in found)
+        {"cell": cell} | {system.name: system.cells[rank].words for system in found}
+        for rank, cell in enumerate(CELLS)
+        if (found and rank < _ALWAYS_SHOWN) or any(system.cells[rank].n for system in found)
     ]
 
 
-def where_to_work(blame: pa.Table, questions: pa.Table, top_k: int) -> str:
-    """Return a sentence that says whether search or generation loses more right answers, all configurations together.
+def where_to_work(blame: pa.Table, questions: pa.Table) -> str:
+    """Return a sentence that says whether search or generation loses more right answers, all systems together.
 
     One of them is called the larger part only where the 95 % interval of search's share, clustered by document,
     leaves out one half.
@@ -192,7 +183,7 @@ def where_to_work(blame: pa.Table, questions: pa.Table, top_k: int) -> str:
     n, searched = int(lost.sum()), int(in_search.sum())
     if not n:
         return "No judged answer is wrong or refused: there is nothing to blame on search or generation."
-    single = len(frame.groupby(["model", "search_method"])) == 1
+    single = frame["system"].nunique() == 1
     what = "questions that were not answered right" if single else "answers that were not right"
     interval = mean_interval(in_search.to_numpy(dtype=np.float64)[lost], documents[lost], bounds=(0, 1))
     if interval and interval.low > 0.5:
@@ -202,36 +193,28 @@ def where_to_work(blame: pa.Table, questions: pa.Table, top_k: int) -> str:
     else:
         advice = "Neither is clearly the larger part."
     return (
-        f"Of {count(n)} {what}, {count(searched)} failed in search (the right document was not among the {top_k} "
-        f"shown) and {count(n - searched)} in generation (it was among them). {advice}"
+        f"Of {count(n)} {what}, {count(searched)} failed in search (the right document was not shown) "
+        f"and {count(n - searched)} in generation (it was shown). {advice}"
     )
 
 
-def _by_configuration(
-    table: pa.Table, columns: list[str], ids: pd.Index
-) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
-    """Yield the rows of each model and search method, brought into the order of the questions."""
+def _by_system(table: pa.Table, columns: list[str], ids: pd.Index) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield the rows of each system, brought into the order of the questions."""
     frame = table.select([*KEYS, *columns]).to_pandas()
-    for key, rows in frame.groupby(["model", "search_method"], sort=False):
+    for system, rows in frame.groupby("system", sort=False):
         known = rows.drop_duplicates("question_id", keep="last").set_index("question_id")
-        yield key, known[columns].reindex(ids)
+        yield str(system), known[columns].reindex(ids)
 
 
-def _values(scores: pa.Table, metric: str, ids: pd.Index) -> dict[tuple[str, str], NDArray[np.float64]]:
+def _values(scores: pa.Table, metric: str, ids: pd.Index) -> dict[str, NDArray[np.float64]]:
     """Return a metric's values in the order of the questions, NaN where there is none."""
     wanted = scores.filter(pc.and_(pc.equal(scores["metric"], metric), pc.equal(scores["status"], "ok")))
-    return {key: rows["value"].to_numpy(np.float64) for key, rows in _by_configuration(wanted, ["value"], ids)}
+    return {system: rows["value"].to_numpy(np.float64) for system, rows in _by_system(wanted, ["value"], ids)}
 
 
-def _ranks(retrieval: pa.Table, ids: pd.Index) -> dict[str, pd.Series]:
-    """Return the rank of the first right document by search method; infinite: not found, NaN: not searched."""
-    frame = retrieval.select(["question_id", "search_method", "first_relevant_rank"]).to_pandas()
-    frame["first_relevant_rank"] = frame["first_relevant_rank"].astype(np.float64).fillna(np.inf)
-    found = {}
-    for method, rows in frame.groupby("search_method", sort=False):
-        ranks = rows.drop_duplicates("question_id").set_index("question_id")["first_relevant_rank"]
-        found[str(method)] = ranks.reindex(ids)
-    return found
+def _has(context_ids: object, document_id: str) -> bool:
+    """Return whether a document is among the contexts; a question that was never asked has none."""
+    return isinstance(context_ids, np.ndarray) and document_id in context_ids
 
 
 def _outcomes(answered: NDArray[np.bool_], refusal: NDArray[np.float64], verdict: NDArray[np.float64]) -> _Words:
@@ -241,10 +224,10 @@ def _outcomes(answered: NDArray[np.bool_], refusal: NDArray[np.float64], verdict
     return np.select(conditions, names, "not judged").astype(object)
 
 
-def _cells(shown: NDArray[np.bool_], searched: NDArray[np.bool_], outcome: _Words) -> _Words:
-    conditions = [outcome == "no answer", ~searched]
+def _cells(shown: NDArray[np.bool_], outcome: _Words) -> _Words:
+    conditions = [outcome == "no answer"]
     conditions += [(shown == was_shown) & (outcome == what) for was_shown, what in _CELL_OF]
-    return np.select(conditions, ["no answer", "not judged", *_CELL_OF.values()], "not judged").astype(object)
+    return np.select(conditions, ["no answer", *_CELL_OF.values()], "not judged").astype(object)
 
 
 def _count(cell: str, inside: NDArray[np.float64], documents: NDArray[np.int64]) -> CellCount:

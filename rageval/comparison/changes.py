@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rageval.comparison.measurements import RunTables
+from rageval.comparison.measurements import RunTables, Subject
 from rageval.comparison.paired_values import LEADING_ANSWERS, PairedValues
-from rageval.comparison.pairing import Configuration, Pair
+from rageval.comparison.pairing import Pair
 from rageval.comparison.run_comparison import RunComparison
 from rageval.comparison.scored import Scored
 from rageval.comparison.summary import ordered_metrics
@@ -19,7 +19,7 @@ from rageval.metrics.names import split_detail
 
 _LEADING = (*LEADING_ANSWERS, "mrr", "ndcg", "hit_rate")
 _Row: TypeAlias = Mapping[str, Any]
-_Key: TypeAlias = tuple[str, str | None, str]
+_Key: TypeAlias = tuple[str, Subject]
 _Keyed: TypeAlias = Mapping[_Key, _Row]
 
 
@@ -46,18 +46,18 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """The questions of one configuration that changed most in its leading metric."""
+    """The questions of one system or retriever that changed most in its leading metric."""
 
     pair: Pair
     metric: str
     better: Sequence[Change]
-    """The largest gains of B first."""
+    """The largest gains of the candidate first."""
     worse: Sequence[Change]
-    """The largest losses of B first."""
+    """The largest losses of the candidate first."""
 
 
 def largest_changes(comparison: RunComparison, limit: int) -> list[Changes]:
-    """Return the largest gains and losses of every configuration, at most `limit` of each.
+    """Return the largest gains and losses of every system and retriever, at most `limit` of each.
 
     The metric is the first one compared of the judge's, then cosine, then reciprocal rank; what changed alike in it is
     ordered by the next one, then by the order of the questions.
@@ -111,7 +111,8 @@ class _Looked:
     def up(cls, run: RunTables, ids: pa.Array) -> "_Looked":
         questions = {row["question_id"]: row for row in _of(run.questions, "question_id", ids)}
         found: dict[_Key, _Row] = {
-            (row["question_id"], None, row["search_method"]): row for row in _of(run.retrieval, "question_id", ids)
+            (row["question_id"], Subject(name=row["retriever"], is_retriever=True)): row
+            for row in _of(run.retrieval, "question_id", ids)
         }
         documents = {row["document_id"] for row in questions.values()}.union(
             *(row["document_ids"] for row in found.values())
@@ -125,12 +126,12 @@ class _Looked:
             scores=_scores(_of(run.scores, "question_id", ids)),
         )
 
-    def side(self, question_id: str, configuration: Configuration, value: float) -> OneSide:
-        key = (question_id, *configuration)
+    def side(self, question_id: str, subject: Subject, value: float) -> OneSide:
+        key = (question_id, subject)
         return OneSide(value=float(value), text=self._text(key), scores=self.scores.get(key, ()))
 
     def _text(self, key: _Key) -> str:
-        if key[1] is None:
+        if key[1].is_retriever:
             return "\n".join(self._hits(key)) or "nothing was found"
         answer = self.answers.get(key, {})
         return str(answer.get("answer") or f"no answer: {answer.get('error') or 'it was not asked for'}")
@@ -148,7 +149,7 @@ def _of(table: pa.Table, column: str, ids: pa.Array) -> Iterable[_Row]:
 
 
 def _key(row: _Row) -> _Key:
-    return (row["question_id"], row["model"], row["search_method"])
+    return (row["question_id"], Subject(name=row["system"]))
 
 
 def _scores(rows: Iterable[_Row]) -> dict[_Key, list[Scored]]:

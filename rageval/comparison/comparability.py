@@ -29,7 +29,7 @@ def not_comparable(a: RunTables, b: RunTables, of_a: Measurement, of_b: Measurem
     references and contexts; cosine needs the same embedding model; a judge's verdicts the same judge with the same
     settings; and every score the same version of its metric.
     """
-    if of_a.model is None:
+    if of_a.subject.is_retriever:
         return _other_right_documents(a, b)
     return (
         _other_documents(a, b)
@@ -55,7 +55,7 @@ def judge_settings(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return what can change a verdict of each judge in the configuration, by the judge's name."""
     config = manifest.get("config") or {}
     judge = config.get("judge") or {}
-    models = (config.get("answers") or {}).get("models") or []
+    models = config.get("models") or []
     first = judge.get("model") or (models[0] if models else None)
     judges = [model for model in (first, *(judge.get("panel") or ())) if model]
     return {

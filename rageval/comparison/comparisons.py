@@ -1,20 +1,22 @@
-"""The tables of a run -> every pair of its configurations compared question by question.
+"""The tables of a run -> its systems and retrievers compared in pairs, question by question.
 
-Compared are models with the same search method, search methods of the same model, and search methods by what they
-found. What only one side has a value for is in no comparison.
+Every difference is candidate - baseline; of two systems the one that comes first in the run is the baseline. Compared
+are systems that differ in one thing only (the model, the prompt, the retriever), or in their kind alone. Where several
+pairs differ in the same thing, such as two prompts with each of two models, they are also compared pooled: question by
+question over the means of both sides. What only one side has a value for is in no comparison.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Final
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from rageval.comparison.measurements import Key, Measurement, RunTables, measurements
+from rageval.comparison.measurements import Key, Measurement, RunTables, Subject, measurements
 from rageval.metrics.catalog import bounds, higher_is_better, metric_of
 from rageval.statistics.multiplicity import holm_of_known
 from rageval.statistics.paired import PairedDifference, paired_difference
@@ -23,17 +25,25 @@ from rageval.tables import COMPARISONS
 
 RETRIEVAL_METRICS: Final = ("hit_rate", "mrr", "ndcg")
 """Retrieval metrics that are compared, each at the run's top_k."""
+PARTS: Final = ("prompt", "model", "retriever")
+"""What two systems can differ in, besides their kind."""
+Compared: TypeAlias = Literal["systems", "pooled", "retrievers"]
+_System: TypeAlias = Mapping[str, Any]
+"""A row of the table `tables.SYSTEMS`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pairing:
     """Two measurements of one metric that are to be compared."""
 
-    a: Measurement
-    b: Measurement
-    cost_a_usd: float | None = None
+    baseline: Measurement
+    candidate: Measurement
+    of: Compared = "systems"
+    differ_in: str = ""
+    """`model`, `prompt`, `retriever`, `kind`; several joined by ` + `."""
+    cost_baseline_usd: float | None = None
     """Mean US dollars of an answer; None where unknown."""
-    cost_b_usd: float | None = None
+    cost_candidate_usd: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,18 +53,18 @@ class Comparison:
     pairing: Pairing
     n: int
     """Questions for which both sides have a value; the means are over these."""
-    mean_a: float | None
-    mean_b: float | None
+    mean_baseline: float | None
+    mean_candidate: float | None
     difference: PairedDifference | None
-    """a - b; None with fewer than 2 documents."""
+    """candidate - baseline; None with fewer than 2 documents."""
     p_adjusted: float | None
     """After Holm's correction for all pairings of the call; None without a difference."""
     verdict: Verdict
-    """About a, as seen from b."""
+    """About the candidate."""
 
 
 def compare_within(run: RunTables) -> list[Comparison]:
-    """Return every comparison within a run: models, then search methods of the answers, then of the retrieval.
+    """Return every comparison within a run: pooled ones, then systems, then retrievers.
 
     Of the answers' metrics those are compared that have bounds and of which more is better: length, refusals, latency
     and cost decide nothing by themselves. They come in the order of the run's measurements, metric by metric.
@@ -69,7 +79,8 @@ def compare_within(run: RunTables) -> list[Comparison]:
         pd.factorize(run.questions["document_id"].to_pandas())[0], index=run.questions["question_id"].to_pandas()
     )
     found = measurements(run, [run.top_k])
-    return compare_values([*_pairings(found, run.top_k)], documents[~documents.index.duplicated()])
+    systems = {row["system"]: row for row in run.systems.to_pylist()}
+    return compare_values([*_pairings(found, systems, run.top_k)], documents[~documents.index.duplicated()])
 
 
 def compare_values(pairings: Sequence[Pairing], documents: pd.Series) -> list[Comparison]:
@@ -83,15 +94,19 @@ def compare_values(pairings: Sequence[Pairing], documents: pd.Series) -> list[Co
         One each, in the order given. A pairing without 2 documents is no test: it counts in no correction.
     """
     clusters = pd.factorize(documents)[0]
-    sides = {id(m): m for pairing in pairings for m in (pairing.a, pairing.b)}
-    values = {key: _aligned(m.values, documents.index) for key, m in sides.items()}
-    both = [np.isfinite(values[id(p.a)]) & np.isfinite(values[id(p.b)]) for p in pairings]
-    shared = [(values[id(p.a)][rows], values[id(p.b)][rows]) for p, rows in zip(pairings, both, strict=True)]
-    differences = [paired_difference(a, b, clusters[rows]) for (a, b), rows in zip(shared, both, strict=True)]
+    measured = {id(m): m for pairing in pairings for m in (pairing.baseline, pairing.candidate)}
+    values = {key: _aligned(m.values, documents.index) for key, m in measured.items()}
+    pairs = [(values[id(p.baseline)], values[id(p.candidate)]) for p in pairings]
+    both = [np.isfinite(baseline) & np.isfinite(candidate) for baseline, candidate in pairs]
+    shared = [(baseline[rows], candidate[rows]) for (baseline, candidate), rows in zip(pairs, both, strict=True)]
+    differences = [
+        paired_difference(candidate, baseline, clusters[rows])
+        for (baseline, candidate), rows in zip(shared, both, strict=True)
+    ]
     adjusted = holm_of_known(difference.p_value if difference else None for difference in differences)
     return [
-        _comparison(pairing, a, b, difference, p)
-        for pairing, (a, b), difference, p in zip(pairings, shared, differences, adjusted, strict=True)
+        _comparison(pairing, *sides, difference, p)
+        for pairing, sides, difference, p in zip(pairings, shared, differences, adjusted, strict=True)
     ]
 
 
@@ -100,23 +115,83 @@ def comparison_table(comparisons: Sequence[Comparison]) -> pa.Table:
     return pa.Table.from_pylist([_row(comparison) for comparison in comparisons], schema=COMPARISONS)
 
 
-def _pairings(found: Mapping[Key, Measurement], top_k: int) -> Iterator[Pairing]:
-    answered = [m for m in found.values() if m.model is not None and _decides(m.metric)]
-    searched = [m for m in found.values() if m.model is None]
-    wanted = [f"{name}@{top_k}" for name in RETRIEVAL_METRICS]
-    costs = {key[:2]: float(m.values.mean()) for key, m in found.items() if key[2] == "cost_usd" and len(m.values)}
-    metrics = list(dict.fromkeys(m.metric for m in answered))
-    for metric in metrics:
-        for a, b in combinations([m for m in answered if m.metric == metric], 2):
-            if a.search_method == b.search_method:
-                yield _priced(a, b, costs)
-    for metric in metrics:
-        for a, b in combinations([m for m in answered if m.metric == metric], 2):
-            if a.model == b.model:
-                yield _priced(a, b, costs)
-    for metric in wanted:
-        for a, b in combinations([m for m in searched if m.metric == metric], 2):
-            yield Pairing(a=a, b=b)
+def _pairings(found: Mapping[Key, Measurement], systems: Mapping[str, _System], top_k: int) -> Iterator[Pairing]:
+    answered = [m for m in found.values() if not m.subject.is_retriever and _decides(m.metric)]
+    searched = [m for m in found.values() if m.subject.is_retriever]
+    costs = {key[0]: float(m.values.mean()) for key, m in found.items() if key[1] == "cost_usd" and len(m.values)}
+    by_metric: dict[str, dict[str, Measurement]] = {}
+    for m in answered:
+        by_metric.setdefault(m.metric, {})[m.subject.name] = m
+    pairs = _pairs([systems[name] for name in dict.fromkeys(m.subject.name for m in answered)])
+    for metric, of_system in by_metric.items():
+        for part in PARTS:
+            yield from _pooled(part, [pair for pair in pairs if pair[2] == part], of_system, costs, metric)
+    for of_system in by_metric.values():
+        for one, other, differ_in in pairs:
+            if one["system"] in of_system and other["system"] in of_system:
+                yield _priced(of_system[one["system"]], of_system[other["system"]], differ_in, costs)
+    for metric in [f"{name}@{top_k}" for name in RETRIEVAL_METRICS]:
+        for baseline, candidate in combinations([m for m in searched if m.metric == metric], 2):
+            yield Pairing(baseline=baseline, candidate=candidate, of="retrievers", differ_in="retriever")
+
+
+def _pairs(systems: Sequence[_System]) -> list[tuple[_System, _System, str]]:
+    """Return the systems that are compared, the baseline first, and what they differ in.
+
+    Where none differ in one thing only, all are compared.
+    """
+    every = [(one, other, _difference_of(one, other)) for one, other in combinations(systems, 2)]
+    simple = [pair for pair in every if " + " not in pair[2]]
+    order = {differ_in: rank for rank, differ_in in enumerate((*PARTS, "kind"))}
+    return sorted(simple or every, key=lambda pair: order.get(pair[2], len(order)))
+
+
+def _difference_of(one: _System, other: _System) -> str:
+    """Return what two systems differ in.
+
+    Of two kinds no retriever counts, and of a closed book no prompt either: it has to be another one.
+    """
+    kinds = {one["kind"], other["kind"]}
+    if len(kinds) == 1:
+        return " + ".join(part for part in PARTS if one[part] != other[part])
+    parts = ("model",) if "closed_book" in kinds else ("model", "prompt")
+    return " + ".join(["kind", *(part for part in parts if one[part] != other[part])])
+
+
+def _pooled(
+    part: str,
+    pairs: Sequence[tuple[_System, _System, str]],
+    of_system: Mapping[str, Measurement],
+    costs: Mapping[Subject, float],
+    metric: str,
+) -> Iterator[Pairing]:
+    """Yield the comparison of every two values of a part over all pairs of systems that differ in it alone."""
+    levels: dict[tuple[str, str], list[tuple[Measurement, Measurement]]] = {}
+    for one, other, _ in pairs:
+        if one["system"] in of_system and other["system"] in of_system:
+            both = (of_system[one["system"]], of_system[other["system"]])
+            levels.setdefault((one[part], other[part]), []).append(both)
+    for (baseline, candidate), matched in levels.items():
+        if len(matched) > 1:
+            yield Pairing(
+                baseline=_mean_of(baseline, [pair[0] for pair in matched], metric),
+                candidate=_mean_of(candidate, [pair[1] for pair in matched], metric),
+                of="pooled",
+                differ_in=part,
+                cost_baseline_usd=_mean_cost([pair[0] for pair in matched], costs),
+                cost_candidate_usd=_mean_cost([pair[1] for pair in matched], costs),
+            )
+
+
+def _mean_of(name: str, measured: Sequence[Measurement], metric: str) -> Measurement:
+    """Return the mean over systems, for the questions that all of them have a value for."""
+    values = pd.concat([m.values for m in measured], axis=1, join="inner").mean(axis=1)
+    return Measurement(subject=Subject(name=name), metric=metric, values=values)
+
+
+def _mean_cost(measured: Sequence[Measurement], costs: Mapping[Subject, float]) -> float | None:
+    known = [costs.get(m.subject) for m in measured]
+    return None if None in known else float(np.mean([cost for cost in known if cost is not None]))
 
 
 def _decides(metric: str) -> bool:
@@ -124,35 +199,40 @@ def _decides(metric: str) -> bool:
     return bool(higher_is_better(metric)) and bounds(metric) is not None and metric_of(metric) != "pairwise"
 
 
-def _priced(a: Measurement, b: Measurement, costs: Mapping[tuple[str | None, str], float]) -> Pairing:
-    of_a, of_b = (costs.get((m.model, m.search_method)) for m in (a, b))
-    return Pairing(a=a, b=b, cost_a_usd=of_a, cost_b_usd=of_b)
+def _priced(baseline: Measurement, candidate: Measurement, differ_in: str, costs: Mapping[Subject, float]) -> Pairing:
+    return Pairing(
+        baseline=baseline,
+        candidate=candidate,
+        differ_in=differ_in,
+        cost_baseline_usd=costs.get(baseline.subject),
+        cost_candidate_usd=costs.get(candidate.subject),
+    )
 
 
 def _aligned(values: pd.Series, questions: pd.Index) -> NDArray[np.float64]:
     """Return one value per question; NaN where there is none."""
     aligned = np.full(len(questions), np.nan)
-    places = questions.get_indexer(values.index)
-    aligned[places[places >= 0]] = values.to_numpy(dtype=np.float64)[places >= 0]
+    rows = questions.get_indexer(values.index)
+    aligned[rows[rows >= 0]] = values.to_numpy(dtype=np.float64)[rows >= 0]
     return aligned
 
 
 def _comparison(
     pairing: Pairing,
-    a: NDArray[np.float64],
-    b: NDArray[np.float64],
+    baseline: NDArray[np.float64],
+    candidate: NDArray[np.float64],
     difference: PairedDifference | None,
     p: float | None,
 ) -> Comparison:
     return Comparison(
         pairing=pairing,
-        n=a.size,
-        mean_a=float(a.mean()) if a.size else None,
-        mean_b=float(b.mean()) if b.size else None,
+        n=baseline.size,
+        mean_baseline=float(baseline.mean()) if baseline.size else None,
+        mean_candidate=float(candidate.mean()) if candidate.size else None,
         difference=difference,
         p_adjusted=p,
         verdict=verdict(
-            difference, 1.0 if p is None else p, higher_is_better=higher_is_better(pairing.a.metric) is not False
+            difference, 1.0 if p is None else p, higher_is_better=higher_is_better(pairing.baseline.metric) is not False
         ),
     )
 
@@ -160,18 +240,18 @@ def _comparison(
 def _row(comparison: Comparison) -> dict[str, str | float | None]:
     pairing, difference = comparison.pairing, comparison.difference
     row: dict[str, str | float | None] = {
-        "metric": pairing.a.metric,
-        "model_a": pairing.a.model,
-        "search_method_a": pairing.a.search_method,
-        "model_b": pairing.b.model,
-        "search_method_b": pairing.b.search_method,
+        "metric": pairing.baseline.metric,
+        "differ_in": pairing.differ_in,
+        "of": pairing.of,
+        "baseline": pairing.baseline.subject.name,
+        "candidate": pairing.candidate.subject.name,
         "n": comparison.n,
-        "mean_a": comparison.mean_a,
-        "mean_b": comparison.mean_b,
+        "mean_baseline": comparison.mean_baseline,
+        "mean_candidate": comparison.mean_candidate,
         "p_adjusted": comparison.p_adjusted,
         "verdict": comparison.verdict,
-        "cost_a_usd": pairing.cost_a_usd,
-        "cost_b_usd": pairing.cost_b_usd,
+        "cost_baseline_usd": pairing.cost_baseline_usd,
+        "cost_candidate_usd": pairing.cost_candidate_usd,
     }
     if difference is None:
         return row

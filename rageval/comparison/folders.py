@@ -60,6 +60,7 @@ def read_run(run: RunStore, name: str) -> RunTables:
         manifest=read_manifest(run),
         documents=run.read("documents"),
         questions=run.read("questions"),
+        systems=run.read("systems"),
         retrieval=run.read("retrieval"),
         answers=run.read("answers"),
         scores=run.read("scores"),

@@ -6,7 +6,7 @@ is better, a rise counts as the drop.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -29,7 +29,7 @@ Outcome = Literal["passed", "worse", "too few questions", "values missing", "unf
 
 @dataclass(frozen=True, kw_only=True)
 class Gated:
-    """What the gate says about one metric of one configuration."""
+    """What the gate says about one metric of one system or retriever."""
 
     metric: str
     pair: Pair | None
@@ -38,7 +38,7 @@ class Gated:
     """Mean of the baseline over the questions where both have a value."""
     mean_b: float | None = None
     difference: PairedDifference | None = None
-    """B - A, candidate minus baseline, with the gate's joint interval."""
+    """Candidate - baseline, with the gate's joint interval."""
     n: int = 0
     outcome: Outcome
     reason: str
@@ -82,13 +82,7 @@ def check_choice(choice: Choice, max_drop: float) -> Choice:
             raise ConfigError(
                 f"--metric {name}: neither more nor less of it is better, or it is not known; name another"
             )
-    return Choice(
-        metrics=metrics,
-        a_model=choice.a_model,
-        b_model=choice.b_model,
-        a_search=choice.a_search,
-        b_search=choice.b_search,
-    )
+    return replace(choice, metrics=metrics)
 
 
 def gate_runs(
@@ -100,9 +94,9 @@ def gate_runs(
     allow_underpowered: bool = False,
     common: bool = False,
 ) -> Gate:
-    r"""Return whether run B may follow run A.
+    r"""Return whether the candidate, run B, may follow the baseline, run A.
 
-    With m metrics and configurations in the gate, and d = B - A turned so that more is better:
+    With m pairs of metric and system or retriever in the gate, and d = B - A turned so that more is better:
 
     - `worse`: d < -max_drop, the interval of d at the confidence 1 - 0.05 / m lies below 0, and p < 0.05 / m. If A and
       B are alike, the chance of one such false alarm among all m is below 2.5 %.
@@ -123,7 +117,7 @@ def gate_runs(
         common: Compare the questions that both runs have, though one has others, too.
 
     Raises:
-        ConfigError: If a named model or search method is not in its run.
+        ConfigError: If a named system or retriever is not in its run.
     """
     if reasons := unfinished({run.name: run.manifest for run in (a, b)}):
         return refused_gate(a.name, b.name, max_drop, reasons)
@@ -162,7 +156,7 @@ def unfinished(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _refused(refused: Refused) -> Gated:
-    of = f" of {refused.model or refused.search}" if refused.model or refused.search else ""
+    of = f" of {refused.name}" if refused.name else ""
     return Gated(
         metric=refused.metric, pair=None, outcome="not comparable", reason=f"{refused.metric}{of}: {refused.reason}"
     )
@@ -224,7 +218,7 @@ def _worse(
         return None
     return "worse", (
         f"{_name(values)} got worse by {-mean:.3f}, more than {max_drop:g}, and beyond the noise "
-        f"(B - A {difference.mean:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}])"
+        f"(candidate - baseline {difference.mean:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}])"
     )
 
 
@@ -247,17 +241,14 @@ def _underpowered(
 
 
 def _oriented(metric: str, difference: PairedDifference) -> tuple[float, float, float]:
-    """Return mean, low and high of B - A, turned so that more is better."""
+    """Return mean, low and high of candidate - baseline, turned so that more is better."""
     if higher_is_better(metric):
         return difference.mean, difference.low, difference.high
     return -difference.mean, -difference.high, -difference.low
 
 
 def _name(values: PairedValues) -> str:
-    pair = values.pair
-    return f"{values.metric} of {pair.model} with {pair.search} search" if pair.model else (
-        f"{values.metric} of {pair.search} search"
-    )  # fmt: skip
+    return f"{values.metric} of {values.pair.name}"
 
 
 def _rounded(n: float) -> int:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rageval.comparison.history_page import History
-from rageval.comparison.measurements import Key
+from rageval.comparison.measurements import Key, Subject
 from rageval.comparison.trends import RunSummary, chosen, history_table, trends
 from rageval.errors import DataError
 from rageval.runs.folders import read_columns, run_folders
@@ -15,8 +15,8 @@ from rageval.runs.manifest import MANIFEST
 from rageval.runs.store import RunStore
 from rageval.storage.places import place
 
-_SUMMARY = ("model", "search_method", "metric", "n", "n_scored", "mean", "ci_low", "ci_high")
-_MEASURED = ("model", "search_method", "metric", "status", "metric_version", "judge_model")
+_SUMMARY = ("system", "retriever", "metric", "n", "n_scored", "mean", "ci_low", "ci_high")
+_MEASURED = ("system", "metric", "status", "metric_version", "judge_model")
 
 
 def history(folder: str, metrics: Sequence[str] = ()) -> History:
@@ -72,13 +72,13 @@ def _read(run: RunStore) -> RunSummary:
 
 
 def _distinct(scores: pa.Table | None, column: str) -> dict[Key, str]:
-    """Return the different values of a column by model, search method and metric, joined."""
+    """Return the different values of a column by system and metric, joined."""
     if scores is None:
         return {}
-    keys = ["model", "search_method", "metric"]
+    keys = ["system", "metric"]
     groups = scores.filter(pc.equal(scores["status"], "ok")).group_by([*keys, column]).aggregate([]).to_pylist()
     found: dict[Key, set[str]] = {}
     for row in groups:
         if row[column] is not None:
-            found.setdefault((row["model"], row["search_method"], row["metric"]), set()).add(row[column])
+            found.setdefault((Subject(name=row["system"]), row["metric"]), set()).add(row[column])
     return {key: ", ".join(sorted(values)) for key, values in found.items()}

@@ -28,7 +28,7 @@ class History:
 
 
 def render_history_page(history: History) -> str:
-    """Return the page: a section per metric with a plot per configuration and a table of all runs."""
+    """Return the page: a section per metric with a plot per system or retriever and a table of all runs."""
     sections = [
         {
             "id": f"trend-{place}",

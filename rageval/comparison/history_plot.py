@@ -1,4 +1,4 @@
-"""The points of a metric -> one inline SVG figure per configuration, all on the same axes."""
+"""The points of a metric -> one inline SVG figure per system or retriever, all on the same axes."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,7 +15,7 @@ _LABELS: Final = 15
 
 
 def trend_plots(trend: Trend) -> list[Markup]:
-    """Return a figure per configuration, in the order of `trend.series`.
+    """Return a figure per system or retriever, in the order of `trend.series`.
 
     The runs stand side by side at the same distances, numbered from 1. A line joins what can be compared; a dashed one
     stands where it cannot. Runs that are not complete are drawn hollow.

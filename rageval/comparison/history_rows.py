@@ -5,7 +5,7 @@ from rageval.pages.formats import number
 
 READING = (
     "Mean [95 % interval, clustered by document]; n: values / questions asked. A line that says what is other cannot "
-    "be compared with the one before it of the same model and search method. Overlapping intervals prove nothing "
+    "be compared with the one before it of the same system or retriever. Overlapping intervals prove nothing "
     "either way: `rageval compare` compares two runs question by question."
 )
 
@@ -17,16 +17,15 @@ def title(trend: Trend) -> str:
 
 
 def trend_rows(trend: Trend) -> list[dict[str, str]]:
-    """Return a row per point, the oldest first; `#` is the run's place in the plots."""
-    places = {run_id: place for place, run_id in enumerate(trend.runs, start=1)}
+    """Return a row per point, the oldest first; `#` is the run's number in the plots."""
+    numbers = {run_id: number for number, run_id in enumerate(trend.runs, start=1)}
     return [
         {
-            "#": str(places[point.run_id]),
+            "#": str(numbers[point.run_id]),
             "run": point.run_id,
             "started": point.started_at[:16].replace("T", " ") or "unknown",
             "status": point.status,
-            "model": point.model or "",
-            "search": point.search_method,
+            "of": f"retriever {point.subject.name}" if point.subject.is_retriever else point.subject.name,
             "mean": mean(point),
             "n": f"{point.n_scored:,}/{point.n:,}",
             "not comparable with before": point.interrupted or "",

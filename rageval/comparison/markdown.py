@@ -21,7 +21,7 @@ def render_comparison(comparison: RunComparison) -> str:
     a, b = escape(comparison.a.name), escape(comparison.b.name)
     parts = [
         f"# {b} against {a}",
-        f"A is the baseline **{a}**, B the candidate **{b}**; every difference is B - A. "
+        f"The baseline is **{a}**, the candidate **{b}**; every difference is candidate - baseline. "
         f"{comparison.questions:,} questions were compared.",
         *(f"> **{escape(warning)}.**" for warning in comparison.warnings),
         *(escape(sentence) for sentence in sentences(comparison)),

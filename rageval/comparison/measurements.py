@@ -1,4 +1,4 @@
-"""The tables of a run -> one value per question for each model, search method and metric, and how it was measured."""
+"""The tables of a run -> one value per question of each system or retriever and metric, and how it was measured."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,17 @@ from rageval.config.depth import RetrievalDepth, retrieval_depth
 from rageval.config.evaluation import RetrievalConfig
 from rageval.metrics.names import split_detail
 
-Key: TypeAlias = tuple[str | None, str, str]
-"""Model (None for retrieval), search method, metric."""
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What a metric is measured of: the answers of a system, or the results of a retriever."""
+
+    name: str
+    is_retriever: bool = False
+
+
+Key: TypeAlias = tuple[Subject, str]
+"""What a metric is measured of, and the metric."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +38,7 @@ class RunTables:
     """The content of run.json."""
     documents: pa.Table
     questions: pa.Table
+    systems: pa.Table
     retrieval: pa.Table
     answers: pa.Table
     scores: pa.Table
@@ -48,11 +58,9 @@ class RunTables:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """One metric of one configuration: the values that are there, and what they were measured with."""
+    """One metric of one system or retriever: the values that are there, and what they were measured with."""
 
-    model: str | None
-    """None for a metric of the retrieval."""
-    search_method: str
+    subject: Subject
     metric: str
     values: pd.Series
     """Finite numbers by question id; a question without a value is not in it."""
@@ -64,7 +72,7 @@ class Measurement:
     @property
     def key(self) -> Key:
         """What tells it from the other measurements of its run."""
-        return (self.model, self.search_method, self.metric)
+        return (self.subject, self.metric)
 
 
 def measurements(run: RunTables, cutoffs: Sequence[int]) -> dict[Key, Measurement]:
@@ -76,7 +84,7 @@ def measurements(run: RunTables, cutoffs: Sequence[int]) -> dict[Key, Measuremen
             others are left out.
 
     Returns:
-        Measurements in the order of search methods and models in the tables, and of `ordered_metrics`; latency, tokens
+        Measurements in the order of retrievers and systems in the tables, and of `ordered_metrics`; latency, tokens
         and cost come last. A metric that was asked for but has no value is there, with empty `values`. What an earlier
         run has answered has no latency, tokens and cost of its own.
     """
@@ -89,31 +97,29 @@ def _retrieval(run: RunTables, cutoffs: Sequence[int]) -> Iterator[Measurement]:
     wanted = sorted({k for k in cutoffs if 1 <= k <= deepest})
     alternates = run.depth.accept_alternates
     values = retrieval_values(run.questions, run.retrieval, wanted, accept_alternates=alternates)
-    frame = run.retrieval.select(["question_id", "search_method", "latency_s"]).to_pandas()
-    for method, group in frame.groupby("search_method", sort=False):
-        rows = group.index.to_numpy()
+    frame = run.retrieval.select(["question_id", "retriever", "latency_s"]).to_pandas()
+    for retriever, group in frame.groupby("retriever", sort=False):
+        subject, rows = Subject(name=str(retriever), is_retriever=True), group.index.to_numpy()
         for metric, of_all in values.items():
             by_question = pd.Series(of_all[rows], index=group["question_id"])
-            yield Measurement(model=None, search_method=method, metric=metric, values=by_question)
+            yield Measurement(subject=subject, metric=metric, values=by_question)
         latency = pd.Series(group["latency_s"].to_numpy(dtype=np.float64), index=group["question_id"])
-        yield Measurement(model=None, search_method=method, metric="search_latency_s", values=latency)
+        yield Measurement(subject=subject, metric="search_latency_s", values=latency)
 
 
 def _answers(scores: pa.Table) -> Iterator[Measurement]:
-    keys = ["model", "search_method", "metric"]
+    keys = ["system", "metric"]
     columns = ["question_id", *keys, "status", "value", "metric_version", "judge_model"]
     names = ordered_metrics(n for n in scores["metric"].unique().to_pylist() if split_detail(n)[1] is None)
     frame = scores.select(columns).to_pandas()
     groups = dict(iter(frame.groupby(keys, sort=False)))
-    configurations = dict.fromkeys(key[:2] for key in groups)
-    for model, method in configurations:
+    for system in dict.fromkeys(key[0] for key in groups):
         for metric in names:
-            if (group := groups.get((model, method, metric))) is None:
+            if (group := groups.get((system, metric))) is None:
                 continue
             valued = group[(group["status"] == "ok") & np.isfinite(group["value"].to_numpy(dtype=np.float64))]
             yield Measurement(
-                model=model,
-                search_method=method,
+                subject=Subject(name=system),
                 metric=metric,
                 values=pd.Series(valued["value"].to_numpy(dtype=np.float64), index=valued["question_id"]),
                 versions=_distinct(valued["metric_version"]),
@@ -122,12 +128,12 @@ def _answers(scores: pa.Table) -> Iterator[Measurement]:
 
 
 def _columns(answers: pa.Table) -> Iterator[Measurement]:
-    names = ["question_id", "model", "search_method", *ANSWER_COLUMNS.values()]
-    asked = answers.filter(pc.is_null(answers["reused_from"])) if "reused_from" in answers.column_names else answers
-    for (model, method), group in asked.select(names).to_pandas().groupby(["model", "search_method"], sort=False):
+    names = ["question_id", "system", *ANSWER_COLUMNS.values()]
+    asked = answers.filter(pc.is_null(answers["reused_from"]))
+    for system, group in asked.select(names).to_pandas().groupby("system", sort=False):
         for metric, column in ANSWER_COLUMNS.items():
             values = pd.Series(group[column].to_numpy(dtype=np.float64), index=group["question_id"]).dropna()
-            yield Measurement(model=model, search_method=method, metric=metric, values=values)
+            yield Measurement(subject=Subject(name=str(system)), metric=metric, values=values)
 
 
 def _distinct(values: pd.Series) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from rageval.pages.plots import BAD, GOOD, MUTED
 from rageval.pages.templates import environment
 
 CHANGES_SHOWN = 10
-"""Gains and losses of each configuration."""
+"""Gains and losses of each system and retriever."""
 _COLOURS = {"better": GOOD, "worse": BAD}
 
 

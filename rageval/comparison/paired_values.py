@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rageval.comparison.comparability import not_comparable, other_questions
-from rageval.comparison.measurements import Key, Measurement, RunTables, measurements
-from rageval.comparison.pairing import Choice, Configuration, Pair, pairs
+from rageval.comparison.measurements import Key, Measurement, RunTables, Subject, measurements
+from rageval.comparison.pairing import Choice, Pair, pairs
 from rageval.comparison.summary import ordered_metrics
 from rageval.errors import DataError
 from rageval.metrics.catalog import higher_is_better, metric_of
@@ -24,7 +24,7 @@ Values: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class PairedValues:
-    """One metric of one configuration of each run, over the questions that are compared."""
+    """One metric of one system or retriever of each run, over the questions that are compared."""
 
     pair: Pair
     metric: str
@@ -58,9 +58,8 @@ class Refused:
     """One metric that is not compared, and why."""
 
     metric: str
-    model: str
-    """As in `Pair`; empty for retrieval, or where the metric is missing altogether."""
-    search: str
+    name: str
+    """As in `Pair`; empty where the metric is missing altogether."""
     reason: str
 
 
@@ -86,12 +85,12 @@ def side_by_side(a: RunTables, b: RunTables, choice: Choice, *, common: bool = F
     Args:
         a: The first run, the baseline.
         b: The second run.
-        choice: Which metrics and configurations; without metrics `LEADING_RETRIEVAL` at the smaller top_k of the
+        choice: Which metrics, systems and retrievers; without metrics `LEADING_RETRIEVAL` at the smaller top_k of the
             two runs (and recall, where several documents are right), and `LEADING_ANSWERS`.
         common: Compare the questions that both runs have, though one has others, too.
 
     Raises:
-        ConfigError: If a named model or search method is not in its run.
+        ConfigError: If a named system or retriever is not in its run.
         DataError: If the runs asked different questions and `common` is not set, or share none.
     """
     left_behind = other_questions(a, b)
@@ -105,14 +104,14 @@ def side_by_side(a: RunTables, b: RunTables, choice: Choice, *, common: bool = F
         raise DataError(f"{a.name} and {b.name} cannot be compared: they share no question")
     cutoffs = _cutoffs(a, b, choice.metrics)
     of_a, of_b = measurements(a, cutoffs), measurements(b, cutoffs)
-    found = pairs(_configurations(of_a), _configurations(of_b), choice)
+    found = pairs(_subjects(of_a), _subjects(of_b), choice)
     paired: list[PairedValues] = []
     refused: list[Refused] = _unknown(of_a, of_b, choice.metrics)
     for pair in found:
         for metric in _chosen(pair, of_a, of_b, _wanted(a, b, choice.metrics)):
-            one, other = of_a.get((*pair.a, metric)), of_b.get((*pair.b, metric))
+            one, other = of_a.get((pair.a, metric)), of_b.get((pair.b, metric))
             if reason := _reason(a, b, one, other):
-                refused.append(Refused(metric=metric, model=pair.model, search=pair.search, reason=reason))
+                refused.append(Refused(metric=metric, name=pair.name, reason=reason))
             elif one and other:
                 values = (m.values.reindex(ids).to_numpy(dtype=np.float64) for m in (one, other))
                 paired.append(_paired(pair, metric, ids, clusters, *values))
@@ -149,24 +148,24 @@ def _wanted(a: RunTables, b: RunTables, metrics: Sequence[str]) -> set[str]:
     return names | {f"{name}@{k}" for name in names}
 
 
-def _configurations(side: Mapping[Key, Measurement]) -> list[Configuration]:
-    return list(dict.fromkeys(key[:2] for key in side))
+def _subjects(side: Mapping[Key, Measurement]) -> list[Subject]:
+    return list(dict.fromkeys(subject for subject, _ in side))
 
 
 def _chosen(
     pair: Pair, of_a: Mapping[Key, Measurement], of_b: Mapping[Key, Measurement], wanted: set[str]
 ) -> list[str]:
-    known = [key[2] for side, one in ((of_a, pair.a), (of_b, pair.b)) for key in side if key[:2] == one]
+    known = [metric for side, one in ((of_a, pair.a), (of_b, pair.b)) for subject, metric in side if subject == one]
     return [name for name in ordered_metrics(known) if name in wanted]
 
 
 def _unknown(of_a: Mapping[Key, Measurement], of_b: Mapping[Key, Measurement], metrics: Sequence[str]) -> list[Refused]:
     """Return the named metrics that neither run has."""
-    known = {key[2] for key in (*of_a, *of_b)}
+    known = {metric for _, metric in (*of_a, *of_b)}
     names = known | {metric_of(name) for name in known}
-    has = ", ".join(ordered_metrics(name for key in (*of_a, *of_b) if higher_is_better(name := key[2]) is not None))
+    has = ", ".join(ordered_metrics(name for _, name in (*of_a, *of_b) if higher_is_better(name) is not None))
     return [
-        Refused(metric=name, model="", search="", reason=f"neither run has it; they have {has or 'none'}")
+        Refused(metric=name, name="", reason=f"neither run has it; they have {has or 'none'}")
         for name in metrics
         if name not in names
     ]

@@ -1,13 +1,10 @@
-"""The configurations of two runs -> which one of the first stands beside which one of the second."""
+"""The systems and retrievers of two runs -> which one of the baseline stands beside which one of the candidate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
+from rageval.comparison.measurements import Subject
 from rageval.errors import ConfigError
-
-Configuration: TypeAlias = tuple[str | None, str]
-"""Model (None for the retrieval alone) and search method."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,74 +13,56 @@ class Choice:
 
     metrics: tuple[str, ...] = ()
     """Names of metrics, with or without `@k`; empty for the leading ones."""
-    a_model: str | None = None
-    b_model: str | None = None
-    a_search: str | None = None
-    b_search: str | None = None
+    baseline_system: str | None = None
+    candidate_system: str | None = None
+    baseline_retriever: str | None = None
+    candidate_retriever: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """One configuration of each run."""
+    """One system, or one retriever, of each run."""
 
-    a: Configuration
-    b: Configuration
-
-    @property
-    def model(self) -> str:
-        """The model, or both as `a → b` where they differ; empty for retrieval."""
-        return _both(self.a[0] or "", self.b[0] or "")
+    a: Subject
+    """Of the baseline."""
+    b: Subject
+    """Of the candidate."""
 
     @property
-    def search(self) -> str:
-        """The search method, or both as `a → b` where they differ."""
-        return _both(self.a[1], self.b[1])
+    def name(self) -> str:
+        """The name, or both as `a → b` where they differ; of a retriever, that it is one."""
+        name = self.a.name if self.a.name == self.b.name else f"{self.a.name} → {self.b.name}"
+        return f"retriever {name}" if self.a.is_retriever else name
 
 
-def pairs(a: Sequence[Configuration], b: Sequence[Configuration], choice: Choice) -> list[Pair]:
-    """Return which configurations are compared: those named alike, or the only one of each run, or the named ones.
-
-    Models are paired first, then the search methods of each pair of models, by the same rule. Retrieval (model None)
-    is paired by search method alone.
+def pairs(a: Sequence[Subject], b: Sequence[Subject], choice: Choice) -> list[Pair]:
+    """Return what is compared: systems and retrievers named alike, or the only one of each run, or the named ones.
 
     Args:
-        a: Configurations of the first run, without repetition.
-        b: Configurations of the second run.
-        choice: Names of models and search methods that are to be compared.
+        a: Systems and retrievers of the baseline, without repetition.
+        b: Those of the candidate.
+        choice: Names of systems and retrievers that are to be compared.
 
     Returns:
-        The pairs in the order of the first run, retrieval last; empty if nothing fits together.
+        The pairs in the order of the baseline, retrievers last; empty if nothing fits together.
 
     Raises:
-        ConfigError: If a named model or search method is not in its run.
+        ConfigError: If a named system or retriever is not in its run.
     """
-    _check_names(a, b, choice)
-    models: list[tuple[str | None, str | None]] = [*_paired(_models(a), _models(b), choice.a_model, choice.b_model)]
-    if {None} <= {m for m, _ in a} & {m for m, _ in b}:
-        models.append((None, None))
     found = []
-    for one, other in models:
-        searches = ([s for m, s in a if m == one], [s for m, s in b if m == other])
+    for is_retriever, what in ((False, "system"), (True, "retriever")):
+        mine, theirs = ([one.name for one in side if one.is_retriever == is_retriever] for side in (a, b))
+        named = {side: getattr(choice, f"{side}_{what}") for side in ("baseline", "candidate")}
+        for side, known in (("baseline", mine), ("candidate", theirs)):
+            if named[side] is not None and named[side] not in known:
+                raise ConfigError(
+                    f"--{side}-{what} names {named[side]!r}, but the {side} has: {', '.join(known) or 'none'}"
+                )
         found += [
-            Pair(a=(one, first), b=(other, second))
-            for first, second in _paired(*searches, choice.a_search, choice.b_search)
+            Pair(a=Subject(name=one, is_retriever=is_retriever), b=Subject(name=other, is_retriever=is_retriever))
+            for one, other in _paired(mine, theirs, named["baseline"], named["candidate"])
         ]
     return found
-
-
-def _check_names(a: Sequence[Configuration], b: Sequence[Configuration], choice: Choice) -> None:
-    for side, found, model, search in (
-        ("a", a, choice.a_model, choice.a_search),
-        ("b", b, choice.b_model, choice.b_search),
-    ):
-        for what, name, known in (("model", model, _models(found)), ("search", search, [s for _, s in found])):
-            if name is not None and name not in known:
-                names = ", ".join(dict.fromkeys(known)) or "none"
-                raise ConfigError(f"--{side}-{what} names {name!r}, but the {what} of run {side.upper()} is: {names}")
-
-
-def _models(configurations: Sequence[Configuration]) -> list[str]:
-    return list(dict.fromkeys(model for model, _ in configurations if model is not None))
 
 
 def _paired(a: Sequence[str], b: Sequence[str], of_a: str | None, of_b: str | None) -> list[tuple[str, str]]:
@@ -102,7 +81,3 @@ def _only(names: Sequence[str], named: str | None, other: str | None) -> str | N
     if other in names:
         return other
     return names[0] if len(names) == 1 else None
-
-
-def _both(a: str, b: str) -> str:
-    return a if a == b else f"{a} → {b}"

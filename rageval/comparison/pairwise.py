@@ -1,4 +1,4 @@
-"""The judge's choices between two models, in both orders -> who wins how often, and what the order has to do with it.
+"""The judge's choices between two systems, in both orders -> who wins how often, and what the order has to do with it.
 
 A choice counts only where both orders agree. Where the judge prefers the answer in the one place, whichever it is, it
 contradicts itself: that is a tie, and it is counted apart.
@@ -27,25 +27,24 @@ _Values = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class PairwiseResult:
-    """Two models with the contexts of one search method, as the judge chose between them."""
+    """Two systems, as the judge chose between them."""
 
-    model: str
+    system: str
     other: str
-    search_method: str
     asked: int
     """Questions of the run."""
     n: int
     """Questions with a choice in both orders: wins, ties and losses add up to it."""
     wins: int
-    """Both orders prefer `model`."""
+    """Both orders prefer `system`."""
     losses: int
     """Both orders prefer `other`."""
     ties: int
     """All others, the two following kinds among them."""
     contradictory: int
-    """One order prefers the one model, the other order the other: the judge chose by the place."""
+    """One order prefers the one system, the other order the other: the judge chose by the position."""
     half: int
-    """One order prefers a model, the other is a tie."""
+    """One order prefers a system, the other is a tie."""
     win_rate: Interval | None
     """Mean of 1 for a win, 0.5 for a tie, 0 for a loss, clustered by document; None below 2 documents."""
     first_rate: Interval | None
@@ -53,10 +52,10 @@ class PairwiseResult:
     p_value: float | None
     """That the win rate differs from one half, after Holm's correction for all pairs; None below 2 documents."""
     verdict: Verdict
-    """Whether `model` is better or worse than `other`."""
+    """Whether `system` is better or worse than `other`."""
 
     @property
-    def favours_a_place(self) -> str:
+    def favours_a_position(self) -> str:
         """`first` or `second` if the interval of `first_rate` leaves out one half, else nothing."""
         rate = self.first_rate
         if rate is None or rate.low <= 0.5 <= rate.high:
@@ -65,40 +64,38 @@ class PairwiseResult:
 
 
 def pairwise_results(questions: pa.Table, answers: pa.Table, scores: pa.Table) -> list[PairwiseResult]:
-    """Return the result of every pair of models and search method that was compared.
+    """Return the result of every pair of systems that was compared.
 
-    The win rate is tested as a paired difference: 1 for the preferred answer's model and 0 for the other's, question
+    The win rate is tested as a paired difference: 1 for the preferred answer's system and 0 for the other's, question
     by question, clustered by document.
 
     Args:
         questions: Table `tables.QUESTIONS`; gives each question's document.
-        answers: Table `tables.ANSWERS`; gives the models in the order of the configuration.
+        answers: Table `tables.ANSWERS`; gives the systems in the order of the configuration.
         scores: Table `tables.SCORES`.
     """
     chosen = scores.filter(
         pc.and_(pc.starts_with(scores["metric"], f"{PAIRWISE}["), pc.equal(scores["status"], "ok"))
     )  # fmt: skip
-    frame = chosen.select(["question_id", "model", "search_method", "metric", "value"]).to_pandas()
+    frame = chosen.select(["question_id", "system", "metric", "value"]).to_pandas()
     asked = questions.select(["question_id", "document_id"]).to_pandas().drop_duplicates("question_id")
     compared = set(scores["metric"].unique().to_pylist())
     found = []
-    for model, other, method in _pairs(answers):
+    for system, other in _pairs(answers):
         metrics = preference_metrics(other)
         if compared.isdisjoint(metrics):
             continue
-        rows = frame[(frame["model"] == model) & (frame["search_method"] == method)]
+        rows = frame[frame["system"] == system]
         as_first, as_second = (_aligned(rows[rows["metric"] == metric], asked["question_id"]) for metric in metrics)
         both = np.isfinite(as_first) & np.isfinite(as_second)
         clusters = pd.factorize(asked["document_id"])[0][both]
-        found.append(_result(model, other, method, len(asked), as_first[both], as_second[both], clusters))
+        found.append(_result(system, other, len(asked), as_first[both], as_second[both], clusters))
     return _judged(found)
 
 
-def _pairs(answers: pa.Table) -> Iterator[tuple[str, str, str]]:
-    models = answers["model"].unique().to_pylist()
-    for method in answers["search_method"].unique().to_pylist():
-        for model, others in rivals(models):
-            yield from ((model, other, method) for other in others)
+def _pairs(answers: pa.Table) -> Iterator[tuple[str, str]]:
+    for system, others in rivals(answers["system"].unique().to_pylist()):
+        yield from ((system, other) for other in others)
 
 
 def _aligned(rows: pd.DataFrame, ids: pd.Series) -> _Values:
@@ -108,9 +105,8 @@ def _aligned(rows: pd.DataFrame, ids: pd.Series) -> _Values:
 
 
 def _result(
-    model: str,
+    system: str,
     other: str,
-    method: str,
     asked: int,
     as_first: _Values,
     as_second: _Values,
@@ -123,9 +119,8 @@ def _result(
     difference = paired_difference(outcome, 1 - outcome, clusters)
     wins, losses = int((outcome == 1).sum()), int((outcome == 0).sum())
     result = PairwiseResult(
-        model=model,
+        system=system,
         other=other,
-        search_method=method,
         asked=asked,
         n=len(outcome),
         wins=wins,

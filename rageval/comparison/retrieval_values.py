@@ -49,7 +49,7 @@ def retrieval_values(
     grades of the questions. Nothing found is 0, not a gap.
 
     Args:
-        questions: Table `tables.QUESTIONS`; without its columns of grades every right document has the grade 1.
+        questions: Table `tables.QUESTIONS`.
         retrieval: Rows of the table `tables.RETRIEVAL`, n of them, deep enough for the largest cut-off.
         cutoffs: Every k, each 1 or more.
         accept_alternates: Whether the other documents of the same question are right, or the row's own alone.
@@ -115,22 +115,18 @@ def _positions(ids: pa.ChunkedArray, known: pa.ChunkedArray) -> Integers:
 def _right_documents(questions: pa.Table, *, accept_alternates: bool) -> tuple[Integers, Any, Integers]:
     """Return question, document id and grade of every pair of a question and a right document."""
     n = questions.num_rows
-    asked, ids = np.arange(n), pc.fill_null(questions["document_id"], "")
-    grades = _filled(questions["grade"]) if "grade" in questions.column_names else np.ones(n, np.int64)
+    asked, ids, grades = np.arange(n), questions["document_id"], _integers(questions["grade"])
     if not accept_alternates:
         return asked, ids, grades
     others = pc.list_flatten(questions["alternate_ids"])
-    known = "alternate_grades" in questions.column_names
-    more = _filled(pc.list_flatten(questions["alternate_grades"])) if known else np.empty(0, np.int64)
-    # A run of an earlier version has no grades, or none for some: 1 each.
-    more = more if len(more) == len(others) else np.ones(len(others), np.int64)
+    more = _integers(pc.list_flatten(questions["alternate_grades"]))
     parents = pc.list_parent_indices(questions["alternate_ids"]).to_numpy().astype(np.int64)
     ids = pa.chunked_array([*ids.chunks, *others.chunks], pa.string())
     return np.concatenate([asked, parents]), ids, np.concatenate([grades, more])
 
 
-def _filled(grades: pa.ChunkedArray) -> Integers:
-    return np.asarray(pc.fill_null(grades, 1).to_numpy(), dtype=np.int64)
+def _integers(column: pa.ChunkedArray) -> Integers:
+    return np.asarray(column.to_numpy(), dtype=np.int64)
 
 
 def _codes(parts: Sequence[pa.ChunkedArray]) -> tuple[Integers, int]:

@@ -1,6 +1,6 @@
 """Two runs -> how much the second differs from the first, how sure that is, and what may be said about it.
 
-Every difference is B - A: the candidate minus the baseline.
+Every difference is candidate - baseline; `b` is the candidate, `a` the baseline.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,6 @@ from rageval.comparison.measurements import RunTables
 from rageval.comparison.paired_values import PairedValues, Refused, SideBySide, side_by_side
 from rageval.comparison.pairing import Choice, Pair
 from rageval.config.effects import with_effect
-from rageval.config.evaluation import EvaluationConfig
 from rageval.errors import DataError
 from rageval.metrics.catalog import bounds, higher_is_better
 from rageval.statistics.multiplicity import holm_of_known
@@ -30,7 +29,7 @@ _BY_CONTENT: Final = {"data.documents": "documents_fingerprint", "data.ground_tr
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """One metric of one configuration of each run, compared over the questions where both have a value."""
+    """One metric of one system or retriever of each run, compared over the questions where both have a value."""
 
     pair: Pair
     metric: str
@@ -38,19 +37,19 @@ class Compared:
     """Mean over the questions that both have a value for; None without any."""
     mean_b: float | None
     difference: PairedDifference | None
-    """B - A; None with fewer than 2 documents."""
+    """Candidate - baseline; None with fewer than 2 documents."""
     p_value: float
     """Holm-adjusted over everything that is compared; 1 without a difference."""
     verdict: Verdict | None
-    """About B; None for a metric of which neither more nor less is better."""
+    """About the candidate; None for a metric of which neither more nor less is better."""
     questions: int
     """Questions that could have had a value."""
     n: int
     """Of these with a value in both runs."""
     left_out_a: int
-    """Questions without a value in run A."""
+    """Questions without a value in the baseline."""
     left_out_b: int
-    """Questions without a value in run B."""
+    """Questions without a value in the candidate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +64,9 @@ class RunComparison:
     compared: Sequence[Compared]
     refused: Sequence[Refused]
     warnings: Sequence[str]
-    """What a reader has to know before the figures, in sentences."""
+    """What a reader has to know before the values, in sentences."""
     settings: Sequence[tuple[str, str, str]]
-    """Setting, its value in A, its value in B, where they differ and could change a result."""
+    """Setting, its value in the baseline and in the candidate, where they differ and could change a result."""
     beside: Sequence[Beside]
     values: Sequence[PairedValues]
     """What was compared, in the order of `compared`."""
@@ -76,17 +75,17 @@ class RunComparison:
 def compare_runs(
     a: RunTables, b: RunTables, choice: Choice, *, common: bool = False, relevant: float = RELEVANT
 ) -> RunComparison:
-    """Compare run B with run A question by question.
+    """Compare the candidate with the baseline question by question.
 
     Args:
         a: The baseline.
         b: The candidate.
-        choice: Which metrics and configurations, see `side_by_side`.
+        choice: Which metrics, systems and retrievers, see `side_by_side`.
         common: Compare the questions that both runs have, though one has others, too.
         relevant: A difference that would matter, in the metric's unit, above 0; see `verdict`.
 
     Raises:
-        ConfigError: If a named model or search method is not in its run.
+        ConfigError: If a named system or retriever is not in its run.
         DataError: If the questions are not comparable, or no metric is; the message lists the reasons.
     """
     found = side_by_side(a, b, choice, common=common)
@@ -112,7 +111,7 @@ def compare_runs(
 
 
 def difference_of(values: PairedValues, confidence: float = 0.95) -> PairedDifference | None:
-    """Return B - A over the questions where both have a value, clustered by document; None below 2 documents."""
+    """Return candidate - baseline where both have a value, clustered by document; None below 2 documents."""
     both = values.both
     return paired_difference(values.b[both], values.a[both], values.clusters[both], confidence)
 
@@ -121,8 +120,8 @@ def nothing_comparable(a: RunTables, b: RunTables, found: SideBySide) -> str:
     """Return why nothing of two runs can be compared, in words."""
     reasons = dict.fromkeys(f"{refused.metric}: {refused.reason}" for refused in found.refused)
     if not reasons:
-        names = " and ".join(f"{run.name} has {', '.join(_models(run)) or 'no answers'}" for run in (a, b))
-        reasons = {f"no configuration fits another ({names}); name them with --a-model and --b-model": None}
+        names = " and ".join(f"{run.name} has {', '.join(_systems(run)) or 'no answers'}" for run in (a, b))
+        reasons = {f"no system fits another ({names}); name them with --baseline-system and --candidate-system": None}
     return f"nothing of {a.name} and {b.name} can be compared:\n" + "\n".join(f"- {reason}" for reason in reasons)
 
 
@@ -145,17 +144,15 @@ def unfit(a: RunTables, b: RunTables) -> dict[str, str]:
 def other_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Return the settings in which two manifests differ, with both values.
 
-    What cannot change a result is left out: see `with_effect`, and other names of the same data. What an earlier
-    version did not know has its default.
+    What cannot change a result is left out: see `with_effect`, and other names of the same data.
     """
-    defaults = _flat(with_effect(EvaluationConfig().model_dump(mode="json")))
     first, second = (_flat(with_effect(manifest.get("config") or {})) for manifest in (a, b))
     same = {name for name, fingerprint in _BY_CONTENT.items() if _known_to_be_same(a, b, fingerprint)}
     return [
         (name, values[0], values[1])
         for name in dict.fromkeys((*first, *second))
         if name not in same
-        if len(set(values := [side.get(name, defaults.get(name, "not set")) for side in (first, second)])) > 1
+        if len(set(values := [side.get(name, "not set") for side in (first, second)])) > 1
     ]
 
 
@@ -191,19 +188,19 @@ def _warnings(a: RunTables, b: RunTables, found: SideBySide) -> Iterator[str]:
     if found.left_behind:
         yield (
             f"Only the {len(found.question_ids):,} questions that both runs have are compared: {found.left_behind}. "
-            "The figures hold for these alone"
+            "The values hold for these alone"
         )
     for run in (a, b):
         if reason := incomplete(run.name, run.manifest):
-            yield f"{reason}. Its figures describe only what is there"
+            yield f"{reason}. Its values describe only what is there"
     if other_corpus(a, b):
         yield (
             "The documents differ: retrieval was measured on another corpus, so its differences are those of the "
             "corpus, too"
         )
     for side, other, place in ((a, b, 0), (b, a, 1)):
-        if alone := [m for m in _models(side) if m not in {(p.a, p.b)[place][0] for p in found.pairs}]:
-            yield f"{', '.join(alone)} of {side.name} stands beside no model of {other.name} and is not compared"
+        if alone := [name for name in _systems(side) if name not in {(p.a, p.b)[place].name for p in found.pairs}]:
+            yield f"{', '.join(alone)} of {side.name} stands beside no system of {other.name} and is not compared"
     for metric, names in unfit(a, b).items():
         if any(values.metric == metric for values in found.paired):
             yield f"The judge of {metric} is unfit in {names}: nothing should be decided by it"
@@ -217,17 +214,21 @@ def uneven(values: PairedValues) -> str | None:
     n = len(values.question_ids)
     if abs(values.left_out_b - values.left_out_a) <= UNEVEN * n:
         return None
-    of = " ".join(part for part in (values.metric, "of", values.pair.model or values.pair.search) if part)
     sentence = (
-        f"{of} has no value for {values.left_out_a:,} of {n:,} questions in A and {values.left_out_b:,} in B. If the "
+        f"{values.metric} of {values.pair.name} has no value for {values.left_out_a:,} of {n:,} questions in the "
+        f"baseline and {values.left_out_b:,} in the candidate. If the "
         "missing ones are hard, the run with fewer values looks better than it is"
     )
     worst = _if_missing_were_worst(values)
-    return sentence if worst is None else f"{sentence}; with the worst value for each, B - A would be {worst:+.3f}"
+    return (
+        sentence
+        if worst is None
+        else f"{sentence}; with the worst value for each, the difference would be {worst:+.3f}"
+    )
 
 
 def _if_missing_were_worst(values: PairedValues) -> float | None:
-    """Return the mean of B - A if what only one run has no value for had the worst value there."""
+    """Return the mean difference if what only one run has no value for had the worst value there."""
     limits, direction = bounds(values.metric), higher_is_better(values.metric)
     any_value = np.isfinite(values.a) | np.isfinite(values.b)
     if limits is None or direction is None or not any_value.any():
@@ -237,8 +238,8 @@ def _if_missing_were_worst(values: PairedValues) -> float | None:
     return float((b - a).mean())
 
 
-def _models(run: RunTables) -> list[str]:
-    return [str(name) for name in run.answers["model"].unique().to_pylist()]
+def _systems(run: RunTables) -> list[str]:
+    return [str(name) for name in run.answers["system"].unique().to_pylist()]
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, str]:

@@ -10,17 +10,18 @@ from rageval.pages.formats import number
 from rageval.statistics.paired import PairedDifference
 
 READING = (
-    "B - A is candidate minus baseline, over the questions where both have a value, with its 95 % interval, clustered "
-    "by document. p is adjusted for all comparisons of this table (Holm). Seen from: the smallest true difference that "
-    "these questions would have shown in 4 of 5 cases. Without a value: questions left out in A and in B."
+    "The difference is candidate - baseline, over the questions where both have a value, with its 95 % interval, "
+    "clustered by document. p is adjusted for all comparisons of this table (Holm). Min. detectable: the smallest true "
+    "difference that these questions would have shown in 4 of 5 cases. Without a value: questions left out in the "
+    "baseline and in the candidate."
 )
 
 
 def sentences(comparison: RunComparison) -> list[str]:
     """Return one sentence for each verdict that was reached, the strongest first."""
     said = {
-        "better": "B is better than A in",
-        "worse": "B is worse than A in",
+        "better": "The candidate is better than the baseline in",
+        "worse": "The candidate is worse than the baseline in",
         "no difference seen": "No difference seen, though one that matters would have been, in",
         "too few questions": "Too few questions to tell, in",
     }
@@ -34,17 +35,17 @@ def sentences(comparison: RunComparison) -> list[str]:
 
 
 def comparison_rows(comparison: RunComparison) -> list[dict[str, str]]:
-    """Return a row per metric and configuration; all rows have the same keys."""
+    """Return a row per metric and system or retriever; all rows have the same keys."""
     return [
         {
             **_what(row.pair),
             "metric": row.metric,
-            "A": number(row.mean_a),
-            "B": number(row.mean_b),
-            "B - A": difference(row.difference),
+            "baseline": number(row.mean_a),
+            "candidate": number(row.mean_b),
+            "difference": difference(row.difference),
             "p": p_value(row.p_value) if row.difference else "-",
-            "seen from": number(row.difference.smallest_detectable) if row.difference else "-",
-            "B better / worse / same": _counts(row),
+            "min. detectable": number(row.difference.smallest_detectable) if row.difference else "-",
+            "better / worse / same": _counts(row),
             "n": f"{row.n:,}",
             "without a value": f"{row.left_out_a:,} / {row.left_out_b:,}",
             "verdict": words_of(row),
@@ -55,23 +56,22 @@ def comparison_rows(comparison: RunComparison) -> list[dict[str, str]]:
 
 def brief_rows(comparison: RunComparison) -> list[dict[str, str]]:
     """Return the rows of a comparison with what a terminal has room for."""
-    shown = ("A", "B", "B - A", "p", "seen from", "verdict")
+    shown = ("baseline", "candidate", "difference", "p", "min. detectable", "verdict")
     return [
-        {"metric": "\n".join((row["metric"], ", ".join(filter(None, (row["model"], row["search"])))))}
-        | {name: row[name] for name in shown}
+        {"metric": f"{row['metric']}\n{row['of']}"} | {name: row[name] for name in shown}
         for row in comparison_rows(comparison)
     ]
 
 
 def beside_rows(comparison: RunComparison) -> list[dict[str, str]]:
-    """Return a row per figure of cost, latency and length."""
+    """Return a row per statistic of cost, latency and length."""
     return [
         {
             **_what(figure.pair),
             "figure": figure.figure,
-            "A": figure.in_a,
-            "B": figure.in_b,
-            "B / A": "unknown" if figure.ratio is None else f"{figure.ratio:,.2f}",
+            "baseline": figure.in_a,
+            "candidate": figure.in_b,
+            "candidate / baseline": "unknown" if figure.ratio is None else f"{figure.ratio:,.2f}",
         }
         for figure in comparison.beside
     ]
@@ -82,8 +82,7 @@ def refused_rows(comparison: RunComparison) -> list[dict[str, str]]:
     return [
         {
             "metric": refused.metric,
-            "model": refused.model,
-            "search": refused.search,
+            "of": refused.name,
             "not compared because": refused.reason,
         }
         for refused in comparison.refused
@@ -92,7 +91,7 @@ def refused_rows(comparison: RunComparison) -> list[dict[str, str]]:
 
 def setting_rows(comparison: RunComparison) -> list[dict[str, str]]:
     """Return a row per setting in which the runs differ."""
-    return [{"setting": name, "A": a, "B": b} for name, a, b in comparison.settings]
+    return [{"setting": name, "baseline": a, "candidate": b} for name, a, b in comparison.settings]
 
 
 def gate_sentence(gate: Gate) -> str:
@@ -106,16 +105,16 @@ def gate_sentence(gate: Gate) -> str:
 
 
 def gate_rows(gate: Gate) -> list[dict[str, str]]:
-    """Return a row per metric and configuration of a gate."""
+    """Return a row per metric and system or retriever of a gate."""
     return [
         {
-            **(_what(row.pair) if row.pair else {"model": "", "search": ""}),
+            **(_what(row.pair) if row.pair else {"of": ""}),
             "metric": row.metric,
             "baseline": number(row.mean_a) if row.pair else "-",
             "candidate": number(row.mean_b) if row.pair else "-",
             "difference": difference(row.difference),
             "n": f"{row.n:,}" if row.pair else "-",
-            "seen from": number(row.difference.smallest_detectable) if row.difference else "-",
+            "min. detectable": number(row.difference.smallest_detectable) if row.difference else "-",
             "outcome": row.outcome,
         }
         for row in _ordered(gate.rows)
@@ -127,8 +126,8 @@ def gate_reading(gate: Gate) -> str:
     return (
         f"Difference: candidate minus baseline, over the questions where both have a value, with an interval at "
         f"{100 * gate.confidence:.4g} %, so that all intervals of the table hold together with 95 %. Worse: the drop "
-        f"is larger than {gate.max_drop:g} and the interval excludes no drop. Seen from: the smallest true difference "
-        "that these questions would have shown in 4 of 5 cases."
+        f"is larger than {gate.max_drop:g} and the interval excludes no drop. Min. detectable: the smallest true "
+        "difference that these questions would have shown in 4 of 5 cases."
     )
 
 
@@ -154,15 +153,15 @@ def words_of(row: Compared) -> str:
     """Return a verdict as it stands in tables."""
     if row.verdict is None:
         return "neither is better in itself"
-    return f"B is {row.verdict}" if row.verdict in ("better", "worse") else row.verdict
+    return f"the candidate is {row.verdict}" if row.verdict in ("better", "worse") else row.verdict
 
 
 def _what(pair: Pair) -> dict[str, str]:
-    return {"model": pair.model, "search": pair.search}
+    return {"of": pair.name}
 
 
 def _name(row: Compared, *, with_figures: bool) -> str:
-    of = f"{row.metric} of {row.pair.model or f'{row.pair.search} search'}"
+    of = f"{row.metric} of {row.pair.name}"
     return f"{of} ({difference(row.difference)})" if with_figures else of
 
 

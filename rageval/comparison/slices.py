@@ -34,7 +34,7 @@ _Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True)
 class SliceFigure:
-    """One metric of one configuration in one slice."""
+    """One metric of one system or retriever in one slice."""
 
     n: int
     """Questions of the slice with a value."""
@@ -72,7 +72,7 @@ class Slice:
     questions: int
     documents: int
     figures: Mapping[str, SliceFigure]
-    """By the name of the column: a search method, or a model with its search method where there are several."""
+    """By the name of the column: a retriever or a system."""
 
     @property
     def few(self) -> bool:
@@ -95,7 +95,7 @@ class SliceTable:
 def slice_tables(
     questions: pa.Table, documents: pa.Table, retrieval: pa.Table, scores: pa.Table, top_k: int | None
 ) -> list[SliceTable]:
-    """Return a table per kind of slice and metric: hit rate by search method, then each leading metric by model.
+    """Return a table per kind of slice and metric: hit rate by retriever, then each leading metric by system.
 
     Kinds of which there is one slice only are left out.
 
@@ -157,19 +157,15 @@ def _metrics(
     ids = pd.Index(frame["question_id"])
     found: dict[str, dict[str, _Values]] = {}
     if top_k is not None and len(retrieval):
-        rows = retrieval.select(["question_id", "search_method", "first_relevant_rank"]).to_pandas()
+        rows = retrieval.select(["question_id", "retriever", "first_relevant_rank"]).to_pandas()
         rows["value"] = (rows["first_relevant_rank"].astype(np.float64) <= top_k).astype(np.float64)
         found[f"hit_rate@{top_k}"] = {
-            str(method): _aligned(part, ids) for method, part in rows.groupby("search_method", sort=False)
+            str(retriever): _aligned(part, ids) for retriever, part in rows.groupby("retriever", sort=False)
         }
     for metric in LEADING:
         wanted = scores.filter(pc.and_(pc.equal(scores["metric"], metric), pc.equal(scores["status"], "ok")))
-        rows = wanted.select(["question_id", "model", "search_method", "value"]).to_pandas()
-        several = rows["search_method"].nunique() > 1
-        columns = {
-            f"{model}, {method}" if several else str(model): _aligned(part, ids)
-            for (model, method), part in rows.groupby(["model", "search_method"], sort=False)
-        }
+        rows = wanted.select(["question_id", "system", "value"]).to_pandas()
+        columns = {str(system): _aligned(part, ids) for system, part in rows.groupby("system", sort=False)}
         if columns:
             found[metric] = columns
     return found

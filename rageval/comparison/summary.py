@@ -1,4 +1,4 @@
-"""The tables of a run -> one row of figures per model, search method and metric.
+"""The tables of a run -> one row of statistics per system or retriever and metric.
 
 A row without a value lowers `n_scored`, never the mean.
 """
@@ -32,8 +32,7 @@ ANSWER_COLUMNS = {
 
 LABEL_COUNTS = pa.schema(
     [
-        pa.field("model", pa.string(), nullable=False),
-        pa.field("search_method", pa.string(), nullable=False),
+        pa.field("system", pa.string(), nullable=False),
         pa.field("metric", pa.string(), nullable=False),
         pa.field("status", pa.string(), nullable=False),
         pa.field("label", pa.string()),
@@ -54,7 +53,7 @@ def summarize(
 ) -> pa.Table:
     """Return the figures of a run.
 
-    Retrieval comes first, then the answers; search methods and models in the order of their first row.
+    Retrieval comes first, then the answers; retrievers and systems in the order of their first row.
     `n` counts the run's questions, so an answer that was never asked for and a score that was never written
     count as failed. Percentiles interpolate linearly. The interval is that of `mean_interval` at 95 %, clustered by the
     questions' documents; all figures are null where no row has a value.
@@ -84,7 +83,7 @@ def summarize(
 
 
 def label_counts(scores: pa.Table) -> pa.Table:
-    """Return how many scores of each model, search method and metric have which status and label.
+    """Return how many scores of each system and metric have which status and label.
 
     Args:
         scores: Table `tables.SCORES`.
@@ -92,7 +91,7 @@ def label_counts(scores: pa.Table) -> pa.Table:
     Returns:
         Table `LABEL_COUNTS`, in the order of first appearance; `label` is null where there is none.
     """
-    keys = ["model", "search_method", "metric", "status", "label"]
+    keys = ["system", "metric", "status", "label"]
     counted = scores.select(keys).group_by(keys, use_threads=False).aggregate([([], "count_all")])
     return counted.rename_columns([*keys, "n"]).cast(LABEL_COUNTS)
 
@@ -122,45 +121,35 @@ def _frame(table: pa.Table, columns: list[str], clusters: pd.Series, name: str) 
 
 
 def _retrieval_rows(retrieval: pa.Table, values: Mapping[str, Values], clusters: pd.Series) -> Iterator[dict[str, Any]]:
-    frame = _frame(retrieval, ["search_method", "latency_s"], clusters, "retrieval")
+    frame = _frame(retrieval, ["retriever", "latency_s"], clusters, "retrieval")
     metrics = {**values, "search_latency_s": frame["latency_s"].to_numpy(dtype=np.float64)}
-    for method, group in frame.groupby("search_method", sort=False):
-        places = group.index.to_numpy()
+    for retriever, group in frame.groupby("retriever", sort=False):
+        rows = group.index.to_numpy()
         for metric, of_all in metrics.items():
-            figures = _figures(metric, of_all[places], group["cluster"].to_numpy(), len(clusters))
-            yield {"model": None, "search_method": method, "metric": metric, **figures}
+            figures = _figures(metric, of_all[rows], group["cluster"].to_numpy(), len(clusters))
+            yield {"system": None, "retriever": retriever, "metric": metric, **figures}
 
 
 def _answer_rows(answers: pa.Table, scores: pa.Table, clusters: pd.Series) -> Iterator[dict[str, Any]]:
-    keys = ["model", "search_method"]
-    asked = _frame(answers, [*keys, *ANSWER_COLUMNS.values()], clusters, "answers")
-    scored = _frame(scores, [*keys, "metric", "status", "value"], clusters, "scores")
+    asked = _frame(answers, ["system", *ANSWER_COLUMNS.values()], clusters, "answers")
+    scored = _frame(scores, ["system", "metric", "status", "value"], clusters, "scores")
     scored = scored[scored["status"] == "ok"]
     metrics = ordered_metrics(n for n in scores["metric"].unique().to_pylist() if split_detail(n)[1] is None)
-    values_of = dict(iter(scored.groupby([*keys, "metric"], sort=False)))
-    groups = dict(_in_order(asked, keys))
-    if strangers := [key for key in values_of if key[:2] not in groups]:
-        raise ValueError(f"scores of {strangers[0][0]} with {strangers[0][1]} search belong to no answers")
-    for key, group in groups.items():
+    values_of = dict(iter(scored.groupby(["system", "metric"], sort=False)))
+    groups = dict(iter(asked.groupby("system", sort=False)))
+    if strangers := [system for system, _ in values_of if system not in groups]:
+        raise ValueError(f"scores of {strangers[0]} belong to no answers")
+    for system, group in groups.items():
         for metric in metrics:
-            part = values_of.get((*key, metric), scored.iloc[:0])
+            part = values_of.get((system, metric), scored.iloc[:0])
             figures = _figures(metric, part["value"].to_numpy(), part["cluster"].to_numpy(), len(clusters))
             if figures["n_failed"] < 0:
-                raise ValueError(f"{key[0]} with {key[1]} search has more scores of {metric} than there are questions")
-            yield {"model": key[0], "search_method": key[1], "metric": metric, **figures}
+                raise ValueError(f"{system} has more scores of {metric} than there are questions")
+            yield {"system": system, "retriever": None, "metric": metric, **figures}
         for metric, column in ANSWER_COLUMNS.items():
             values = group[column].to_numpy(dtype=np.float64)
             figures = _figures(metric, values, group["cluster"].to_numpy(), len(clusters))
-            yield {"model": key[0], "search_method": key[1], "metric": metric, **figures}
-
-
-def _in_order(frame: pd.DataFrame, keys: list[str]) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
-    """Yield the groups by first appearance of their first key, then of their second."""
-    groups = dict(iter(frame.groupby(keys, sort=False)))
-    firsts, seconds = (frame[key].unique() for key in keys)
-    for key in ((first, second) for first in firsts for second in seconds):
-        if key in groups:
-            yield key, groups[key]
+            yield {"system": system, "retriever": None, "metric": metric, **figures}
 
 
 def _figures(metric: str, values: Values, clusters: NDArray[np.int64], n: int) -> dict[str, Any]:

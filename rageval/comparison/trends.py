@@ -7,7 +7,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from rageval.comparison.comparability import embedding_model, judge_settings
-from rageval.comparison.measurements import Key
+from rageval.comparison.measurements import Key, Subject
 from rageval.comparison.summary import ordered_metrics
 from rageval.metrics.catalog import metric_of
 
@@ -19,8 +19,8 @@ HISTORY: Final = pa.schema(
         pa.field("run_id", _STRING, nullable=False),
         pa.field("started_at", _STRING),
         pa.field("status", _STRING, nullable=False),
-        pa.field("model", _STRING),
-        pa.field("search_method", _STRING, nullable=False),
+        pa.field("system", _STRING),
+        pa.field("retriever", _STRING),
         pa.field("metric", _STRING, nullable=False),
         pa.field("mean", _FLOAT),
         pa.field("ci_low", _FLOAT),
@@ -47,7 +47,7 @@ class RunSummary:
     rows: Sequence[Mapping[str, Any]]
     """Rows of the table `tables.SUMMARY`."""
     versions: Mapping[Key, str]
-    """The versions of a metric's values by model, search method and metric; missing for what is no score."""
+    """The versions of a metric's values by system and metric; missing for what is no score."""
     judges: Mapping[Key, str]
     """The judges of a metric's values, in the same way; missing where no judge is involved."""
 
@@ -80,13 +80,12 @@ class Yardstick:
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One metric of one configuration in one run."""
+    """One metric of one system or retriever in one run."""
 
     run_id: str
     started_at: str
     status: str
-    model: str | None
-    search_method: str
+    subject: Subject
     metric: str
     mean: float | None
     low: float | None
@@ -95,7 +94,7 @@ class Point:
     n_scored: int
     yardstick: Yardstick
     interrupted: str | None = None
-    """Why it cannot be compared with the point before it of the same configuration; None if it can, or is the first."""
+    """Why it cannot be compared with the point before it; None if it can, or is the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,11 +110,11 @@ class Trend:
         return list(dict.fromkeys(point.run_id for point in self.points))
 
     @property
-    def series(self) -> dict[tuple[str | None, str], list[Point]]:
-        """The points of each configuration."""
-        found: dict[tuple[str | None, str], list[Point]] = {}
+    def series(self) -> dict[Subject, list[Point]]:
+        """The points of each system or retriever."""
+        found: dict[Subject, list[Point]] = {}
         for point in self.points:
-            found.setdefault((point.model, point.search_method), []).append(point)
+            found.setdefault(point.subject, []).append(point)
         return found
 
 
@@ -123,7 +122,7 @@ def trends(runs: Sequence[RunSummary]) -> list[Trend]:
     """Return how each metric of these runs went, in the order of `ordered_metrics`.
 
     Runs are ordered by `started_at`, then by id. A point is interrupted where its yardstick differs from that of the
-    point before it, of the same configuration and metric; points without a mean are passed over.
+    point before it, of the same system or retriever and metric; points without a mean are passed over.
     """
     ordered = sorted(runs, key=lambda run: (str(run.manifest.get("started_at") or ""), run.run_id))
     before: dict[Key, Point] = {}
@@ -131,7 +130,7 @@ def trends(runs: Sequence[RunSummary]) -> list[Trend]:
     for run in ordered:
         for row in run.rows:
             point = _point(run, row)
-            key = (point.model, point.search_method, point.metric)
+            key = (point.subject, point.metric)
             if point.mean is not None:
                 if key in before:
                     point = replace(point, interrupted=point.yardstick.change_from(before[key].yardstick))
@@ -150,7 +149,9 @@ def history_table(found: Sequence[Trend]) -> pa.Table:
     """Return all points as a table `HISTORY`."""
     rows = [
         {
-            **{name: getattr(point, name) for name in ("run_id", "started_at", "status", "model", "search_method")},
+            **{name: getattr(point, name) for name in ("run_id", "started_at", "status")},
+            "system": None if point.subject.is_retriever else point.subject.name,
+            "retriever": point.subject.name if point.subject.is_retriever else None,
             **{name: getattr(point, name) for name in ("metric", "mean", "n", "n_scored", "interrupted")},
             "ci_low": point.low,
             "ci_high": point.high,
@@ -164,13 +165,13 @@ def history_table(found: Sequence[Trend]) -> pa.Table:
 
 
 def _point(run: RunSummary, row: Mapping[str, Any]) -> Point:
-    key = (row["model"], row["search_method"], row["metric"])
+    subject = Subject(name=row["system"] or row["retriever"], is_retriever=row["system"] is None)
+    key = (subject, row["metric"])
     return Point(
         run_id=run.run_id,
         started_at=str(run.manifest.get("started_at") or ""),
         status=str(run.manifest.get("status") or "unknown"),
-        model=row["model"],
-        search_method=row["search_method"],
+        subject=subject,
         metric=row["metric"],
         mean=row["mean"],
         low=row["ci_low"],
@@ -187,7 +188,7 @@ def _yardstick(run: RunSummary, key: Key) -> Yardstick:
         questions=dataset.get("questions_fingerprint"),
         documents=dataset.get("documents_fingerprint"),
         judge=_judge(run, key),
-        embedding_model=embedding_model(run.manifest) if key[2] == "cosine" else None,
+        embedding_model=embedding_model(run.manifest) if key[1] == "cosine" else None,
         metric_version=run.versions.get(key),
     )
 

@@ -27,17 +27,15 @@ def retrieval_depth(manifest: Mapping[str, Any]) -> RetrievalDepth:
     """Return the depth of a run.
 
     Args:
-        manifest: The content of run.json. One of an earlier version knows no cut-offs but `top_k`, which is also how
-            many documents that version stored.
+        manifest: The content of run.json.
     """
-    settings = (manifest.get("config") or {}).get("retrieval") or {}
-    top_k = settings.get("top_k")
-    if top_k is None:
+    settings = (manifest.get("config") or {}).get("retrieval")
+    if not settings:
         return RetrievalDepth()
     return RetrievalDepth(
-        top_k=top_k,
-        cutoffs=tuple(sorted({top_k, *settings.get("cutoffs", ())})),
-        accept_alternates=settings.get("accept_alternates", False),
+        top_k=settings["top_k"],
+        cutoffs=tuple(sorted({settings["top_k"], *settings["cutoffs"]})),
+        accept_alternates=settings["accept_alternates"],
     )
 
 

@@ -11,7 +11,6 @@ SENT: Final = ("model", "temperature", "max_completion_tokens", "service_tier", 
 how fast, for how long and for how much."""
 WITHOUT_EFFECT: Final[Mapping[str, frozenset[str]]] = {
     "index": frozenset({"name", "batch_size"}),
-    "answers": frozenset({"chunk_size"}),
 }
 """Settings of other groups that no result depends on; the whole group `run` is such."""
 
@@ -20,6 +19,8 @@ def with_effect(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the groups of a configuration with those settings that can change a result."""
     return {
         group: {name: sent(value) for name, value in values.items() if name not in WITHOUT_EFFECT.get(group, ())}
+        if isinstance(values, Mapping)
+        else sent(values)
         for group, values in config.items()
         if group != "run"
     }

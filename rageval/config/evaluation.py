@@ -10,7 +10,13 @@ from pydantic import Field, model_validator
 from rageval.config.checks import check_batch, check_budgets, check_cluster, check_judges
 from rageval.config.models import LOCAL, ModelConfig
 from rageval.config.settings import CourseName, FileName, FilledText, Location, Name, SchedulerUrl, Settings
-from rageval.records import SearchMethod
+from rageval.config.systems import PromptConfig, RetrieverConfig, SystemConfig, SystemPlan, check_names, plan_systems
+
+_RETRIEVERS = (
+    RetrieverConfig(name="vector", method="vector"),
+    RetrieverConfig(name="text", method="text"),
+    RetrieverConfig(name="hybrid", method="hybrid"),
+)
 
 
 class DataConfig(Settings):
@@ -52,46 +58,14 @@ class IndexConfig(Settings):
 
 
 class RetrievalConfig(Settings):
-    """Which search methods are compared, and how deep."""
+    """How deep is searched, and which documents count as relevant."""
 
-    methods: tuple[SearchMethod, ...] = Field(default=("vector", "text", "hybrid"), min_length=1)
-    """Every one of these is evaluated; the first one also supplies the contexts of the answers."""
     top_k: int = Field(default=5, ge=1, le=100)
     """Documents whose texts the model is shown, and the rank down to which the leading metrics count."""
     cutoffs: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = (1, 3, 10)
     """More ranks down to which retrieval metrics are computed; the deepest one decides how many documents are kept."""
-    question_boost: float = Field(default=3.0, ge=0.0, le=100.0)
-    """How much more a match in a document's question counts than one in its text or section (text search)."""
-    candidates: int = Field(default=50, ge=1, le=1000)
-    """Hits of text and vector search that hybrid search fuses."""
     accept_alternates: bool = False
-    """Count every document that the ground truth names for the same question as right, not just the row's own."""
-
-    @model_validator(mode="after")
-    def _check(self) -> "RetrievalConfig":
-        if len(set(self.methods)) != len(self.methods):
-            raise ValueError(f"methods names one search method twice: {', '.join(self.methods)}; name each once")
-        return self
-
-
-class AnswersConfig(Settings):
-    """Which models answer, from which contexts."""
-
-    models: tuple[ModelConfig, ...] = Field(default=(ModelConfig(name=LOCAL),), min_length=1)
-    """The models that are compared."""
-    search: tuple[SearchMethod, ...] = ()
-    """Search methods whose contexts are answered from; empty for the first one evaluated."""
-    chunk_size: int = Field(default=25, ge=1, le=1000)
-    """Questions in one Prefect task run."""
-
-    @model_validator(mode="after")
-    def _check(self) -> "AnswersConfig":
-        names = [model.name for model in self.models]
-        if len(set(names)) != len(names):
-            raise ValueError(f"two models have the same name: {', '.join(names)}; give each its own `name`")
-        if like := [name for name in names if f"{name}, swapped" in names]:
-            raise ValueError(f"'{like[0]}, swapped' is what choices against {like[0]!r} are called; name it otherwise")
-        return self
+    """Count every document that the ground truth names for the same question as relevant, not just the row's own."""
 
 
 TextMetric = Literal["rouge_l", "exact_match", "fuzzy_match", "refusal", "answer_words"]
@@ -135,6 +109,8 @@ class RunOptions(Settings):
 
     output: Location = "runs"
     """Folder, or URL such as s3://bucket/runs, that holds one folder per run."""
+    chunk_size: int = Field(default=25, ge=1, le=1000)
+    """Questions in one Prefect task run."""
     run_id: FileName = ""
     """The name of an earlier run resumes it; empty makes a new one from the time."""
     max_failed_share: float = Field(default=0.05, ge=0, le=1)
@@ -176,36 +152,56 @@ class EvaluationConfig(Settings):
     data: DataConfig = Field(default_factory=DataConfig)
     index: IndexConfig = Field(default_factory=IndexConfig)
     retrieval: RetrievalConfig = Field(default_factory=RetrievalConfig)
-    answers: AnswersConfig = Field(default_factory=AnswersConfig)
+    retrievers: tuple[RetrieverConfig, ...] = Field(default=_RETRIEVERS, min_length=1)
+    """Ways to find documents. Every one is evaluated; the first one also supplies the contexts of the answers, unless a
+    system names others."""
+    prompts: tuple[PromptConfig, ...] = ()
+    """Prompts of the answering models, to be compared; without any, the built-in one."""
+    models: tuple[ModelConfig, ...] = Field(default=(ModelConfig(name=LOCAL),), min_length=1)
+    """The models that answer."""
+    systems: tuple[SystemConfig, ...] = ()
+    """What is compared: grids of retrievers, prompts and models. Without any, every model with every prompt and the
+    first retriever."""
     scores: ScoresConfig = Field(default_factory=ScoresConfig)
     judge: JudgeConfig = Field(default_factory=JudgeConfig)
     run: RunOptions = Field(default_factory=RunOptions)
 
     @model_validator(mode="after")
-    def _check(self) -> "EvaluationConfig":
-        missing = set(self.answers.search) - set(self.retrieval.methods)
-        if missing:
-            raise ValueError(
-                f"answers.search names {', '.join(sorted(missing))}, which retrieval.methods does not evaluate; "
-                "add it there"
-            )
+    def _check_names(self) -> "EvaluationConfig":
+        check_names("retrievers", [retriever.name for retriever in self.retrievers])
+        check_names("prompts", [prompt.name for prompt in self.prompts])
+        check_names("models", [model.name for model in self.models])
+        names = [plan.name for plan in self.plans]
+        if like := [name for name in names if f"{name}, swapped" in names]:
+            raise ValueError(f"'{like[0]}, swapped' is what choices against {like[0]!r} are called; name it otherwise")
         return self
 
     @model_validator(mode="after")
     def _check_models(self) -> "EvaluationConfig":
         judges = [self.judge.model] if self.judge.model else []
         check_judges(self.judges)
-        check_budgets((*self.answers.models, *judges, *self.judge.panel))
+        check_budgets((*self.models, *judges, *self.judge.panel))
         if self.run.task_runner == "dask":
-            check_cluster((*self.answers.models, *self.judges))
+            check_cluster((*self.answering_models, *self.judges))
         if self.run.batch:
-            check_batch((*self.answers.models, *self.judges), pairwise=self.judge.enabled and self.judge.pairwise)
+            check_batch((*self.answering_models, *self.judges), pairwise=self.judge.enabled and self.judge.pairwise)
         return self
 
     @property
-    def answer_search(self) -> tuple[SearchMethod, ...]:
-        """The search methods whose contexts are answered from."""
-        return self.answers.search or self.retrieval.methods[:1]
+    def plans(self) -> tuple[SystemPlan, ...]:
+        """The systems that are compared, grids multiplied out."""
+        return plan_systems(self.systems, self.retrievers, self.prompts, self.models)
+
+    @property
+    def answering_models(self) -> tuple[ModelConfig, ...]:
+        """The models that any system asks, in the order of the configuration."""
+        asked = {plan.model.name for plan in self.plans}
+        return tuple(model for model in self.models if model.name in asked)
+
+    @property
+    def answer_retrievers(self) -> tuple[str, ...]:
+        """Names of the retrievers whose results any system is shown."""
+        return tuple(dict.fromkeys(plan.retriever.name for plan in self.plans if plan.retriever))
 
     @property
     def judge_model(self) -> ModelConfig | None:
@@ -214,7 +210,7 @@ class EvaluationConfig(Settings):
         wanted = judge.with_reference or judge.without_reference or judge.faithfulness or judge.pairwise
         if not judge.enabled or not wanted:
             return None
-        return judge.model or self.answers.models[0]
+        return judge.model or self.answering_models[0]
 
     @property
     def judges(self) -> tuple[ModelConfig, ...]:

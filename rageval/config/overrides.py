@@ -55,7 +55,7 @@ def choose_models(settings: Settings, names: Sequence[str]) -> None:
     """Let these models answer; a model that the file describes keeps its description."""
     if names:
         known = {model.get("name"): model for model in _models(settings)}
-        put(settings, "answers.models", [known.get(name, {"name": name}) for name in names])
+        put(settings, "models", [known.get(name, {"name": name}) for name in names])
 
 
 def choose_judge(settings: Settings, name: str | None, *, disabled: bool) -> None:
@@ -82,7 +82,7 @@ def set_for_remote_models(settings: Settings, values: Mapping[str, Any]) -> None
         return
     models = _models(settings)
     if models:
-        settings["answers"]["models"] = [_with(model, given) for model in models]
+        settings["models"] = [_with(model, given) for model in models]
     for judge in _judge(settings):
         settings["judge"]["model"] = _with(judge, given)
     if panel := _panel(settings):
@@ -135,8 +135,7 @@ def _model_named(settings: Settings, name: str) -> Settings:
 
 
 def _models(settings: Settings) -> list[Settings]:
-    answers = settings.get("answers")
-    return _described(answers.get("models")) if isinstance(answers, dict) else []
+    return _described(settings.get("models"))
 
 
 def _judge(settings: Settings) -> list[Settings]:

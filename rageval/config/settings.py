@@ -10,6 +10,7 @@ from rageval.safety.urls import REFUSAL, SECRET_PATTERN, check_location, holds_s
 from rageval.text.keys import plain_key
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
+OptionalName = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f]*$")]
 FileName = Annotated[str, Field(max_length=100, pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$")]
 VariableName = Annotated[
     str,

@@ -132,6 +132,19 @@ def read_rows(path: str, columns: Sequence[str], optional: Sequence[str] = ()) -
     return as_meant(parse_rows(data, name, columns, optional, suffix))
 
 
+def read_text(path: str) -> str:
+    """Return a text file, such as a prompt.
+
+    Raises:
+        DataError: If it cannot be read, or is no UTF-8.
+        ConfigError: If a variable of its URL is not set, or the run may not read it.
+    """
+    try:
+        return _fetched(_check(path), path)[0].decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError(f"{shown(path)}: the file is no text in UTF-8") from None
+
+
 def _read(path: str) -> tuple[bytes, str, str]:
     """Return the bytes of a file, its name for messages, and the suffix that says how it is read.
 
@@ -147,9 +160,24 @@ def _read(path: str) -> tuple[bytes, str, str]:
         name += "".join(PurePosixPath(shown(path)).suffixes[-2:])  # all that may be told of what is filled in
     is_told_by_server = path.startswith(_HTTP) and not has_format(name)
     suffix = "" if is_told_by_server else format_of(name)
+    data, headers = _fetched(path, given, name)
+    return data, name, suffix or format_of_reply(headers, name)
+
+
+def _fetched(path: str, given: str, name: str = "") -> tuple[bytes, Mapping[str, str]]:
+    """Return the bytes of a file, and the headers that came with it where it came by HTTP.
+
+    Args:
+        path: Where it is, with all that is filled in.
+        given: The same as it was given.
+        name: What it is called in messages; empty for what may be shown of `given`.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    name = name or shown(given)
     try:
-        data, headers = _fetch(path, name)
-        return data, name, suffix or format_of_reply(headers, name)
+        return _fetch(path, name)
     except DataError:
         raise
     except FileNotFoundError as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rageval.engine.batch_api import BatchApi, BatchState, BatchUnreachableError
 from rageval.engine.counts import ModelCounts
-from rageval.engine.request_engine import chat_engine
+from rageval.engine.request_engine import RequestEngine
 from rageval.errors import RunStoppedError
 from rageval.runs.batch_log import BatchLog, NotedBatch
 
@@ -14,7 +14,7 @@ _LOOKS_WITHOUT_ANSWER = 120
 _NOTICE_STOP_S = 0.25
 
 
-def wait_or_stop(seconds: float) -> None:
+def _wait_or_stop(seconds: float, engine: RequestEngine) -> None:
     """Wait so long.
 
     Raises:
@@ -22,9 +22,9 @@ def wait_or_stop(seconds: float) -> None:
     """
     ends_at = time.monotonic() + seconds
     while (left_s := ends_at - time.monotonic()) > 0:
-        chat_engine().raise_if_stopped()
+        engine.raise_if_stopped()
         time.sleep(min(left_s, _NOTICE_STOP_S))
-    chat_engine().raise_if_stopped()
+    engine.raise_if_stopped()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,16 +34,17 @@ class Watch:
     every_s: float
     show: Callable[[Sequence[BatchState]], None]
     """Called with all batches of the step after every look."""
-    wait: Callable[[float], None] = wait_or_stop
 
 
-def watch_batches(api: BatchApi, log: BatchLog, batches: Sequence[NotedBatch], watch: Watch) -> list[BatchState]:
+def watch_batches(
+    api: BatchApi, log: BatchLog, batches: Sequence[NotedBatch], engine: RequestEngine, watch: Watch
+) -> list[BatchState]:
     """Look at the batches of a step until all have ended, and return their states.
 
     Raises:
         RunStoppedError: If one was refused as a whole, if the run is stopped, or if there is no answer for long.
     """
-    counts = chat_engine().counts.setdefault(log.step, ModelCounts())
+    counts = engine.counts.setdefault(log.step, ModelCounts())
     states: dict[str, BatchState] = {}
     unanswered = 0
     try:
@@ -60,7 +61,7 @@ def watch_batches(api: BatchApi, log: BatchLog, batches: Sequence[NotedBatch], w
             _refuse_failed(api, log, batches, states)
             if all(_has_ended(states, batch) for batch in batches):
                 return [states[batch.batch_id] for batch in batches]
-            watch.wait(watch.every_s)
+            _wait_or_stop(watch.every_s, engine)
     except RunStoppedError as error:
         going = ", ".join(batch.batch_id for batch in batches if not _has_ended(states, batch))
         if not going:

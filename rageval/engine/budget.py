@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from rageval.engine.concurrency import AdaptiveConcurrency
 from rageval.engine.pacing import Pacer, ServerLimit, read_limits
-from rageval.errors import RagevalError
 
 _CHARS_PER_TOKEN = 4.0
 _COMPLETION_TOKENS = 200.0
@@ -41,8 +40,6 @@ class RequestBudget:
         max_concurrency: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.broken: RagevalError | None = None
-        """Why no request of this budget can succeed any more, such as a refused key."""
         self.in_flight = 0
         self._clock = clock
         self._fixed = (rpm is not None, tpm is not None)
@@ -76,14 +73,23 @@ class RequestBudget:
         self._changed.set()
 
     @asynccontextmanager
-    async def admit(self, tokens: float, on_turn: Callable[[], None] = lambda: None) -> AsyncIterator[Ticket]:
-        """Wait until a request of so many tokens may be sent, and hold its slot while the block runs.
+    async def admit(
+        self,
+        tokens: float,
+        check: Callable[[], None] = lambda: None,
+        *,
+        on_turn: Callable[[], None] = lambda: None,
+    ) -> AsyncIterator[Ticket]:
+        """Wait until a request may be sent, and hold its slot while the block runs.
 
-        `on_turn` is called when it is first in the queue: from then on it waits for the limits alone.
+        Args:
+            tokens: How many it takes.
+            check: Raises what ends the wait, if anything does; called again after `look_again`.
+            on_turn: Called when it is first in the queue: from then on it waits for the limits alone.
         """
         async with self._queue:
             on_turn()
-            await self._wait_for_turn()
+            await self._wait_for_turn(check)
             now = self._clock()
             if self._requests:
                 self._requests.take(now, 1)
@@ -140,15 +146,13 @@ class RequestBudget:
         """Learn from a server error, a lost connection or a time-out."""
         self._concurrency.failed(self._clock(), started=ticket.sent)
 
-    def breaks(self, error: RagevalError) -> None:
-        """End every request of this budget that has not been sent."""
-        self.broken = error
+    def look_again(self) -> None:
+        """Let whoever waits check once more whether it still has to."""
         self._changed.set()
 
-    async def _wait_for_turn(self) -> None:
+    async def _wait_for_turn(self, check: Callable[[], None]) -> None:
         while True:
-            if self.broken:
-                raise self.broken
+            check()
             self._changed.clear()
             if self.in_flight >= self._concurrency.allowed:
                 await self._changed.wait()

@@ -33,21 +33,32 @@ from rageval.engine.replies import Completion, decode_completion
 from rageval.engine.requests import ChatReply, ChatRequest
 from rageval.engine.spending import Spending
 from rageval.engine.stream import BrokenStreamError, stream_completion
-from rageval.errors import CredentialsError, RunStoppedError
+from rageval.errors import CredentialsError, RagevalError, RunStoppedError
 from rageval.records import Usage
 from rageval.telemetry.tracing import model_call, note_reply
 
 
 @dataclass(kw_only=True)
 class Traffic:
-    """Everything that requests of one (endpoint, key, model) share."""
+    """Everything that requests of one run to one (endpoint, key, model) share."""
 
     endpoint: Endpoint
     budget: RequestBudget
+    """Shared with the other runs of the process."""
     spending: Spending
-    shared_limit: str = ""
     hedging: Hedging = field(default_factory=Hedging)
     evidence: Evidence = field(default_factory=Evidence)
+    _broken: RagevalError | None = None
+
+    def breaks(self, error: RagevalError) -> None:
+        """End every request that has not been sent: none can succeed any more, such as with a refused key."""
+        self._broken = error
+        self.budget.look_again()
+
+    def raise_if_broken(self) -> None:
+        """Raise why no request can succeed any more, if so it is."""
+        if self._broken:
+            raise self._broken
 
 
 class Backoff(wait_base):
@@ -114,12 +125,12 @@ class Call:
         Raises:
             TransientError, RateLimitedError: If it is worth another attempt.
             RequestFailedError: If it is not.
-            CredentialsError, RunStoppedError: If no request of this budget can succeed any more.
+            CredentialsError, RunStoppedError: If no request of this traffic can succeed any more.
         """
         budget, model = self.traffic.budget, self.model
         characters = sum(len(message["content"]) for message in self.request.messages)
         reserved = budget.estimate(characters, model.max_completion_tokens)
-        async with budget.admit(reserved, on_turn=self._stop_clock()) as ticket:
+        async with budget.admit(reserved, self.traffic.raise_if_broken, on_turn=self._stop_clock()) as ticket:
             if self.attempts == 0:
                 self.started_at = datetime.now(UTC)
             else:
@@ -133,7 +144,7 @@ class Call:
                 self._learn_from(error, ticket)
                 raise
             except (CredentialsError, RunStoppedError) as error:
-                budget.breaks(error)
+                self.traffic.breaks(error)
                 raise
             finally:
                 self.counts.in_flight -= 1
@@ -171,7 +182,7 @@ class Call:
                     f"{self.traffic.endpoint.url} asks to wait {wait_s:.0f} s before the model {self.model.name!r} is "
                     f"asked again, longer than its deadline_s of {self.model.deadline_s:g}; start again after that"
                 )
-                self.traffic.budget.breaks(stopped)
+                self.traffic.breaks(stopped)
                 raise stopped
             self.traffic.budget.refused(error.headers, ticket, retry_after=wait_s)
         elif isinstance(error, FormatRefusedError):
@@ -199,7 +210,7 @@ class Call:
                     task.exception()  # seen: asyncio would warn of the loser's error
 
     async def _send_again(self, reserved: float) -> tuple[ChatReply, Mapping[str, str]]:
-        async with self.traffic.budget.admit(reserved):
+        async with self.traffic.budget.admit(reserved, self.traffic.raise_if_broken):
             return await self._send()
 
     async def _send(self) -> tuple[ChatReply, Mapping[str, str]]:

@@ -1,17 +1,17 @@
 """The questions of a run -> the chunks that tasks work on, and what came of a chunk."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
 from rageval.config.models import ModelConfig
 from rageval.engine.requests import ChatReply, ChatRequest
-from rageval.records import Chunk, SearchMethod
+from rageval.records import Chunk
 
 
 class Ask(Protocol):
-    """How a chunk's requests get their replies: `ChatEngine.submit`, or the results of a batch."""
+    """How a chunk's requests get their replies: `RequestEngine.submit`, or the results of a batch."""
 
     def __call__(
         self,
@@ -21,7 +21,7 @@ class Ask(Protocol):
         *,
         label: str,
     ) -> Future[None]:
-        """Call `on_reply` once for each request with its position; see `ChatEngine.submit`."""
+        """Call `on_reply` once for each request with its position; see `RequestEngine.submit`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +33,9 @@ class ChunkOutcome:
     failed: int
 
 
-def plan_chunks(questions: int, size: int, search_methods: Iterable[SearchMethod]) -> list[Chunk]:
-    """Cut so many questions into chunks of `size`, for each search method whose contexts are answered from."""
+def plan_chunks(questions: int, size: int) -> list[Chunk]:
+    """Cut so many questions into chunks of `size`."""
     return [
-        Chunk(number=number, start=start, stop=min(start + size, questions), search_method=method)
-        for method in search_methods
+        Chunk(number=number, start=start, stop=min(start + size, questions))
         for number, start in enumerate(range(0, questions, size))
     ]

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -22,14 +21,13 @@ from rageval.storage.files import readable
 from rageval.storage.places import Place, changed_ns
 
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "answers": ("request_fingerprint", "status", "answer", "thinking", "finish_reason", "started_at"),
-    "scores": ("request_fingerprint", "status", "label", "reason", "thinking"),
+    "answers": ("request_fingerprint", "status", "answer", "thinking", "finish_reason", "started_at", "reused_from"),
+    "scores": ("request_fingerprint", "status", "label", "reason", "thinking", "reused_from"),
 }
-_BUILDING = threading.Lock()
 
 
 @dataclass(frozen=True)
-class EarlierRuns:
+class _Replies:
     """The replies of earlier runs by fingerprint, see `rageval.text.fingerprint.request_fingerprint`."""
 
     tables: tuple[tuple[str, pa.Table], ...]
@@ -37,12 +35,22 @@ class EarlierRuns:
     places: Mapping[str, tuple[int, int]]
     """For each fingerprint the table and the row; of several replies the one of the newest file."""
 
+
+class EarlierRuns:
+    """All runs beside one; their replies are read when the first one is wanted, as they are then."""
+
+    def __init__(self, run: RunStore) -> None:
+        self._run = run
+        self._reading = threading.Lock()
+        self._read: _Replies | None = None
+
     def reply(self, fingerprint: str) -> ChatReply | None:
         """Return the reply to the same request, as one that cost nothing now, or None if there is none."""
-        place = self.places.get(fingerprint)
+        replies = self._replies()
+        place = replies.places.get(fingerprint)
         if place is None:
             return None
-        run_id, table = self.tables[place[0]]
+        run_id, table = replies.tables[place[0]]
         (row,) = table.slice(place[1], 1).to_pylist()
         return ChatReply(
             text=row["answer"] if "answer" in row else _verdict_text(row),
@@ -52,34 +60,28 @@ class EarlierRuns:
             finish_reason=row.get("finish_reason"),
             cost_usd=0.0,
             started_at=row.get("started_at") or datetime.now(UTC),
-            reused_from=row.get("reused_from") or run_id,
+            reused_from=row["reused_from"] or run_id,
         )
 
-
-def earlier_runs(run: RunStore) -> EarlierRuns:
-    """Return the replies of all runs beside this one; they are read once a process, until `forget_earlier_runs`."""
-    with _BUILDING:
-        return _earlier_runs(run.path.parent, run.run_id)
-
-
-def forget_earlier_runs() -> None:
-    """Let the next run of this process see what has been written since."""
-    _earlier_runs.cache_clear()
+    def _replies(self) -> _Replies:
+        with self._reading:
+            self._read = self._read or _replies_beside(self._run)
+            return self._read
 
 
-@lru_cache(maxsize=1)
-def _earlier_runs(output: Place, besides: str) -> EarlierRuns:
+def _replies_beside(run: RunStore) -> _Replies:
+    output = run.path.parent
     tables: list[tuple[str, pa.Table]] = []
     places: dict[str, tuple[int, int]] = {}
     for path, name in _files(output):
         run_id = path.relative_to(str(output)).parts[0]
-        rows = None if run_id == besides else _usable(path, name)
+        rows = None if run_id == run.run_id else _usable(path, name)
         if rows is None:
             continue
         for number, fingerprint in enumerate(rows["request_fingerprint"].to_pylist()):
             places.setdefault(fingerprint, (len(tables), number))
         tables.append((run_id, rows))
-    return EarlierRuns(tables=tuple(tables), places=places)
+    return _Replies(tables=tuple(tables), places=places)
 
 
 def _files(output: Place) -> Iterator[tuple[Place, str]]:
@@ -95,10 +97,9 @@ def _usable(path: Place, table: str) -> pa.Table | None:
     """Return the rows whose reply can be used, or None if the file is damaged or holds something else."""
     try:
         with pq.ParquetFile(readable(path), page_checksum_verification=True) as file:
-            names = file.schema_arrow.names
-            if not set(_COLUMNS[table]) <= set(names):
+            if not set(_COLUMNS[table]) <= set(file.schema_arrow.names):
                 return None
-            rows = file.read(columns=[*_COLUMNS[table], *(name for name in ("reused_from",) if name in names)])
+            rows = file.read(columns=list(_COLUMNS[table]))
             known = pc.and_(pc.equal(rows["status"], "ok"), pc.is_valid(rows["request_fingerprint"]))
             return rows.filter(known)
     except (pa.ArrowException, OSError):

@@ -5,28 +5,18 @@ tasks, models, answers and judgements. Callers are plain functions: they hand ov
 """
 
 import asyncio
-import atexit
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from functools import lru_cache
-from typing import Any
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
 
 import openai
 from tenacity import AsyncRetrying, retry_if_exception_type
 
 from rageval.config.models import ModelConfig
-from rageval.engine.budget import RequestBudget
 from rageval.engine.call import Backoff, Call, Traffic
 from rageval.engine.counts import ModelCounts
-from rageval.engine.endpoint import (
-    Endpoint,
-    api_key,
-    connect,
-    endpoint_address,
-    endpoint_url,
-    hidden_values,
-)
 from rageval.engine.faults import (
     RateLimitedError,
     RefusedRequestError,
@@ -36,6 +26,7 @@ from rageval.engine.faults import (
 )
 from rageval.engine.requests import ChatReply, ChatRequest
 from rageval.engine.spending import Spending
+from rageval.engine.traffic_loop import traffic_loop
 from rageval.errors import RagevalError, RequestFailedError, RunStoppedError, ServiceError
 
 _CHECK_TIMEOUT_S = 15.0
@@ -44,42 +35,46 @@ _REFUSALS_IN_A_ROW = 100
 """The same for requests that the server refuses as they are, once others have got a reply: those may all be odd."""
 
 
-class ChatEngine:
-    """All model traffic of one process.
+class RequestEngine:
+    """All model traffic of one run; a context manager, at whose end nothing of it is in flight.
+
+    Engines of one process share limits and connections. What is counted, spent, stopped and given up is each one's own.
 
     Args:
+        max_cost_usd: The dollars at which no request is admitted any more and every `submit` is stopped, once the
+            requests in flight have ended; None for no ceiling.
+        spent_usd: What earlier starts of the run have spent of it; None if that is unknown.
         backoff_s: Seconds before the second attempt after a fault; doubles with every further one, up to 20.
-        loop: Where requests wait, and whose time goes for limits and time-outs; None for a new one.
+        loop: Where requests wait, and whose time goes for limits and time-outs; None for the process's own.
     """
 
-    def __init__(self, *, backoff_s: float = 0.5, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        max_cost_usd: float | None = None,
+        spent_usd: float | None = 0.0,
+        backoff_s: float = 0.5,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
         self.counts: dict[str, ModelCounts] = {}
-        """Progress per model and kind of request, by the label given to `submit`; another mapping for each run."""
-        self.spending = Spending()
+        """Progress per model and kind of request, by the label given to `submit`."""
+        self.spending = Spending(ceiling_usd=max_cost_usd, spent_usd=spent_usd)
         """What the run has spent, over all models, answers and judgements."""
         self._backoff_s = backoff_s
         self._stopped: RagevalError | None = None
-        self._endpoints: dict[tuple[str, str], Endpoint] = {}
         self._traffic: dict[tuple[str, str, str], Traffic] = {}
-        self._shares: dict[str, float] = {}
-        # Each submit, and what it is cancelled with: `start_run` may have forgotten that before its caller wakes up.
-        self._running: dict[asyncio.Task[None], RagevalError | None] = {}
-        self._loop = loop or asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="rageval-chat", daemon=True)
-        self._thread.start()
+        self._running: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+        self._held = ExitStack()
+        self._shared = self._held.enter_context(traffic_loop(loop))
 
-    def start_run(self, *, max_cost_usd: float | None = None, spent_usd: float | None = 0.0) -> None:
-        """Forget stops, broken keys, counts and spending of earlier runs in this process.
+    def __enter__(self) -> Self:
+        return self
 
-        Args:
-            max_cost_usd: The dollars at which no request is admitted any more and every `submit` is stopped, once
-                the requests in flight have ended; None for no ceiling.
-            spent_usd: What earlier starts of the run have spent of it; None if that is unknown.
-        """
-        self._stopped = None
-        self.spending.start(ceiling_usd=max_cost_usd, spent_usd=spent_usd)
-        self.counts = {}
-        self._call(self._forget())
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def check(self, model: ModelConfig) -> None:
         """Ask the endpoint for its models, which costs nothing, so that a bad address or key shows at once.
@@ -88,7 +83,7 @@ class ChatEngine:
             CredentialsError: If the key is missing or refused.
             ServiceError: If nothing answers there.
         """
-        self._call(self._check(model))
+        self._shared.call(self._check(model))
 
     def expect(self, label: str, records: int, *, stored: int = 0) -> None:
         """Tell progress displays how many records there will be in all, or that some were stored before."""
@@ -99,7 +94,7 @@ class ChatEngine:
 
     def share(self, shared_limit: str, share: float) -> None:
         """Keep that share (above 0, at most 1) of the limits of the models with that `shared_limit` from now on."""
-        self._call(self._share(shared_limit, share))
+        self._shared.call(self._shared.share(shared_limit, share))
 
     def submit(
         self,
@@ -123,15 +118,16 @@ class ChatEngine:
             an unknown model, spent credit, `stop`, or an error of `on_reply`. Other failures are replies.
         """
         counts = self.counts.setdefault(label, ModelCounts())
-        return asyncio.run_coroutine_threadsafe(self._complete_all(requests, model, on_reply, counts), self._loop)
+        sent = self._complete_all(requests, model, on_reply, counts)
+        return asyncio.run_coroutine_threadsafe(sent, self._shared.loop)
 
     def stop(self, error: BaseException) -> None:
-        """Cancel everything in flight; every waiting and every later caller gets the error until `start_run`.
+        """Cancel everything in flight; every waiting and every later caller gets the error.
 
         An error that is no reason to stop a run, such as a Ctrl-C, reaches them as one that is.
         """
         self._stopped = error if isinstance(error, RunStoppedError) else RunStoppedError("the run was stopped")
-        self._loop.call_soon_threadsafe(self._cancel_running, self._stopped)
+        self._shared.loop.call_soon_threadsafe(self._cancel_running)
 
     @property
     def stopped(self) -> RagevalError | None:
@@ -143,40 +139,31 @@ class ChatEngine:
         if self._stopped:
             raise self._stopped
 
+    def forget_refusals(self) -> None:
+        """Ask models again that no request could succeed with any more, such as for a refused key or spent credit."""
+        self._shared.call(self._forget_refusals())
+
     def close(self) -> None:
-        """Cancel what is in flight and give back connections and thread; the engine cannot be used any more."""
-        self.stop(RunStoppedError("the request engine was closed"))
-        self._call(self._close_clients())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        """Cancel what is in flight; the engine cannot be used any more. A second call does nothing."""
+        with self._held:
+            if not self._is_closed:
+                self._is_closed = True
+                self._shared.call(self._end())
 
-    def _call(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
-
-    def _cancel_running(self, error: RagevalError) -> None:
+    def _cancel_running(self) -> None:
         for task in self._running:
-            self._running[task] = error
             task.cancel()
 
-    async def _close_clients(self) -> None:
+    async def _end(self) -> None:
+        self._stopped = self._stopped or RunStoppedError("the request engine was closed")
+        self._cancel_running()
         await asyncio.gather(*self._running, return_exceptions=True)
-        for endpoint in self._endpoints.values():
-            await endpoint.client.close()
 
-    async def _forget(self) -> None:
-        idle = [key for key, traffic in self._traffic.items() if traffic.budget.in_flight == 0]
-        for key in idle:
-            del self._traffic[key]
-
-    async def _share(self, shared_limit: str, share: float) -> None:
-        self._shares[shared_limit] = share
-        for traffic in self._traffic.values():
-            if traffic.shared_limit == shared_limit:
-                traffic.budget.share(share)
+    async def _forget_refusals(self) -> None:
+        self._traffic.clear()
 
     async def _check(self, model: ModelConfig) -> None:
-        endpoint = self._endpoint(model)
+        endpoint = self._shared.endpoint(model)
         try:
             async with asyncio.timeout(_CHECK_TIMEOUT_S):
                 await endpoint.client.models.list()
@@ -190,26 +177,12 @@ class ChatEngine:
         except openai.OpenAIError:
             return  # it answers; not every server lists its models, nor may every key see the list
 
-    def _endpoint(self, model: ModelConfig) -> Endpoint:
-        address, key = endpoint_address(model), api_key(model)
-        if (address, key) not in self._endpoints:
-            self._endpoints[address, key] = connect(address, key)
-        endpoint = self._endpoints[address, key]
-        endpoint.url = endpoint_url(model)
-        endpoint.hidden |= hidden_values(model)
-        return endpoint
-
     def _traffic_of(self, model: ModelConfig) -> Traffic:
-        endpoint = self._endpoint(model)
+        endpoint = self._shared.endpoint(model)
         name = (endpoint.address, endpoint.key, model.served_name)
         if name not in self._traffic:
-            budget = RequestBudget(
-                rpm=model.rpm, tpm=model.tpm, max_concurrency=model.max_concurrency, clock=self._loop.time
-            )
-            budget.share(self._shares.get(model.shared_limit, 1.0))
-            self._traffic[name] = Traffic(
-                endpoint=endpoint, budget=budget, spending=self.spending, shared_limit=model.shared_limit
-            )
+            budget = self._shared.budget(endpoint, model)
+            self._traffic[name] = Traffic(endpoint=endpoint, budget=budget, spending=self.spending)
         return self._traffic[name]
 
     async def _complete_all(
@@ -234,18 +207,17 @@ class ChatEngine:
                     group.create_task(one(position))
 
         task = asyncio.create_task(every())
-        self._running[task] = None
+        self._running.add(task)
         try:
             await task
         except asyncio.CancelledError:
-            error = self._running[task]
-            if error:
-                raise error from None
+            if self._stopped:
+                raise self._stopped from None
             raise
         except BaseExceptionGroup as group:
             raise _worst(group) from group
         finally:
-            del self._running[task]
+            self._running.discard(task)
 
     async def _complete(
         self, request: ChatRequest, model: ModelConfig, traffic: Traffic, counts: ModelCounts
@@ -275,7 +247,7 @@ class ChatEngine:
             return self._given_up(call, f"{error} (attempt {call.faults} of {model.max_attempts})")
         except RefusedUnlessProvenError as error:
             if not await call.traffic.evidence.is_refused_alone():
-                call.traffic.budget.breaks(error.ends)
+                call.traffic.breaks(error.ends)
                 raise error.ends from None
             return self._given_up(call, str(error), alike=True)
         except RefusedRequestError as error:
@@ -294,7 +266,7 @@ class ChatEngine:
                 f"the last {most} requests to {call.model.name!r} at {traffic.endpoint.url} all failed, "
                 f"the last one with: {error}"
             )
-            traffic.budget.breaks(stopped)
+            traffic.breaks(stopped)
             raise stopped
         return call.failed(error)
 
@@ -305,11 +277,3 @@ def _worst(group: BaseExceptionGroup[BaseException]) -> BaseException:
     for error in group.exceptions:
         flat.append(_worst(error) if isinstance(error, BaseExceptionGroup) else error)
     return min(flat, key=lambda error: not isinstance(error, RagevalError))
-
-
-@lru_cache(maxsize=1)
-def chat_engine() -> ChatEngine:
-    """Return the engine of this process, started on first use and closed when the process ends."""
-    engine = ChatEngine()
-    atexit.register(engine.close)
-    return engine

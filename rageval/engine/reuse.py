@@ -6,12 +6,12 @@ from concurrent.futures import Future
 from rageval.config.models import ModelConfig
 from rageval.engine.chunks import Ask
 from rageval.engine.earlier_runs import EarlierRuns
-from rageval.engine.request_engine import chat_engine
+from rageval.engine.request_engine import RequestEngine
 from rageval.engine.requests import ChatReply, ChatRequest
 
 
-def reusing(ask: Ask, earlier: EarlierRuns) -> Ask:
-    """Return an `Ask` that takes the replies of earlier runs, and asks only for the others."""
+def reusing(ask: Ask, earlier: EarlierRuns, engine: RequestEngine) -> Ask:
+    """Return an `Ask` that takes the replies of earlier runs, which the engine counts, and asks only for the others."""
 
     def ask_the_others(
         requests: Sequence[ChatRequest],
@@ -25,7 +25,7 @@ def reusing(ask: Ask, earlier: EarlierRuns) -> Ask:
         for position, reply in enumerate(found):
             if reply is not None:
                 on_reply(position, reply)
-        chat_engine().expect(label, 0, stored=len(found) - len(others))
+        engine.expect(label, 0, stored=len(found) - len(others))
         return ask(
             [requests[position] for position in others],
             model,

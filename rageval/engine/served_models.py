@@ -14,7 +14,7 @@ from rageval.engine.local_model import (
     model_file,
     serve_local_model,
 )
-from rageval.engine.request_engine import chat_engine
+from rageval.engine.request_engine import RequestEngine
 
 _LOCAL_TIMEOUT_S = 600.0
 
@@ -32,7 +32,7 @@ class ServedModels:
         return self.judges[0] if self.judges else None
 
 
-def check_models(models: Sequence[ModelConfig]) -> list[str]:
+def check_models(models: Sequence[ModelConfig], engine: RequestEngine) -> list[str]:
     """Make sure that every one of the models can be asked, before anything is spent; returns their names.
 
     Raises:
@@ -45,7 +45,7 @@ def check_models(models: Sequence[ModelConfig]) -> list[str]:
         if model.is_local:
             model_file()
         else:
-            chat_engine().check(model)
+            engine.check(model)
         found.append(model.name)
     return found
 

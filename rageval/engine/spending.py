@@ -17,22 +17,21 @@ class Spending:
     say what it took: nobody could tell any more when the ceiling is reached.
     """
 
-    def __init__(self) -> None:
-        self.ceiling_usd: float | None = None
-        self.spent_usd = 0.0
-        self.elsewhere_usd = 0.0
-        """What other processes have spent of the same ceiling."""
-        self._unknown: str | None = None
-        self._in_flight = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+    def __init__(self, *, ceiling_usd: float | None, spent_usd: float | None) -> None:
+        """Begin.
 
-    def start(self, *, ceiling_usd: float | None, spent_usd: float | None) -> None:
-        """Begin a run that may spend so much, of which so much is spent already, or nobody knows how much."""
+        Args:
+            ceiling_usd: What the run may spend; None for no ceiling.
+            spent_usd: What it has spent already; None if nobody knows.
+        """
         self.ceiling_usd = ceiling_usd
         self.spent_usd = spent_usd or 0.0
         self.elsewhere_usd = 0.0
+        """What other processes have spent of the same ceiling."""
         self._unknown = "the cost of some replies to earlier starts is unknown" if spent_usd is None else None
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     @property
     def known_usd(self) -> float | None:

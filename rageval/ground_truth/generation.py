@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from rageval.config.models import ModelConfig
 from rageval.corpus import files as corpus
-from rageval.engine.request_engine import chat_engine
+from rageval.engine.request_engine import RequestEngine
 from rageval.engine.requests import ChatReply, ChatRequest
 from rageval.engine.served_models import serve_models
 from rageval.errors import ConfigError
@@ -106,28 +106,29 @@ def store_documents(run: RunStore, config: GenerationConfig) -> int:
     return len(documents)
 
 
-def ask_questions(run: RunStore, config: GenerationConfig, writer: ModelConfig) -> int:
+def ask_questions(run: RunStore, config: GenerationConfig, writer: ModelConfig, engine: RequestEngine) -> int:
     """Ask for questions about every document that has no reply yet, and return how many were asked about.
 
     Raises:
-        RagevalError: If the run has to end, see `ChatEngine.submit`. What was replied until then is stored.
+        RagevalError: If the run has to end, see `RequestEngine.submit`. What was replied until then is stored.
     """
     requests = [questions_request(document, config) for document in read_documents(run).values()]
     with ReplyLog(run.path) as log:
-        asked = _Asked(model=config.model, served=writer, label=questions_label(config))
+        asked = _Asked(model=config.model, served=writer, engine=engine, label=questions_label(config))
         return _ask(log, requests, asked, lambda text: read_questions(text, config.per_document))
 
 
-def check_questions(run: RunStore, config: GenerationConfig, checker: ModelConfig) -> int:
+def check_questions(run: RunStore, config: GenerationConfig, checker: ModelConfig, engine: RequestEngine) -> int:
     """Let a model judge every question that the filters have kept, and return how many were asked about.
 
     Raises:
-        RagevalError: If the run has to end, see `ChatEngine.submit`. What was replied until then is stored.
+        RagevalError: If the run has to end, see `RequestEngine.submit`. What was replied until then is stored.
     """
     with ReplyLog(run.path) as log:
         drafts = filtered_drafts(run, config, log.stored)
         requests = [check_request(draft, config) for draft in drafts if draft.status == "kept"]
-        asked = _Asked(model=config.checker or config.model, served=checker, label=checks_label(config))
+        model = config.checker or config.model
+        asked = _Asked(model=model, served=checker, engine=engine, label=checks_label(config))
         return _ask(log, requests, asked, read_check)
 
 
@@ -159,11 +160,12 @@ def spent_usd(run: RunStore) -> float | None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Asked:
-    """Whom a step asks."""
+    """Whom a step asks, and through what."""
 
     model: ModelConfig
     """As configured: fingerprints are those of this one."""
     served: ModelConfig
+    engine: RequestEngine
     label: str
     """What its requests are counted under."""
 
@@ -172,13 +174,13 @@ def _ask(log: ReplyLog, requests: Sequence[ChatRequest], asked: _Asked, read: Ca
     """Ask what has no reply yet that can be read; equal requests are asked once."""
     wanted = {request.fingerprint(asked.model): request for request in requests}
     pending = [(key, request) for key, request in wanted.items() if not _is_readable(log.stored.get(key), read)]
-    chat_engine().expect(asked.label, len(wanted), stored=len(wanted) - len(pending))
+    asked.engine.expect(asked.label, len(wanted), stored=len(wanted) - len(pending))
 
     def store(position: int, reply: ChatReply) -> None:
         log.append(pending[position][0], reply)
 
     if pending:
-        chat_engine().submit([request for _, request in pending], asked.served, store, label=asked.label).result()
+        asked.engine.submit([request for _, request in pending], asked.served, store, label=asked.label).result()
     return len(pending)
 
 

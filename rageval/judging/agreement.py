@@ -88,12 +88,12 @@ def _with_humans(verdicts: JudgeVerdicts) -> Iterator[Figure]:
 
 
 def _corrected(verdicts: JudgeVerdicts, about: Figure, frame: pd.DataFrame) -> Iterator[Figure]:
-    """Yield the share of right answers by the judge, and without its errors, for each model and search method."""
-    both = frame.join(verdicts.human.rename("human")).join(verdicts.answers[["model", "search_method"]])
-    for (model, method), group in both.groupby(["model", "search_method"], sort=False):
+    """Yield the share of right answers by the judge, and without its errors, for each system."""
+    both = frame.join(verdicts.human.rename("human")).join(verdicts.answers["system"])
+    for system, group in both.groupby("system", sort=False):
         judged = (group["label"] == RIGHT).astype(float)
         human = (group["human"] == RIGHT).astype(float).where(group["human"].notna(), np.nan)
         clusters = verdicts.clusters(group.index)
-        here = replace(about, model=str(model), search_method=str(method))
+        here = replace(about, system=str(system))
         yield share_figure(here, "share_judged", judged, clusters)
         yield here.named("share_corrected", prediction_powered_share(judged, human, clusters), int(human.notna().sum()))

@@ -1,6 +1,6 @@
 """A choice between two answers -> the names of its two scores, and their values.
 
-Every pair is shown to the judge in both orders. Both scores stand under the first model of the pair, in the order of
+Every pair is shown to the judge in both orders. Both scores stand under the first system of the pair, in the order of
 the configuration, and say how its answer fared.
 """
 
@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 
 
 def preference_metrics(other: str) -> tuple[str, str]:
-    """Return the names of the choices against the other model: with the own answer shown first, and second."""
+    """Return the names of the choices against the other system: with the own answer shown first, and second."""
     return detail_of(PAIRWISE, other), detail_of(PAIRWISE, f"{other}{_SWAPPED}")
 
 
@@ -32,6 +32,6 @@ def preference_value(label: PreferenceLabel, *, swapped: bool) -> float:
     return float((label == "FIRST") is not swapped)
 
 
-def rivals(models: Sequence[_T]) -> list[tuple[_T, list[_T]]]:
-    """Return each model with those after it, so that every pair stands under the first of its two models."""
-    return [(model, list(models[place:])) for place, model in enumerate(models[:-1], start=1)]
+def rivals(systems: Sequence[_T]) -> list[tuple[_T, list[_T]]]:
+    """Return each system with those after it, so that every pair stands under the first of its two systems."""
+    return [(system, list(systems[rank:])) for rank, system in enumerate(systems[:-1], start=1)]

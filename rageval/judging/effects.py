@@ -1,4 +1,4 @@
-"""Verdicts -> whether a judge looks at what it should not: the place of an answer in the prompt, and its length."""
+"""Verdicts -> whether a judge looks at what it should not: the position of an answer in the prompt, and its length."""
 
 from collections.abc import Iterator
 
@@ -45,8 +45,8 @@ def _longer_wins(verdicts: JudgeVerdicts, about: Figure, both: pd.DataFrame) -> 
         mean=((both["value"] + both["value_swapped"]) / 2).to_numpy(),
         cluster=verdicts.clusters(places),
     )
-    others = verdicts.answers[[*KEYS, "words"]].rename(columns={"model": "other", "words": "other_words"})
-    pairs = answers.merge(others, on=["question_id", "other", "search_method"], how="inner")
+    others = verdicts.answers[[*KEYS, "words"]].rename(columns={"system": "other", "words": "other_words"})
+    pairs = answers.merge(others, on=["question_id", "other"], how="inner")
     clear = pairs[(pairs["mean"] != 0.5) & (pairs["words"] != pairs["other_words"])].dropna(
         subset=["words", "other_words"]
     )

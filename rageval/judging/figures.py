@@ -26,8 +26,7 @@ class Figure:
     metric: str
     figure: str = ""
     against: str | None = None
-    model: str | None = None
-    search_method: str | None = None
+    system: str | None = None
     label: str | None = None
     other_label: str | None = None
     value: float | None = None

@@ -9,7 +9,6 @@ import pyarrow as pa
 from rageval.errors import ConfigError, DataError
 from rageval.judging.human_labels import read_labels, write_template
 from rageval.judging.labels import Answered, template_rows
-from rageval.runs.manifest import MANIFEST
 from rageval.runs.store import RunStore
 from rageval.tables import HUMAN_LABELS
 
@@ -71,11 +70,9 @@ def make_template(run: RunStore, path: Path, n: int, seed: int) -> int:
 
 
 def _answered(run: RunStore) -> Answered:
-    answers = run.read("answers").select(["question_id", "model", "search_method", "answer"]).to_pylist()
-    config = (run.read_json(MANIFEST).get("config") or {}).get("answers") or {}
-    configured = {model["name"] for model in config.get("models") or []}
+    answers = run.read("answers").select(["question_id", "system", "answer"]).to_pylist()
     return Answered(
         questions=frozenset(run.read("questions")["question_id"].to_pylist()),
-        models=frozenset(configured | {row["model"] for row in answers}),
-        answers={(row["question_id"], row["model"], row["search_method"]): row["answer"] for row in answers},
+        systems=frozenset(run.read("systems")["system"].to_pylist()),
+        answers={(row["question_id"], row["system"]): row["answer"] for row in answers},
     )

@@ -1,11 +1,11 @@
 """Rows of a file of human labels -> labels of a run's answers; a run's answers -> rows of such a file to fill in.
 
-A label belongs to one answer of one run: the file's question_id, model and search_method name it, and where the file
+A label belongs to one answer of one run: the file's question_id and system name it, and where the file
 repeats the answer, as the one that is made here does, it has to be the answer of this run.
 """
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -15,14 +15,14 @@ from rageval.judging.replies import LABEL_VALUES
 from rageval.text.fingerprint import digest
 from rageval.text.formulas import safe_cell
 
-LABEL_COLUMNS: Final = ("question_id", "model", "label")
-OPTIONAL_COLUMNS: Final = ("search_method", "answer")
-TEMPLATE_COLUMNS: Final = ("question_id", "model", "search_method", "question", "reference", "answer", "label")
+LABEL_COLUMNS: Final = ("question_id", "system", "label")
+OPTIONAL_COLUMNS: Final = ("answer",)
+TEMPLATE_COLUMNS: Final = ("question_id", "system", "question", "reference", "answer", "label")
 
 _COMPARED_CHARS: Final = 500
 
-AnswerKey: TypeAlias = tuple[str, str, str]
-"""question_id, model, search_method."""
+AnswerKey: TypeAlias = tuple[str, str]
+"""question_id, system."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +30,7 @@ class HumanLabel:
     """What a person thinks of one answer."""
 
     question_id: str
-    model: str
-    search_method: str
+    system: str
     label: str
     """RELEVANT, PARTLY_RELEVANT or NON_RELEVANT."""
 
@@ -42,15 +41,10 @@ class Answered:
 
     questions: frozenset[str]
     """Ids of all questions of the run."""
-    models: frozenset[str]
-    """Names of all models of the run."""
+    systems: frozenset[str]
+    """Names of all systems of the run."""
     answers: Mapping[AnswerKey, str | None]
     """The answers that were asked for; None where there is none."""
-
-    def methods(self, question_id: str, model: str) -> list[str]:
-        """Return the search methods from whose contexts the model was asked the question."""
-        methods = dict.fromkeys(method for _, _, method in self.answers)
-        return [method for method in methods if (question_id, model, method) in self.answers]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,14 +59,14 @@ class CheckedLabels:
 def check_labels(file: RowFile, answered: Answered) -> CheckedLabels:
     """Return the labels of a file.
 
-    A row with an empty label is not filled in yet, and one of a question that the model was not asked, or failed to
+    A row with an empty label is not filled in yet, and one of a question that the system was not asked, or failed to
     answer, has nothing to be compared with: both are left out and counted in a note. Labels are read whatever their
     case. Identical rows become one.
 
     Args:
-        file: Rows with question_id, model and label; with search_method where the run answers from several; with
-            answer where it should be checked that the label belongs to the answer of this run.
-        answered: The run's questions, models and answers.
+        file: Rows with question_id, system and label; with answer where it should be checked that the label belongs to
+            the answer of this run.
+        answered: The run's questions, systems and answers.
 
     Raises:
         DataError: If the file has no rows, or no row has one of the columns.
@@ -88,7 +82,7 @@ def check_labels(file: RowFile, answered: Answered) -> CheckedLabels:
             empty += 1
             continue
         label, reasons = _label(values, answered)
-        key = (label.question_id, label.model, label.search_method)
+        key = (label.question_id, label.system)
         earlier = labels.get(key)
         if not reasons and earlier and earlier != label:
             reasons = [f"the same answer stands at {places[key]} with {earlier.label}: decide on one"]
@@ -108,10 +102,10 @@ def check_labels(file: RowFile, answered: Answered) -> CheckedLabels:
 def template_rows(
     questions: Mapping[str, Mapping[str, Any]], answered: Answered, references: Mapping[str, str], n: int, seed: int
 ) -> list[dict[str, str]]:
-    """Return answers to be labelled: a random sample with as many of each model and search method.
+    """Return answers to be labelled: a random sample with as many of each system.
 
-    An answer is drawn by a hash of the seed and its key, whatever the order of the rows, so within a model and search
-    method every answer is as likely, which is what the corrected share asks for. The rows come in a random order too.
+    An answer is drawn by a hash of the seed and its key, whatever the order of the rows, so within a system every
+    answer is as likely, which is what the corrected share asks for. The rows come in a random order too.
 
     Args:
         questions: The run's questions by id, each with `question` and `document_id`.
@@ -123,10 +117,10 @@ def template_rows(
     Returns:
         Rows of `TEMPLATE_COLUMNS` whose texts no spreadsheet takes for a formula, with an empty label.
     """
-    groups: dict[tuple[str, str], list[AnswerKey]] = {}
+    groups: dict[str, list[AnswerKey]] = {}
     for key, answer in answered.answers.items():
         if answer is not None:
-            groups.setdefault(key[1:], []).append(key)
+            groups.setdefault(key[1], []).append(key)
     drawn: list[AnswerKey] = []
     for place, keys in enumerate(sorted(groups.values(), key=len)):  # small groups first: others fill what they lack
         wanted = -(-(n - len(drawn)) // (len(groups) - place))
@@ -134,8 +128,7 @@ def template_rows(
     return [
         {
             "question_id": key[0],
-            "model": safe_cell(key[1]),
-            "search_method": key[2],
+            "system": safe_cell(key[1]),
             "question": safe_cell(questions[key[0]]["question"]),
             "reference": safe_cell(references.get(questions[key[0]]["document_id"], "")),
             "answer": safe_cell(answered.answers[key] or ""),
@@ -147,33 +140,23 @@ def template_rows(
 
 def _label(values: Mapping[str, str], answered: Answered) -> tuple[HumanLabel, list[str]]:
     """Return the label that a row states, and what is wrong with it."""
-    question_id, model = values["question_id"], _known(values["model"], answered.models)
+    question_id, system = values["question_id"], _known(values["system"], answered.systems)
     label = values["label"].upper().replace(" ", "_").replace("-", "_")
-    method, reasons = values["search_method"], []
+    reasons = []
     if question_id not in answered.questions:
         reasons.append(f"question_id {question_id[:80] or '(empty)'} is not in the run's questions")
-    if model not in answered.models:
-        known = ", ".join(sorted(answered.models))
-        reasons.append(f"model {model[:80] or '(empty)'} is not one of the run's: {known[:300]}")
+    if system not in answered.systems:
+        known = ", ".join(sorted(answered.systems))
+        reasons.append(f"system {system[:80] or '(empty)'} is not one of the run's: {known[:300]}")
     if label not in LABEL_VALUES:
         reasons.append(f"label is {values['label'][:40]}, expected one of {', '.join(LABEL_VALUES)}")
-    if not reasons:
-        method, reasons = _method(method, answered.methods(question_id, model))
-    answer = answered.answers.get((question_id, model, method))
+    answer = answered.answers.get((question_id, system))
     if not reasons and values["answer"] and answer is not None and _skeleton(values["answer"]) != _skeleton(answer):
         reasons.append(
             "its answer is not the one of this run: a label belongs to the answer that was read; remove the column "
             "`answer` if the label holds for the new one too"
         )
-    return HumanLabel(question_id=question_id, model=model, search_method=method, label=label), reasons
-
-
-def _method(stated: str, methods: Sequence[str]) -> tuple[str, list[str]]:
-    if stated or not methods:
-        return stated, []
-    if len(methods) == 1:
-        return methods[0], []
-    return "", [f"search_method is empty, but the model answered from {' and '.join(methods)}: name the one"]
+    return HumanLabel(question_id=question_id, system=system, label=label), reasons
 
 
 def _known(name: str, names: Iterable[str]) -> str:

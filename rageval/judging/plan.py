@@ -88,11 +88,11 @@ class ScorePlan:
         return bool(self.judges) and draw(AGAIN, str(self.seed), question_id) < self.again_share
 
     def rows(self, question_ids: Sequence[str]) -> "Counter[str]":
-        """Return how many rows of each name one model and search method gets, over all questions."""
+        """Return how many rows of each name one system gets, over all questions."""
         return Counter({score.name: n for score, n in self._counted(question_ids)})
 
     def calls(self, question_ids: Sequence[str]) -> "Counter[tuple[str, str]]":
-        """Return how often each judge is asked for each metric, for one model and search method."""
+        """Return how often each judge is asked for each metric, for one system."""
         calls: Counter[tuple[str, str]] = Counter()
         for score, n in self._counted(question_ids):
             if score.judge:
@@ -148,11 +148,11 @@ def score_plan(config: EvaluationConfig, judges: tuple[ModelConfig, ...] | None 
 
 
 def pairwise_rows(config: EvaluationConfig, questions: int) -> int:
-    """Return how many choices between two models a run needs: both orders of every pair, question and search method.
+    """Return how many choices between two systems a run needs: both orders of every pair and question.
 
     Each is one call of the first judge.
     """
     if not config.judge.pairwise or config.judge_model is None:
         return 0
-    models = len(config.answers.models)
-    return models * (models - 1) * len(config.answer_search) * questions
+    systems = len(config.plans)
+    return systems * (systems - 1) * questions

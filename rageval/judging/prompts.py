@@ -14,7 +14,6 @@ from rageval.records import Document, Message
 from rageval.text.fingerprint import digest
 from rageval.text.thinking import without_marks
 
-ANSWER_PROMPT_VERSION = "1"
 JUDGE_PROMPT_VERSION = "2"
 FAITHFULNESS_PROMPT_VERSION = "2"
 TOXICITY_PROMPT_VERSION = "2"
@@ -51,11 +50,6 @@ class ToxicityVerdict(BaseModel):
     label: ToxicityLabel
 
 
-_ANSWER_ROLE = (
-    "You are the teaching assistant of an online course. Answer the last question below, a student's, with facts "
-    "from the FAQ entries above it and from nowhere else. If they do not hold the answer, say that you do not know."
-)
-
 _LABELS = """\
 RELEVANT: it answers what was asked, and nothing in it is wrong.
 PARTLY_RELEVANT: it answers part of what was asked, or mixes right with wrong.
@@ -87,15 +81,6 @@ def fence(name: str, text: str) -> str:
     text = without_marks(text)
     mark = f"{name} {digest(name, text)}"  # all of it: a text that holds the half of its own hash can be searched for
     return f"<<<{mark}>>>\n{text}\n<<<end of {mark}>>>"
-
-
-def answer_messages(question: str, contexts: Sequence[Document]) -> list[Message]:
-    """Return the RAG prompt: role, contexts with section, question and answer, and the student's question."""
-    entries = "\n\n".join(_entry(context) for context in contexts)
-    return [
-        {"role": "system", "content": _ANSWER_ROLE},
-        {"role": "user", "content": f"{entries}\n\nQuestion: {question}"},
-    ]
 
 
 def _entry(context: Document) -> str:

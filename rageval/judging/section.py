@@ -216,8 +216,7 @@ def _corrected(rows: Sequence[_Row]) -> JudgingPart:
         "the interval that this leaves. It holds if the labelled answers are a random part of all.",
         rows=[
             {
-                "model": row["model"],
-                "search_method": row["search_method"],
+                "system": row["system"],
                 "metric": row["metric"],
                 "by the judge": _percent(raw[_key(row)]),
                 "corrected": _percent(row),
@@ -249,7 +248,7 @@ def _beside(rows: Sequence[_Row], about: _Row, figure: str) -> _Row:
 
 
 def _key(row: _Row) -> tuple[str | None, ...]:
-    return tuple(row[name] for name in ("judge", "metric", "against", "model", "search_method"))
+    return tuple(row[name] for name in ("judge", "metric", "against", "system"))
 
 
 def _who(row: _Row) -> dict[str, str]:

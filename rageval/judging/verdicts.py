@@ -17,7 +17,7 @@ from rageval.judging.replies import FAITHFULNESS_VALUES, LABEL_VALUES
 from rageval.metrics.names import AGAIN, split_detail
 from rageval.metrics.text_match import answer_words
 
-KEYS = ["question_id", "model", "search_method"]
+KEYS = ["question_id", "system"]
 SCALES: Mapping[str, tuple[str, ...]] = {"judge_faithfulness": tuple(FAITHFULNESS_VALUES)}
 """The labels of a metric, best first; those of `RELEVANCE` for all others."""
 RELEVANCE: tuple[str, ...] = tuple(LABEL_VALUES)
@@ -30,7 +30,7 @@ class JudgeVerdicts:
     """All verdicts of a run; frames have one row per answer, with its place among the answers as index."""
 
     answers: pd.DataFrame
-    """question_id, model, search_method, cluster (a number for the question's document) and words of each answer."""
+    """question_id, system, cluster (a number for the question's document) and words of each answer."""
     first: Mapping[tuple[str, str], pd.DataFrame]
     """`label` and `value` by judge and metric; of a panel, those of its majority and of each of its judges."""
     again: Mapping[tuple[str, str], pd.DataFrame]
@@ -38,7 +38,7 @@ class JudgeVerdicts:
     metric_judges: tuple[tuple[str, str], ...]
     """Judge and metric of the verdicts that are a metric's own: the only ones that results are computed from."""
     pairwise: pd.DataFrame
-    """`judge`, `other` (model), `swapped`, `label` and `value` of each choice between two answers."""
+    """`judge`, `other` (system), `swapped`, `label` and `value` of each choice between two answers."""
     cosine: pd.Series
     """Cosine by answer."""
     human: pd.Series

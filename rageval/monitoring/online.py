@@ -142,11 +142,11 @@ def judge_conversations(
         metric: What is asked.
         pending: The conversations, see `to_judge`.
         judge: Who is asked, with an endpoint that serves it.
-        ask: How, see `ChatEngine.submit`.
+        ask: How, see `RequestEngine.submit`.
 
     Raises:
-        RagevalError: What ends a whole run, see `ChatEngine.submit`, or a database that cannot be used. What was said
-            until then is stored.
+        RagevalError: What ends a whole run, see `RequestEngine.submit`, or a database that cannot be used. What was
+            said until then is stored.
     """
     asking = _ASKINGS[metric]
     form = verdict_format(asking.verdict, judge)

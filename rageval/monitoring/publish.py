@@ -11,7 +11,7 @@ from rageval.runs.folders import read_columns
 from rageval.runs.manifest import MANIFEST
 from rageval.runs.store import RunStore
 
-_SUMMARY = ("model", "search_method", "metric", "n", "n_scored", "n_failed", "mean", "ci_low", "ci_high")
+_SUMMARY = ("system", "retriever", "metric", "n", "n_scored", "n_failed", "mean", "ci_low", "ci_high")
 
 
 def publish(database: Database, run: RunStore) -> int:
@@ -29,7 +29,7 @@ def publish(database: Database, run: RunStore) -> int:
         )
     rows = read_columns(run, "summary", _SUMMARY).to_pylist()
     metrics = [
-        PublishedMetric(**row | {name: row[name] or "" for name in ("model", "search_method")})
+        PublishedMetric(**row | {name: row[name] or "" for name in ("system", "retriever")})
         for row in rows
     ]  # fmt: skip
     publish_run(database, _run(run, manifest), metrics)

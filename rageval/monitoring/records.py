@@ -35,7 +35,8 @@ class Conversation:
     answer: str | None = None
     error: str | None = None
     model: str
-    search_method: str
+    system: str
+    retriever: str
     prompt_version: str
     contexts: tuple[ShownContext, ...] = ()
     """Best first."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from rageval.config.evaluation import DataConfig, EvaluationConfig
+from rageval.config.systems import RetrieverConfig
 from rageval.corpus.checks import QUESTION_COLUMNS, check_questions
 from rageval.corpus.files import load_documents, read_rows
 from rageval.corpus.grades import GRADE_COLUMN
@@ -30,7 +31,7 @@ from rageval.monitoring.store.recorder import DEFAULT_SPOOL
 from rageval.monitoring.store.reviews import Review, find_conversation, read_review, write_review
 from rageval.monitoring.store.spool import forget_records
 from rageval.records import Document, Question
-from rageval.search.backends import open_index
+from rageval.search.backends import open_index, settled
 from rageval.search.building import cache_of, index_corpus
 from rageval.search.embedder import load_embedder
 from rageval.search.retrieval import retrieve
@@ -199,15 +200,17 @@ def _whole_id(text: str) -> str | None:
 
 
 def _search(conversation: Conversation, config: EvaluationConfig) -> list[str]:
+    config = settled(config)
     index_corpus(config, rebuild=False)
-    index = open_index(config.index, config.retrieval.question_boost, cache_of(config), config.data.documents)
+    retriever = RetrieverConfig(name="hybrid", method="hybrid")
+    index = open_index(config.index, retriever.question_boost, cache_of(config), config.data.documents)
     question = Question(
         question_id="", question=conversation.question, course=conversation.course, document_id=""
     )  # fmt: skip
-    wanted = config.retrieval.model_copy(update={"methods": ("hybrid",), "top_k": _FOUND, "cutoffs": ()})
+    depth = config.retrieval.model_copy(update={"top_k": _FOUND, "cutoffs": ()})
     try:
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, cache_of(config))
-        (found,) = retrieve(index, embedder, [question], wanted)["hybrid"]
+        (found,) = retrieve(index, embedder, [question], [retriever], depth)[retriever.name]
     finally:
         index.close()
     return list(found.document_ids)

@@ -18,7 +18,6 @@ from pydantic import Field
 
 from rageval.config.evaluation import DataConfig
 from rageval.config.settings import Location, Settings
-from rageval.judging.prompts import ANSWER_PROMPT_VERSION
 from rageval.monitoring.planted import PARTLY, UP, VOTING, Change, Rates, rates_on, thumbs_up
 from rageval.monitoring.records import Conversation, Evaluation, ShownContext, Vote
 from rageval.records import Document, Question
@@ -225,8 +224,9 @@ def _conversation(
         answer=_answer(documents[0], grade, is_toxic=draws["toxicity"] < rates.toxicity) if is_ok else None,
         error=None if is_ok else _ERRORS[int(draws["comment"] * len(_ERRORS))],
         model=model.name,
-        search_method="vector",
-        prompt_version=ANSWER_PROMPT_VERSION,
+        system=model.name,
+        retriever="vector",
+        prompt_version="simulated",
         contexts=tuple(
             ShownContext(
                 document_id=document.document_id,

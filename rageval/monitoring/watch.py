@@ -126,7 +126,7 @@ def drifts(database: Database, asked: Asked, config: DriftConfig) -> ByPart[Sequ
     length = _common(first.end - first.start, reference)  # what is read once is added up again for each part
     every = replace(asked, window=Window(start=first.start - reference, end=asked.window.end), length=length)
     topics, languages = (read.labels_of_versions(database, metric, every) for metric in ("topic", "language"))
-    methods, scores = read.search_methods(database, every), read.top_scores(database, every)
+    methods, scores = read.retrievers(database, every), read.top_scores(database, every)
     titles = topic_titles(database)
 
     def tested(part: Window) -> list[Drift]:

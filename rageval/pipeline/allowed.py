@@ -44,7 +44,7 @@ def _check_output(location: str) -> None:
 
 KINDS: Mapping[str, str] = MappingProxyType(
     {
-        **dict.fromkeys(("documents", "ground_truth", "human_labels", "rules"), FILES),
+        **dict.fromkeys(("documents", "ground_truth", "human_labels", "rules", "file"), FILES),
         **dict.fromkeys(("output", "out", "html", "folder", "run_a", "run_b"), OUTPUTS),
         **dict.fromkeys(("embedding_model", "embedding_models"), MODULES),
         **dict.fromkeys(("base_url", "dask_scheduler"), ENDPOINTS),

@@ -15,7 +15,7 @@ from rageval.engine.batch_lines import batch_files
 from rageval.engine.batch_watch import Watch, watch_batches
 from rageval.engine.chunks import Ask, ChunkOutcome
 from rageval.engine.counts import ModelCounts
-from rageval.engine.request_engine import chat_engine
+from rageval.engine.request_engine import RequestEngine
 from rageval.engine.requests import ChatReply, ChatRequest
 from rageval.errors import ConfigError
 from rageval.judging.plan import ScorePlan
@@ -24,6 +24,7 @@ from rageval.runs.batch_log import BatchLog, NotedBatch, open_batches
 from rageval.runs.store import RunStore
 from rageval.scoring.scores import pending_verdicts, score_chunk, verdicts_label
 from rageval.systems.answers import answer_chunk, answers_label, pending_answers
+from rageval.systems.system import System
 from rageval.text.fingerprint import digest
 
 
@@ -36,61 +37,72 @@ class _Step:
     requests: dict[str, ChatRequest] = field(default_factory=dict)
     """By ids that are the same in every start."""
 
-    def add(self, chunk: Chunk, answering: str, key: tuple[str, ...], request: ChatRequest) -> str:
+    def add(self, system: str, key: tuple[str, ...], request: ChatRequest) -> str:
         """Add a request, and return its id."""
-        custom_id = digest(answering, chunk.search_method, *key, request.fingerprint(self.model))
+        custom_id = digest(system, *key, request.fingerprint(self.model))
         self.requests[custom_id] = request
         return custom_id
 
 
 def answer_batch(
-    run: RunStore, chunks: Sequence[Chunk], model: ModelConfig, options: RunOptions, watch: Watch
+    run: RunStore,
+    chunks: Sequence[Chunk],
+    system: System,
+    engine: RequestEngine,
+    watch: Watch,
+    options: RunOptions,
 ) -> ChunkOutcome:
-    """Ask the model whatever questions of the run have no answer yet; failed requests become rows.
+    """Ask the system whatever questions of the run have no answer yet; failed requests become rows.
 
     Raises:
         RagevalError: If the run has to end. What the batches bring is collected by the next start.
     """
-    step = _Step(label=answers_label(model), model=model)
+    step = _Step(label=answers_label(system), model=system.model)
     ids = {
         chunk: [
-            step.add(chunk, model.name, (question.question_id,), request)
-            for question, request in pending_answers(run, chunk, model, options)
+            step.add(system.name, (one.question.question_id,), one.request)
+            for one in pending_answers(run, chunk, system, options)
         ]
         for chunk in chunks
     }
-    with _replies(run, [step], watch) as replies:
-        return _sum(
-            answer_chunk(run, chunk, model, _from(replies, {model.name: ids[chunk]}), options) for chunk in chunks
-        )
+    with _replies(run, [step], engine, watch) as replies:
+        asks = {chunk: _from(replies, {system.model.name: ids[chunk]}, engine) for chunk in chunks}
+        return _sum(answer_chunk(run, chunk, system, engine, ask=ask, options=options) for chunk, ask in asks.items())
 
 
 def score_batch(
-    run: RunStore, chunks: Sequence[Chunk], answering: Sequence[ModelConfig], plan: ScorePlan, watch: Watch
+    run: RunStore,
+    chunks: Sequence[Chunk],
+    systems: Sequence[System],
+    plan: ScorePlan,
+    engine: RequestEngine,
+    watch: Watch,
 ) -> ChunkOutcome:
-    """Score whatever answers of the run have no score yet; each judge gets those of all models at once.
+    """Score whatever answers of the run have no score yet; each judge gets those of all systems at once.
 
     Args:
-        run: The run, with the answers of all models stored.
+        run: The run, with the answers of all systems stored.
         chunks: Whose answers to score.
-        answering: The models that gave the answers.
+        systems: The systems that gave the answers.
         plan: Which scores each answer gets.
+        engine: Counts what is stored and asked, and ends the run.
         watch: How to wait.
 
     Raises:
         RagevalError: As for `answer_batch`.
     """
-    work = [(model, chunk) for model in answering for chunk in chunks]
+    work = [(system, chunk) for system in systems for chunk in chunks]
     steps = {judge.name: _Step(label=verdicts_label(judge), model=judge) for judge in plan.judges}
     ids: dict[tuple[str, Chunk], dict[str, list[str]]] = {}
-    for model, chunk in work:
-        mine = ids[model.name, chunk] = {name: [] for name in steps}
-        for verdict in pending_verdicts(run, chunk, model, plan):
+    for system, chunk in work:
+        mine = ids[system.name, chunk] = {name: [] for name in steps}
+        for verdict in pending_verdicts(run, chunk, system, plan):
             name = verdict.judge.name
-            mine[name].append(steps[name].add(chunk, model.name, verdict.key, verdict.request))
-    with _replies(run, list(steps.values()), watch) as replies:
+            mine[name].append(steps[name].add(system.name, verdict.key, verdict.request))
+    with _replies(run, list(steps.values()), engine, watch) as replies:
         return _sum(
-            score_chunk(run, chunk, model, plan, _from(replies, ids[model.name, chunk])) for model, chunk in work
+            score_chunk(run, chunk, system, plan, engine, ask=_from(replies, ids[system.name, chunk], engine))
+            for system, chunk in work
         )
 
 
@@ -108,7 +120,7 @@ def refuse_open_batches(run: RunStore) -> None:
         )
 
 
-def _from(replies: Mapping[str, ChatReply], ids: Mapping[str, Sequence[str]]) -> Ask:
+def _from(replies: Mapping[str, ChatReply], ids: Mapping[str, Sequence[str]], engine: RequestEngine) -> Ask:
     """Return an `Ask` that answers the requests with these ids, by the model asked, from what the batches brought."""
 
     def ask(
@@ -118,7 +130,7 @@ def _from(replies: Mapping[str, ChatReply], ids: Mapping[str, Sequence[str]]) ->
         *,
         label: str,
     ) -> Future[None]:
-        counts = chat_engine().counts.setdefault(label, ModelCounts())
+        counts = engine.counts.setdefault(label, ModelCounts())
         for position, (_, custom_id) in enumerate(zip(requests, ids[model.name], strict=True)):
             reply = replies[custom_id]
             on_reply(position, reply)
@@ -131,7 +143,9 @@ def _from(replies: Mapping[str, ChatReply], ids: Mapping[str, Sequence[str]]) ->
 
 
 @contextmanager
-def _replies(run: RunStore, steps: Sequence[_Step], watch: Watch) -> Iterator[Mapping[str, ChatReply]]:
+def _replies(
+    run: RunStore, steps: Sequence[_Step], engine: RequestEngine, watch: Watch
+) -> Iterator[Mapping[str, ChatReply]]:
     """Yield a reply to every request of all steps; at the end of the block they are stored, and the batches done with.
 
     The batches of all steps are begun before the first one is waited for.
@@ -144,12 +158,12 @@ def _replies(run: RunStore, steps: Sequence[_Step], watch: Watch) -> Iterator[Ma
             log = BatchLog(run, step.label)
             if step.requests:
                 api = clients.enter_context(BatchApi(step.model))
-                under_way.append((api, log, _begin(api, log, step.requests, step.model)))
+                under_way.append((api, log, _begin(api, log, step, engine)))
             else:
                 for batch in log.open():  # a kill came between storing the last reply and noting that
                     log.ended(batch, "stored before")
         for api, log, batches in under_way:
-            for batch, state in zip(batches, watch_batches(api, log, batches, watch), strict=True):
+            for batch, state in zip(batches, watch_batches(api, log, batches, engine, watch), strict=True):
                 replies |= api.replies(state, batch.ids)
                 stored.append((log, batch, state.status))
     yield replies
@@ -157,21 +171,21 @@ def _replies(run: RunStore, steps: Sequence[_Step], watch: Watch) -> Iterator[Ma
         log.ended(batch, status)
 
 
-def _begin(api: BatchApi, log: BatchLog, requests: Mapping[str, ChatRequest], model: ModelConfig) -> list[NotedBatch]:
+def _begin(api: BatchApi, log: BatchLog, step: _Step, engine: RequestEngine) -> list[NotedBatch]:
     """Return the batches of earlier starts that are still wanted, and new ones for what is in none of them."""
     batches = []
     for batch in log.open():
         batch_id = batch.batch_id or api.find(batch.token)
         if batch_id is None:
             log.ended(batch, "never created")
-        elif requests.keys().isdisjoint(batch.ids):
+        elif step.requests.keys().isdisjoint(batch.ids):
             log.ended(batch, "stored before")
         else:
             batches.append(log.created(batch, batch_id))
     begun = {custom_id for batch in batches for custom_id in batch.ids}
-    rest = {custom_id: request for custom_id, request in requests.items() if custom_id not in begun}
-    for file in batch_files(rest, model):
-        chat_engine().raise_if_stopped()
+    rest = {custom_id: request for custom_id, request in step.requests.items() if custom_id not in begun}
+    for file in batch_files(rest, step.model):
+        engine.raise_if_stopped()
         noted = log.note(api.upload(file.content), file.ids)
         batches.append(log.created(noted, api.create(noted.file_id, noted.token)))
     return batches

@@ -11,8 +11,9 @@ from rageval.errors import ConfigError, RunStoppedError
 from rageval.judging.plan import pairwise_rows, score_plan
 from rageval.metrics.names import PAIRWISE, split_detail
 from rageval.records import Chunk
-from rageval.runs.shortfalls import cut_configurations, in_words, too_many
+from rageval.runs.shortfalls import cut_systems, in_words, too_many
 from rageval.runs.store import RunStore
+from rageval.systems.system import System
 
 
 def check_retry(run: RunStore, options: RunOptions) -> None:
@@ -33,20 +34,20 @@ def is_finished(run: RunStore, config: EvaluationConfig, questions: int) -> bool
 
     Scores beyond those, such as metrics that `rescore` has added, do not matter.
     """
-    groups = len(config.answers.models) * len(config.answer_search) * questions
+    groups = len(config.plans) * questions
     if any(run.has_unmerged(table) or not run.has(table) for table in ("answers", "scores")):
         return False
     answers, scores = run.read("answers"), run.read("scores")
     answered = pc.sum(pc.equal(answers["status"], "ok")).as_py() or 0
-    if answered != groups or cut_configurations(answers, config.run.max_failed_share, rambling=_rambling(config)):
+    if answered != groups or cut_systems(answers, config.run.max_failed_share, rambling=_rambling(config)):
         return False
     unreadable = pc.and_(pc.equal(scores["status"], "unscored"), pc.is_null(scores["judge_model"]))  # for this metric
     return not _missing_scores(run, config, scores.filter(pc.or_(pc.equal(scores["status"], "ok"), unreadable)))
 
 
-def merge(run: RunStore, config: EvaluationConfig, chunks: Iterable[Chunk]) -> None:
+def merge(run: RunStore, systems: Iterable[System], chunks: Iterable[Chunk]) -> None:
     """Write the parts of all chunks into the run's tables."""
-    order = [(model.name, chunk) for model in config.answers.models for chunk in chunks]
+    order = [(system.name, chunk) for system in systems for chunk in chunks]
     run.merge_chunks("answers", order)
     run.merge_chunks("scores", order)
 
@@ -61,12 +62,12 @@ def too_many_failures(run: RunStore, config: EvaluationConfig) -> str | None:
 
 
 def _rambling(config: EvaluationConfig) -> list[str]:
-    return [model.name for model in config.answers.models if model.is_local]
+    return [plan.name for plan in config.plans if plan.model.is_local]
 
 
 def what_is_missing(run: RunStore, config: EvaluationConfig, questions: int) -> str | None:
     """Return why a run that asked only for what had failed is incomplete, or None."""
-    answers = len(config.answers.models) * len(config.answer_search) * questions
+    answers = len(config.plans) * questions
     scores = sum(_wanted_scores(run, config).values())
     missing_scores = sum(_missing_scores(run, config, run.read("scores")).values())
     for name, expected, missing in (
@@ -92,10 +93,9 @@ def raise_if_incomplete(run: RunStore, reason: str | None) -> None:
 
 
 def _wanted_scores(run: RunStore, config: EvaluationConfig) -> "Counter[str]":
-    """Return how many rows of each score the run is to have; choices between two models count together."""
+    """Return how many rows of each score the run is to have; choices between two systems count together."""
     ids = run.read("questions")["question_id"].to_pylist()
-    groups = len(config.answers.models) * len(config.answer_search)
-    wanted = Counter({name: groups * n for name, n in score_plan(config).rows(ids).items()})
+    wanted = Counter({name: len(config.plans) * n for name, n in score_plan(config).rows(ids).items()})
     return wanted + Counter({PAIRWISE: pairwise_rows(config, len(ids))})
 
 

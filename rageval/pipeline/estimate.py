@@ -14,7 +14,6 @@ from rageval.engine.prices import Tier, cost_usd
 from rageval.errors import ConfigError
 from rageval.judging.plan import pairwise_rows, score_plan
 from rageval.judging.prompts import (
-    answer_messages,
     judge_faithfulness_messages,
     judge_with_reference_messages,
     judge_without_reference_messages,
@@ -22,10 +21,12 @@ from rageval.judging.prompts import (
 from rageval.metrics.names import FAITHFULNESS, PAIRWISE, WITH_REFERENCE, WITHOUT_REFERENCE, split_detail
 from rageval.records import Document, Message, Question, Usage
 from rageval.runs.inputs import read_documents, read_questions
-from rageval.runs.manifest import as_started
 from rageval.runs.store import RunStore
 from rageval.storage.places import place
 from rageval.systems.asked_again import cut_again, is_asked_again
+from rageval.systems.kinds import make_systems, stored_systems
+from rageval.systems.system import System
+from rageval.systems.templates import messages
 
 ANSWERS, VERDICTS = "answers", "verdicts"
 _CHARS_PER_TOKEN = 4.0
@@ -62,7 +63,6 @@ def estimate_run(config: EvaluationConfig) -> list[Estimate]:
     stored: Mapping[tuple[str, str], int] = {}
     if config.run.run_id:
         run = RunStore(str(place(config.run.output) / config.run.run_id))
-        config = as_started(run, config)
         stored = _stored(run, config)
     return _estimates(config, corpus.documents, corpus.questions, stored)
 
@@ -86,7 +86,7 @@ def check_prices(config: EvaluationConfig, models: Sequence[ModelConfig] | None 
     """
     if config.run.max_cost_usd is None:
         return
-    for model in (*config.answers.models, *config.judges) if models is None else models:
+    for model in (*config.answering_models, *config.judges) if models is None else models:
         if cost_usd(model, Usage(prompt_tokens=1, completion_tokens=1), tier=_tier(config)) is None:
             raise ConfigError(
                 f"run.max_cost_usd needs the price of every model, and that of {model.name!r} is unknown; give its "
@@ -99,19 +99,19 @@ def _tier(config: EvaluationConfig) -> Tier | None:
 
 
 def _stored(run: RunStore, config: EvaluationConfig) -> Mapping[tuple[str, str], int]:
-    """Return how many answers and verdicts need not be asked for, by who is asked and what for."""
+    """Return how many answers and verdicts need not be asked for, by system or judge and what for."""
     if not run.has("questions"):
         return {}
     counts: Counter[tuple[str, str]] = Counter()
     plan = score_plan(config)
-    chunks = plan_chunks(run.read("questions").num_rows, config.answers.chunk_size, config.answer_search)
-    for model in config.answers.models:
+    chunks = plan_chunks(run.read("questions").num_rows, config.run.chunk_size)
+    for system in stored_systems(run, config.models) if run.has("systems") else ():
+        cut = cut_again(run, system, config.run.max_failed_share)
         for chunk in chunks:
-            answers = run.stored("answers", model.name, chunk).values()
-            cut = cut_again(run, chunk, model, config.run.max_failed_share)
+            answers = run.stored("answers", system.name, chunk).values()
             again = (is_asked_again(row, cut=cut, only_failed=False) for row in answers)
-            counts[model.name, ANSWERS] += sum(not asked for asked in again)
-            for (question_id, name), row in run.stored("scores", model.name, chunk).items():
+            counts[system.name, ANSWERS] += sum(not asked for asked in again)
+            for (question_id, name), row in run.stored("scores", system.name, chunk).items():
                 if row["status"] != "ok":
                     continue
                 if split_detail(name)[0] == PAIRWISE:
@@ -131,17 +131,28 @@ def _estimates(
     """Estimate from texts of the mean length."""
     typical = _typical(documents)
     question = "x" * round(fmean(len(row.question) for row in questions)) if questions else ""
-    calls = len(questions) * len(config.answer_search)
-    answer = answer_messages(question, [typical] * config.retrieval.top_k)
+    systems = make_systems(config)
     rows = []
-    for model in config.answers.models:
-        missing = calls - stored.get((model.name, ANSWERS), 0)
-        rows.append(estimate_calls(config, model, ANSWERS, [(missing, answer)], _ANSWER_TOKENS))
+    for model in config.answering_models:
+        prompts = [
+            (
+                len(questions) - stored.get((system.name, ANSWERS), 0),
+                messages(system.prompt, question, [typical] * _contexts(system, config)),
+            )
+            for system in systems
+            if system.model == model
+        ]
+        rows.append(estimate_calls(config, model, ANSWERS, prompts, _ANSWER_TOKENS))
     by_judge = _verdicts(config, typical, question, [row.question_id for row in questions])
     for judge in config.judges:
         left = [(n - stored.get((judge.name, metric), 0), prompt) for metric, n, prompt in by_judge[judge.name]]
         rows.append(estimate_calls(config, judge, VERDICTS, left, _VERDICT_TOKENS))
     return rows
+
+
+def _contexts(system: System, config: EvaluationConfig) -> int:
+    """Return how many documents a system is shown; an oracle's questions mostly have one that is relevant."""
+    return {"pipeline": config.retrieval.top_k, "oracle": 1, "closed_book": 0}[system.kind]
 
 
 def _verdicts(
@@ -154,10 +165,9 @@ def _verdicts(
         WITHOUT_REFERENCE: judge_without_reference_messages(question, text),
         FAITHFULNESS: judge_faithfulness_messages(question, [typical] * config.retrieval.top_k, text),
     }
-    groups = len(config.answers.models) * len(config.answer_search)
     verdicts: dict[str, list[tuple[str, int, list[Message]]]] = {judge.name: [] for judge in config.judges}
     for (name, metric), n in score_plan(config).calls(ids).items():
-        verdicts[name].append((metric, groups * n, prompts[metric]))
+        verdicts[name].append((metric, len(config.plans) * n, prompts[metric]))
     if choices := pairwise_rows(config, len(ids)):
         two_answers = judge_with_reference_messages(question, text, text)
         verdicts[config.judges[0].name].append((PAIRWISE, choices, two_answers))

@@ -15,7 +15,7 @@ from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Met
 from prometheus_client.registry import Collector
 
 from rageval.engine.counts import BOUNDS_S, ModelCounts
-from rageval.engine.request_engine import ChatEngine
+from rageval.engine.request_engine import RequestEngine
 
 State = Literal["running", "completed", "failed", "crashed"]
 STATES: Final[tuple[State, ...]] = ("running", "completed", "failed", "crashed")
@@ -26,16 +26,16 @@ _BY_MODEL: Final = ("model", "role")
 class FlowMetrics(Collector):
     """The metrics of one flow run, as they are whenever somebody looks."""
 
-    def __init__(self, engine: ChatEngine, stages: Mapping[str, float]) -> None:
+    def __init__(self, stages: Mapping[str, float]) -> None:
         """Begin.
 
         Args:
-            engine: Whose requests are counted, from its next run on: what it has counted until now is of another flow.
             stages: Seconds of each stage that has ended.
         """
         self.state: State = "running"
-        self._engine, self._stages = engine, stages
-        self._of_earlier = engine.counts
+        self.engine: RequestEngine | None = None
+        """Whose requests are counted; the flow opens it once it knows what it may spend."""
+        self._stages = stages
         self._started = time.time()
         self._ended: float | None = None
 
@@ -60,13 +60,12 @@ class FlowMetrics(Collector):
 
     @property
     def _counts(self) -> Mapping[str, ModelCounts]:
-        counts = self._engine.counts
-        return {} if counts is self._of_earlier else dict(counts)
+        return dict(self.engine.counts) if self.engine else {}
 
     @property
     def _budget_used(self) -> float | None:
-        spending = self._engine.spending
-        if not self._counts or not spending.ceiling_usd:
+        spending = self.engine.spending if self.engine else None
+        if spending is None or not spending.ceiling_usd:
             return 0.0
         if spending.known_usd is None:
             return None

@@ -29,7 +29,7 @@ def unused_cache(output: str, staying: Sequence[StoredFolder]) -> tuple[list[Sto
             if not any(_has_searched(folder, path.name) for folder in staying):
                 unused.append(described(path, "index"))
             continue
-        model = embedding_model(path) if path.suffix in {".vectors", ".parquet"} else None
+        model = embedding_model(path) if path.suffix == ".vectors" else None
         if model and _bare(model) not in embedded:
             unused.append(described(path, "embeddings"))
     return unused, None

@@ -22,7 +22,6 @@ from urllib.parse import unquote, urlsplit
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import basic_auth_handler, push_to_gateway
 
-from rageval.engine.request_engine import chat_engine
 from rageval.errors import ConfigError, RagevalError
 from rageval.pipeline.flow_metrics import FlowMetrics
 from rageval.telemetry.tracing import timed_stages
@@ -99,27 +98,30 @@ def gateway() -> Gateway | None:
 
 
 @contextmanager
-def pushed_metrics(flow: str, deployment: str) -> Iterator[None]:
+def pushed_metrics(flow: str, deployment: str) -> Iterator[FlowMetrics | None]:
     """Push the metrics of the flow that the block runs, unless it is part of one that pushes, or nobody wants them.
 
     Args:
         flow: Name of the flow.
         deployment: Name of the deployment that it runs for; empty if for none.
 
+    Yields:
+        What is pushed, which is to be told of the flow's engine; None if nothing is pushed.
+
     Raises:
         ConfigError: See `gateway`.
     """
     to = None if _is_pushing.get() else gateway()
     if to is None:
-        yield
+        yield None
         return
     token = _is_pushing.set(True)
     try:
         with timed_stages() as stages:
-            metrics = FlowMetrics(chat_engine(), stages)
+            metrics = FlowMetrics(stages)
             group = {"flow": flow} | ({"deployment": deployment} if deployment else {})
             with _Pushing(to, group, metrics):
-                yield
+                yield metrics
     finally:
         _is_pushing.reset(token)
 

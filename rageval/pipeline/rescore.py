@@ -26,6 +26,8 @@ from rageval.runs import costs, manifest
 from rageval.runs.store import RunStore
 from rageval.scoring.scores import count_model_free, pending_verdicts
 from rageval.storage.files import write_parquet
+from rageval.systems.kinds import stored_systems
+from rageval.systems.system import System
 from rageval.tables import SCORES
 
 _VERDICT_TOKENS = 80
@@ -38,6 +40,8 @@ class Rescoring:
 
     config: EvaluationConfig
     """The run's, with the metrics and judges that it will have."""
+    systems: tuple[System, ...]
+    """Whose answers are scored."""
     plan: ScorePlan
 
     @property
@@ -48,7 +52,7 @@ class Rescoring:
 
 
 def settings_of(run: RunStore) -> dict[str, Any]:
-    """Return the settings that the run was started with; those it does not know are left to their defaults.
+    """Return the settings that the run was started with.
 
     Raises:
         DataError: If the run has not got as far as its answers.
@@ -71,8 +75,9 @@ def rescoring(run: RunStore, config: EvaluationConfig, metrics: Sequence[str]) -
         ConfigError: If a metric is unknown, a setting differs that answers depend on, or another rescoring has to be
             finished first.
     """
-    config = config.model_copy(update={"retrieval": manifest.as_started(run, config).retrieval})
-    manifest.refuse_other_settings(run, config, ("data", "index", "retrieval", "answers"))
+    manifest.refuse_other_settings(
+        run, config, ("data", "index", "retrieval", "retrievers", "prompts", "models", "systems")
+    )
     names = list(dict.fromkeys(metrics)) or [COSINE, *config.scores.text_metrics]
     unknown = [name for name in names if name not in {**MODEL_FREE_VERSIONS, **JUDGE_VERSIONS}]
     if unknown:
@@ -86,28 +91,27 @@ def rescoring(run: RunStore, config: EvaluationConfig, metrics: Sequence[str]) -
         index=config.index, model_free=model_free, judge_metrics=judged, judges=config.judges if judged else (),
         again_share=config.judge.again_share, seed=config.data.seed, renew=True,
     )  # fmt: skip
-    return Rescoring(config=config, plan=plan)
+    return Rescoring(config=config, systems=tuple(stored_systems(run, config.models)), plan=plan)
 
 
 def chunks_of(run: RunStore, config: EvaluationConfig) -> list[Chunk]:
     """Return the chunks in which the run's rows are stored."""
-    return plan_chunks(run.read("questions").num_rows, config.answers.chunk_size, config.answer_search)
+    return plan_chunks(run.read("questions").num_rows, config.run.chunk_size)
 
 
 def verdicts(run: RunStore, wanted: Rescoring) -> dict[str, int]:
     """Return how many verdicts the run is to have of each judge, by name, stored ones included."""
-    groups = len(wanted.config.answers.models) * len(wanted.config.answer_search)
     counts: Counter[str] = Counter()
     for (judge, _), n in wanted.plan.calls(run.read("questions")["question_id"].to_pylist()).items():
-        counts[judge] += groups * n
+        counts[judge] += len(wanted.systems) * n
     return counts
 
 
 def estimate(run: RunStore, wanted: Rescoring) -> tuple[int, list[Estimate]]:
     """Return how many scores would be computed without a model, and what each judge would be asked."""
-    work = [(model, chunk) for model in wanted.config.answers.models for chunk in chunks_of(run, wanted.config)]
-    pending = [verdict for model, chunk in work for verdict in pending_verdicts(run, chunk, model, wanted.plan)]
-    computed = sum(count_model_free(run, chunk, model, wanted.plan) for model, chunk in work)
+    work = [(system, chunk) for system in wanted.systems for chunk in chunks_of(run, wanted.config)]
+    pending = [verdict for system, chunk in work for verdict in pending_verdicts(run, chunk, system, wanted.plan)]
+    computed = sum(count_model_free(run, chunk, system, wanted.plan) for system, chunk in work)
     asked = [
         (judge, [(1, verdict.request.messages) for verdict in pending if verdict.judge.name == judge.name])
         for judge in wanted.plan.judges
@@ -138,7 +142,7 @@ def begin(run: RunStore, wanted: Rescoring) -> None:
 
 def finish(run: RunStore, wanted: Rescoring, *, scored: int, stopped: str | None) -> dict[str, Any]:
     """Merge what was scored, note how it ended, and return the manifest."""
-    runs.merge(run, wanted.config, chunks_of(run, wanted.config))
+    runs.merge(run, wanted.systems, chunks_of(run, wanted.config))
     if not stopped:
         _drop_outdated(run, wanted.plan)
     noted = run.read_json(manifest.MANIFEST)
@@ -193,7 +197,7 @@ def _with_metrics(
     run: RunStore, config: EvaluationConfig, model_free: Sequence[str], judged: Sequence[str]
 ) -> EvaluationConfig:
     """Return the configuration of the run with these metrics added."""
-    has = manifest.as_started(run, EvaluationConfig.model_validate(settings_of(run)))
+    has = EvaluationConfig.model_validate(settings_of(run))
     texts = dict.fromkeys([*has.scores.text_metrics, *(name for name in model_free if name != COSINE)])
     groups: dict[str, Any] = {"scores": config.scores.model_copy(update={"text_metrics": tuple(texts)})}
     if judged:
@@ -228,7 +232,7 @@ def _keep_replaced(run: RunStore, plan: ScorePlan) -> dict[str, Any]:
     if not rows.num_rows:
         return {"rows": 0}
     name = f"replaced/scores-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.parquet"
-    write_parquet(run.path / name, [_with_all_columns(rows)], SCORES)
+    write_parquet(run.path / name, [rows], SCORES)
     return {"rows": rows.num_rows, "cost_usd": pc.sum(rows["cost_usd"]).as_py(), "file": name}
 
 
@@ -236,12 +240,7 @@ def _drop_outdated(run: RunStore, plan: ScorePlan) -> None:
     """Remove second verdicts and panel verdicts that belong to the judges of before."""
     outdated = _outdated(run, plan) if plan.judge_metrics else None
     if outdated is not None and pc.any(outdated).as_py():
-        run.write("scores", _with_all_columns(run.read("scores").filter(pc.invert(outdated))))
-
-
-def _with_all_columns(rows: pa.Table) -> pa.Table:
-    """Return the rows of a table that an earlier version may have written with today's columns."""
-    return pa.Table.from_pylist(rows.to_pylist(), schema=SCORES)
+        run.write("scores", run.read("scores").filter(pc.invert(outdated)))
 
 
 def _now() -> str:

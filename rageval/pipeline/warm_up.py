@@ -28,7 +28,7 @@ def warm_up(run: RunStore, config: EvaluationConfig, questions: Sequence[str]) -
 def _warm_up(run: RunStore, config: EvaluationConfig, questions: Sequence[str]) -> None:
     with suppress(Exception):  # see above
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, run.cache)
-        if not {"vector", "hybrid"} & set(config.retrieval.methods):
+        if not {"vector", "hybrid"} & {retriever.method for retriever in config.retrievers}:
             return
         for start in range(0, len(questions), _SLICE):
             if not threading.main_thread().is_alive():

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from rageval.comparison.blame import (
     CELLS,
     KEYS,
-    ConfigurationBlame,
+    SystemBlame,
     blame_counts,
     verdict_metric,
     where_to_work,
@@ -38,8 +38,7 @@ class ShownDocument:
 class BlameCase:
     """One answer with what is needed to see why it is in its cell."""
 
-    model: str
-    search_method: str
+    system: str
     question: str
     answer: str
     reference: str
@@ -61,7 +60,7 @@ class Blame:
     sentence: str = ""
     metric: str = ""
     """The metric that told right from wrong."""
-    configurations: Sequence[ConfigurationBlame] = ()
+    systems: Sequence[SystemBlame] = ()
     cases: Mapping[str, Sequence[BlameCase]]
 
     @property
@@ -74,10 +73,8 @@ def blame_section(
     blame: pa.Table,
     documents: pa.Table,
     questions: pa.Table,
-    retrieval: pa.Table,
     answers: pa.Table,
     scores: pa.Table,
-    top_k: int | None,
 ) -> Blame:
     """Return counts, the sentence on top, and the worst cases of each cell.
 
@@ -85,24 +82,20 @@ def blame_section(
         blame: Table `tables.BLAME`, as from `blame_table`.
         documents: Table `tables.DOCUMENTS`.
         questions: Table `tables.QUESTIONS`.
-        retrieval: Table `tables.RETRIEVAL`.
         answers: Table `tables.ANSWERS`.
         scores: Table `tables.SCORES`.
-        top_k: Documents that the models were shown; None if the run does not say.
     """
     if not len(answers):
         return Blame(missing="No answers were asked for.", cases={})
     if reason := why_no_blame(scores):
         return Blame(missing=reason, cases={})
-    if top_k is None or not len(blame):
-        return Blame(missing="The run does not say how many documents the models were shown.", cases={})
     found = blame_counts(blame, questions)
     return Blame(
         missing=None,
-        sentence=where_to_work(blame, questions, top_k),
+        sentence=where_to_work(blame, questions),
         metric=verdict_metric(scores),
-        configurations=found,
-        cases=worst_cases(blame, documents, questions, retrieval, answers, scores, top_k),
+        systems=found,
+        cases=worst_cases(blame, documents, questions, answers, scores),
     )
 
 
@@ -110,36 +103,32 @@ def worst_cases(
     blame: pa.Table,
     documents: pa.Table,
     questions: pa.Table,
-    retrieval: pa.Table,
     answers: pa.Table,
     scores: pa.Table,
-    top_k: int,
 ) -> dict[str, list[BlameCase]]:
     """Return up to three cases of each cell that has any: lowest verdict first, then lowest cosine.
 
-    Each question stands once in a cell, with the model that did worst on it. Ties keep the order of the table.
+    Each question stands once in a cell, with the system that did worst on it. Ties keep the order of the table.
     """
     chosen = _chosen(blame, scores)
     ids = pa.array(chosen["question_id"].unique().tolist(), pa.string())
     asked = {row["question_id"]: row for row in _of(questions, ids).to_pylist()}
-    found = {(row["question_id"], row["search_method"]): row for row in _of(retrieval, ids).to_pylist()}
-    words = {tuple(row[key] for key in KEYS): row["answer"] for row in _of(answers, ids).to_pylist()}
-    titles = _titles(documents, [*asked.values()], [*found.values()], top_k)
+    answered = {tuple(row[key] for key in KEYS): row for row in _of(answers, ids).to_pylist()}
+    titles = _titles(documents, [*asked.values()], [*answered.values()])
     cases: dict[str, list[BlameCase]] = {}
     for row in chosen.to_dict("records"):
         key, question = tuple(row[name] for name in KEYS), asked[row["question_id"]]
         right = titles.get(question["document_id"], {"question": "", "text": ""})
         cases.setdefault(row["cell"], []).append(
             BlameCase(
-                model=row["model"],
-                search_method=row["search_method"],
+                system=row["system"],
                 question=question["question"],
-                answer=words[key] or "",
+                answer=answered[key]["answer"] or "",
                 reference=right["text"],
                 right_title=right["question"],
                 label=row["label"],
                 reason=row["reason"],
-                contexts=_contexts(found.get((key[0], key[2])), titles, top_k),
+                contexts=_contexts(answered[key]["context_ids"], question["document_id"], titles),
             )
         )
     return {cell: cases[cell] for cell in CELLS_TO_READ if cell in cases}
@@ -166,22 +155,16 @@ def _of(table: pa.Table, ids: pa.Array) -> pa.Table:
 
 
 def _titles(
-    documents: pa.Table, questions: Sequence[Mapping[str, Any]], retrieval: Sequence[Mapping[str, Any]], top_k: int
+    documents: pa.Table, questions: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[str, Any]]
 ) -> dict[str, Mapping[str, Any]]:
     """Return the right and the shown documents by id."""
-    needed = {row["document_id"] for row in questions}.union(*(row["document_ids"][:top_k] for row in retrieval))
+    needed = {row["document_id"] for row in questions}.union(*(row["context_ids"] for row in answers))
     rows = documents.filter(pc.is_in(documents["document_id"], pa.array(sorted(needed), pa.string()))).to_pylist()
     return {row["document_id"]: row for row in rows}
 
 
-def _contexts(
-    row: Mapping[str, Any] | None, titles: Mapping[str, Mapping[str, Any]], top_k: int
-) -> list[ShownDocument]:
-    if row is None:
-        return []
+def _contexts(context_ids: Sequence[str], right: str, titles: Mapping[str, Mapping[str, Any]]) -> list[ShownDocument]:
     return [
-        ShownDocument(
-            rank=rank, title=titles.get(found, {}).get("question", ""), right=rank == row["first_relevant_rank"]
-        )
-        for rank, found in enumerate(row["document_ids"][:top_k], start=1)
+        ShownDocument(rank=rank, title=titles.get(shown, {}).get("question", ""), right=shown == right)
+        for rank, shown in enumerate(context_ids, start=1)
     ]

@@ -18,6 +18,7 @@ Row: TypeAlias = Mapping[str, Any]
 
 BRIEF_METRICS: Final = ("judge_with_reference", "cosine", "ndcg")
 """Metrics whose comparisons the terminal shows; the page and the table have all."""
+_WHAT: Final = {"pooled": "{} (over all that differ in it)"}
 COLOURS: Final = {"better": plots.GOOD, "worse": plots.BAD}
 
 
@@ -48,21 +49,27 @@ def comparison_rows(comparisons: pa.Table, *, unfit: Collection[str] = frozenset
 
 
 def brief_comparison_rows(comparisons: pa.Table, *, unfit: Collection[str] = frozenset()) -> list[dict[str, str]]:
-    """Return the rows of the leading metrics with what a terminal has room for; the price stands with the verdict."""
+    """Return the rows of the leading metrics with what a terminal has room for; the price stands with the verdict.
+
+    Where systems are compared pooled, the pairs behind that are left to the page.
+    """
     brief = []
-    for row in comparisons.to_pylist():
-        if metric_of(row["metric"]) in BRIEF_METRICS:
+    rows = comparisons.to_pylist()
+    pooled = {row["differ_in"] for row in rows if row["of"] == "pooled"}
+    for row in rows:
+        is_behind = row["of"] == "systems" and row["differ_in"] in pooled
+        if metric_of(row["metric"]) in BRIEF_METRICS and not is_behind:
             words, ratio = _words(row, unfit), price_ratio(row)
-            shown = {name: words[name] for name in ("a - b", "difference [95 %]", "adjusted p")}
+            shown = {name: words[name] for name in ("candidate - baseline", "difference [95 %]", "adjusted p")}
             price = f", at {price_words(ratio)}" if ratio else ""
-            brief.append({"metric": row["metric"], **shown, "verdict on a": words["verdict on a"] + price})
+            brief.append({"metric": row["metric"], **shown, "the candidate is": words["the candidate is"] + price})
     return brief
 
 
 def price_ratio(row: Row) -> float | None:
-    """Return how many times as much an answer of side a costs as one of side b; None where that is not known."""
-    a, b = row["cost_a_usd"], row["cost_b_usd"]
-    return a / b if a and b else None
+    """Return how many times as much an answer of the candidate costs as one of the baseline; None where unknown."""
+    baseline, candidate = row["cost_baseline_usd"], row["cost_candidate_usd"]
+    return candidate / baseline if baseline and candidate else None
 
 
 def price_words(ratio: float) -> str:
@@ -74,35 +81,20 @@ def price_words(ratio: float) -> str:
     return f"{figures} times the price" if ratio > 1 else f"1/{figures} of the price"
 
 
-def side_names(row: Row) -> tuple[str, str]:
-    """Return what tells the two sides apart: the models, or the search methods where the model is the same."""
-    if row["model_a"] == row["model_b"]:
-        return row["search_method_a"], row["search_method_b"]
-    return row["model_a"], row["model_b"]
-
-
 def _words(row: Row, unfit: Collection[str]) -> dict[str, str]:
-    a, b = side_names(row)
     known = row["difference"] is not None
     return {
-        "a - b": f"{a} - {b}",
-        "with": _shared(row),
-        "verdict on a": row["verdict"] + (" (unfit judge)" if row["metric"] in unfit else ""),
+        "candidate - baseline": f"{row['candidate']} - {row['baseline']}",
+        "differ in": _WHAT.get(row["of"], "{}").format(row["differ_in"]),
+        "the candidate is": row["verdict"] + (" (unfit judge)" if row["metric"] in unfit else ""),
         "difference [95 %]": _difference(row),
         "adjusted p": _p(row["p_adjusted"]),
         "effect size": number(row["effect_size"]) if row["effect_size"] is not None else "none",
         "better / worse / tied": _counts(row["better"], row["worse"], row["tied"]) if known else UNKNOWN,
         "questions": count(row["n"]),
-        "smallest detectable": number(row["smallest_detectable"]),
-        "cost of a - b": _cost(row),
+        "min. detectable": number(row["smallest_detectable"]),
+        "cost of candidate - baseline": _cost(row),
     }
-
-
-def _shared(row: Row) -> str:
-    """Return what both sides have in common."""
-    if row["model_a"] is None:
-        return ""
-    return f"{row['search_method_a']} search" if row["model_a"] != row["model_b"] else row["model_a"]
 
 
 def _difference(row: Row) -> str:
@@ -128,14 +120,14 @@ def _counts(*numbers: int) -> str:
 
 def _cost(row: Row) -> str:
     """Return the difference of the costs of 1,000 answers, and their ratio."""
-    if row["model_a"] is None:
+    if row["of"] == "retrievers":
         return "none"
-    a, b = row["cost_a_usd"], row["cost_b_usd"]
-    if a is None or b is None:
+    baseline, candidate = row["cost_baseline_usd"], row["cost_candidate_usd"]
+    if baseline is None or candidate is None:
         return UNKNOWN
-    sign = "-" if a < b else "+" if a > b else ""
+    sign = "-" if candidate < baseline else "+" if candidate > baseline else ""
     ratio = price_ratio(row)
-    return f"{sign}{usd(1000 * abs(a - b))} per 1,000" + (f", {price_words(ratio)}" if ratio else "")
+    return f"{sign}{usd(1000 * abs(candidate - baseline))} per 1,000" + (f", {price_words(ratio)}" if ratio else "")
 
 
 def _drawn(row: Row) -> DrawnInterval | None:
@@ -145,10 +137,8 @@ def _drawn(row: Row) -> DrawnInterval | None:
     return DrawnInterval(mean=row["difference"], low=row["ci_low"], high=row["ci_high"], colour=colour)
 
 
-def of_configurations(rows: Iterable[Row], metric: str) -> dict[tuple[tuple[str, str], tuple[str, str]], Row]:
-    """Return the rows of one metric of the answers by side a and side b, each a model and a search method."""
+def of_systems(rows: Iterable[Row], metric: str) -> dict[tuple[str, str], Row]:
+    """Return the rows of one metric that compare two systems, by baseline and candidate."""
     return {
-        ((row["model_a"], row["search_method_a"]), (row["model_b"], row["search_method_b"])): row
-        for row in rows
-        if row["metric"] == metric and row["model_a"] is not None
+        (row["baseline"], row["candidate"]): row for row in rows if row["metric"] == metric and row["of"] == "systems"
     }

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from rageval.comparison.retrieval_values import METRICS, at
 from rageval.config.depth import retrieval_depth
-from rageval.report.pivot import Cell, cell, configurations, quality_metrics
+from rageval.report.pivot import Cell, cell, groups, quality_metrics
 
 LEADING: Final = ("hit_rate", "mrr", "recall", "ndcg")
 """Metrics that the terminal shows; with one right document the others say nothing that these do not."""
@@ -16,9 +16,9 @@ LEADING: Final = ("hit_rate", "mrr", "recall", "ndcg")
 
 @dataclass(frozen=True, kw_only=True)
 class CutoffRow:
-    """One metric of one search method."""
+    """One metric of one retriever."""
 
-    search_method: str
+    retriever: str
     metric: str
     """Without its k, such as `ndcg`."""
     cells: tuple[Cell, ...]
@@ -32,7 +32,7 @@ class CutoffTable:
     cutoffs: tuple[int, ...]
     """Every k, ascending."""
     rows: tuple[CutoffRow, ...]
-    """By search method in the order of the summary, then as in `METRICS`."""
+    """By retriever in the order of the summary, then as in `METRICS`."""
 
 
 def metrics_at(names: Iterable[str], top_k: int | None, wanted: Iterable[str] = METRICS) -> list[str]:
@@ -43,19 +43,19 @@ def metrics_at(names: Iterable[str], top_k: int | None, wanted: Iterable[str] = 
 
 def leading_metrics(summary: pa.Table, manifest: Mapping[str, Any]) -> list[str]:
     """Return the names of the metrics that the terminal shows: the leading ones at the run's `top_k`."""
-    names = quality_metrics([c for c in configurations(summary) if c.model is None])
+    names = quality_metrics([group for group in groups(summary) if group.is_retriever])
     return metrics_at(names, retrieval_depth(manifest).top_k, LEADING)
 
 
 def cutoff_table(summary: pa.Table) -> CutoffTable:
     """Return the retrieval metrics of a summary at every k; no cut-offs and no rows if nothing was retrieved."""
-    searches = [c for c in configurations(summary) if c.model is None]
+    searches = [group for group in groups(summary) if group.is_retriever]
     parts = [name.partition("@") for c in searches for name in c.figures if "@" in name]
     cutoffs = tuple(sorted({int(k) for _, _, k in parts}))
     present = {metric for metric, _, _ in parts}
     rows = tuple(
         CutoffRow(
-            search_method=c.search_method,
+            retriever=c.name,
             metric=metric,
             cells=tuple(cell(c.figures.get(at(metric, k))) for k in cutoffs),
         )

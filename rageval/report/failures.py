@@ -21,15 +21,15 @@ class Failure:
     status: str
     reason: str
     """The first message of the group."""
-    models: Mapping[str, int]
-    """How often it occurred, by answering model."""
+    systems: Mapping[str, int]
+    """How often it occurred, by system."""
     question: str
     """An example."""
 
     @property
     def n(self) -> int:
         """How often it occurred."""
-        return sum(self.models.values())
+        return sum(self.systems.values())
 
 
 def failures(questions: pa.Table, answers: pa.Table, scores: pa.Table) -> list[Failure]:
@@ -52,7 +52,7 @@ def failures(questions: pa.Table, answers: pa.Table, scores: pa.Table) -> list[F
             what=what,
             status=status,
             reason=members[0]["error"],
-            models=Counter(row["model"] for row in members),
+            systems=Counter(row["system"] for row in members),
             question=asked[members[0]["question_id"]],
         )
         for (what, status, _), members in groups.items()
@@ -61,7 +61,7 @@ def failures(questions: pa.Table, answers: pa.Table, scores: pa.Table) -> list[F
 
 
 def _rows(table: pa.Table) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = table.select(["question_id", "metric", "model", "status", "error"]).to_pylist()
+    rows: list[dict[str, Any]] = table.select(["question_id", "metric", "system", "status", "error"]).to_pylist()
     return rows
 
 

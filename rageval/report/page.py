@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from rageval.comparison.pairwise import pairwise_results
 from rageval.comparison.slices import slice_tables
 from rageval.comparison.summary import label_counts
-from rageval.config.depth import first_documents, retrieval_depth
+from rageval.config.depth import retrieval_depth
 from rageval.config.evaluation import EvaluationConfig
 from rageval.config.models import LOCAL
 from rageval.judging.replies import FAITHFULNESS_VALUES, LABEL_VALUES
@@ -34,7 +34,8 @@ from rageval.report.cutoffs import cutoff_table, metrics_at
 from rageval.report.empty_searches import empty_searches
 from rageval.report.failures import failures
 from rageval.report.headline import headline
-from rageval.report.pivot import cell, configurations, cost_rows, quality_metrics
+from rageval.report.pivot import cell, cost_rows, groups, quality_metrics
+from rageval.report.prompt_differences import prompt_differences
 from rageval.report.spending import spending_rows, total_rows
 from rageval.report.worst import worst_answers, worst_order
 from rageval.runs.shortfalls import asked_verdicts
@@ -53,8 +54,8 @@ SEGMENTS: Mapping[str, str] = {
 """Colour of each label, and of each status without a label."""
 
 
-_LabelRow: TypeAlias = tuple[tuple[str, str, str], Mapping[str, int], Markup]
-"""Metric, model and search method; how many of each label or status; a bar of them."""
+_LabelRow: TypeAlias = tuple[tuple[str, str], Mapping[str, int], Markup]
+"""Metric and system; how many of each label or status; a bar of them."""
 _SHOWN_ELSEWHERE = {"config", "notes", "totals", "estimate", "actual", "warnings"}
 
 
@@ -64,6 +65,7 @@ class ReportData:
 
     documents: pa.Table
     questions: pa.Table
+    systems: pa.Table
     retrieval: pa.Table
     answers: pa.Table
     scores: pa.Table
@@ -82,7 +84,8 @@ def render_page(run: ReportData) -> str:
     """Return the report of a run: HTML that loads nothing, runs nothing and shows all data as text."""
     depth = retrieval_depth(run.manifest)
     unfit = unfit_metrics(run.judging)
-    searches = [c for c in configurations(run.summary) if c.model is None]
+    every = groups(run.summary)
+    searches = [group for group in every if group.is_retriever]
     return (
         _environment()
         .get_template("report/page.html.j2")
@@ -101,7 +104,9 @@ def render_page(run: ReportData) -> str:
             warnings=run.manifest.get("warnings") or [],
             unread=_unread(run.scores),
             totals=[(_heading(name), words) for name, words in total_rows(_totals(run.manifest))],
-            found=[c for c in configurations(run.summary) if c.model is not None],
+            found=[group for group in every if not group.is_retriever],
+            systems=run.systems.to_pylist(),
+            prompts=_prompts(run.systems),
             searches=searches,
             retrieval_metrics=metrics_at(quality_metrics(searches), depth.top_k),
             cutoffs=cutoff_table(run.summary),
@@ -112,16 +117,13 @@ def render_page(run: ReportData) -> str:
             cosine_plots=_cosine_plots(run.scores),
             labels=_labels(run.scores),
             rank_plots=_rank_plots(run.retrieval),
-            blame=blame_section(
-                run.blame, run.documents, run.questions, run.retrieval, run.answers, run.scores, _top_k(run)
-            ),
+            blame=blame_section(run.blame, run.documents, run.questions, run.answers, run.scores),
             pairwise=pairwise_results(run.questions, run.answers, run.scores),
             slices=slice_tables(run.questions, run.documents, run.retrieval, run.scores, _top_k(run)),
             failures=failures(run.questions, run.answers, run.scores),
             worst=worst_answers(
                 run.documents,
                 run.questions,
-                first_documents(run.retrieval, depth.top_k),
                 run.answers,
                 run.scores,
                 limit=WORST_PER_MODEL,
@@ -159,20 +161,17 @@ def _top_k(run: ReportData) -> int | None:
 
 def _models(run: ReportData) -> set[str]:
     """Return the names of all models of the run, the judge's too, and `local` if any is the embedded one."""
-    names = {*run.answers["model"].unique().to_pylist(), *run.scores["judge_model"].unique().to_pylist()}
+    names = {*run.systems["model"].unique().to_pylist(), *run.scores["judge_model"].unique().to_pylist()}
     config = _config(run)
-    configured = [*config.answers.models, *config.judges] if config else []
+    configured = [*config.models, *config.judges] if config else []
     return names | {LOCAL for model in configured if model.is_local}
 
 
 def _progress(run: ReportData) -> Iterator[tuple[str, str]]:
     """Yield what was measured, and how much of it is there."""
-    config = _config(run)
-    groups = run.answers.select(["model", "search_method"]).group_by(["model", "search_method"]).aggregate([])
-    pairs = len(config.answers.models) * len(config.answer_search) if config else len(groups)
-    planned = max(len(run.questions) * pairs, len(run.answers))
+    planned = max(len(run.questions) * len(run.systems), len(run.answers))
     yield "answers", formats.share(pc.sum(pc.equal(run.answers["status"], "ok")).as_py() or 0, planned)
-    for metric in quality_metrics([c for c in configurations(run.summary) if c.model is not None]):
+    for metric in quality_metrics([group for group in groups(run.summary) if not group.is_retriever]):
         rows = run.summary.filter(pc.equal(run.summary["metric"], metric))
         yield metric, formats.share(pc.sum(rows["n_scored"]).as_py() or 0, planned)
 
@@ -238,25 +237,30 @@ def _judge_costs(scores: pa.Table) -> list[dict[str, str]]:
     return rows
 
 
-def _cosine_plots(scores: pa.Table) -> list[tuple[str, str, int, Markup]]:
-    """Return model, search method, number of values and histogram of cosine."""
+def _prompts(systems: pa.Table) -> list[dict[str, Any]]:
+    """Return the prompts of the systems, each with its two templates and how it differs from the first one."""
+    texts = {row["prompt"]: row for row in systems.to_pylist()}
+    return prompt_differences({name: (row["prompt_system"], row["prompt_user"]) for name, row in texts.items()})
+
+
+def _cosine_plots(scores: pa.Table) -> list[tuple[str, int, Markup]]:
+    """Return system, number of values and histogram of cosine."""
     known = pc.and_(pc.equal(scores["metric"], "cosine"), pc.equal(scores["status"], "ok"))
-    frame = scores.filter(known).select(["model", "search_method", "value"]).to_pandas()
-    groups = {key: g["value"].to_numpy() for key, g in frame.groupby(["model", "search_method"], sort=False)}
-    figures = plots.histograms(list(groups.values()))
-    return [(*key, len(groups[key]), figure) for key, figure in zip(groups, figures, strict=True)]
+    frame = scores.filter(known).select(["system", "value"]).to_pandas()
+    values = {str(system): group["value"].to_numpy() for system, group in frame.groupby("system", sort=False)}
+    figures = plots.histograms(list(values.values()))
+    return [(system, len(values[system]), figure) for system, figure in zip(values, figures, strict=True)]
 
 
 def _labels(scores: pa.Table) -> list[tuple[list[str], list[_LabelRow]]]:
-    """Return a table for each set of labels: its columns, and a row per metric, model and search method."""
-    counted: dict[tuple[str, str, str], dict[str, int]] = {}
+    """Return a table for each set of labels: its columns, and a row per metric and system."""
+    counted: dict[tuple[str, str], dict[str, int]] = {}
     judged = scores.filter(pc.or_(pc.is_valid(scores["label"]), pc.starts_with(scores["metric"], "judge")))
     for row in label_counts(judged).to_pylist():
         if split_detail(row["metric"])[1] is not None:
             continue
         labels = FAITHFULNESS_VALUES if row["metric"] == FAITHFULNESS else LABEL_VALUES
-        key = (row["metric"], row["model"], row["search_method"])
-        parts = counted.setdefault(key, dict.fromkeys([*labels, *_NO_LABEL], 0))
+        parts = counted.setdefault((row["metric"], row["system"]), dict.fromkeys([*labels, *_NO_LABEL], 0))
         name = row["label"] if row["status"] == "ok" else row["status"]
         if name in parts:
             parts[name] += row["n"]
@@ -268,15 +272,15 @@ def _labels(scores: pa.Table) -> list[tuple[list[str], list[_LabelRow]]]:
 
 
 def _rank_plots(retrieval: pa.Table) -> list[tuple[str, Mapping[str, int], Markup]]:
-    """Return search method, questions by rank of the first right document, and a bar plot of them."""
-    frame = retrieval.select(["search_method", "first_relevant_rank"]).to_pandas()
+    """Return retriever, questions by rank of the first right document, and a bar plot of them."""
+    frame = retrieval.select(["retriever", "first_relevant_rank"]).to_pandas()
     depth = int(frame["first_relevant_rank"].max()) if frame["first_relevant_rank"].notna().any() else 0
     depth = max(depth, int(pc.max(pc.list_value_length(retrieval["document_ids"])).as_py() or 0))
     depth = min(depth, RANKS_SHOWN)
-    groups: dict[str, Mapping[str, int]] = {}
-    for method, group in frame.groupby("search_method", sort=False):
+    counts: dict[str, Mapping[str, int]] = {}
+    for retriever, group in frame.groupby("retriever", sort=False):
         ranks = group["first_relevant_rank"].to_numpy(dtype=np.float64)
         by_rank = {str(rank): int((ranks == rank).sum()) for rank in range(1, depth + 1)}
-        groups[method] = by_rank | {"none": int((~(ranks <= depth)).sum())}
-    figures = plots.rank_bars(list(groups.values()))
-    return [(*pair, figure) for pair, figure in zip(groups.items(), figures, strict=True)]
+        counts[str(retriever)] = by_rank | {"none": int((~(ranks <= depth)).sum())}
+    figures = plots.rank_bars(list(counts.values()))
+    return [(*pair, figure) for pair, figure in zip(counts.items(), figures, strict=True)]

@@ -1,6 +1,6 @@
-"""The summary table -> rows of words, one per configuration: for terminal, Markdown and page alike."""
+"""The summary table -> rows of words, one per system or retriever: for terminal, Markdown and page alike."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -15,7 +15,7 @@ Figures: TypeAlias = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One metric of one configuration, in words."""
+    """One metric of one system or retriever, as text."""
 
     mean: str
     interval: str
@@ -27,13 +27,13 @@ class Cell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Configuration:
-    """One model with one search method, or, with `model` None, one search method alone."""
+class Group:
+    """The rows of a summary that belong to one system, or to one retriever."""
 
-    model: str | None
-    search_method: str
+    name: str
+    is_retriever: bool
     figures: Mapping[str, Figures]
-    """The configuration's rows of the summary, by metric."""
+    """By metric."""
 
     @property
     def quality(self) -> dict[str, Figures]:
@@ -42,15 +42,13 @@ class Configuration:
         return {name: self.figures[name] for name in ordered_metrics(names)}
 
 
-def configurations(summary: pa.Table) -> list[Configuration]:
-    """Return the rows of a summary by configuration, in the order of first appearance."""
-    grouped: dict[tuple[str | None, str], dict[str, Figures]] = {}
+def groups(summary: pa.Table) -> list[Group]:
+    """Return the rows of a summary by system or retriever, in the order of first appearance."""
+    grouped: dict[tuple[str, bool], dict[str, Figures]] = {}
     for row in summary.to_pylist():
-        grouped.setdefault((row["model"], row["search_method"]), {})[row["metric"]] = row
-    return [
-        Configuration(model=model, search_method=method, figures=figures)
-        for (model, method), figures in grouped.items()
-    ]
+        key = (row["system"] or row["retriever"], row["system"] is None)
+        grouped.setdefault(key, {})[row["metric"]] = row
+    return [Group(name=name, is_retriever=flag, figures=figures) for (name, flag), figures in grouped.items()]
 
 
 def cell(figures: Figures | None) -> Cell:
@@ -65,74 +63,72 @@ def cell(figures: Figures | None) -> Cell:
     return Cell(mean=number(figures["mean"]), interval=interval, scored=scored)
 
 
-def quality_metrics(found: Sequence[Configuration]) -> list[str]:
-    """Return the names of all score metrics of these configurations, in their fixed order."""
-    return ordered_metrics(name for configuration in found for name in configuration.quality)
+def quality_metrics(found: Sequence[Group]) -> list[str]:
+    """Return the names of all score metrics of these groups, in their fixed order."""
+    return ordered_metrics(name for group in found for name in group.quality)
 
 
 def summary_rows(summary: pa.Table) -> list[dict[str, str]]:
-    """Return a row per model and search method with `model`, `search_method` and one column per score metric.
+    """Return a row per system with `system` and one column per score metric.
 
     A cell reads `mean [low, high] n_scored/n`. All rows have the same keys, in the same order.
     """
-    return list(_score_rows([c for c in configurations(summary) if c.model is not None]))
+    found = _systems(summary)
+    metrics = quality_metrics(found)
+    return [
+        {"system": group.name, **{metric: str(cell(group.figures.get(metric))) for metric in metrics}}
+        for group in found
+    ]
 
 
 def metric_rows(summary: pa.Table) -> list[dict[str, str]]:
-    """Return a row per score metric with `metric` and one column per model and search method: for narrow places.
+    """Return a row per score metric with `metric` and one column per system: for narrow places.
 
-    A cell reads as in `summary_rows`. A column is named after its model, and its search method where there are several.
+    A cell reads as in `summary_rows`.
     """
-    found = [c for c in configurations(summary) if c.model is not None]
-    several = len({c.search_method for c in found}) > 1
-    names = [f"{c.model}, {c.search_method}" if several else c.model or "" for c in found]
+    found = _systems(summary)
     return [
-        {"metric": metric, **{name: str(cell(c.figures.get(metric))) for name, c in zip(names, found, strict=True)}}
+        {"metric": metric, **{group.name: str(cell(group.figures.get(metric))) for group in found}}
         for metric in quality_metrics(found)
     ]
 
 
 def retrieval_rows(summary: pa.Table, metrics: Sequence[str] | None = None) -> list[dict[str, str]]:
-    """Return a row per search method with its retrieval metrics, median and 95th percentile of latency.
+    """Return a row per retriever with its retrieval metrics, median and 95th percentile of latency.
 
     Args:
         summary: Table `tables.SUMMARY`.
         metrics: Those that are shown, in their order; None for all.
     """
-    found = [c for c in configurations(summary) if c.model is None]
+    found = [group for group in groups(summary) if group.is_retriever]
     names = quality_metrics(found) if metrics is None else metrics
     return [
         {
-            "search_method": c.search_method,
-            **{metric: str(cell(c.figures.get(metric))) for metric in names},
-            **_latency(c.figures.get("search_latency_s", {})),
+            "retriever": group.name,
+            **{metric: str(cell(group.figures.get(metric))) for metric in names},
+            **_latency(group.figures.get("search_latency_s", {})),
         }
-        for c in found
+        for group in found
     ]
 
 
 def cost_rows(summary: pa.Table) -> list[dict[str, str]]:
-    """Return a row per model and search method with latency, tokens and cost; `unknown` where unknown."""
+    """Return a row per system with latency, tokens and cost; `unknown` where unknown."""
     return [
         {
-            "model": c.model,
-            "search_method": c.search_method,
-            **_latency(c.figures.get("answer_latency_s", {})),
-            "prompt tokens": _total(c.figures.get("prompt_tokens", {}), count),
-            "completion tokens": _total(c.figures.get("completion_tokens", {}), count),
-            "cost": _total(c.figures.get("cost_usd", {}), usd),
-            "cost per answer": usd(c.figures.get("cost_usd", {}).get("mean")),
+            "system": group.name,
+            **_latency(group.figures.get("answer_latency_s", {})),
+            "prompt tokens": _total(group.figures.get("prompt_tokens", {}), count),
+            "completion tokens": _total(group.figures.get("completion_tokens", {}), count),
+            "cost": _total(group.figures.get("cost_usd", {}), usd),
+            "cost per answer": usd(group.figures.get("cost_usd", {}).get("mean")),
         }
-        for c in configurations(summary)
-        if c.model is not None
+        for group in _systems(summary)
     ]
 
 
-def _score_rows(found: Sequence[Configuration]) -> Iterator[dict[str, str]]:
-    metrics = quality_metrics(found)
-    for c in found:
-        cells = {metric: str(cell(c.figures.get(metric))) for metric in metrics}
-        yield {"model": c.model or "", "search_method": c.search_method, **cells}
+def _systems(summary: pa.Table) -> list[Group]:
+    return [group for group in groups(summary) if not group.is_retriever]
 
 
 def _latency(figures: Figures) -> dict[str, str]:

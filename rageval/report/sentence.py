@@ -8,11 +8,10 @@ import pyarrow as pa
 from rageval.comparison.summary import LEADING
 from rageval.pages.formats import count
 from rageval.report.cutoffs import leading_metrics
-from rageval.report.headline import name_of
-from rageval.report.pivot import Configuration, cell, configurations, quality_metrics
+from rageval.report.pivot import Group, cell, groups, quality_metrics
 
 _MOST = 3
-"""Configurations that one sentence has room for."""
+"""Systems that one sentence has room for."""
 
 
 def run_sentence(summary: pa.Table, manifest: Mapping[str, Any], *, unfit: Collection[str] = frozenset()) -> str:
@@ -23,7 +22,7 @@ def run_sentence(summary: pa.Table, manifest: Mapping[str, Any], *, unfit: Colle
         manifest: The content of run.json.
         unfit: Metrics that are left out because their judge is unfit.
     """
-    asked = max((int(row["n"]) for c in configurations(summary) for row in c.figures.values()), default=0)
+    asked = max((int(row["n"]) for group in groups(summary) for row in group.figures.values()), default=0)
     questions = f"{count(asked)} question{'' if asked == 1 else 's'}"
     said = ", ".join(filter(None, (questions, leading_figures(summary, manifest, unfit=unfit))))
     warnings = "".join(f"; {warning}" for warning in manifest.get("warnings") or [])
@@ -38,21 +37,21 @@ def leading_figures(summary: pa.Table, manifest: Mapping[str, Any], *, unfit: Co
         manifest: The content of run.json.
         unfit: Metrics that are left out because their judge is unfit.
     """
-    found = configurations(summary)
+    found = groups(summary)
     parts = [*_answers(found, unfit)]
-    searches = [c for c in found if c.model is None]
+    searches = [group for group in found if group.is_retriever]
     if searches:
         metric = leading_metrics(summary, manifest)[0]
-        parts += [_figures(metric, [(c.search_method, cell(c.figures.get(metric)).mean) for c in searches])]
+        parts += [_figures(metric, [(group.name, cell(group.figures.get(metric)).mean) for group in searches])]
     return ", ".join(parts)
 
 
-def _answers(found: Sequence[Configuration], unfit: Collection[str]) -> Iterator[str]:
-    answering = [c for c in found if c.model is not None]
+def _answers(found: Sequence[Group], unfit: Collection[str]) -> Iterator[str]:
+    answering = [group for group in found if not group.is_retriever]
     metrics = [metric for metric in quality_metrics(answering) if metric not in unfit]
     leading = [metric for metric in LEADING if metric in metrics] or metrics
     for metric in leading[:1]:
-        cells = [(name_of(c, answering), cell(c.figures.get(metric))) for c in answering]
+        cells = [(group.name, cell(group.figures.get(metric))) for group in answering]
         yield _figures(metric, [(name, f"{shown.mean} {shown.interval}".strip()) for name, shown in cells])
     if unfit:
         yield "the judge is unfit"

@@ -12,7 +12,7 @@ from rageval.comparison.scored import Scored
 from rageval.comparison.summary import ordered_metrics
 from rageval.metrics.names import split_detail
 
-KEYS = ["question_id", "model", "search_method"]
+KEYS = ["question_id", "system"]
 ORDER = ("judge_with_reference", "cosine")
 """The metrics to sort by, the first one first."""
 
@@ -33,8 +33,7 @@ class Context:
 class WorstAnswer:
     """One answer with low scores."""
 
-    model: str
-    search_method: str
+    system: str
     question: str
     reference: str
     answer: str
@@ -50,7 +49,6 @@ def worst_order(unfit: Collection[str]) -> list[str]:
 def worst_answers(
     documents: pa.Table,
     questions: pa.Table,
-    retrieval: pa.Table,
     answers: pa.Table,
     scores: pa.Table,
     *,
@@ -58,7 +56,7 @@ def worst_answers(
     labels: pa.Table | None = None,
     unfit: Collection[str] = frozenset(),
 ) -> dict[str, list[WorstAnswer]]:
-    """Return each model's worst answers: lowest judge_with_reference first, then lowest cosine.
+    """Return each system's worst answers: lowest judge_with_reference first, then lowest cosine.
 
     An answer without the one value comes after those that have it; answers without either, and failed ones,
     are left out. Ties keep the order of the answers table.
@@ -66,45 +64,41 @@ def worst_answers(
     Args:
         documents: Table `tables.DOCUMENTS`.
         questions: Table `tables.QUESTIONS`.
-        retrieval: Table `tables.RETRIEVAL`; gives the contexts.
-        answers: Table `tables.ANSWERS`.
+        answers: Table `tables.ANSWERS`; gives the contexts.
         scores: Table `tables.SCORES`.
-        limit: Answers per model.
+        limit: Answers per system.
         labels: Table `tables.HUMAN_LABELS`; shown beside the scores, not sorted by.
         unfit: Metrics that are not sorted by, because their judge is unfit.
     """
     chosen = _lowest(answers, scores, limit, worst_order(unfit))
     ids = pa.array(chosen["question_id"].unique().tolist(), pa.string())
     asked = {row["question_id"]: row for row in _of(questions, "question_id", ids).to_pylist()}
-    found = {(r["question_id"], r["search_method"]): r for r in _of(retrieval, "question_id", ids).to_pylist()}
     grades = _grades(_of(scores, "question_id", ids))
     for row in [] if labels is None else _of(labels, "question_id", ids).to_pylist():
         human = Scored(metric="human label", value=None, label=row["label"], reason=None, error=None)
         grades.setdefault(tuple(row[key] for key in KEYS), []).append(human)
-    texts = _texts(documents, asked.values(), found.values())
-    worst: dict[str, list[WorstAnswer]] = {model: [] for model in chosen["model"].unique()}
+    texts = _texts(documents, asked.values(), chosen["context_ids"])
+    worst: dict[str, list[WorstAnswer]] = {system: [] for system in chosen["system"].unique()}
     for row in chosen.to_dict("records"):
         question = asked[row["question_id"]]
-        hits = found.get((row["question_id"], row["search_method"]), {"document_ids": []})["document_ids"]
-        worst[row["model"]].append(
+        worst[row["system"]].append(
             WorstAnswer(
-                model=row["model"],
-                search_method=row["search_method"],
+                system=row["system"],
                 question=question["question"],
                 reference=texts.get(question["document_id"], {}).get("text", ""),
                 answer=row["answer"],
                 scores=grades.get(tuple(row[key] for key in KEYS), []),
-                contexts=_contexts(hits, question, texts),
+                contexts=_contexts(row["context_ids"], question, texts),
             )
         )
     return worst
 
 
 def _texts(
-    documents: pa.Table, questions: Iterable[Mapping[str, Any]], retrieval: Iterable[Mapping[str, Any]]
+    documents: pa.Table, questions: Iterable[Mapping[str, Any]], contexts: Iterable[Sequence[str]]
 ) -> dict[str, Mapping[str, Any]]:
-    """Return the right and the found documents by id."""
-    needed = {row["document_id"] for row in questions}.union(*(row["document_ids"] for row in retrieval))
+    """Return the relevant documents and the contexts by id."""
+    needed = {row["document_id"] for row in questions}.union(*contexts)
     rows = _of(documents, "document_id", pa.array(sorted(needed), pa.string())).to_pylist()
     return {row["document_id"]: row for row in rows}
 
@@ -114,16 +108,16 @@ def _of(table: pa.Table, column: str, ids: pa.Array) -> pa.Table:
 
 
 def _lowest(answers: pa.Table, scores: pa.Table, limit: int, order: Sequence[str]) -> pd.DataFrame:
-    frame = answers.filter(pc.equal(answers["status"], "ok")).select([*KEYS, "answer"]).to_pandas()
+    frame = answers.filter(pc.equal(answers["status"], "ok")).select([*KEYS, "answer", "context_ids"]).to_pandas()
     for metric in order:
         wanted = pc.and_(pc.equal(scores["metric"], metric), pc.equal(scores["status"], "ok"))
         values = scores.filter(wanted).select([*KEYS, "value"]).to_pandas()
         frame = frame.merge(values.rename(columns={"value": metric}), on=KEYS, how="left")
     frame = frame.dropna(subset=list(order), how="all")
     ranked = frame.sort_values(list(order), kind="stable", na_position="last")
-    worst = ranked.groupby("model", sort=False).head(limit)
-    places = {model: place for place, model in enumerate(frame["model"].unique())}
-    return worst.sort_values("model", key=lambda models: models.map(places), kind="stable")
+    worst = ranked.groupby("system", sort=False).head(limit)
+    order_of = {system: rank for rank, system in enumerate(frame["system"].unique())}
+    return worst.sort_values("system", key=lambda systems: systems.map(order_of), kind="stable")
 
 
 def _grades(scores: pa.Table) -> dict[tuple[str, ...], list[Scored]]:
@@ -137,7 +131,7 @@ def _grades(scores: pa.Table) -> dict[tuple[str, ...], list[Scored]]:
 
 
 def _contexts(
-    hits: Sequence[str], question: Mapping[str, Any], texts: Mapping[str, Mapping[str, Any]]
+    context_ids: Sequence[str], question: Mapping[str, Any], texts: Mapping[str, Mapping[str, Any]]
 ) -> list[Context]:
     right = {question["document_id"], *question["alternate_ids"]}
     return [
@@ -148,5 +142,5 @@ def _contexts(
             text=texts.get(hit, {}).get("text", ""),
             right=hit in right,
         )
-        for rank, hit in enumerate(hits, start=1)
+        for rank, hit in enumerate(context_ids, start=1)
     ]

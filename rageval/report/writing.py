@@ -17,7 +17,7 @@ from rageval.runs.store import RunStore
 from rageval.tables import JUDGING
 
 REPORT = "report.html"
-_MEASURED = ("documents", "questions", "retrieval", "answers", "scores")
+_MEASURED = ("documents", "questions", "systems", "retrieval", "answers", "scores")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +49,7 @@ def write_report(run: RunStore) -> Report:
     run.write("summary", summary)
     comparisons = comparison_table(compare_within(RunTables(name=run.run_id, manifest=manifest, **tables)))
     run.write("comparisons", comparisons)
-    blame = blame_table(
-        tables["questions"],
-        tables["retrieval"],
-        tables["answers"],
-        tables["scores"],
-        manifest["config"]["retrieval"]["top_k"],
-    )
+    blame = blame_table(tables["questions"], tables["answers"], tables["scores"])
     run.write("blame", blame)
     labels, remarks = labels_of(run, manifest)
     run.write("labels", labels)

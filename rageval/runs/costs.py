@@ -7,27 +7,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rageval.runs.store import ChunkTable, RunStore
-from rageval.config.evaluation import EvaluationConfig
 from rageval.records import Chunk
 from rageval.tables import SCHEMAS
 
-_ROLES: tuple[tuple[ChunkTable, str, str], ...] = (
-    ("answers", "answers", "model"),
-    ("scores", "verdicts", "judge_model"),
-)
-"""Each table, what its rows are called, and the column that names who was asked."""
-
-
+_ROLES: tuple[tuple[ChunkTable, str], ...] = (("answers", "answers"), ("scores", "verdicts"))
+"""Each table, and what its rows are called."""
 _COUNTS = ("requests", "replies", "replies_without_usage")
 _KNOWN = ("prompt_tokens", "completion_tokens", "cost_usd")
 """Columns that are null where the server, or the price table, does not say."""
 _COLUMNS = ("attempts", "status", *_KNOWN)
 
 
-def spent_usd(run: RunStore, config: EvaluationConfig, chunks: Sequence[Chunk]) -> float | None:
+def spent_usd(run: RunStore, systems: Sequence[str], chunks: Sequence[Chunk]) -> float | None:
     """Return the dollars of all stored rows, merged or not; None if the cost of any reply is unknown."""
-    order = [(model.name, chunk) for model in config.answers.models for chunk in chunks]
-    used = [_used(_stored(run, table, order)) for table, _, _ in _ROLES]
+    order = [(system, chunk) for system in systems for chunk in chunks]
+    used = [_used(_stored(run, table, order)) for table, _ in _ROLES]
     costs = [of_table["cost_usd"] for of_table in used]
     return None if None in costs else sum(costs)
 
@@ -35,7 +29,7 @@ def spent_usd(run: RunStore, config: EvaluationConfig, chunks: Sequence[Chunk]) 
 def _stored(run: RunStore, table: ChunkTable, order: Sequence[tuple[str, Chunk]]) -> pa.Table:
     if run.has(table) and not run.has_unmerged(table):
         return run.read(table)
-    rows = [row for model, chunk in order for row in run.stored(table, model, chunk).values()]
+    rows = [row for system, chunk in order for row in run.stored(table, system, chunk).values()]
     return pa.Table.from_pylist(rows, schema=SCHEMAS[table])
 
 
@@ -53,7 +47,7 @@ def totals(run: RunStore) -> dict[str, Any]:
 
     Tokens and dollars are None where those of any reply are unknown, and `at_least` has the sums of the known ones.
     """
-    found = [_used(run.read(table)) for table, _, _ in _ROLES if run.has(table)]
+    found = [_used(run.read(table)) for table, _ in _ROLES if run.has(table)]
     result: dict[str, Any] = {name: sum(used[name] for used in found) for name in _COUNTS}
     for name in _KNOWN:
         values = [used[name] for used in found]
@@ -91,12 +85,21 @@ def reused(run: RunStore) -> list[str]:
 
 
 def _asked(run: RunStore) -> Iterator[tuple[str, str, pa.Table]]:
-    for table, role, column in _ROLES:
+    """Yield the rows that a model was asked for, by role and model."""
+    for table, role in _ROLES:
         if run.has(table):
             rows = run.read(table)
             rows = rows.filter(pc.is_valid(rows["request_fingerprint"]))  # not what a panel comes to
-            for name in rows[column].unique().drop_null().to_pylist():
-                yield role, name, rows.filter(pc.equal(rows[column], name))
+            names = _models(run, rows) if table == "answers" else rows["judge_model"]
+            for name in pc.unique(names).drop_null().to_pylist():
+                yield role, name, rows.filter(pc.equal(names, name))
+
+
+def _models(run: RunStore, answers: pa.Table) -> pa.Array:
+    """Return the model of each answer's system."""
+    systems = run.read("systems")
+    models = dict(zip(systems["system"].to_pylist(), systems["model"].to_pylist(), strict=True))
+    return pa.array([models[system] for system in answers["system"].to_pylist()], pa.string())
 
 
 def _used(rows: pa.Table) -> dict[str, Any]:
@@ -116,7 +119,5 @@ def _used(rows: pa.Table) -> dict[str, Any]:
 
 
 def _reused(rows: pa.Table) -> pa.Table:
-    """Return the rows that an earlier run asked for; tables of older versions have no such column."""
-    if "reused_from" not in rows.column_names:
-        return rows.slice(0, 0)
+    """Return the rows that an earlier run asked for."""
     return rows.filter(pc.is_valid(rows["reused_from"]))

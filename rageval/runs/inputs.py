@@ -9,11 +9,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rageval.tables import RETRIEVAL
+
 from rageval.storage import places
 from rageval.runs.store import RunStore
 from rageval.config.depth import first_documents, retrieval_depth
 from rageval.errors import DataError
-from rageval.records import Chunk, Document, Question, SearchMethod
+from rageval.records import Chunk, Document, Question
 
 _READING = threading.Lock()
 
@@ -24,18 +26,20 @@ class RunInputs:
 
     documents: Mapping[str, Document]
     questions: pa.Table
-    retrieved: Mapping[SearchMethod, pa.ChunkedArray]
-    """For each search method, in the order of the questions: ids of the documents found, best first, not more than
-    the model is shown."""
+    retrieved: Mapping[str, pa.ChunkedArray]
+    """For each retriever, in the order of the questions: ids of the documents found, best first, not more than a model
+    is shown."""
 
     def of_chunk(self, chunk: Chunk) -> list[Question]:
         """Return the chunk's questions."""
         return [_question(row) for row in self.questions.slice(chunk.start, chunk.stop - chunk.start).to_pylist()]
 
-    def contexts(self, chunk: Chunk) -> list[list[Document]]:
-        """Return the documents that the model is shown for each of the chunk's questions, best first."""
-        found = self.retrieved[chunk.search_method].slice(chunk.start, chunk.stop - chunk.start)
-        return [[self.documents[document_id] for document_id in ids] for ids in found.to_pylist()]
+    def found(self, chunk: Chunk, retriever: str | None) -> list[list[str]]:
+        """Return the ids of what a retriever found for each of the chunk's questions, best first; without one, none."""
+        if retriever is None:
+            return [[] for _ in range(chunk.stop - chunk.start)]
+        ids: list[list[str]] = self.retrieved[retriever].slice(chunk.start, chunk.stop - chunk.start).to_pylist()
+        return ids
 
 
 def read_inputs(run: RunStore) -> RunInputs:
@@ -44,7 +48,9 @@ def read_inputs(run: RunStore) -> RunInputs:
     Raises:
         DataError: If a table is missing, damaged, or does not fit the others.
     """
-    version = tuple(places.version(run.path / f"{table}.parquet") for table in ("questions", "retrieval"))
+    version = tuple(
+        places.version(run.path / f"{table}.parquet") for table in ("questions", "retrieval") if run.has(table)
+    )
     with _READING:  # the first chunks start at once, and one reading serves them all
         return _read_inputs(run, version)
 
@@ -52,17 +58,18 @@ def read_inputs(run: RunStore) -> RunInputs:
 @lru_cache(maxsize=2)
 def _read_inputs(run: RunStore, version: tuple[str, ...]) -> RunInputs:
     del version  # part of the cache's key: a table that is written again is read again
-    questions, retrieval = run.read("questions"), run.read("retrieval")
+    questions = run.read("questions")
+    retrieval = run.read("retrieval") if run.has("retrieval") else RETRIEVAL.empty_table()
     depth = retrieval_depth(run.read_json("run.json"))
-    retrieved: dict[SearchMethod, pa.ChunkedArray] = {}
-    for method in retrieval["search_method"].unique().to_pylist():
-        rows = retrieval.filter(pc.equal(retrieval["search_method"], method))
+    retrieved: dict[str, pa.ChunkedArray] = {}
+    for retriever in retrieval["retriever"].unique().to_pylist():
+        rows = retrieval.filter(pc.equal(retrieval["retriever"], retriever))
         if rows["question_id"].to_pylist() != questions["question_id"].to_pylist():
             raise DataError(
                 f"{run.folder}/retrieval.parquet does not hold the questions of questions.parquet in their order "
-                f"(search method {method}); remove it, and the run searches again"
+                f"(retriever {retriever}); remove it, and the run searches again"
             )
-        retrieved[method] = first_documents(rows, depth.top_k)["document_ids"]
+        retrieved[retriever] = first_documents(rows, depth.top_k)["document_ids"]
     return RunInputs(documents=read_documents(run), questions=questions, retrieved=retrieved)
 
 
@@ -77,7 +84,4 @@ def read_questions(run: RunStore) -> list[Question]:
 
 
 def _question(row: dict[str, Any]) -> Question:
-    # A run of an earlier version has no grades: 1 for every document.
-    others = tuple(row["alternate_ids"])
-    grades = tuple(row.get("alternate_grades") or (1 for _ in others))
-    return Question(**{**row, "grade": row.get("grade") or 1, "alternate_ids": others, "alternate_grades": grades})
+    return Question(**{**row, **{name: tuple(row[name]) for name in ("alternate_ids", "alternate_grades")}})

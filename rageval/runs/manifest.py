@@ -26,13 +26,7 @@ _MAY_CHANGE = {
 }
 """Settings that a run may go on with other values of, besides those of models that are not sent."""
 _TOKENS = "max_completion_tokens"
-_GROUPS = ("data", "index", "retrieval", "answers", "scores", "judge")
-_ADDS_NOTHING: Mapping[str, Mapping[str, Any]] = {
-    "retrieval": {"cutoffs": ()},
-    "scores": {"text_metrics": ()},
-    "judge": {"panel": (), "faithfulness": False, "again_share": 0.0, "pairwise": False},
-}
-"""Settings that earlier versions did not know, with the values that say what those versions did."""
+_GROUPS = ("data", "index", "retrieval", "retrievers", "prompts", "models", "systems", "scores", "judge")
 
 
 def begin(run: RunStore, config: EvaluationConfig, notes: Sequence[str]) -> dict[str, Any]:
@@ -45,13 +39,11 @@ def begin(run: RunStore, config: EvaluationConfig, notes: Sequence[str]) -> dict
     settings = config.model_dump(mode="json")
     if manifest and run.has("questions"):
         refuse_other_settings(run, config)
-        for group, key in _unknown_to(manifest["config"]):
-            del settings[group][key]  # or the next start would compare its own default with a value nobody has set
     manifest |= {
         "schema_version": SCHEMA_VERSION,
         "run_id": run.run_id,
         "status": "running",
-        "config": {group: values for group, values in settings.items() if values},
+        "config": settings,
         "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
         "git_revision": git_revision(),
     }
@@ -59,24 +51,6 @@ def begin(run: RunStore, config: EvaluationConfig, notes: Sequence[str]) -> dict
     manifest.setdefault("starts", []).append({"started_at": _now(), "notes": list(notes)})
     run.write_json(MANIFEST, manifest)
     return manifest
-
-
-def as_started(run: RunStore, config: EvaluationConfig) -> EvaluationConfig:
-    """Return the configuration that a start of the run goes by.
-
-    Settings that did not exist when the run was started take the values that add nothing, so a run of an earlier
-    version is resumed as it was, and `rescore` is what adds to it. One that has been set to something else than its
-    default stays, and `begin` refuses it.
-    """
-    manifest = run.read_json(MANIFEST)
-    if not manifest or not run.has("questions"):
-        return config
-    groups: dict[str, Any] = {}
-    for group, key in _unknown_to(manifest["config"]):
-        values = groups.get(group, getattr(config, group))
-        if getattr(values, key) == type(values).model_fields[key].get_default(call_default_factory=True):
-            groups[group] = values.model_copy(update={key: _ADDS_NOTHING[group][key]})
-    return config.model_copy(update=groups)
 
 
 def describe_data(run: RunStore, dataset: Mapping[str, Any]) -> None:
@@ -104,6 +78,11 @@ def describe_index(run: RunStore, index: Mapping[str, Any]) -> None:
 def searched_index(run: RunStore) -> str:
     """Return the fingerprint of the index that the run searches; empty if none is noted."""
     return str(run.read_json(MANIFEST).get("index", {}).get("fingerprint", ""))
+
+
+def searched_backend(run: RunStore) -> str:
+    """Return the search engine of the index that the run searches; empty if none is noted."""
+    return str(run.read_json(MANIFEST).get("index", {}).get("backend", ""))
 
 
 def describe_estimate(run: RunStore, estimate: Sequence[Mapping[str, Any]]) -> None:
@@ -144,8 +123,7 @@ def warnings(run: RunStore) -> list[str]:
 def _beginnings(run: RunStore) -> list[str]:
     """Return a sentence for each kind of text of which the embedding model read only the beginning."""
     manifest = run.read_json(MANIFEST)
-    methods = run.read("retrieval")["search_method"].unique().to_pylist() if run.has("retrieval") else []
-    by_vectors = {"vector", "hybrid"} & set(methods)
+    by_vectors = {"vector", "hybrid"} & {one["method"] for one in manifest["config"]["retrievers"]}
     said = (manifest.get("index") or {}).get("warning") if by_vectors else None
     cut = beginnings_compared(run.read("scores"))
     return [*([said] if said else []), *([cut] if cut else [])]
@@ -174,11 +152,12 @@ def refuse_other_settings(run: RunStore, config: EvaluationConfig, groups: Seque
         ConfigError: If any setting of these groups differs from what the run was started with.
     """
     before, now = run.read_json(MANIFEST)["config"], config.model_dump(mode="json")
-    for group, key in _unknown_to(before):
-        before = before | {group: before.get(group, {}) | {key: _json(_ADDS_NOTHING[group][key])}}
-    changed = [
+    lists = [group for group in groups if isinstance(now[group], list)]
+    changed = [group for group in lists if not _gives_the_same(before.get(group), now[group])]
+    changed += [
         f"{group}.{key}"
         for group in groups
+        if group not in lists
         for key in now[group]
         if key not in _MAY_CHANGE.get(group, set()) and not _gives_the_same(before[group].get(key), now[group][key])
     ]
@@ -187,15 +166,6 @@ def refuse_other_settings(run: RunStore, config: EvaluationConfig, groups: Seque
             f"the run {run.run_id!r} was started with other settings ({', '.join(changed)} differ); "
             "resume it with its own settings, or give another --run-id"
         )
-
-
-def _unknown_to(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the group and name of each setting that the version which wrote these did not know."""
-    return [(group, key) for group, keys in _ADDS_NOTHING.items() for key in keys if key not in settings.get(group, {})]
-
-
-def _json(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _gives_the_same(before: Any, now: Any) -> bool:
@@ -220,12 +190,9 @@ def _token_limits(value: Any) -> list[float]:
 
 
 def _essence(value: Any) -> Any:
-    """Return a setting with what can change a result of each model in it, and is set.
-
-    What is not set is left out because an earlier version may not have known it.
-    """
+    """Return a setting with what can change a result of each model in it."""
     if isinstance(value, list):
         return [_essence(item) for item in value]
     if isinstance(value, dict) and "api_key_env" in value:
-        return {key: item for key, item in sent(value).items() if key != _TOKENS and item not in (None, "")}
+        return {key: item for key, item in sent(value).items() if key != _TOKENS}
     return value

@@ -1,7 +1,7 @@
 """The answers and verdicts of a run -> what did not bring what was asked for, in sentences, and whether it is too much.
 
-A group is what one cell of the report's tables is computed from: the answers of one model from one search method's
-contexts, the verdicts of one judge on one metric of these. Second verdicts are compared over all answers together, so
+A group is what one cell of the report's tables is computed from: the answers of one system, the verdicts of one judge
+on one metric of these. Second verdicts are compared over all answers together, so
 they are one group a judge and metric. A group that has lost too much is never hidden by all the others.
 """
 
@@ -19,7 +19,6 @@ from rageval.config.models import LOCAL
 Problem = Literal["failed", "could not be read", "failed or could not be read", "were cut for their length"]
 _CUT: Final = ("length", "max_tokens")
 """What a finish_reason says, in small letters, of a reply that ended because it had become too long."""
-_CONFIGURATION: Final = ("model", "search_method")
 _ANSWER, _REFERENCE = "answer", "reference"
 _SAID: Final = 3
 """Groups that one sentence names."""
@@ -54,13 +53,13 @@ class Shortfall:
 
 
 def shortfalls(answers: pa.Table, scores: pa.Table) -> list[Shortfall]:
-    """Return what did not bring what was asked for, over all search methods and answering models together.
+    """Return what did not bring what was asked for, over all systems together.
 
     Args:
         answers: Table `tables.ANSWERS`.
         scores: Table `tables.SCORES`.
     """
-    return [*_of_answers(answers, ("model",)), *_of_verdicts(scores, ())]
+    return [*_of_answers(answers), *_of_verdicts(scores, ())]
 
 
 def too_many(answers: pa.Table, scores: pa.Table, limit: float, *, rambling: Collection[str] = ()) -> list[Shortfall]:
@@ -70,23 +69,21 @@ def too_many(answers: pa.Table, scores: pa.Table, limit: float, *, rambling: Col
         answers: Table `tables.ANSWERS`.
         scores: Table `tables.SCORES`.
         limit: Share, in [0, 1].
-        rambling: Models whose answers may be cut: the embedded one repeats itself until its tokens are used up,
+        rambling: Systems whose answers may be cut: the embedded model repeats itself until its tokens are used up,
             however many it gets.
     """
 
     def beyond(keys: Sequence[str]) -> list[Shortfall]:
-        of_answers = _of_answers(answers, ("model", *keys[1:]), rambling)
+        of_answers = _of_answers(answers, rambling)
         return [found for found in (*of_answers, *_of_verdicts(scores, keys)) if found.is_beyond(limit)]
 
-    return beyond(()) or beyond(_CONFIGURATION)
+    return beyond(()) or beyond(("system",))
 
 
-def cut_configurations(
-    answers: pa.Table, limit: float, *, rambling: Collection[str] = ()
-) -> frozenset[tuple[str, str]]:
-    """Return model and search method wherever more than that share of the answers was cut; arguments of `too_many`."""
-    groups = ((key, rows) for key, rows in _groups(answers, _CONFIGURATION) if key[0] not in rambling)
-    return frozenset((key[0], key[1]) for key, rows in groups if _cut(rows).num_rows > limit * rows.num_rows)
+def cut_systems(answers: pa.Table, limit: float, *, rambling: Collection[str] = ()) -> frozenset[str]:
+    """Return the systems of whose answers more than that share was cut; arguments of `too_many`."""
+    groups = ((key[0], rows) for key, rows in _groups(answers, ("system",)) if key[0] not in rambling)
+    return frozenset(system for system, rows in groups if _cut(rows).num_rows > limit * rows.num_rows)
 
 
 def in_words(found: Sequence[Shortfall]) -> str:
@@ -137,18 +134,15 @@ def asked_verdicts(scores: pa.Table) -> pa.Table:
     return scores.filter(pc.and_(asked, pc.not_equal(scores["status"], "skipped")))
 
 
-def _of_answers(answers: pa.Table, keys: Sequence[str], rambling: Collection[str] = ()) -> Iterator[Shortfall]:
-    several = {name: pc.count_distinct(answers[name]).as_py() > 1 for name in _CONFIGURATION}
-    for key, rows in _groups(answers, keys):
-        named = dict(zip(keys, key, strict=True))
-        of_model = f" of {named['model']}" if several["model"] else ""
-        with_search = f" with {named['search_method']} search" if several["search_method"] and len(keys) > 1 else ""
-        what = f"answers{of_model}{with_search}"
+def _of_answers(answers: pa.Table, rambling: Collection[str] = ()) -> Iterator[Shortfall]:
+    several = pc.count_distinct(answers["system"]).as_py() > 1
+    for (system,), rows in _groups(answers, ("system",)):
+        what = f"answers of {system}" if several else "answers"
         yield from _lost(rows, what)
-        cut = 0 if named["model"] in rambling else _cut(rows).num_rows
+        cut = 0 if system in rambling else _cut(rows).num_rows
         if cut:
-            advice = f"raise max_completion_tokens of {named['model']}"
-            if named["model"] == LOCAL:
+            advice = f"raise max_completion_tokens of the model of {system}"
+            if system.split(" + ")[0] == LOCAL:
                 advice = "the embedded model repeats itself until its tokens are used up"
             yield Shortfall(what=what, problem="were cut for their length", n=cut, of=rows.num_rows, advice=advice)
 
@@ -161,8 +155,8 @@ def _of_verdicts(scores: pa.Table, keys: Sequence[str]) -> Iterator[Shortfall]:
         if not keys or detail == AGAIN:
             yield from _lost(rows, what)
             continue
-        for (model, method), part in _groups(rows, keys):
-            yield from _lost(part, f"{what} on {model} with {method} search")
+        for (system,), part in _groups(rows, keys):
+            yield from _lost(part, f"{what} on {system}")
 
 
 def _lost(rows: pa.Table, what: str) -> Iterator[Shortfall]:

@@ -1,7 +1,7 @@
 """The folder of one run: Parquet tables, parts of chunks, journals, `run.json`, the report, and the lock.
 
     runs/<run_id>/
-        documents.parquet questions.parquet retrieval.parquet answers.parquet scores.parquet summary.parquet
+        documents.parquet questions.parquet systems.parquet retrieval.parquet answers.parquet scores.parquet ...
         run.json report.html
         parts/<table>/<chunk>.parquet      finished chunks, until they are merged into the table
         journal/<table>/<chunk>.jsonl      finished records of the chunk that is being worked on
@@ -182,33 +182,33 @@ class RunStore:
         with replacing(self.path / name) as temporary:
             temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
-    def journal(self, table: ChunkTable, model: str, chunk: Chunk) -> Journal:
+    def journal(self, table: ChunkTable, system: str, chunk: Chunk) -> Journal:
         """Open a journal of a chunk for appending; a half-written last line is closed off first."""
-        path = self._journal_path(table, model, chunk)
+        path = self._journal_path(table, system, chunk)
         if isinstance(path, StorePath):
             path = path.with_name(f"{path.stem}.{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{token_hex(3)}{path.suffix}")
         return Journal(path)
 
-    def stored(self, table: ChunkTable, model: str, chunk: Chunk) -> dict[Key, Row]:
+    def stored(self, table: ChunkTable, system: str, chunk: Chunk) -> dict[Key, Row]:
         """Return the rows that are there for a chunk, by question id (and metric), the latest of each."""
         # Read in the order in which rows move on, so that none is missed on its way.
-        journalled = list(self._journal_rows(table, model, chunk))
-        part = self._part_rows(table, model, chunk)
-        rows = dict(self._merged_rows(table, model, chunk))
+        journalled = list(self._journal_rows(table, system, chunk))
+        part = self._part_rows(table, system, chunk)
+        rows = dict(self._merged_rows(table, system, chunk))
         for row in [*part, *journalled]:
             rows[_key(table, row)] = row
         return rows
 
-    def finish_chunk(self, table: ChunkTable, model: str, chunk: Chunk, order: Sequence[Key]) -> dict[Key, Row]:
+    def finish_chunk(self, table: ChunkTable, system: str, chunk: Chunk, order: Sequence[Key]) -> dict[Key, Row]:
         """Turn everything stored for a chunk into its part, end its journal, and return the rows, as from `stored`.
 
         Rows whose keys are not in the order were stored by another step; they come after the others.
         """
-        journals = self._journals(table, model, chunk)
-        rows = self.stored(table, model, chunk)
+        journals = self._journals(table, system, chunk)
+        rows = self.stored(table, system, chunk)
         keys = [key for key in dict.fromkeys([*order, *rows]) if key in rows]
         part = pa.Table.from_pylist([rows[key] for key in keys], schema=SCHEMAS[table])
-        write_parquet(self._part_path(table, model, chunk), [part], SCHEMAS[table])
+        write_parquet(self._part_path(table, system, chunk), [part], SCHEMAS[table])
         for path in journals:
             path.unlink(missing_ok=True)
         return rows
@@ -219,12 +219,12 @@ class RunStore:
         if not self.has_unmerged(table) and self.has(table):
             return
         parts = (
-            pa.Table.from_pylist(list(self.stored(table, model, chunk).values()), schema=SCHEMAS[table])
-            for model, chunk in chunks
+            pa.Table.from_pylist(list(self.stored(table, system, chunk).values()), schema=SCHEMAS[table])
+            for system, chunk in chunks
         )
         write_parquet(self._table_path(table), parts, SCHEMAS[table])
-        for model, chunk in chunks:
-            for path in (self._part_path(table, model, chunk), *self._journals(table, model, chunk)):
+        for system, chunk in chunks:
+            for path in (self._part_path(table, system, chunk), *self._journals(table, system, chunk)):
                 path.unlink(missing_ok=True)
         for folder in (self.path / kind / name for kind in ("parts", "journal") for name in (table, "")):
             if isinstance(folder, Path):  # on a store it has gone with its last file
@@ -234,20 +234,20 @@ class RunStore:
     def _table_path(self, table: str) -> Place:
         return self.path / f"{table}.parquet"
 
-    def _part_path(self, table: str, model: str, chunk: Chunk) -> Place:
-        return self.path / "parts" / table / f"{_chunk_name(model, chunk)}.parquet"
+    def _part_path(self, table: str, system: str, chunk: Chunk) -> Place:
+        return self.path / "parts" / table / f"{_chunk_name(system, chunk)}.parquet"
 
-    def _journal_path(self, table: str, model: str, chunk: Chunk) -> Place:
-        return self.path / "journal" / table / f"{_chunk_name(model, chunk)}.jsonl"
+    def _journal_path(self, table: str, system: str, chunk: Chunk) -> Place:
+        return self.path / "journal" / table / f"{_chunk_name(system, chunk)}.jsonl"
 
-    def _journals(self, table: ChunkTable, model: str, chunk: Chunk) -> list[Place]:
+    def _journals(self, table: ChunkTable, system: str, chunk: Chunk) -> list[Place]:
         """Return the journals of a chunk that are there, the oldest first."""
-        path = self._journal_path(table, model, chunk)
+        path = self._journal_path(table, system, chunk)
         if isinstance(path, StorePath):
             return matching(path.parent, f"{path.stem}.*{path.suffix}")
         return [path] if path.exists() else []
 
-    def _merged_rows(self, table: ChunkTable, model: str, chunk: Chunk) -> dict[Key, Row]:
+    def _merged_rows(self, table: ChunkTable, system: str, chunk: Chunk) -> dict[Key, Row]:
         path = self._table_path(table)
         try:
             merged = _merged(path, version(path))
@@ -256,12 +256,12 @@ class RunStore:
         question_ids = self.read("questions")["question_id"].slice(chunk.start, chunk.stop - chunk.start)
         wanted = pc.and_(
             pc.is_in(merged["question_id"], value_set=question_ids.combine_chunks()),
-            pc.and_(pc.equal(merged["model"], model), pc.equal(merged["search_method"], chunk.search_method)),
+            pc.equal(merged["system"], system),
         )
         return {_key(table, row): row for row in merged.filter(wanted).to_pylist()}
 
-    def _part_rows(self, table: ChunkTable, model: str, chunk: Chunk) -> list[Row]:
-        path = self._part_path(table, model, chunk)
+    def _part_rows(self, table: ChunkTable, system: str, chunk: Chunk) -> list[Row]:
+        path = self._part_path(table, system, chunk)
         try:
             rows: list[Row] = read_parquet(path).to_pylist()
         except FileNotFoundError:
@@ -270,8 +270,8 @@ class RunStore:
             raise DataError(f"{path} cannot be read ({error}); start the run again, which sets it aside") from error
         return rows
 
-    def _journal_rows(self, table: ChunkTable, model: str, chunk: Chunk) -> Iterator[Row]:
-        for path in self._journals(table, model, chunk):
+    def _journal_rows(self, table: ChunkTable, system: str, chunk: Chunk) -> Iterator[Row]:
+        for path in self._journals(table, system, chunk):
             with contextlib.suppress(FileNotFoundError):  # another writer has made a part of it meanwhile
                 yield from read_lines(table, path.read_bytes().split(b"\n"))
 
@@ -280,10 +280,10 @@ def _key(table: ChunkTable, row: Row) -> Key:
     return tuple(row[column] for column in _KEYS[table])
 
 
-def _chunk_name(model: str, chunk: Chunk) -> str:
-    slug = re.sub(r"[^A-Za-z0-9.-]+", "-", model)[:60]
-    tag = hashlib.sha256(model.encode()).hexdigest()[:6]
-    return f"{slug}-{tag}-{chunk.search_method}-{chunk.number:06d}"
+def _chunk_name(system: str, chunk: Chunk) -> str:
+    slug = re.sub(r"[^A-Za-z0-9.-]+", "-", system)[:60]
+    tag = hashlib.sha256(system.encode()).hexdigest()[:6]
+    return f"{slug}-{tag}-{chunk.number:06d}"
 
 
 @lru_cache(maxsize=2)

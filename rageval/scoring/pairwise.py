@@ -1,4 +1,4 @@
-"""The answers of two models to the same questions -> which one the judge prefers, asked for in both orders."""
+"""The answers of two systems to the same questions -> which one the judge prefers, asked for in both orders."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,10 +7,8 @@ from typing import Any
 from rageval.config.evaluation import RunOptions
 from rageval.config.models import ModelConfig
 from rageval.engine.chunks import Ask, ChunkOutcome
-from rageval.engine.earlier_runs import earlier_runs
-from rageval.engine.request_engine import chat_engine
+from rageval.engine.request_engine import RequestEngine
 from rageval.engine.requests import ChatReply, ChatRequest
-from rageval.engine.reuse import reusing
 from rageval.judging.choices import preference_metrics, preference_value
 from rageval.judging.prompts import PAIRWISE_PROMPT_VERSION, Preference, PreferenceLabel, judge_pairwise_messages
 from rageval.judging.requests import read_as, verdict_format
@@ -19,6 +17,7 @@ from rageval.runs.inputs import read_inputs
 from rageval.runs.journals import Journal, Row
 from rageval.runs.store import Key, RunStore
 from rageval.systems.asked_again import with_earlier
+from rageval.systems.system import System
 
 _LABELS: Sequence[PreferenceLabel] = ("FIRST", "TIE", "SECOND")
 
@@ -30,9 +29,9 @@ class _Choice:
     question: Question
     metric: str
     swapped: bool
-    """Whether the answer of the model that the row belongs to is shown second."""
+    """Whether the answer of the system that the row belongs to is shown second."""
     answer: str | None
-    """Of the model that the row belongs to; None if there is none."""
+    """Of the system that the row belongs to; None if there is none."""
     other: str | None
     missing: str
     """What is said where one of them is missing."""
@@ -66,65 +65,65 @@ class _Choice:
 def compare_chunk(
     run: RunStore,
     chunk: Chunk,
-    model: ModelConfig,
-    others: Sequence[ModelConfig],
+    system: System,
+    others: Sequence[System],
     judge: ModelConfig,
+    engine: RequestEngine,
     *,
     with_reference: bool,
     label: str,
     ask: Ask | None = None,
     options: RunOptions = RunOptions(),  # noqa: B008 - it is frozen
 ) -> ChunkOutcome:
-    """Let the judge choose between the model's answers and those of each other one; stored choices are not asked again.
+    """Let the judge choose between the system's answers and those of the others; stored choices are not asked again.
 
-    All pairs of one first model go together, because they share the journal of its scores.
+    All pairs of one first system go together, because they share the journal of its scores.
 
     Args:
-        run: The run, with the answers of all these models to the chunk stored.
+        run: The run, with the answers of all these systems to the chunk stored.
         chunk: Whose answers to compare.
-        model: The first model of each pair; the rows stand under it.
-        others: The second models.
+        system: The first system of each pair; the rows stand under it.
+        others: The second systems.
         judge: Who chooses.
+        engine: Counts what is stored and asked, and ends the run.
         with_reference: Whether the judge sees the reference answer.
         label: What the choices are counted under in progress displays.
-        ask: How the judge is asked; None for the request engine.
-        options: Whether only what has failed is asked again, and whether earlier runs are looked into first.
+        ask: How the judge is asked; None for the engine's own `submit`.
+        options: Whether only what has failed is asked again.
 
     Raises:
-        RagevalError: If the run has to end, see `ChatEngine.submit`. What was chosen until then is stored.
+        RagevalError: If the run has to end, see `RequestEngine.submit`. What was chosen until then is stored.
     """
-    choices = _choices(run, chunk, model, others, with_reference=with_reference)
-    stored = run.stored("scores", model.name, chunk)
+    choices = _choices(run, chunk, system, others, with_reference=with_reference)
+    stored = run.stored("scores", system.name, chunk)
     pending = [c for c in choices if _is_pending(stored.get(c.key), c, judge, only_failed=options.retry_failed)]
     to_ask = [choice for choice in pending if choice.is_possible]
-    chat_engine().expect(label, 0, stored=len(choices) - len(to_ask))
+    engine.expect(label, 0, stored=len(choices) - len(to_ask))
     if pending:
-        journal = run.journal("scores", model.name, chunk)
-        ask = ask or chat_engine().submit
-        ask = reusing(ask, earlier_runs(run)) if options.reuse else ask
+        journal = run.journal("scores", system.name, chunk)
         try:
-            _skip(journal, chunk, model, judge, [choice for choice in pending if not choice.is_possible])
-            _ask(journal, chunk, model, judge, to_ask, ask, label, stored)
+            _skip(journal, chunk, system, judge, [choice for choice in pending if not choice.is_possible])
+            _ask(journal, chunk, system, judge, to_ask, ask or engine.submit, label, stored)
         finally:
             journal.close()
         scored = [key for key in stored if key not in {choice.key for choice in choices}]
-        stored = run.finish_chunk("scores", model.name, chunk, [*scored, *(choice.key for choice in choices)])
+        stored = run.finish_chunk("scores", system.name, chunk, [*scored, *(choice.key for choice in choices)])
     ok = sum(stored[choice.key]["status"] == "ok" for choice in choices if choice.key in stored)
     return ChunkOutcome(asked=len(to_ask), ok=ok, failed=len(choices) - ok)
 
 
 def _choices(
-    run: RunStore, chunk: Chunk, model: ModelConfig, others: Sequence[ModelConfig], *, with_reference: bool
+    run: RunStore, chunk: Chunk, system: System, others: Sequence[System], *, with_reference: bool
 ) -> list[_Choice]:
     inputs = read_inputs(run)
-    questions, mine = inputs.of_chunk(chunk), _answers(run, model, chunk)
+    questions, mine = inputs.of_chunk(chunk), _answers(run, system, chunk)
     choices = []
     for other in others:
         theirs = _answers(run, other, chunk)
         for swapped, metric in enumerate(preference_metrics(other.name)):
             for question in questions:
                 answers = mine.get(question.question_id), theirs.get(question.question_id)
-                without = [m.name for m, answer in zip((model, other), answers, strict=True) if answer is None]
+                without = [s.name for s, answer in zip((system, other), answers, strict=True) if answer is None]
                 choices.append(
                     _Choice(
                         question=question,
@@ -139,8 +138,8 @@ def _choices(
     return choices
 
 
-def _answers(run: RunStore, model: ModelConfig, chunk: Chunk) -> Mapping[str, str | None]:
-    return {key[0]: row["answer"] for key, row in run.stored("answers", model.name, chunk).items()}
+def _answers(run: RunStore, system: System, chunk: Chunk) -> Mapping[str, str | None]:
+    return {key[0]: row["answer"] for key, row in run.stored("answers", system.name, chunk).items()}
 
 
 def _is_pending(row: Row | None, choice: _Choice, judge: ModelConfig, *, only_failed: bool) -> bool:
@@ -156,16 +155,16 @@ def _is_pending(row: Row | None, choice: _Choice, judge: ModelConfig, *, only_fa
     return bool(row["status"] == "skipped" or is_of_others)
 
 
-def _skip(journal: Journal, chunk: Chunk, model: ModelConfig, judge: ModelConfig, choices: Sequence[_Choice]) -> None:
+def _skip(journal: Journal, chunk: Chunk, system: System, judge: ModelConfig, choices: Sequence[_Choice]) -> None:
     for choice in choices:
         columns = {"status": "skipped", "value": None, "error": choice.missing}
-        journal.append(_score(choice, chunk, model, judge, columns))
+        journal.append(_score(choice, chunk, system, judge, columns))
 
 
 def _ask(
     journal: Journal,
     chunk: Chunk,
-    model: ModelConfig,
+    system: System,
     judge: ModelConfig,
     choices: Sequence[_Choice],
     ask: Ask,
@@ -187,16 +186,15 @@ def _ask(
             **with_earlier(reply, stored.get(choice.key)),
             **choice.columns(reply),
         }
-        journal.append(_score(choice, chunk, model, judge, columns))
+        journal.append(_score(choice, chunk, system, judge, columns))
 
     ask(requests, judge, store, label=label).result()
 
 
-def _score(choice: _Choice, chunk: Chunk, model: ModelConfig, judge: ModelConfig, columns: Mapping[str, Any]) -> Score:
+def _score(choice: _Choice, chunk: Chunk, system: System, judge: ModelConfig, columns: Mapping[str, Any]) -> Score:
     return Score(
         question_id=choice.question.question_id,
-        model=model.name,
-        search_method=chunk.search_method,
+        system=system.name,
         metric=choice.metric,
         metric_version=PAIRWISE_PROMPT_VERSION,
         judge_model=judge.name,

@@ -10,19 +10,18 @@ import numpy as np
 from rageval.config.evaluation import RunOptions
 from rageval.config.models import ModelConfig
 from rageval.engine.chunks import Ask, ChunkOutcome
-from rageval.engine.earlier_runs import earlier_runs
-from rageval.engine.request_engine import chat_engine
+from rageval.engine.request_engine import RequestEngine
 from rageval.engine.requests import ChatReply, ChatRequest
-from rageval.engine.reuse import reusing
 from rageval.judging.plan import PlannedScore, ScorePlan
 from rageval.judging.requests import NO_ANSWER, Candidate, is_stale, majority, moved, read_reply, verdict_request
-from rageval.metrics.names import FAITHFULNESS, detail_of
+from rageval.metrics.names import detail_of
 from rageval.records import Chunk, Score
 from rageval.runs.inputs import read_inputs
 from rageval.runs.journals import Journal, Row
 from rageval.runs.store import Key, RunStore
 from rageval.scoring.model_free import NO_VALUE, beginnings, model_free_values
 from rageval.systems.asked_again import score_of, with_earlier
+from rageval.systems.system import System, documents_of
 from rageval.telemetry.tracing import step
 
 
@@ -47,8 +46,10 @@ def verdicts_label(judge: ModelConfig) -> str:
 def score_chunk(
     run: RunStore,
     chunk: Chunk,
-    model: ModelConfig,
+    system: System,
     plan: ScorePlan,
+    engine: RequestEngine,
+    *,
     ask: Ask | None = None,
     options: RunOptions = RunOptions(),  # noqa: B008 - it is frozen
 ) -> ChunkOutcome:
@@ -60,42 +61,42 @@ def score_chunk(
     Args:
         run: The run, with the chunk's answers stored.
         chunk: Whose answers to score.
-        model: The model that gave the answers.
+        system: The system that gave the answers.
         plan: Which scores each answer gets.
-        ask: How judges are asked; None for the request engine.
-        options: Whether only what has failed is asked again, and whether earlier runs are looked into first.
+        engine: Counts what is stored and asked, and ends the run.
+        ask: How judges are asked; None for the engine's own `submit`.
+        options: Whether only what has failed is asked again.
 
     Raises:
-        RagevalError: If the run has to end, see `ChatEngine.submit`. What was scored until then is stored.
+        RagevalError: If the run has to end, see `RequestEngine.submit`. What was scored until then is stored.
     """
-    items, stored = _items(run, chunk, model, plan), run.stored("scores", model.name, chunk)
+    items, stored = _items(run, chunk, system, plan), run.stored("scores", system.name, chunk)
     pending = _pending(stored, items, plan, only_failed=options.retry_failed)
-    _count_stored(plan, items, pending, stored)
+    _count_stored(plan, items, pending, stored, engine)
     if pending or _majorities(plan, items, stored):
-        journal = run.journal("scores", model.name, chunk)
-        ask = ask or chat_engine().submit
+        journal = run.journal("scores", system.name, chunk)
         scoring = _Scoring(
-            chunk=chunk, model=model, plan=plan, run=run, journal=journal,
-            ask=reusing(ask, earlier_runs(run)) if options.reuse else ask, stored=stored,
+            chunk=chunk, system=system, plan=plan, run=run, journal=journal,
+            ask=ask or engine.submit, stored=stored,
         )  # fmt: skip
         try:
-            with step(f"scores of {model.name}", stage="scores", model=model.name, chunk=chunk.number):
+            with step(f"scores of {system.name}", stage="scores", model=system.model.name, chunk=chunk.number):
                 _score(scoring, pending)
             if plan.has_panel:
-                for item, values in _majorities(plan, items, run.stored("scores", model.name, chunk)):
+                for item, values in _majorities(plan, items, run.stored("scores", system.name, chunk)):
                     scoring.add(item, **values)
         finally:
             journal.close()
-        stored = run.finish_chunk("scores", model.name, chunk, [_key(item) for item in items])
+        stored = run.finish_chunk("scores", system.name, chunk, [_key(item) for item in items])
     ok = sum(stored.get(_key(item), {}).get("status") == "ok" for item in items)
     return ChunkOutcome(asked=len(pending), ok=ok, failed=len(items) - ok)
 
 
 def pending_verdicts(
-    run: RunStore, chunk: Chunk, model: ModelConfig, plan: ScorePlan, *, only_failed: bool = False
+    run: RunStore, chunk: Chunk, system: System, plan: ScorePlan, *, only_failed: bool = False
 ) -> list[PendingVerdict]:
     """Return what `score_chunk` would ask the judges now; for each judge, in its order."""
-    items, stored = _items(run, chunk, model, plan), run.stored("scores", model.name, chunk)
+    items, stored = _items(run, chunk, system, plan), run.stored("scores", system.name, chunk)
     return [
         PendingVerdict(
             key=_key((candidate, score)), judge=score.judge, request=verdict_request(candidate, score, score.judge)
@@ -105,9 +106,9 @@ def pending_verdicts(
     ]
 
 
-def count_model_free(run: RunStore, chunk: Chunk, model: ModelConfig, plan: ScorePlan) -> int:
+def count_model_free(run: RunStore, chunk: Chunk, system: System, plan: ScorePlan) -> int:
     """Return how many scores `score_chunk` would compute now without asking anybody."""
-    items, stored = _items(run, chunk, model, plan), run.stored("scores", model.name, chunk)
+    items, stored = _items(run, chunk, system, plan), run.stored("scores", system.name, chunk)
     pending = _pending(stored, items, plan, only_failed=False)
     return sum(score.judge is None and candidate.answer is not None for candidate, score in pending)
 
@@ -117,9 +118,9 @@ def _moved(stored: Mapping[Key, Row], plan: ScorePlan, item: _Item) -> Row | Non
     return moved(stored, *item) if plan.renew else None
 
 
-def _items(run: RunStore, chunk: Chunk, model: ModelConfig, plan: ScorePlan) -> list[_Item]:
+def _items(run: RunStore, chunk: Chunk, system: System, plan: ScorePlan) -> list[_Item]:
     """Return every planned score of the chunk's answers, one metric after the other."""
-    candidates = list(_candidates(run, chunk, model, plan))
+    candidates = list(_candidates(run, chunk, system, plan))
     planned = [plan.scores(candidate.question.question_id) for candidate in candidates]
     names = dict.fromkeys(score.name for scores in sorted(planned, key=len, reverse=True) for score in scores)
     by_name = [{score.name: score for score in scores} for scores in planned]
@@ -131,17 +132,17 @@ def _items(run: RunStore, chunk: Chunk, model: ModelConfig, plan: ScorePlan) -> 
     ]
 
 
-def _candidates(run: RunStore, chunk: Chunk, model: ModelConfig, plan: ScorePlan) -> Iterator[Candidate]:
+def _candidates(run: RunStore, chunk: Chunk, system: System, plan: ScorePlan) -> Iterator[Candidate]:
     inputs = read_inputs(run)
-    answers = run.stored("answers", model.name, chunk)
+    answers = run.stored("answers", system.name, chunk)
     questions = inputs.of_chunk(chunk)
-    contexts = inputs.contexts(chunk) if FAITHFULNESS in plan.judge_metrics else [[] for _ in questions]
-    for question, shown in zip(questions, contexts, strict=True):
+    for question in questions:
+        answer = answers.get((question.question_id,), {})
         yield Candidate(
             question=question,
-            answer=answers.get((question.question_id,), {}).get("answer"),
+            answer=answer.get("answer"),
             reference=inputs.documents[question.document_id].text,
-            contexts=shown,
+            contexts=documents_of(answer.get("context_ids", ()), inputs.documents),
         )
 
 
@@ -169,7 +170,13 @@ def _is_pending(row: Row | None, item: _Item, only_failed: bool, renew: bool) ->
     return renew and is_stale(row, item[1])
 
 
-def _count_stored(plan: ScorePlan, items: Sequence[_Item], pending: Sequence[_Item], stored: Mapping[Key, Row]) -> None:
+def _count_stored(
+    plan: ScorePlan,
+    items: Sequence[_Item],
+    pending: Sequence[_Item],
+    stored: Mapping[Key, Row],
+    engine: RequestEngine,
+) -> None:
     """Tell progress displays how many verdicts of each judge need not be asked for."""
     asked = [
         score.judge for candidate, score in pending
@@ -177,7 +184,7 @@ def _count_stored(plan: ScorePlan, items: Sequence[_Item], pending: Sequence[_It
     ]  # fmt: skip
     for judge in plan.judges:
         wanted = sum(score.judge == judge for _, score in items)
-        chat_engine().expect(verdicts_label(judge), 0, stored=wanted - asked.count(judge))
+        engine.expect(verdicts_label(judge), 0, stored=wanted - asked.count(judge))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +192,7 @@ class _Scoring:
     """What is the same for all scores of a chunk."""
 
     chunk: Chunk
-    model: ModelConfig
+    system: System
     plan: ScorePlan
     run: RunStore
     journal: Journal
@@ -201,8 +208,7 @@ class _Scoring:
         self.journal.append(
             Score(
                 question_id=candidate.question.question_id,
-                model=self.model.name,
-                search_method=self.chunk.search_method,
+                system=self.system.name,
                 metric=score.name,
                 metric_version=score.version,
                 **values,

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import PurePosixPath
 
-from rageval.config.evaluation import IndexConfig
+from rageval.config.evaluation import EvaluationConfig, IndexConfig
 from rageval.search.search_index import CLOUD_VARIABLE, URL_VARIABLE, SearchIndex
 from rageval.storage.places import Place, on_this_machine
 from rageval.text.fingerprint import digest
@@ -14,7 +14,7 @@ def open_index(config: IndexConfig, question_boost: float, folder: Place, docume
     """Return the index that the configuration names; nothing is built yet.
 
     Args:
-        config: `auto` means Elasticsearch where ELASTICSEARCH_URL or ELASTICSEARCH_CLOUD_ID is set, else LanceDB.
+        config: Its backend is no longer `auto`, see `settled`.
         question_boost: How much more a match in a document's question counts in text search.
         folder: Where LanceDB keeps its indexes; on an object store each machine has its own, in the user's cache.
         documents_path: Path or URL of the documents; an index without a name is named after it.
@@ -23,9 +23,12 @@ def open_index(config: IndexConfig, question_boost: float, folder: Place, docume
         ConfigError: If Elasticsearch is wanted, but neither variable is set, or both, or one holds nonsense.
         ServiceError: If Elasticsearch cannot be reached or has another major version than its client.
         CredentialsError: If Elasticsearch refuses the credentials.
+        ValueError: If the backend is `auto`.
     """
+    if config.backend == "auto":
+        raise ValueError("the search engine is settled once, when a run starts")
     name = index_name(config, documents_path)
-    if backend_of(config.backend) == "lancedb":
+    if config.backend == "lancedb":
         from rageval.search.lancedb_index import LanceDBIndex  # noqa: PLC0415 - slow import, not always needed
 
         return LanceDBIndex(on_this_machine(folder), name, question_boost)
@@ -37,8 +40,22 @@ def open_index(config: IndexConfig, question_boost: float, folder: Place, docume
     )
 
 
+def settled(config: EvaluationConfig, searched: str = "") -> EvaluationConfig:
+    """Return the configuration with the search engine that `auto` means from here on.
+
+    Args:
+        config: What was asked for.
+        searched: The engine that an earlier start of the run has searched with; empty if none has.
+    """
+    backend = searched if searched and config.index.backend == "auto" else backend_of(config.index.backend)
+    return config.model_copy(update={"index": config.index.model_copy(update={"backend": backend})})
+
+
 def backend_of(wanted: str) -> str:
-    """Return the search engine that `index.backend` means in this environment."""
+    """Return the search engine that `index.backend` means in this environment.
+
+    `auto` means Elasticsearch where ELASTICSEARCH_URL or ELASTICSEARCH_CLOUD_ID is set, else LanceDB.
+    """
     named = os.environ.get(URL_VARIABLE, "").strip() or os.environ.get(CLOUD_VARIABLE, "").strip()
     return wanted if wanted != "auto" else "elasticsearch" if named else "lancedb"
 

@@ -48,7 +48,7 @@ class IndexReport:
         """What vector search does not see, in a sentence, or None if it sees everything."""
         if not self.too_long:
             return None
-        more = ", ..." if self.too_long > len(self.too_long_ids) else ""
+        more = " and others" if self.too_long > len(self.too_long_ids) else ""
         are = "document is" if self.too_long == 1 else "documents are"
         return (
             f"{self.too_long:,} of {self.documents:,} {are} longer than the {self.longest} tokens that "
@@ -156,7 +156,7 @@ def texts_to_embed(documents: Sequence[Document], config: EvaluationConfig, cach
     Raises:
         IndexMismatchError, ServiceError: As `ensure_index` does.
     """
-    index = open_index(config.index, config.retrieval.question_boost, cache, config.data.documents)
+    index = open_index(config.index, config.retrievers[0].question_boost, cache, config.data.documents)
     try:
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, cache)
         found = index.identity()
@@ -178,7 +178,7 @@ def _fingerprint(index: SearchIndex, documents: Sequence[Document], embedder: Em
 
 
 def _index(documents: list[Document], config: EvaluationConfig, cache: Place, *, rebuild: bool) -> IndexReport:
-    index = open_index(config.index, config.retrieval.question_boost, cache, config.data.documents)
+    index = open_index(config.index, config.retrievers[0].question_boost, cache, config.data.documents)
     try:
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, cache)
         return ensure_index(index, documents, embedder, rebuild=rebuild)

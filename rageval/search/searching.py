@@ -22,7 +22,7 @@ _QUERIES_KEPT = 50_000
 
 
 class Search(Protocol):
-    """Searches for questions with the first method whose contexts are answered from."""
+    """Searches for questions with one retriever."""
 
     @property
     def documents(self) -> Sequence[Document]:
@@ -49,11 +49,12 @@ class SearchHere:
             InputError: If documents, index or model cannot be used.
         """
         self.documents, _ = load_documents(config.data.documents)
-        self._method = config.answer_search[0]
-        self._retrieval = config.retrieval.model_copy(update={"methods": (self._method,), "cutoffs": ()})
+        name = config.answer_retrievers[0]
+        self._retriever = next(retriever for retriever in config.retrievers if retriever.name == name)
+        self._depth = config.retrieval.model_copy(update={"cutoffs": ()})
         self._embedded = 0
         cache = cache_of(config)
-        self._index = open_index(config.index, config.retrieval.question_boost, cache, config.data.documents)
+        self._index = open_index(config.index, self._retriever.question_boost, cache, config.data.documents)
         try:
             self._embedder = load_embedder(config.index.embedding_model, config.index.batch_size, cache)
             ensure_index(self._index, self.documents, self._embedder)
@@ -68,7 +69,7 @@ class SearchHere:
         if self._embedded > _QUERIES_KEPT:
             self._embedder.forget_queries()
             self._embedded = 0
-        return retrieve(self._index, self._embedder, questions, self._retrieval)[self._method]
+        return retrieve(self._index, self._embedder, questions, [self._retriever], self._depth)[self._retriever.name]
 
     def close(self) -> None:
         """Close the index."""

@@ -32,7 +32,7 @@ class VectorCache:
         """Name the folder; nothing is read or written yet.
 
         Args:
-            folder: The folder. A file `<folder's stem>.parquet` beside it, as earlier versions wrote it, is read, too.
+            folder: The folder.
             model: Identity of the embedding model; files that another model wrote are not used.
         """
         self._folder = folder
@@ -107,8 +107,7 @@ class VectorCache:
         self._read.add(path.name)
 
     def _files(self) -> list[Place]:
-        earlier = self._folder.with_name(f"{self._folder.stem}.parquet")
-        return [*([earlier] if earlier.is_file() else []), *matching(self._folder, "*.parquet")]
+        return matching(self._folder, "*.parquet")
 
     def _vectors(self, path: Place) -> dict[str, Vector]:
         """Return a file's vectors; none, with a warning, if it cannot be used.
@@ -127,8 +126,8 @@ class VectorCache:
 
 
 def embedding_model(folder: Place) -> str | None:
-    """Return the identity of the model whose vectors a folder, or a file of an earlier version, holds, or None."""
-    for path in matching(folder, "*.parquet") if folder.is_dir() else [folder]:
+    """Return the identity of the model whose vectors a folder holds, or None."""
+    for path in matching(folder, "*.parquet"):
         try:
             model = (read_parquet(path, ["text_hash"]).schema.metadata or {}).get(b"rageval.model", b"").decode()
         except (pa.ArrowException, OSError, ValueError):

@@ -72,6 +72,12 @@ def open_sweep(config: SweepConfig) -> SweepStore:
     return store
 
 
+def settled_sweep(config: SweepConfig) -> SweepConfig:
+    """Return the settings of the sweep with the search engine that `auto` means from here on."""
+    backend = backend_of(config.index.backend)
+    return config.model_copy(update={"index": config.index.model_copy(update={"backend": backend})})
+
+
 def load_data(store: SweepStore, config: SweepConfig) -> dict[str, Any]:
     """Read, check and store documents and questions, and note in `sweep.json` what the sweep was told.
 
@@ -189,7 +195,7 @@ def _open(store: SweepStore, config: SweepConfig, setting: SearchSetting, embedd
     boost = config.grid.question_boosts[0] if setting.question_boost is None else setting.question_boost
     name = index_name(IndexConfig(name=config.index.name), config.data.documents)
     # On a server each sweep has its own, which it removes at its end; in the cache they are kept for the next one.
-    owner = store.run.run_id if backend_of(config.index.backend) == "elasticsearch" else ""
+    owner = store.run.run_id if config.index.backend == "elasticsearch" else ""
     index = IndexConfig.model_validate(
         {
             "backend": config.index.backend,

@@ -9,13 +9,13 @@ from contextlib import closing, contextmanager
 from functools import lru_cache
 from typing import Any, Final
 
-from rageval.config.models import ModelConfig
 from rageval.engine.requests import ChatReply
 from rageval.records import Chunk, Score, Usage
 from rageval.runs.journals import Row
-from rageval.runs.shortfalls import cut_configurations, is_cut
+from rageval.runs.shortfalls import cut_systems, is_cut
 from rageval.runs.store import RunStore
 from rageval.storage.places import Place, version
+from rageval.systems.system import System
 
 _USAGE: Final = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
 _WITHOUT_VALUE: Final[dict[str, Any]] = {
@@ -28,23 +28,23 @@ _WITHOUT_VALUE: Final[dict[str, Any]] = {
 _REPLACED: Final = "the answer was asked for again"
 
 
-def cut_again(run: RunStore, chunk: Chunk, model: ModelConfig, limit: float) -> bool:
-    """Return whether the model's cut answers of the chunk are asked for again: more than that share were cut.
+def cut_again(run: RunStore, system: System, limit: float) -> bool:
+    """Return whether the system's cut answers are asked for again: more than that share were cut.
 
     The embedded model's are not, see `rageval.runs.shortfalls`.
 
     What counts is how an earlier start ended, so it stays the same while this one goes on.
     """
-    if model.is_local or not run.has("answers"):
+    if system.model.is_local or not run.has("answers"):
         return False
     path = run.path / "answers.parquet"
-    return (model.name, chunk.search_method) in _cut_configurations(run, path, version(path), limit)
+    return system.name in _cut_systems(run, path, version(path), limit)
 
 
 @lru_cache(maxsize=2)
-def _cut_configurations(run: RunStore, path: Place, changed: str, limit: float) -> frozenset[tuple[str, str]]:
+def _cut_systems(run: RunStore, path: Place, changed: str, limit: float) -> frozenset[str]:
     del path, changed  # parts of the cache's key: a table that is written again is read again
-    return cut_configurations(run.read("answers"), limit)
+    return cut_systems(run.read("answers"), limit)
 
 
 def is_asked_again(row: Row | None, *, cut: bool, only_failed: bool) -> bool:
@@ -84,23 +84,23 @@ def score_of(row: Row, **changes: Any) -> Score:
 
 @contextmanager
 def forgetting_scores(
-    run: RunStore, chunk: Chunk, model: ModelConfig, question_ids: Collection[str]
+    run: RunStore, chunk: Chunk, system: System, question_ids: Collection[str]
 ) -> Iterator[Callable[[str], None]]:
     """Yield what takes their values from the scores of an answer that is about to be replaced; what they cost stays.
 
     Args:
         run: The run.
         chunk: The chunk of the answers; nobody else may be scoring it.
-        model: The model that gave the answers.
+        system: The system that gave the answers.
         question_ids: Whose answers may be replaced; for none of them nothing is read or opened.
     """
     if not question_ids:
         yield lambda _: None
         return
     rows: dict[str, list[Row]] = {}
-    for (question_id, *_), row in run.stored("scores", model.name, chunk).items():
+    for (question_id, *_), row in run.stored("scores", system.name, chunk).items():
         rows.setdefault(question_id, []).append(row)
-    with closing(run.journal("scores", model.name, chunk)) as journal:
+    with closing(run.journal("scores", system.name, chunk)) as journal:
 
         def forget(question_id: str) -> None:
             for row in rows.get(question_id, ()):

@@ -193,7 +193,7 @@ def test_waiting_behind_others_is_not_held_against_a_request(llm: FakeLLM, still
     assert [reply.error for reply in replies.values()] == [None] * 6
 
 
-def test_stop_ends_everything_in_flight_until_the_next_run(llm: FakeLLM, still: Asker) -> None:
+def test_stop_ends_everything_in_flight_and_everything_later_of_the_run(llm: FakeLLM, still: Asker) -> None:
     llm.reply = lambda _: Reply(hang=True)
     running = [still.start(30), still.start(30, name="other")]
     until(lambda: llm.in_flight >= 2)
@@ -207,18 +207,33 @@ def test_stop_ends_everything_in_flight_until_the_next_run(llm: FakeLLM, still: 
         still()
     assert len(llm.requests) == sent
     llm.reply = lambda _: "ok"
-    still.engine.start_run()
+    still.next_run()
     assert still()[0].text == "ok"
 
 
-def test_a_stop_reaches_its_callers_even_if_the_next_run_starts_at_once(llm: FakeLLM, ask: Asker) -> None:
+def test_a_stop_reaches_its_callers_even_if_the_engine_is_closed_at_once(llm: FakeLLM, ask: Asker) -> None:
     llm.reply = lambda _: Reply(hang=True)
     running = ask.start(3)
     until(lambda: llm.in_flight == 3)
     ask.engine.stop(RunStoppedError("it was interrupted"))
-    ask.engine.start_run()
+    ask.next_run()
     with pytest.raises(RunStoppedError, match="it was interrupted"):
         running.result(WAIT_S)
+
+
+def test_runs_of_one_process_share_limits_and_neither_stops_nor_counts(llm: FakeLLM, ask: Asker) -> None:
+    llm.reply = lambda body: Reply(hang=True) if prompt(body) == "mine" else "ok"
+    mine = ask.start(["mine"], max_concurrency=1)
+    until(lambda: llm.in_flight == 1)
+    other = Asker(llm)
+    with other.engine:
+        theirs = other.start(["theirs"], max_concurrency=1)
+        assert asked_meanwhile(llm, other) == 1  # one at a time, whoever asks
+        ask.engine.stop(RunStoppedError("it was interrupted"))
+        with pytest.raises(RunStoppedError, match="it was interrupted"):
+            mine.result(WAIT_S)
+        theirs.result(WAIT_S)
+    assert [asker.engine.counts["answers"].done for asker in (ask, other)] == [0, 1]
 
 
 def test_an_error_while_storing_a_reply_ends_the_submit_with_it(llm: FakeLLM, ask: Asker) -> None:

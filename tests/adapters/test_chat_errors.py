@@ -176,7 +176,7 @@ def test_what_no_request_can_survive_ends_the_run(
     # Those in flight at once when the first reply came, or the four that have to be refused; and none after.
     assert len(llm.requests) <= 4 + 2
     llm.reply = lambda _: "ok"
-    ask.engine.start_run()
+    ask.next_run()
     assert ask()[0].text == "ok"
 
 
@@ -186,7 +186,7 @@ def test_twenty_failures_in_a_row_end_the_run(llm: FakeLLM, ask: Asker, monkeypa
     # 19 failures, a success, 10 failures: never 20 in a row.
     replies = ask(30, max_attempts=1, max_concurrency=1)
     assert sum(reply.error is not None for reply in replies) == 29
-    ask.engine.start_run()
+    ask.next_run()
     llm.requests.clear()
     llm.reply = lambda _: Reply(status=500, error=f"crashed for {KEY}")
     with pytest.raises(RunStoppedError, match=r"the last 20 requests to 'm' .* HTTP 500: crashed for \[key\]"):
@@ -261,7 +261,7 @@ def test_a_refusal_of_one_prompt_is_a_row_wherever_it_comes(
     for odd in ("q0", "q3", "q9"):
         llm.reply = lambda body, odd=odd: Reply(status=status, error="flagged") if prompt(body) == odd else "ok"
         replies = ask(10, max_concurrency=max_concurrency)
-        ask.engine.start_run()
+        ask.next_run()
         assert {f"q{n}": reply.error for n, reply in enumerate(replies) if reply.error} == {
             odd: f"HTTP {status}: flagged"
         }
@@ -271,7 +271,7 @@ def test_a_refusal_alone_is_a_row_where_an_earlier_start_got_replies(llm: FakeLL
     llm.reply = lambda _: Reply(status=403, error="flagged")
     ask.engine.expect("answers", 25, stored=24)
     assert ask()[0].error == "HTTP 403: flagged"
-    ask.engine.start_run()
+    ask.next_run()
     with pytest.raises(CredentialsError, match='HTTP 403: "flagged"'):
         ask()
 

@@ -13,7 +13,7 @@ ANSWERED = Answered(
     models=frozenset({"m"}),
     answers={("q1", "m", "text"): "née 😀\nline two", ("q2", "m", "text"): "no"},
 )
-ROW = dict.fromkeys(TEMPLATE_COLUMNS, "") | {"question_id": "q1", "model": "m", "search_method": "text"}
+ROW = dict.fromkeys(TEMPLATE_COLUMNS, "") | {"question_id": "q1", "system": "m"}
 
 
 def test_what_was_written_comes_back_filled_in(tmp_path: Path) -> None:

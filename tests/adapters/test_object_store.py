@@ -20,7 +20,7 @@ from secrets import token_hex
 import numpy as np
 import pytest
 
-from rageval.engine.earlier_runs import earlier_runs, forget_earlier_runs
+from rageval.engine.earlier_runs import EarlierRuns
 from rageval.errors import ConfigError, RunLockedError, RunStoppedError
 from rageval.records import Question
 from rageval.runs.accepted_runs import accept_run, accepted_runs
@@ -294,11 +294,9 @@ def test_a_holder_whose_lease_was_taken_over_is_told(run: RunStore) -> None:
 def test_a_run_takes_replies_from_the_others_of_its_bucket(run: RunStore) -> None:
     add(run, CHUNKS[0], answer(0, "asked before"))
     run.finish_chunk("answers", MODEL, CHUNKS[0], keys(CHUNKS[0]))
-    forget_earlier_runs()
-    reply = earlier_runs(RunStore(str(run.path.with_name("r2")))).reply("f")
+    reply = EarlierRuns(RunStore(str(run.path.with_name("r2")))).reply("f")
     assert reply is not None
     assert (reply.text, reply.reused_from) == ("asked before", "r1")
-    forget_earlier_runs()
 
 
 def test_runs_of_two_labels_that_are_accepted_together_are_both_noted(run: RunStore) -> None:

@@ -48,7 +48,7 @@ def test_a_reply_that_was_paid_and_could_not_be_used_counts(ask: Asker, llm: Fak
 
 def test_the_ceiling_holds_over_all_models_and_what_earlier_starts_spent_counts(ask: Asker, llm: FakeLLM) -> None:
     llm.reply = lambda _: "y" * 40
-    ask.engine.start_run(max_cost_usd=0.1, spent_usd=0.051)  # not 0.05: ten cents are no binary number
+    ask.next_run(max_cost_usd=0.1, spent_usd=0.051)  # not 0.05: ten cents are no binary number
     replies: list[object] = []
     futures = [
         ask.start(10, lambda _, reply: replies.append(reply), label=name, model=name, **PRICE) for name in ("a", "b")
@@ -56,8 +56,11 @@ def test_the_ceiling_holds_over_all_models_and_what_earlier_starts_spent_counts(
     for future in futures:
         with pytest.raises(RunStoppedError, match="ceiling"):
             future.result(WAIT_S)
+    other = Asker(llm)
+    with other.engine:
+        assert other(1, model="a", **PRICE)[0].text  # what one run may spend is nothing to another one
     # Five more reach it, and of each model one may be in flight then.
     assert 5 <= len(replies) <= 6
-    assert len(replies) == len(llm.requests)
-    ask.engine.start_run(max_cost_usd=0.2, spent_usd=0.1)
+    assert len(replies) == len(llm.requests) - 1
+    ask.next_run(max_cost_usd=0.2, spent_usd=0.1)
     assert len(ask(1, **PRICE)) == 1

@@ -46,17 +46,23 @@ def test_tokens_are_reserved_before_and_corrected_after() -> None:
     assert simulate(scenario()) == [200, 0, 1, 200]
 
 
-def test_whoever_waits_for_a_broken_budget_gets_its_error() -> None:
+def test_whoever_waits_looks_again_whether_it_has_to() -> None:
     async def scenario() -> list[object]:
         budget = RequestBudget(rpm=None, tpm=None, max_concurrency=1)
+        broken: list[Exception] = []
+
+        def check() -> None:
+            for error in broken:
+                raise error
 
         async def one() -> None:
-            async with budget.admit(1):
+            async with budget.admit(1, check):
                 await asyncio.Event().wait()
 
         waiting = [asyncio.create_task(one()) for _ in range(4)]
         await asyncio.sleep(0)
-        budget.breaks(RunStoppedError("spent"))
+        broken.append(RunStoppedError("spent"))
+        budget.look_again()
         while sum(task.done() for task in waiting) < 3:
             await asyncio.sleep(0)
         done = [task for task in waiting if task.done()]

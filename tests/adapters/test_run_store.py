@@ -25,15 +25,15 @@ from rageval.tables import ANSWERS, QUESTIONS, to_row, to_table
 
 MODEL = "org/model: a"
 CHUNKS = [
-    Chunk(number=0, start=0, stop=3, search_method="text"),
-    Chunk(number=1, start=3, stop=5, search_method="text"),
+    Chunk(number=0, start=0, stop=3),
+    Chunk(number=1, start=3, stop=5),
 ]
 ORDER = [(MODEL, chunk) for chunk in CHUNKS]
 
 
 def answer(number: int, text: str = "first", **values: Any) -> Answer:
     record = Answer(
-        question_id=f"q{number}", model=MODEL, search_method="text", status="ok", answer=text, error=None, attempts=1,
+        question_id=f"q{number}", system=MODEL, status="ok", answer=text, error=None, attempts=1,
         finish_reason="stop", usage=Usage(prompt_tokens=3), request_fingerprint="f",
         started_at=datetime(2026, 1, 1, tzinfo=UTC),
     )  # fmt: skip
@@ -163,7 +163,7 @@ def test_scores_of_one_question_are_kept_apart_by_metric(run: RunStore) -> None:
     for metric, value in (("cosine", 0.1), ("judge", 1.0), ("cosine", 0.2)):
         journal.append(
             Score(
-                question_id="q0", model=MODEL, search_method="text", metric=metric, status="ok", value=value,
+                question_id="q0", system=MODEL, metric=metric, status="ok", value=value,
                 metric_version="1",
             )
         )  # fmt: skip

@@ -14,10 +14,10 @@ import elasticsearch
 import numpy as np
 import pytest
 
-from rageval.config.evaluation import IndexConfig
+from rageval.config.evaluation import EvaluationConfig, IndexConfig
 from rageval.errors import ConfigError, CredentialsError, IndexMismatchError, ServiceError
 from rageval.records import Document
-from rageval.search.backends import index_name, open_index
+from rageval.search.backends import index_name, open_index, settled
 from rageval.search.elasticsearch_index import ElasticsearchIndex
 from rageval.search.lancedb_index import LanceDBIndex
 from rageval.search.search_index import Found, IndexIdentity, Matrix, SearchIndex
@@ -389,14 +389,25 @@ def test_refused_credentials_name_the_variables(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_environment_chooses_the_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = IndexConfig(name="Faq")
-    assert open_index(config, 3.0, tmp_path, "faq.json").backend == "lancedb"
+    def index_config(**settings: Any) -> IndexConfig:
+        return settled(EvaluationConfig(index=IndexConfig(name="Faq", **settings))).index
+
+    assert open_index(index_config(), 3.0, tmp_path, "faq.json").backend == "lancedb"
     with pytest.raises(ConfigError, match="ELASTICSEARCH_URL is not set"):
-        open_index(IndexConfig(backend="elasticsearch"), 3.0, tmp_path, "faq.json")
+        open_index(index_config(backend="elasticsearch"), 3.0, tmp_path, "faq.json")
     monkeypatch.setenv("ELASTICSEARCH_URL", "nonsense")
     with pytest.raises(ConfigError, match="must be a URL"):
-        open_index(config, 3.0, tmp_path, "faq.json")
-    assert open_index(IndexConfig(backend="lancedb", name="Faq"), 3.0, tmp_path, "faq.json").name == "faq"
+        open_index(index_config(), 3.0, tmp_path, "faq.json")
+    assert open_index(index_config(backend="lancedb"), 3.0, tmp_path, "faq.json").name == "faq"
+
+
+def test_a_run_goes_on_with_the_search_engine_that_it_has_searched_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ELASTICSEARCH_URL", "http://127.0.0.1:9200")
+    config = EvaluationConfig()
+    assert settled(config).index.backend == "elasticsearch"
+    assert settled(config, "lancedb").index.backend == "lancedb"
+    chosen = EvaluationConfig(index=IndexConfig(backend="elasticsearch"))
+    assert settled(chosen, "lancedb").index.backend == "elasticsearch"
 
 
 def test_an_index_is_named_after_its_documents() -> None:

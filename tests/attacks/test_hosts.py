@@ -161,7 +161,7 @@ def test_a_command_contacts_nobody_but_whom_its_user_has_named(with_server: Watc
 def test_what_serves_contacts_nobody_but_whom_its_user_has_named(with_server: Watched, command: str) -> None:
     port = free_port()
     config = with_server.folder / "chat.yaml"
-    config.write_text("data: {documents: documents.json, ground_truth: questions.csv}\nanswers: {models: [m1]}\n")
+    config.write_text("data: {documents: documents.json, ground_truth: questions.csv}\nmodels: [m1]\n")
     options = {"chat": [str(config), "--port", str(port)], "serve": ["--file", str(ROOT / "deployments/prefect.yaml")]}
     ready = {"chat": f"http://127.0.0.1:{port}/health", "serve": ""}[command]
     log = with_server.folder / f"{command}.log"

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from rageval.config.evaluation import EvaluationConfig
 from rageval.config.models import ModelConfig
 from rageval.corpus.files import load_documents
-from rageval.engine.request_engine import chat_engine
+from rageval.engine.request_engine import RequestEngine
 from rageval.errors import ConfigError
 from rageval.ground_truth.config import GenerationConfig
 from rageval.monitoring.config import MonitoringConfig
@@ -93,6 +93,12 @@ def test_what_the_environment_of_the_worker_does_not_name_is_refused_in_one_sent
     assert "c4n4ry" not in str(refused.value)
 
 
+def check(model: ModelConfig) -> None:
+    """Reach the endpoint of a model, as a run does before it asks."""
+    with RequestEngine() as engine:
+        engine.check(model)
+
+
 @pytest.mark.parametrize(
     "use",
     [
@@ -102,8 +108,8 @@ def test_what_the_environment_of_the_worker_does_not_name_is_refused_in_one_sent
         lambda: load_embedder("stranger/with-code", 1, None),
         lambda: open_run(EvaluationConfig.model_validate({"run": {"output": "/var/tmp/of-a-stranger"}}).run).path,
         lambda: RunStore("/srv/other/runs/demo").read_json("run.json"),
-        lambda: chat_engine().check(ModelConfig(name="m1", base_url=THIEF)),
-        lambda: chat_engine().check(ModelConfig(name="m1", api_key_env="PAYROLL_PASSWORD")),
+        lambda: check(ModelConfig(name="m1", base_url=THIEF)),
+        lambda: check(ModelConfig(name="m1", api_key_env="PAYROLL_PASSWORD")),
     ],
     ids=["documents", "url", "rules", "embedding model", "output", "folder", "endpoint", "variable"],
 )
@@ -143,7 +149,7 @@ def test_the_environment_of_the_worker_and_the_file_that_is_served_name_more(
     monkeypatch: pytest.MonkeyPatch, llm: FakeLLM, tmp_path: Path
 ) -> None:
     mine = {
-        "answers": {"models": [{"name": "m1", "base_url": llm.url, "api_key_env": "TEAM_TOKEN"}]},
+        "models": [{"name": "m1", "base_url": llm.url, "api_key_env": "TEAM_TOKEN"}],
         "data": {"documents": f"{tmp_path}/documents.json", "ground_truth": f"latest:{tmp_path}/mine/questions.csv"},
     }
     monkeypatch.setenv("RAGEVAL_ALLOW_OUTPUTS", f"'{tmp_path}/with a blank' s3://mine/runs")
@@ -165,4 +171,4 @@ def test_a_run_in_a_shell_keeps_its_freedom(monkeypatch: pytest.MonkeyPatch, llm
     monkeypatch.delenv("PREFECT__FLOW_RUN_ID")
 
     check_allowed(evaluation(data={"documents": "/srv/mine.json"}, run={"output": "/var/tmp/mine"}))
-    chat_engine().check(ModelConfig(name="m1", base_url=llm.url, api_key_env="PAYROLL_PASSWORD"))
+    check(ModelConfig(name="m1", base_url=llm.url, api_key_env="PAYROLL_PASSWORD"))

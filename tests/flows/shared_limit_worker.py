@@ -9,6 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from rageval.config.models import ModelConfig
+from rageval.engine.request_engine import RequestEngine
 from rageval.engine.requests import ChatRequest
 from tasks.limits import Places
 
@@ -24,10 +25,10 @@ def main(url: str, rpm: int, limit: str) -> None:
 
     def ask_chunks(_: int) -> None:
         while True:
-            with Places([model]) as places:
+            with Places([model], engine) as places:
                 places.ask(requests, model, lambda _position, _reply: None, label="answers").result()
 
-    with ThreadPoolExecutor(_CHUNKS_AT_ONCE) as threads:
+    with RequestEngine() as engine, ThreadPoolExecutor(_CHUNKS_AT_ONCE) as threads:
         list(threads.map(ask_chunks, range(_CHUNKS_AT_ONCE)))
 
 

@@ -14,7 +14,7 @@ from prefect.settings import PREFECT_API_URL
 from tests.evaluations import AGAIN, Outcome, Rageval, evaluation
 from tests.fake_llm import VERDICT, Body, FakeLLM, Reply, is_judgement, prompt
 
-PRICED = ("--set", "answers.models=[{name: m1, input_usd_per_mtok: 1.0, output_usd_per_mtok: 2.0}]")
+PRICED = ("--set", "models=[{name: m1, input_usd_per_mtok: 1.0, output_usd_per_mtok: 2.0}]")
 BATCH = ("--batch", "--set", "run.batch_poll_s=0.02")
 ANSWERS, SCORES = ["question_id", "status", "answer"], ["question_id", "metric", "status", "value", "label"]
 

@@ -66,7 +66,7 @@ def test_two_models_of_a_known_difference_get_the_right_verdict(
     _write_corpus(corpus)
     llm.reply = _answer
     judge = ("--judge", "judge", "--set", "judge.without_reference=false", "--set", "judge.again_share=0")
-    options = (*judge, "--search", "text", "--set", "answers.chunk_size=40")
+    options = (*judge, "--retriever", "text", "--set", "run.chunk_size=40")
     good, twin, bad = (rageval("--model", name, *options, run_id=name).folder for name in CHANCES)
     page, comment = corpus / "page.html", corpus / "comment.md"
 

@@ -9,7 +9,7 @@ from tests.evaluations import AGAIN, Outcome, Rageval
 from tests.fake_llm import VERDICT, Body, FakeLLM, Reply, is_judgement, prompt
 
 PRICES = (
-    "--set", "answers.models=[{name: m1, max_concurrency: 4, input_usd_per_mtok: 1000, output_usd_per_mtok: 1000}]",
+    "--set", "models=[{name: m1, max_concurrency: 4, input_usd_per_mtok: 1000, output_usd_per_mtok: 1000}]",
 )  # fmt: skip
 
 
@@ -26,7 +26,7 @@ def priced(rageval: Rageval, llm: FakeLLM) -> Rageval:
     """A call of the command line with one model that costs a dollar for a thousand tokens."""
 
     def call(*options: str, run_id: str = "r1") -> Outcome:
-        url = f"answers.models.0.base_url={llm.url}"
+        url = f"models.0.base_url={llm.url}"
         return rageval("--model", "m1", *PRICES, "--set", url, *options, run_id=run_id)
 
     return call

@@ -37,8 +37,8 @@ def on_dask(rageval: Rageval, cluster: str) -> Rageval:
 
     def call(*options: str, run_id: str = "r1", base_url: str | None = None) -> Outcome:
         return rageval(
-            "--dask", cluster, "--search", "vector", "--shared-limit", "on-dask",
-            "--set", "answers.models.0.hedge=false", *options,
+            "--dask", cluster, "--retriever", "vector", "--shared-limit", "on-dask",
+            "--set", "models.0.hedge=false", *options,
             run_id=run_id, base_url=base_url,
         )  # fmt: skip
 
@@ -62,7 +62,7 @@ def test_two_workers_come_to_the_same_tables_as_one_process_within_the_limit(
         there = on_dask("--rpm", str(RPM), run_id="there")
         monkeypatch.delenv("RAGEVAL_PUSHGATEWAY_URL")
     asked = len(llm.requests)
-    here = rageval("--rpm", str(RPM), "--search", "vector", run_id="here")
+    here = rageval("--rpm", str(RPM), "--retriever", "vector", run_id="here")
 
     assert (there.status, here.status) == (0, 0), there.err + here.err
     assert llm.refused <= 8  # of 68 requests; each worker for itself, some twenty were refused

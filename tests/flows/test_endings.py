@@ -16,8 +16,8 @@ def _config(corpus: Path, llm: FakeLLM, **data: Any) -> EvaluationConfig:
     files = {"documents": str(corpus / "documents.json"), "ground_truth": str(corpus / "questions.csv")}
     settings = {
         "data": files | {"sample": 4} | data,
-        "retrieval": {"methods": ["text", "vector"]},
-        "answers": {"models": [{"name": "m1", "base_url": llm.url}]},
+        "retrievers": ["text", "vector"],
+        "models": [{"name": "m1", "base_url": llm.url}],
         "judge": {"enabled": False},
         "run": {"output": str(corpus / "runs"), "run_id": "r1"},
     }

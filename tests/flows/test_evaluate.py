@@ -16,20 +16,22 @@ METRICS = ["cosine", *TEXT_METRICS, *JUDGE_METRICS]
 
 
 def test_a_run_writes_every_answer_and_every_score_exactly_once(rageval: Rageval, llm: FakeLLM) -> None:
-    run = rageval("--model", "m1", "--model", "m2", "--search", "vector", "--search", "text", "--search", "hybrid")
+    run = rageval(
+        "--model", "m1", "--model", "m2", "--retriever", "vector", "--retriever", "text", "--retriever", "hybrid"
+    )
 
     assert run.status == 0, run.err
     # 20 questions x 2 models, each answered once and judged twice; a slice of them twice more.
     assert len(llm.requests) == 40 + 80 + 4 * AGAIN
     answers, scores = run.table("answers").to_pandas(), run.table("scores").to_pandas()
-    assert Counter(answers["model"]) == {"m1": 20, "m2": 20}
-    assert not answers.duplicated(["question_id", "model", "search_method"]).any()
+    assert Counter(answers["system"]) == {"m1": 20, "m2": 20}
+    assert not answers.duplicated(["question_id", "system"]).any()
     again = {f"{metric}[again]": 2 * AGAIN for metric in JUDGE_METRICS}
     assert Counter(scores["metric"]) == dict.fromkeys(METRICS, 40) | again
-    assert not scores.duplicated(["question_id", "model", "search_method", "metric"]).any()
+    assert not scores.duplicated(["question_id", "system", "metric"]).any()
     assert set(scores["status"]) == {"ok"}
-    # 20 questions x 3 methods.
-    assert Counter(run.table("retrieval")["search_method"].to_pylist()) == {"vector": 20, "text": 20, "hybrid": 20}
+    # 20 questions x 3 retrievers.
+    assert Counter(run.table("retrieval")["retriever"].to_pylist()) == {"vector": 20, "text": 20, "hybrid": 20}
     assert run.manifest["status"] == "complete"
     assert run.manifest["totals"]["requests"] == 120 + 4 * AGAIN  # type: ignore[index]
     assert not (run.folder / "parts").exists()
@@ -37,19 +39,21 @@ def test_a_run_writes_every_answer_and_every_score_exactly_once(rageval: Rageval
 
 
 def test_every_figure_of_the_summary_can_be_recomputed_from_the_tables(rageval: Rageval) -> None:
-    run = rageval("--search", "vector", "--search", "text")
+    run = rageval("--retriever", "vector", "--retriever", "text")
 
-    summary = run.table("summary").to_pandas().set_index(["search_method", "metric"])
+    summary = run.table("summary").to_pandas()
+    of_answers = summary[summary["system"] == "m1"].set_index("metric")
     scores = run.table("scores").to_pandas()
     retrieval = run.table("retrieval").to_pandas()
     for metric in METRICS:
         values = scores.loc[scores["metric"] == metric, "value"]
-        assert summary.loc[("vector", metric), "mean"] == pytest.approx(values.mean(), abs=1e-12)
-        assert summary.loc[("vector", metric), "n_scored"] == 20
-    for method in ("vector", "text"):
-        ranks = retrieval.loc[retrieval["search_method"] == method, "first_relevant_rank"]
-        assert summary.loc[(method, "hit_rate@5"), "mean"] == pytest.approx((ranks <= 5).mean())
-        assert summary.loc[(method, "mrr@5"), "mean"] == pytest.approx((1 / ranks.where(ranks <= 5)).fillna(0).mean())
+        assert of_answers.loc[metric, "mean"] == pytest.approx(values.mean(), abs=1e-12)
+        assert of_answers.loc[metric, "n_scored"] == 20
+    for name in ("vector", "text"):
+        ranks = retrieval.loc[retrieval["retriever"] == name, "first_relevant_rank"]
+        found = summary[summary["retriever"] == name].set_index("metric")["mean"]
+        assert found["hit_rate@5"] == pytest.approx((ranks <= 5).mean())
+        assert found["mrr@5"] == pytest.approx((1 / ranks.where(ranks <= 5)).fillna(0).mean())
 
 
 def test_pandas_and_duckdb_read_the_same_tables(rageval: Rageval) -> None:

@@ -10,8 +10,8 @@ from tests.fake_llm import VERDICT, Body, FakeLLM, Reply, is_about_faithfulness,
 
 PAIRS = ("--model", "m1", "--model", "m2", "--judge", "judge", "--set", "judge.pairwise=true")
 PRICE = "input_usd_per_mtok: 1, output_usd_per_mtok: 1"
-PRICED = f"answers.models=[{{{{name: m1, base_url: '{{url}}', max_concurrency: 2, {PRICE}}}}}]"
-LIMIT = "answers.models=[{{name: m1, base_url: '{url}', max_completion_tokens: {tokens}}}]"
+PRICED = f"models=[{{{{name: m1, base_url: '{{url}}', max_concurrency: 2, {PRICE}}}}}]"
+LIMIT = "models=[{{name: m1, base_url: '{url}', max_completion_tokens: {tokens}}}]"
 
 
 def places(run: Outcome) -> list[str]:
@@ -118,7 +118,7 @@ def test_answers_that_were_cut_are_kept_said_and_replaced_with_all_their_scores_
 
     lower = rageval("--judge", "judge", "--set", LIMIT.format(url=llm.url, tokens=4))
     assert lower.status == 2
-    assert "answers.models" in lower.err
+    assert "models" in lower.err
 
     llm.requests.clear()
     done = rageval("--judge", "judge", *many)
@@ -223,9 +223,9 @@ def test_a_search_server_that_is_lost_after_the_answers_costs_none_of_them(
 
         monkeypatch.setenv("ELASTICSEARCH_URL", proxy.url)
         llm.reply = judge_and_lose_the_server
-        run = rageval("--search", "vector", "--search", "text")
+        run = rageval("--retriever", "vector", "--retriever", "text")
         assert run.status == 3, run.err
-        assert "not every search method could be evaluated" in run.err
+        assert "not every retriever could be evaluated" in run.err
         assert "cannot be reached" in run.err
         assert "--run-id r1" in run.err
         assert run.table("answers").num_rows == 20
@@ -233,7 +233,7 @@ def test_a_search_server_that_is_lost_after_the_answers_costs_none_of_them(
 
         asked, proxy.drops = len(llm.requests), 0
         llm.reply = lambda body: VERDICT if is_judgement(body) else "Fine."
-        done = rageval("--search", "vector", "--search", "text")
+        done = rageval("--retriever", "vector", "--retriever", "text")
         assert done.status == 0, done.err
         assert len(llm.requests) == asked, "what is answered and judged is not asked again"
-        assert set(done.table("retrieval")["search_method"].to_pylist()) == {"vector", "text"}
+        assert set(done.table("retrieval")["retriever"].to_pylist()) == {"vector", "text"}

@@ -28,7 +28,7 @@ def test_a_run_says_what_vector_search_and_cosine_have_not_read(
     with_long_documents: Path, rageval: Rageval, llm: FakeLLM
 ) -> None:
     llm.reply = lambda body: LONG if "explain: report" in str(body["messages"]) else "Fine."
-    run = rageval("--no-judge", "--search", "vector", "--search", "text")
+    run = rageval("--no-judge", "--retriever", "vector", "--retriever", "text")
 
     assert run.status == 0, run.err
     of_documents = (
@@ -53,7 +53,7 @@ def test_a_run_says_what_vector_search_and_cosine_have_not_read(
     }
 
     # No document is searched for by a vector here, and the index is up to date.
-    text = rageval("--no-judge", "--search", "text", run_id="r2")
+    text = rageval("--no-judge", "--retriever", "text", run_id="r2")
     assert text.manifest["warnings"] == [of_cosine]
 
 

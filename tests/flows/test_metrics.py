@@ -12,11 +12,12 @@ import pytest
 
 from rageval.config.evaluation import EvaluationConfig
 from rageval.engine.counts import ModelCounts
-from rageval.engine.request_engine import ChatEngine
+from rageval.engine.request_engine import RequestEngine
 from rageval.errors import ConfigError
 from rageval.pipeline import pushgateway
 from rageval.pipeline.flow_metrics import FlowMetrics
 from rageval.pipeline.pushgateway import VARIABLE, gateway, pushed_metrics
+from tasks.process import watching, working
 from tests.evaluations import Outcome, Rageval
 from tests.fake_llm import Body, FakeLLM, Reply, default_reply, is_judgement, prompt
 from tests.fake_pushgateway import FakePushgateway, Samples, value
@@ -62,7 +63,7 @@ def test_the_figures_of_a_run_are_those_of_its_tables(
     seen.clear()
     llm.reply = troubled
     run = rageval(
-        "--model", "m1", *PRICES, "--set", f"answers.models.0.base_url={llm.url}", "--max-cost-usd", "1000",
+        "--model", "m1", *PRICES, "--set", f"models.0.base_url={llm.url}", "--max-cost-usd", "1000",
         "--set", "judge.again_share=0",
     )  # fmt: skip
 
@@ -136,7 +137,7 @@ def test_a_run_can_be_watched_and_one_that_fails_keeps_the_time_of_the_last_that
         return "an answer"
 
     pushed.on_push, llm.reply = look, answer
-    done = rageval("--no-judge", "--search", "text")
+    done = rageval("--no-judge", "--retriever", "text")
 
     assert done.status == 0, done.err
     first = under_way[0]
@@ -147,7 +148,7 @@ def test_a_run_can_be_watched_and_one_that_fails_keeps_the_time_of_the_last_that
 
     succeeded = pushed.groups[SUCCESS]
     llm.reply = lambda _: Reply(status=400, error="the prompt was flagged")
-    failed = rageval("--no-judge", "--search", "text", run_id="r2")
+    failed = rageval("--no-judge", "--retriever", "text", run_id="r2")
 
     assert failed.status == 3
     assert value(pushed.groups[RUN], "state", state="failed") == 1
@@ -172,7 +173,7 @@ def test_a_gateway_that_takes_nothing_costs_one_warning_and_no_run(
     pushed.hangs = trouble == "hangs"
     pushed.status = int(trouble) if trouble.isdigit() else 200
 
-    run = rageval("--no-judge", "--search", "text")
+    run = rageval("--no-judge", "--retriever", "text")
 
     assert run.status == 0, run.err
     assert run.table("answers").num_rows == 20
@@ -214,8 +215,8 @@ def test_a_night_is_told_of_as_one_flow_with_what_its_evaluation_has_asked(
 
     files = {"documents": str(corpus / "documents.json"), "ground_truth": str(corpus / "questions.csv"), "sample": 4}
     settings = {
-        "data": files, "retrieval": {"methods": ["text"]},
-        "answers": {"models": [{"name": "m1", "base_url": llm.url}]}, "judge": {"again_share": 0},
+        "data": files, "retrievers": ["text"],
+        "models": [{"name": "m1", "base_url": llm.url}], "judge": {"again_share": 0},
         "run": {"output": str(corpus / "runs"), "run_id": "r1"},
     }  # fmt: skip
     nightly(EvaluationConfig.model_validate(settings))
@@ -235,29 +236,24 @@ def test_a_deployment_is_a_group_of_its_own_and_a_flow_that_is_cut_off_says_so(p
     assert value(samples, "state", state="crashed") == 1
 
 
-def test_what_an_earlier_flow_of_the_process_has_asked_and_spent_is_not_of_this_one() -> None:
-    engine = ChatEngine()
-    engine.start_run(max_cost_usd=2.0, spent_usd=1.0)
-    engine.counts["answers of m1"] = ModelCounts(expected=3, done=3)
-    later = FlowMetrics(engine, {})
-    assert {s.name for family in later.collect() for s in family.samples if s.labels.keys() & {"model"}} == set()
-    assert [family.samples[0].value for family in later.collect() if "budget" in family.name] == [0.0]
-    engine.start_run(max_cost_usd=4.0, spent_usd=1.0)
-    engine.expect("relevance by a judge of mine", 2)
-    names = {(s.labels["model"], s.labels["role"]) for f in later.collect() for s in f.samples if "role" in s.labels}
+def test_a_flow_that_asks_nobody_yet_has_spent_nothing_and_its_metrics_follow_its_engine_once_it_is_open() -> None:
+    metrics = FlowMetrics({})
+    assert {s.name for family in metrics.collect() for s in family.samples if s.labels.keys() & {"model"}} == set()
+    assert [family.samples[0].value for family in metrics.collect() if "budget" in family.name] == [0.0]
+    with watching(metrics), RequestEngine(max_cost_usd=4.0, spent_usd=1.0) as engine, working(engine):
+        engine.expect("relevance by a judge of mine", 2)
+    names = {(s.labels["model"], s.labels["role"]) for f in metrics.collect() for s in f.samples if "role" in s.labels}
     assert names == {("a judge of mine", "relevance")}
-    assert [family.samples[0].value for family in later.collect() if "budget" in family.name] == [0.25]
-    engine.close()
+    assert [family.samples[0].value for family in metrics.collect() if "budget" in family.name] == [0.25]
 
 
 def test_what_is_unknown_has_no_sample_instead_of_nothing_used() -> None:
-    engine = ChatEngine()
-    later = FlowMetrics(engine, {})
-    engine.start_run(max_cost_usd=4.0, spent_usd=None)
+    metrics = FlowMetrics({})
+    metrics.engine = engine = RequestEngine(max_cost_usd=4.0, spent_usd=None)
     engine.counts["answers of m1"] = ModelCounts(done=2, unpriced=2, without_usage=2)
     engine.counts["answers of m2"] = ModelCounts(done=2, unpriced=1, prompt_tokens=9, completion_tokens=3, cost_usd=0.5)
     engine.counts["answers of m3"] = ModelCounts(expected=2)
-    samples = {family.name.removeprefix("rageval_flow_"): family.samples for family in later.collect()}
+    samples = {family.name.removeprefix("rageval_flow_"): family.samples for family in metrics.collect()}
 
     assert {s.labels["model"]: s.value for s in samples["cost_usd"]} == {"m2": 0.5, "m3": 0.0}
     assert {s.labels["model"] for s in samples["tokens"]} == {"m2", "m3"}

@@ -42,8 +42,8 @@ def night(prefect_server: None, corpus: Path, llm: FakeLLM) -> Night:
                 "ground_truth": f"{'latest:' if newest else ''}{corpus / 'questions.csv'}",
                 "sample": sample,
             },
-            "retrieval": {"methods": ["text"]},
-            "answers": {"models": [{"name": "m1", "base_url": llm.url}]},
+            "retrievers": ["text"],
+            "models": [{"name": "m1", "base_url": llm.url}],
             "judge": {"again_share": 0, "without_reference": False},
             "run": {"output": str(corpus / "runs"), "run_id": run_id},
         }

@@ -51,13 +51,13 @@ def test_both_orders_of_every_pair_are_asked_and_stored_beside_the_other_scores(
     assert Counter(shown_first(body) for body in choices(llm)) == {"m1": 20, "m2": 20}
     pairs = scores[scores["metric"].str.startswith("pairwise")]
     assert Counter(pairs["metric"]) == {PLAIN: 20, SWAPPED: 20}
-    assert set(pairs["model"]) == {"m1"}
+    assert set(pairs["system"]) == {"m1"}
     assert set(pairs["value"]) == {1.0}
     assert dict(pairs.groupby("metric")["label"].first()) == {PLAIN: "FIRST", SWAPPED: "SECOND"}
     assert set(pairs["judge_model"]) == {"m1"}
     # The other scores are all still there.
     assert Counter(scores["metric"])["judge_with_reference"] == Counter(scores["metric"])["cosine"] == 40
-    assert not scores.duplicated(["question_id", "model", "search_method", "metric"]).any()
+    assert not scores.duplicated(["question_id", "system", "metric"]).any()
     assert not any("pairwise" in metric for metric in run.table("summary")["metric"].to_pylist())
     html = (run.folder / "report.html").read_text()
     assert "m1 against m2" in html
@@ -143,7 +143,7 @@ def test_three_models_make_three_pairs_each_under_its_first_model(rageval: Ragev
     assert run.status == 0, run.err
     pairs = run.table("scores").to_pandas().query("metric.str.startswith('pairwise')")
     # Six questions, both orders.
-    assert Counter(zip(pairs["model"], pairs["metric"].str.slice(9, 11), strict=True)) == {
+    assert Counter(zip(pairs["system"], pairs["metric"].str.slice(9, 11), strict=True)) == {
         ("m1", "m2"): 12, ("m1", "m3"): 12, ("m2", "m3"): 12,
     }  # fmt: skip
     assert set(pairs["value"]) == {0.5}

@@ -21,7 +21,7 @@ def verdict(label: str) -> str:
 
 def scores_of(run: Outcome) -> pd.DataFrame:
     scores: pd.DataFrame = run.table("scores").to_pandas()
-    assert not scores.duplicated(["question_id", "model", "search_method", "metric"]).any()
+    assert not scores.duplicated(["question_id", "system", "metric"]).any()
     return scores.set_index("question_id")
 
 

@@ -62,7 +62,7 @@ def test_what_is_filled_in_is_used_and_is_in_no_file_no_database_and_no_word_of_
         "--documents", f"http://{host}/documents.json?sig=${{FAQ_SIG}}",
         "--ground-truth", f"http://somebody:${{FAQ_PASSWORD}}@{host}/questions.csv",
         "--set", f"judge.human_labels=http://{host}/labels.csv?sig=${{FAQ_SIG}}",
-        "--set", "answers.models=[{name: m1, extra_body: {user: '${TEAM}'}}]", "--debug",
+        "--set", "models=[{name: m1, extra_body: {user: '${TEAM}'}}]", "--debug",
         base_url=llm.url.replace("http://", "http://${FAQ_LOGIN}@"),
     )  # fmt: skip
     assert run.status == 0, run.err
@@ -85,8 +85,8 @@ def test_what_the_command_line_is_given_with_a_secret_is_refused_before_it_is_a_
         ["--output", f"s3://key:{CANARY}@bucket/runs"],
         ["--api-key-env", f"{CANARY}0123456789abcdef", "--model", "local"],
         ["--base-url", f"https://user:{CANARY}@host/v1", "--model", "local"],
-        ["--set", f"answers.models=[{{name: m1, extra_body: {{api_key: {CANARY}}}}}]"],
-        ["--set", f"answers.models=[{{name: m1, extra_body: {{api_key: {CANARY}"],
+        ["--set", f"models=[{{name: m1, extra_body: {{api_key: {CANARY}}}}}]"],
+        ["--set", f"models=[{{name: m1, extra_body: {{api_key: {CANARY}"],
     ):
         run = rageval(*options)
         assert run.status == 2, options
@@ -98,7 +98,7 @@ def test_what_the_command_line_is_given_with_a_secret_is_refused_before_it_is_a_
 
 def test_prefects_server_refuses_a_secret_before_it_stores_it(prefect_server: None, tmp_path: Path) -> None:
     def config(**model: Any) -> dict[str, Any]:
-        return {"answers": {"models": [{"name": "m", **model}]}}
+        return {"models": [{"name": "m", **model}]}
 
     schema = parameter_schema(evaluate).model_dump_for_openapi()
     with get_client(sync_client=True) as client:

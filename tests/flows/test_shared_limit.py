@@ -63,7 +63,7 @@ def test_two_processes_keep_one_limit_together(prefect_server: None, llm: FakeLL
 
 
 def test_a_limit_that_is_not_there_ends_the_run_before_anything_is_sent(rageval: Rageval, llm: FakeLLM) -> None:
-    run = rageval("--no-judge", "--set", "answers.models=[{name: m1, shared_limit: nowhere}]")
+    run = rageval("--no-judge", "--set", "models=[{name: m1, shared_limit: nowhere}]")
 
     assert run.status == 2
     error = run.err.replace("\n", " ")
@@ -83,7 +83,7 @@ def test_every_chunk_takes_a_place_while_it_is_asked_and_gives_it_back(rageval: 
             return default_reply(body)
 
         llm.reply = look
-        run = rageval("--sample", "6", "--set", "answers.models=[{name: m1, shared_limit: one-run}]")
+        run = rageval("--sample", "6", "--set", "models=[{name: m1, shared_limit: one-run}]")
 
         assert run.status == 0, run.err
         assert len(held) >= 2  # of 18 requests: six are answered once and judged twice

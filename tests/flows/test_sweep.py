@@ -92,7 +92,7 @@ def test_every_search_is_made_once_and_a_larger_grid_searches_only_for_what_is_n
 def test_a_sweep_has_the_figures_of_an_evaluation_and_no_document_in_both_parts(
     sweep: Sweep, corpus: Path, rageval: Any
 ) -> None:
-    options = ("--search", "hybrid", "--search", "text", "--search", "vector", "--sample", "15")
+    options = ("--retriever", "hybrid", "--retriever", "text", "--retriever", "vector", "--sample", "15")
     assert sweep(*options, "--set", "tuning.accept_alternates=true")[0] == 0
     run = rageval("--no-judge", *options, "--set", "retrieval.candidates=10", "--set", "retrieval.cutoffs=[1,3,10]")
     assert run.status == 0, run.err
@@ -102,7 +102,7 @@ def test_a_sweep_has_the_figures_of_an_evaluation_and_no_document_in_both_parts(
         "vector": "vector, all-MiniLM-L6-v2, flat",
         "hybrid": "hybrid, boost 3, all-MiniLM-L6-v2, flat, 10 candidates",
     }
-    evaluated = {(named[row["search_method"]], row["question_id"]): row for row in run.table("retrieval").to_pylist()}
+    evaluated = {(named[row["retriever"]], row["question_id"]): row for row in run.table("retrieval").to_pylist()}
     mine = {(row["setting"], row["question_id"]): row for row in swept if row["setting"] in named.values()}
     assert mine.keys() == evaluated.keys()
     for key, row in mine.items():

@@ -62,7 +62,7 @@ def test_a_run_and_its_inspection_end_well_on_a_terminal_that_cannot_show_model_
     done = rageval("--no-judge", "--sample", "3", "--model", MODEL)
 
     assert done.status == 0, done.err
-    assert done.table("answers")["model"].to_pylist() == [MODEL] * 3
+    assert done.table("answers")["system"].to_pylist() == [MODEL] * 3
     assert on(terminal, monkeypatch, "inspect", str(done.folder)) == 0
     assert "?? ? ? ?" in terminal.shown()
     assert "?? ?" in terminal.shown()

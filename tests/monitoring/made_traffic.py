@@ -76,7 +76,7 @@ def fill(database: Database, number: int = 500) -> None:
                 "questions": 50, "cost_usd": 0.5 + day, "wall_s": 100.0, "folder": "runs", "published_at": END,
             })  # fmt: skip
             connection.execute(sa.insert(RUN_METRICS), [
-                {"run_id": run, "model": model, "search_method": "hybrid", "metric": metric, "n": 50, "n_scored": 49,
+                {"run_id": run, "system": model, "retriever": "", "metric": metric, "n": 50, "n_scored": 49,
                  "n_failed": 1, "mean": 0.5 + day / 100, "ci_low": 0.4, "ci_high": 0.7}
                 for model, metric in [("large", "cosine"), ("small", "cosine"), ("large", "judge_with_reference"),
                                       ("small", "judge_with_reference"), ("large", "judge_without_reference"),
@@ -106,6 +106,7 @@ def _is_judged(c: Conversation, number: int, version: str) -> bool:
 def _conversation(i: int, random: np.random.Generator) -> Conversation:
     failed = bool(random.random() < 0.06)
     asked = END - timedelta(days=DAYS) * float(random.random())
+    model = str(random.choice(MODELS, p=[0.3, 0.7]))
     made = Conversation(
         conversation_id=str(UUID(int=i + 1)),
         asked_at=asked.replace(microsecond=int(random.integers(0, 1_000_000))),
@@ -114,8 +115,9 @@ def _conversation(i: int, random: np.random.Generator) -> Conversation:
         status="failed" if failed else "ok",
         answer=None if failed else f"It is {i}.",
         error=str(random.choice(["HTTP 429: slow down", "no reply within 60 s"])) if failed else None,
-        model=str(random.choice(MODELS, p=[0.3, 0.7])),
-        search_method="hybrid",
+        model=model,
+        system=model,
+        retriever="hybrid",
         prompt_version="1",
         contexts=(ShownContext(document_id="d", score=0.5, section="s", question="q", text="t"),),
         prompt_tokens=None if failed else int(random.integers(500, 900)),

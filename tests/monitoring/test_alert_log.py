@@ -1,10 +1,7 @@
-"""Alerts as they are stored: what their rules are about, also after the schema before knew nothing of it."""
+"""Alerts as they are stored: what their rules are about."""
 
 from dataclasses import replace
 from datetime import timedelta
-
-import sqlalchemy as sa
-from alembic import command
 
 from rageval.monitoring.alert_rules import Measured, Rule, alerts_of
 from rageval.monitoring.store.alert_log import record_alerts, unsent_alerts
@@ -26,18 +23,3 @@ def test_an_alert_keeps_what_its_rule_is_about_as_it_was_last(database: Database
     (longer,) = alerts_of(rule.model_copy(update={"course": "d", "model": ""}), days, NOW)
     assert record_alerts(database, [longer]) == []
     assert unsent_alerts(database, NOW) == [replace(longer, raised_at=first.raised_at)]
-
-
-def test_alerts_of_the_schema_before_are_about_everything(database: Database) -> None:
-    with database.writing() as connection:
-        command.downgrade(database.migrations(connection), "0002")
-        connection.execute(
-            sa.text(
-                "insert into alerts (rule, window_start, window_end, value, bound, n, message, raised_at) "
-                "values ('r', :at, :at, 1, 0.5, 9, 'It was 1.', :at)"
-            ).bindparams(sa.bindparam("at", NOW.replace(tzinfo=None), sa.DateTime()))
-        )
-    database.migrate()
-
-    (alert,) = unsent_alerts(database, NOW - DAY)
-    assert (alert.rule, alert.course, alert.model, alert.n) == ("r", "", "", 9)

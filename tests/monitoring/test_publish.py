@@ -51,8 +51,8 @@ def test_a_run_is_published_as_its_summary_says_and_once_however_often(database:
         "questions": 2, "cost_usd": 0.5, "wall_s": 90.0, "folder": run.folder,  # a minute and half a minute
     }  # fmt: skip
     [cosine] = [row for row in first if row["metric"] == "cosine"]
-    assert (cosine["model"], cosine["n"], cosine["n_scored"], cosine["mean"]) == ("m1", 2, 1, 0.8)
-    assert "" in {row["model"] for row in first}, "retrieval has no model"
+    assert (cosine["system"], cosine["n"], cosine["n_scored"], cosine["mean"]) == ("m1", 2, 1, 0.8)
+    assert "" in {row["system"] for row in first}, "retrieval has no system"
 
 
 def test_a_run_that_was_scored_anew_loses_the_figures_that_it_has_no_more(database: Database, tmp_path: Path) -> None:
@@ -60,7 +60,9 @@ def test_a_run_that_was_scored_anew_loses_the_figures_that_it_has_no_more(databa
     publish(database, made(tmp_path / "r2", cosine=[0.5, 0.5]))
     publish(database, made(tmp_path / "r1", cosine=[0.2, 0.4]))
 
-    found = {(row["run_id"], row["metric"]): row["mean"] for row in rows(database, RUN_METRICS) if row["model"] == "m1"}
+    found = {
+        (row["run_id"], row["metric"]): row["mean"] for row in rows(database, RUN_METRICS) if row["system"] == "m1"
+    }
     assert found["r1", "cosine"] == pytest.approx(0.3)
     assert found["r2", "cosine"] == 0.5
     assert ("r1", "rouge_l") not in found

@@ -152,8 +152,8 @@ def small_config(corpus: Path, llm: FakeLLM) -> dict[str, Any]:
             "ground_truth": str(corpus / "questions.csv"),
             "sample": 6,
         },
-        "retrieval": {"methods": ["vector"]},
-        "answers": {"models": [{"name": "fake", "base_url": llm.url}]},
+        "retrievers": ["vector"],
+        "models": [{"name": "fake", "base_url": llm.url}],
         "run": {"output": str(corpus / "runs"), "run_id": "deployed"},
     }
 

@@ -93,7 +93,7 @@ def test_a_run_is_completed_on_a_server_that_keeps_its_state_in_postgres(
     evaluate = [
         BIN / "rageval", "evaluate",
         "--documents", corpus / "documents.json", "--ground-truth", corpus / "questions.csv", "--sample", "2",
-        "--output", corpus / "runs", "--run-id", "team", "--model", "m1", "--base-url", llm.url, "--search", "text",
+        "--output", corpus / "runs", "--run-id", "team", "--model", "m1", "--base-url", llm.url, "--retriever", "text",
     ]  # fmt: skip
 
     with (

@@ -105,8 +105,8 @@ class Stack:
                 "documents": str(self.corpus / "documents.json"),
                 "ground_truth": str(self.corpus / "questions.csv"),
             },
-            "retrieval": {"methods": ["text"]},
-            "answers": {"models": [{"name": model, "base_url": self.llm.url, "max_concurrency": 2}], "chunk_size": 4},
+            "retrievers": ["text"],
+            "models": [{"name": model, "base_url": self.llm.url, "max_concurrency": 2}],
             "run": {"output": str(self.corpus / "runs"), "run_id": run_id},
         }
         found = self.post(

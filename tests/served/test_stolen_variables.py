@@ -75,7 +75,7 @@ def test_a_run_of_the_api_gets_no_variable_server_or_folder_that_its_worker_does
 @contextmanager
 def serving(server: Server, folder: Path) -> Iterator[str]:
     """Serve one deployment, whose file names an endpoint; yields its id."""
-    mine = {"config": {"answers": {"models": [{"name": "mine", "base_url": f"http://{ELSEWHERE}:9/v1"}]}}}
+    mine = {"config": {"models": [{"name": "mine", "base_url": f"http://{ELSEWHERE}:9/v1"}]}}
     one = {"name": "served", "description": "For this test.", "tags": [], "parameters": mine}
     file = folder / "mine.yaml"
     file.write_text(yaml.safe_dump({"deployments": [{**one, "entrypoint": "flows/evaluate.py:evaluate"}]}))
@@ -93,7 +93,7 @@ def test_serve_runs_the_code_of_its_file_and_nothing_that_the_server_is_told_to_
     script = tmp_path / "code.py"
     script.write_text(f"from pathlib import Path\nPath({str(touched)!r}).touch()\n")
     step = {"prefect.deployments.steps.run_shell_script": {"script": f"touch {touched}"}}
-    stolen = small_config(corpus, llm) | {"answers": {"models": [{"name": "fake", "base_url": thief.url}]}}
+    stolen = small_config(corpus, llm) | {"models": [{"name": "fake", "base_url": thief.url}]}
     own_end = {**small_config(corpus, llm), "run": {"output": str(corpus / "runs"), "run_id": "honest"}}
     with serving(server, tmp_path) as deployment:
         changed = {"pull_steps": [step], "entrypoint": f"{script}:anything", "path": str(tmp_path)}

@@ -106,7 +106,7 @@ def serve(corpus: EvaluationConfig, llm: FakeLLM, tmp_path: Path, monkeypatch: p
         described = {"name": "m", "base_url": llm.url, "api_key_env": "NONE", "input_usd_per_mtok": 1.0}
         described |= {"output_usd_per_mtok": 2.0, "max_attempts": 2, **model}
         config = EvaluationConfig.model_validate(
-            corpus.model_dump() | {"answers": {"models": [described]}} | {"retrieval": {"top_k": 2}}
+            corpus.model_dump() | {"models": [described]} | {"retrieval": {"top_k": 2}}
         )
         with (
             Recorder(url, tmp_path / "spool") as recorder,

@@ -23,7 +23,7 @@ from rageval.comparison.blame import (
 from rageval.report.blame_cases import CASES_PER_CELL, blame_section
 from rageval.report.page import render_page
 from rageval.statistics.intervals import mean_interval
-from rageval.tables import ANSWERS, BLAME, DOCUMENTS, QUESTIONS, RETRIEVAL, SCORES
+from rageval.tables import ANSWERS, BLAME, DOCUMENTS, QUESTIONS, SCORES
 from tests.unit.test_report_page import Page, build
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -37,9 +37,9 @@ def filled(schema, rows):
     return pa.Table.from_pylist([blank | row for row in rows], schema=schema)
 
 
-def run_of(cases, *, model="m", metric="judge_with_reference", top_k=2):
+def run_of(cases, *, system="m", metric="judge_with_reference"):
     """A run with one question per case: rank of the right document, verdict or None, refused or None, answered."""
-    keys = [{"question_id": f"q{i}", "model": model, "search_method": "vector"} for i in range(len(cases))]
+    keys = [{"question_id": f"q{i}", "system": system} for i in range(len(cases))]
     ids = [f"d{i}" for i in range(max(3, len(cases)))]
     documents = filled(
         DOCUMENTS, [{"document_id": i, "question": f"Title of {i}", "text": f"Text of {i}"} for i in ids]
@@ -48,20 +48,18 @@ def run_of(cases, *, model="m", metric="judge_with_reference", top_k=2):
         QUESTIONS,
         [{"question_id": f"q{i}", "question": f"Why {i}?", "document_id": f"d{i}"} for i in range(len(cases))],
     )
-    retrieval = [
-        {"question_id": key["question_id"], "search_method": "vector", "document_ids": ids[:3]}
-        | {"first_relevant_rank": rank}
-        for key, (rank, *_) in zip(keys, cases, strict=True)
-    ]
     answers, scores = [], []
-    for key, (_, verdict, refused, *failed) in zip(keys, cases, strict=True):
-        answers.append(key | {"status": "failed" if failed else "ok", "answer": None if failed else "Because."})
+    for i, (key, (rank, verdict, refused, *failed)) in enumerate(zip(keys, cases, strict=True)):
+        shown = [other for other in ids if other != f"d{i}"][:2]
+        if rank:
+            shown[rank - 1] = f"d{i}"
+        reply = {"status": "failed" if failed else "ok", "answer": None if failed else "Because."}
+        answers.append(key | reply | {"context_ids": shown})
         found = {"status": "unscored"} if verdict is None else {"status": "ok", "label": LABELS[verdict]}
         scores.append(key | {"metric": metric, "value": verdict} | found)
         if refused is not None:
             scores.append(key | {"metric": "refusal", "status": "ok", "value": float(refused)})
-    tables = (filled(RETRIEVAL, retrieval), filled(ANSWERS, answers), filled(SCORES, scores))
-    return documents, questions, *tables, top_k
+    return documents, questions, filled(ANSWERS, answers), filled(SCORES, scores)
 
 
 def cells(run):
@@ -79,7 +77,6 @@ def cells(run):
         ((1, 0.0, None), "not judged"),  # wrong, or a refusal in a language that the metric does not read
         ((1, 1.0, None), "right"),
         ((1, 1.0, True), "refused with the context"),  # it says that it does not know, whatever the judge says
-        ((3, 0.0, False), "search miss"),  # found, but below the two that were shown
         ((None, 0.0, False), "search miss"),
         ((None, 0.5, False), "search miss"),
         ((None, 0.0, True), "correct refusal"),
@@ -114,68 +111,74 @@ def test_the_counts_add_up_to_the_questions_and_the_shares_have_the_interval_of_
 
 
 verdicts = st.sampled_from([1.0, 0.5, 0.0, None])
-ranks = st.sampled_from([1, 2, 3, None])
+ranks = st.sampled_from([1, 2, None])
 cases = st.one_of(st.tuples(ranks, verdicts, st.booleans()), st.tuples(ranks, st.none(), st.none(), st.just("failed")))
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(cases, min_size=1, max_size=12))
-def test_every_question_is_in_exactly_one_cell_of_every_model(found):
+def test_every_question_is_in_exactly_one_cell_of_every_system(found):
     run = run_of([*found, (1, 1.0, False)])
-    of_n = run[3].set_column(1, ANSWERS.field("model"), pa.array(["n"] * len(run[3])))
-    twice = pa.concat_tables([run[3], of_n])
-    blame = blame_table(run[1], run[2], twice, run[4], run[5])
+    of_n = run[2].set_column(1, ANSWERS.field("system"), pa.array(["n"] * len(run[2])))
+    twice = pa.concat_tables([run[2], of_n])
+    blame = blame_table(run[1], twice, run[3])
     assert blame.schema == BLAME
     assert len(blame) == 2 * len(run[1])
     for counts in blame_counts(blame, run[1]):
         assert sum(cell.n for cell in counts.cells) == len(run[1])
         assert sum(cell.share for cell in counts.cells) == pytest.approx(1)
     # Nobody has scored the answers of n, so none of them is blamed.
-    unjudged = blame.filter(pc.equal(blame["model"], "n"))
+    unjudged = blame.filter(pc.equal(blame["system"], "n"))
     assert set(unjudged["cell"].to_pylist()) <= {"not judged", "no answer"}
 
 
 def test_a_question_that_was_never_asked_has_no_answer():
     run = list(run_of([(1, 1.0, False), (1, 0.0, False)]))
-    run[3], run[4] = run[3].slice(0, 1), run[4].slice(0, 2)
+    run[2], run[3] = run[2].slice(0, 1), run[3].slice(0, 2)
     assert cells(run) == ["right", "no answer"]
 
 
-def test_a_search_that_is_not_stored_blames_nobody():
-    run = list(run_of([(1, 1.0, False)]))
-    run[2] = run[2].slice(0, 0)
-    assert cells(run) == ["not judged"]
+def test_each_system_is_blamed_by_what_it_was_shown_itself():
+    # The same question and the same wrong answer; only the second system was shown the right document.
+    missed, shown = run_of([(None, 0.0, False)], system="missed"), run_of([(2, 0.0, False)], system="shown")
+    answers, scores = (pa.concat_tables([missed[i], shown[i]]) for i in (2, 3))
+    blame = blame_table(missed[1], answers, scores)
+    assert blame.select(["system", "shown", "cell"]).to_pylist() == [
+        {"system": "missed", "shown": False, "cell": "search miss"},
+        {"system": "shown", "shown": True, "cell": "generation miss"},
+    ]
+    assert "Of 2 answers that were not right, 1 failed in search" in where_to_work(blame, missed[1])
 
 
 def test_without_a_judge_or_without_the_metric_refusal_there_is_no_blame_and_the_page_says_why():
     run = run_of([(1, 1.0, False)])
-    no_judge = run[4].filter(pc.equal(run[4]["metric"], "refusal"))
-    no_refusal = run[4].filter(pc.not_equal(run[4]["metric"], "refusal"))
+    no_judge = run[3].filter(pc.equal(run[3]["metric"], "refusal"))
+    no_refusal = run[3].filter(pc.not_equal(run[3]["metric"], "refusal"))
     unread = filled(SCORES, [{"metric": "refusal", "status": "unscored"}])
     all_unread = pa.concat_tables([no_refusal, unread])
-    assert why_no_blame(run[4]) is None
+    assert why_no_blame(run[3]) is None
     for scores, words in (
         (no_judge, "No judge has graded"),
         (no_refusal, "rageval rescore"),
         (all_unread, "reads only English"),
     ):
         assert words in why_no_blame(scores)
-        blame = blame_table(*run[1:4], scores, 2)
+        blame = blame_table(*run[1:3], scores)
         assert blame.num_rows == 0
-        assert words in blame_section(blame, *run[:4], scores, 2).missing
+        assert words in blame_section(blame, *run[:3], scores).missing
         assert blame_rows(blame_counts(blame, run[1])) == []
 
 
 def test_the_verdict_without_reference_counts_where_there_is_none_with_it():
     without = run_of([(1, 1.0, False), (1, 0.0, False)], metric="judge_without_reference")
-    assert verdict_metric(without[4]) == "judge_without_reference"
+    assert verdict_metric(without[3]) == "judge_without_reference"
     assert cells(without) == ["right", "generation miss"]
     unread = run_of([(1, None, False), (1, None, False)])
-    both = pa.concat_tables([unread[4], without[4]])
+    both = pa.concat_tables([unread[3], without[3]])
     assert verdict_metric(both) == "judge_without_reference"  # no verdict with reference could be read
     details = pa.array(["judge_with_reference[again]"] * 2)
-    again = run_of([(1, 0.0, None), (1, 0.0, None)])[4].set_column(3, "metric", details).cast(SCORES)
-    assert verdict_metric(pa.concat_tables([without[4], again])) == "judge_without_reference"
+    again = run_of([(1, 0.0, None), (1, 0.0, None)])[3].set_column(2, "metric", details).cast(SCORES)
+    assert verdict_metric(pa.concat_tables([without[3], again])) == "judge_without_reference"
 
 
 @pytest.mark.parametrize(
@@ -191,16 +194,16 @@ def test_the_sentence_counts_what_each_side_lost_and_advises_only_where_the_inte
 ):
     lost = [(None, 0.0, i % 2 == 0) for i in range(searched)] + [(1, 0.0, i % 2 == 0) for i in range(generated)]
     run = run_of([*lost, *[(1, 1.0, False)] * 20, *[(None, 1.0, False)] * 5])
-    sentence = where_to_work(blame_table(*run[1:]), run[1], 2)
+    sentence = where_to_work(blame_table(*run[1:]), run[1])
     assert sentence == (
         f"Of 100 questions that were not answered right, {searched} failed in search (the right document was not "
-        f"among the 2 shown) and {generated} in generation (it was among them). {advice}"
+        f"shown) and {generated} in generation (it was shown). {advice}"
     )
 
 
 def test_where_nothing_is_wrong_the_sentence_says_so():
     run = run_of([(1, 1.0, False), (None, 1.0, False)])
-    assert "nothing to blame" in where_to_work(blame_table(*run[1:]), run[1], 2)
+    assert "nothing to blame" in where_to_work(blame_table(*run[1:]), run[1])
 
 
 def test_the_worst_cases_of_each_cell_come_with_all_that_is_needed_to_read_them():
@@ -208,13 +211,12 @@ def test_the_worst_cases_of_each_cell_come_with_all_that_is_needed_to_read_them(
     cosines = filled(
         SCORES,
         [
-            {"question_id": f"q{i}", "model": "m", "search_method": "vector", "metric": "cosine", "status": "ok"}
-            | {"value": value}
+            {"question_id": f"q{i}", "system": "m", "metric": "cosine", "status": "ok"} | {"value": value}
             for i, value in enumerate([0.1, 0.9, 0.2, 0.5])
         ],
     )
-    scores = pa.concat_tables([run[4], cosines])
-    section = blame_section(blame_table(*run[1:]), *run[:4], scores, 2)
+    scores = pa.concat_tables([run[3], cosines])
+    section = blame_section(blame_table(*run[1:]), *run[:3], scores)
     assert list(section.cases) == ["generation miss", "correct refusal"]
     # The lowest verdict first, then the lowest cosine: 0.2, 0.5, 0.9. The partly right one is not among three.
     misses = section.cases["generation miss"]
@@ -224,29 +226,28 @@ def test_the_worst_cases_of_each_cell_come_with_all_that_is_needed_to_read_them(
     assert (case.answer, case.reference, case.right_title, case.label) == (
         "Because.", "Text of d2", "Title of d2", "NON_RELEVANT",
     )  # fmt: skip
-    # Two documents were shown, the second is the right one; the third found was not shown.
-    assert [(c.rank, c.title, c.right) for c in case.contexts] == [(1, "Title of d0", False), (2, "Title of d1", True)]
+    # Two documents were shown, the second is the right one.
+    assert [(c.rank, c.title, c.right) for c in case.contexts] == [(1, "Title of d0", False), (2, "Title of d2", True)]
 
 
-def test_a_question_stands_once_in_a_cell_with_the_model_that_did_worst():
-    first, second = run_of([(1, 0.5, False)]), run_of([(1, 0.0, False)], model="n")
-    answers, scores = (pa.concat_tables([first[i], second[i]]) for i in (3, 4))
-    blame = blame_table(first[1], first[2], answers, scores, 2)
-    section = blame_section(blame, *first[:3], answers, scores, 2)
-    assert [case.model for case in section.cases["generation miss"]] == ["n"]
+def test_a_question_stands_once_in_a_cell_with_the_system_that_did_worst():
+    first, second = run_of([(1, 0.5, False)]), run_of([(1, 0.0, False)], system="n")
+    answers, scores = (pa.concat_tables([first[i], second[i]]) for i in (2, 3))
+    blame = blame_table(first[1], answers, scores)
+    section = blame_section(blame, *first[:2], answers, scores)
+    assert [case.system for case in section.cases["generation miss"]] == ["n"]
 
 
 def test_cells_and_cases_stand_on_the_page_as_text():
     hostile = "<script>alert(1)</script>"
     run = build(text=hostile)
     refusals = [
-        {"question_id": f"q{i}", "model": model, "search_method": "vector", "metric": "refusal", "status": "ok"}
-        | {"value": float(i % 3 == 0)}
-        for model in ("alpha", "beta")
+        {"question_id": f"q{i}", "system": system, "metric": "refusal", "status": "ok"} | {"value": float(i % 3 == 0)}
+        for system in ("alpha", "beta")
         for i in range(12)
     ]
     scores = pa.concat_tables([run.scores, filled(SCORES, refusals)])
-    blame = blame_table(run.questions, run.retrieval, run.answers, scores, 5)
+    blame = blame_table(run.questions, run.answers, scores)
     html = render_page(replace(run, scores=scores, blame=blame))
     assert hostile not in html
     text = Page(html).text
@@ -257,27 +258,25 @@ def test_cells_and_cases_stand_on_the_page_as_text():
 
 
 def test_100_000_answers_are_blamed_in_seconds():
-    n, models = 20_000, 5
+    n, systems = 20_000, 5
     random = np.random.default_rng(0)
     ids = pa.array([f"q{i}" for i in range(n)])
-    one = {"search_method": pa.array(["vector"] * n)}
-    ranks = random.choice([1.0, 4.0, 9.0, np.nan], n)
-    questions = {"question_id": ids, "document_id": pa.array([f"d{i // 3}" for i in range(n)])}
-    retrieval = {"question_id": ids, "first_relevant_rank": pa.array(ranks, pa.int64(), from_pandas=True), **one}
+    right, shown = [f"d{i // 3}" for i in range(n)], random.random(n) < 0.6
+    found = [["x", d, "y"] if was_shown else ["x", "y", "z"] for d, was_shown in zip(right, shown, strict=True)]
+    questions = pa.table({"question_id": ids, "document_id": pa.array(right)})
     answers, scores = [], []
-    for model in range(models):
-        key = {"question_id": ids, "model": pa.array([f"m{model}"] * n), "status": pa.array(["ok"] * n), **one}
-        answers.append(pa.table(key))
+    for system in range(systems):
+        key = {"question_id": ids, "system": pa.array([f"m{system}"] * n), "status": pa.array(["ok"] * n)}
+        answers.append(pa.table(key | {"context_ids": pa.array(found)}))
         for metric, values in (("judge_with_reference", [0.0, 0.5, 1.0]), ("refusal", [0.0, 0.0, 1.0])):
             drawn = {"metric": pa.array([metric] * n), "value": pa.array(random.choice(values, n))}
             scores.append(pa.table(key | drawn))
-    tables = pa.table(questions), pa.table(retrieval), pa.concat_tables(answers), pa.concat_tables(scores)
+    tables = questions, pa.concat_tables(answers), pa.concat_tables(scores)
     start = time.thread_time()  # whatever else the machine does
-    blame = blame_table(*tables, 5)
+    blame = blame_table(*tables)
     counts = blame_counts(blame, tables[0])
     assert time.thread_time() - start < 20
     assert len(blame) == 100_000
-    shown = int((ranks <= 5).sum())
-    for found in counts:
+    for of_system in counts:
         with_context = {"right", "generation miss", "refused with the context"}
-        assert sum(cell.n for cell in found.cells if cell.cell in with_context) == shown
+        assert sum(cell.n for cell in of_system.cells if cell.cell in with_context) == shown.sum()

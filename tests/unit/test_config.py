@@ -16,18 +16,33 @@ def configured(**groups: Any) -> EvaluationConfig:
     return validate(EvaluationConfig, groups)
 
 
-def test_the_defaults_run_offline_and_answer_from_the_first_search_method() -> None:
+def test_the_defaults_run_offline_and_answer_from_the_first_retriever() -> None:
     config = configured()
-    assert [model.is_local for model in config.answers.models] == [True]
-    assert config.judge_model == config.answers.models[0]
-    assert config.answer_search == ("vector",)
+    assert [model.is_local for model in config.models] == [True]
+    assert config.judge_model == config.models[0]
+    assert [retriever.method for retriever in config.retrievers] == ["vector", "text", "hybrid"]
+    assert config.answer_retrievers == ("vector",)
     assert config.index.backend == "auto"
 
 
 def test_a_model_may_be_just_its_name() -> None:
-    config = configured(answers={"models": ["gpt-a", {"name": "b", "model": "gpt-b"}]}, judge={"model": "gpt-c"})
-    assert [model.served_name for model in config.answers.models] == ["gpt-a", "gpt-b"]
+    config = configured(models=["gpt-a", {"name": "b", "model": "gpt-b"}], judge={"model": "gpt-c"})
+    assert [model.served_name for model in config.models] == ["gpt-a", "gpt-b"]
     assert config.judge_model == ModelConfig(name="gpt-c")
+
+
+def test_a_retriever_may_be_just_its_method_and_is_called_like_that() -> None:
+    described = {"method": "hybrid", "question_boost": 1.0}
+    config = configured(retrievers=["text", described, {"name": "wide", **described, "candidates": 100}])
+    assert [(one.name, one.method, one.question_boost, one.candidates) for one in config.retrievers] == [
+        ("text", "text", 3.0, 50), ("hybrid", "hybrid", 1.0, 50), ("wide", "hybrid", 1.0, 100),
+    ]  # fmt: skip
+
+
+def test_only_models_that_some_system_asks_answer_and_the_first_of_them_judges() -> None:
+    config = configured(models=["a", "b", "c"], systems=[{"models": ["c"]}, {"kind": "oracle", "models": ["b"]}])
+    assert [model.name for model in config.answering_models] == ["b", "c"]
+    assert config.judge_model == ModelConfig(name="b")
 
 
 def test_nothing_is_judged_where_both_verdicts_are_off() -> None:
@@ -42,16 +57,16 @@ def test_nothing_is_judged_where_both_verdicts_are_off() -> None:
         ({"retreival": {}}, "retreival is not a known setting"),
         ({"retrieval": {"top_k": 0}}, "retrieval.top_k: Input should be greater than or equal to 1 (found 0)"),
         ({"retrieval": {"top_k": "five"}}, "(found 'five')"),
-        ({"retrieval": {"methods": []}}, "retrieval.methods: Tuple should have at least 1 item"),
-        ({"retrieval": {"methods": ["text", "text"]}}, "names one search method twice: text, text; name each once"),
-        ({"retrieval": {"methods": ["bm25"]}}, "retrieval.methods.0: Input should be 'text', 'vector' or 'hybrid'"),
-        ({"answers": {"models": ["a", "a"]}}, "two models have the same name: a, a; give each its own `name`"),
-        ({"answers": {"models": "gpt-a"}}, "answers.models: Input should be a valid tuple (found 'gpt-a')"),
-        ({"answers": {"search": ["text"]}, "retrieval": {"methods": ["vector"]}}, "answers.search names text"),
-        ({"answers": {"models": [{"name": "a", "input_usd_per_mtok": 1}]}}, "give both input_usd_per_mtok and"),
-        ({"answers": {"models": [{"name": "a", "timeout_s": float("nan")}]}}, "answers.models.0.timeout_s"),
-        ({"answers": {"models": [{"name": "a", "deadline_s": float("inf")}]}}, "answers.models.0.deadline_s"),
-        ({"answers": {"models": [{"name": "a", "rpm": 0}]}}, "answers.models.0.rpm"),
+        ({"retrievers": []}, "retrievers: Tuple should have at least 1 item"),
+        ({"retrievers": ["text", "text"]}, "two retrievers have the same name: text; give each its own `name`"),
+        ({"retrievers": ["bm25"]}, "retrievers.0.method: Input should be 'text', 'vector' or 'hybrid'"),
+        ({"models": ["a", "a"]}, "two models have the same name: a; give each its own `name`"),
+        ({"models": "gpt-a"}, "models: Input should be a valid tuple (found 'gpt-a')"),
+        ({"systems": [{"retrievers": ["text"]}], "retrievers": ["vector"]}, "systems.retrievers names 'text'"),
+        ({"models": [{"name": "a", "input_usd_per_mtok": 1}]}, "give both input_usd_per_mtok and"),
+        ({"models": [{"name": "a", "timeout_s": float("nan")}]}, "models.0.timeout_s"),
+        ({"models": [{"name": "a", "deadline_s": float("inf")}]}, "models.0.deadline_s"),
+        ({"models": [{"name": "a", "rpm": 0}]}, "models.0.rpm"),
         ({"run": {"run_id": "../other"}}, "run.run_id: String should match pattern"),
         ({"run": {"max_failed_share": 1.5}}, "run.max_failed_share"),
         ({"data": "faq.json"}, "data: Input should be a valid dictionary"),
@@ -71,13 +86,13 @@ def test_every_problem_is_named_at_once() -> None:
 
 def test_a_list_is_not_called_too_short_because_of_an_item_that_is_named() -> None:
     with pytest.raises(ConfigError) as raised:
-        configured(answers={"models": [{"name": "a", "rpm": 0}]})
+        configured(models=[{"name": "a", "rpm": 0}])
     assert str(raised.value).count("; ") == 0
 
 
 def test_a_key_pasted_for_the_name_of_its_variable_is_not_repeated() -> None:
-    with pytest.raises(ConfigError, match=r"answers\.models\.0\.api_key_env") as raised:
-        configured(answers={"models": [{"name": "a", "api_key_env": "sk-proj-1234"}]})
+    with pytest.raises(ConfigError, match=r"models\.0\.api_key_env") as raised:
+        configured(models=[{"name": "a", "api_key_env": "sk-proj-1234"}])
     assert "sk-proj" not in str(raised.value)
 
 
@@ -92,10 +107,10 @@ def test_a_key_pasted_for_the_name_of_its_variable_is_not_repeated() -> None:
         ({"judge": {"human_labels": "https://host/labels.csv?token=hunter2"}}, "judge.human_labels: it holds"),
         ({"run": {"output": "s3://bucket/runs?sig=hunter2"}}, "run.output: it holds"),
         ({"run": {"dask_scheduler": "tls://user:hunter2@host:8786"}}, "run.dask_scheduler: it holds"),
-        ({"answers": {"models": [{"name": "a", "base_url": "https://user:hunter2@host/v1"}]}}, "base_url: it holds"),
-        ({"answers": {"models": [{"name": "a", "base_url": "sk-hunter2AbCdEfGh12345678"}]}}, "base_url: it holds"),
-        ({"answers": {"models": [{"name": "a", "extra_body": {"api_key": "hunter2"}}]}}, "extra_body: api_key is a"),
-        ({"answers": {"models": [{"name": "a", "api_key_env": "hunter2"}]}}, "api_key_env: expected the name"),
+        ({"models": [{"name": "a", "base_url": "https://user:hunter2@host/v1"}]}, "base_url: it holds"),
+        ({"models": [{"name": "a", "base_url": "sk-hunter2AbCdEfGh12345678"}]}, "base_url: it holds"),
+        ({"models": [{"name": "a", "extra_body": {"api_key": "hunter2"}}]}, "extra_body: api_key is a"),
+        ({"models": [{"name": "a", "api_key_env": "hunter2"}]}, "api_key_env: expected the name"),
         ({"https://user:hunter2@host/": 1}, "what is given as the name of a setting is not a known setting"),
     ],
 )
@@ -121,9 +136,9 @@ def test_variables_stand_anywhere_in_urls_and_parameters() -> None:
     body = {"user": "${USER_ID}", "headers": {"Authorization": "Bearer ${TOKEN}"}}
     model = {"name": "a", "base_url": "https://${LOGIN}@${HOST}/v1?sig=${SIG}", "extra_body": body}
     data = {"documents": "${FAQ}", "ground_truth": "https://host/faq.csv?sig=${SIG}"}
-    config = configured(answers={"models": [model, {"name": "b", "base_url": "${ENDPOINT}"}]}, data=data)
-    assert config.answers.models[0].base_url == model["base_url"]
-    assert config.answers.models[0].extra_body == body
+    config = configured(models=[model, {"name": "b", "base_url": "${ENDPOINT}"}], data=data)
+    assert config.models[0].base_url == model["base_url"]
+    assert config.models[0].extra_body == body
     assert config.data.model_dump(include=set(data)) == data
 
 
@@ -136,7 +151,8 @@ def test_a_configuration_cannot_be_changed() -> None:
 def test_every_field_of_the_form_has_a_description_and_none_takes_a_secret() -> None:
     schema = EvaluationConfig.model_json_schema()
     groups = {name: group for name, group in schema["$defs"].items() if "properties" in group}
-    assert {"DataConfig", "IndexConfig", "RetrievalConfig", "ModelConfig", "AnswersConfig", "JudgeConfig"} < set(groups)
+    assert {"RetrieverConfig", "PromptConfig", "ModelConfig", "SystemConfig"} < set(groups)
+    assert {"DataConfig", "IndexConfig", "RetrievalConfig", "JudgeConfig"} < set(groups)
     fields = {f"{name}.{field}": text for name, group in groups.items() for field, text in group["properties"].items()}
     assert [path for path, text in fields.items() if len(text.get("description", "")) < 10] == []
     smelly = {path for path in fields if re.search(r"key|token|secret|password|credential", path, re.IGNORECASE)}
@@ -144,25 +160,31 @@ def test_every_field_of_the_form_has_a_description_and_none_takes_a_secret() -> 
 
 
 def test_the_configuration_survives_its_own_json() -> None:
-    config = configured(answers={"models": [{"name": "a", "rpm": 5, "extra_body": {"seed": 1}}]})
+    config = configured(
+        models=[{"name": "a", "rpm": 5, "extra_body": {"seed": 1}}],
+        retrievers=["text", {"name": "wide", "method": "hybrid", "candidates": 100}],
+        prompts=[{"name": "brief", "user": "{{ question }}"}],
+        systems=["closed_book", {"retrievers": ["wide"], "prompts": ["brief"]}],
+    )
     assert EvaluationConfig.model_validate_json(config.model_dump_json()) == config
 
 
 def test_values_are_put_by_their_path_and_make_their_groups() -> None:
-    settings: dict[str, Any] = {"answers": {"models": [{"name": "a"}, {"name": "b"}]}, "judge": None}
+    settings: dict[str, Any] = {"models": [{"name": "a"}, {"name": "b"}], "judge": None}
     put(settings, "retrieval.top_k", 7)
-    put_text(settings, "answers.models.1.rpm=60")
+    put_text(settings, "models.1.rpm=60")
     put_text(settings, " judge.enabled=false")
-    put_text(settings, "retrieval.methods=[text, vector]")
+    put_text(settings, "retrievers=[text, vector]")
     put_text(settings, "data.course=a=b")
     assert settings == {
-        "answers": {"models": [{"name": "a"}, {"name": "b", "rpm": 60}]},
+        "models": [{"name": "a"}, {"name": "b", "rpm": 60}],
         "judge": {"enabled": False},
-        "retrieval": {"top_k": 7, "methods": ["text", "vector"]},
+        "retrieval": {"top_k": 7},
+        "retrievers": ["text", "vector"],
         "data": {"course": "a=b"},
     }
-    put_text(settings, "answers.models.0=c")
-    assert settings["answers"]["models"][0] == "c"
+    put_text(settings, "models.0=c")
+    assert settings["models"][0] == "c"
 
 
 @pytest.mark.parametrize(
@@ -172,22 +194,22 @@ def test_values_are_put_by_their_path_and_make_their_groups() -> None:
         ("=3", "expected key.path=value"),
         ("a.b={", "the value is not valid YAML; quote it"),
         ("a.b={c: 1, c: 2}", "stand several times: c (lines 1 and 1)"),
-        ("answers.models.1.rpm=5", "--set answers.models.1.rpm: '1' leads nowhere; check the path"),
-        ("answers.models.².rpm=5", "leads nowhere"),
-        ("answers.models.-1=x", "leads nowhere"),
-        ("answers.models.0.rpm.x=5", "leads nowhere"),
+        ("models.1.rpm=5", "--set models.1.rpm: '1' leads nowhere; check the path"),
+        ("models.².rpm=5", "leads nowhere"),
+        ("models.-1=x", "leads nowhere"),
+        ("models.0.rpm.x=5", "leads nowhere"),
     ],
 )
 def test_an_assignment_that_leads_nowhere_says_what_to_do(assignment: str, message: str) -> None:
     with pytest.raises(ConfigError) as raised:
-        put_text({"answers": {"models": [{"name": "a", "rpm": 3}]}}, assignment)
+        put_text({"models": [{"name": "a", "rpm": 3}]}, assignment)
     assert message in str(raised.value)
 
 
 def test_a_chosen_model_keeps_the_description_in_the_file() -> None:
     described = {"name": "a", "base_url": "http://a", "rpm": 5}
     settings: dict[str, Any] = {
-        "answers": {"models": ["other", described]},
+        "models": ["other", described],
         "judge": {"model": {"name": "j", "rpm": 1}},
     }
     choose_judge(settings, "j", disabled=False)
@@ -195,7 +217,7 @@ def test_a_chosen_model_keeps_the_description_in_the_file() -> None:
     choose_judge(settings, "a", disabled=False)
     assert settings["judge"]["model"] == described
     choose_models(settings, ["a", "new"])
-    assert settings["answers"]["models"] == [described, {"name": "new"}]
+    assert settings["models"] == [described, {"name": "new"}]
     choose_judge(settings, None, disabled=True)
     assert validate(EvaluationConfig, settings).judge_model is None
 
@@ -210,31 +232,31 @@ def test_choosing_nothing_changes_nothing() -> None:
 
 def test_limits_from_the_command_line_leave_the_embedded_model_alone() -> None:
     settings: dict[str, Any] = {
-        "answers": {"models": [LOCAL, "a", {"name": "small", "model": LOCAL}]},
+        "models": [LOCAL, "a", {"name": "small", "model": LOCAL}],
         "judge": {"model": "j"},
     }
     set_for_remote_models(settings, {"rpm": 60, "base_url": "http://x", "tpm": None})
     config = validate(EvaluationConfig, settings)
-    assert [model.rpm for model in config.answers.models] == [None, 60, None]
+    assert [model.rpm for model in config.models] == [None, 60, None]
     assert config.judge_model is not None
     assert (config.judge_model.rpm, config.judge_model.base_url) == (60, "http://x")
 
 
 @pytest.mark.parametrize(
     "settings",
-    [{"answers": "a"}, {"answers": {"models": "abc"}}, {"answers": {"models": [5]}},
-     {"answers": {"models": [{"model": "x"}]}}, {"judge": {"model": 5}}, {"judge": "j"}],
+    [{"models": 5}, {"models": "abc"}, {"models": [5]},
+     {"models": [{"model": "x"}]}, {"judge": {"model": 5}}, {"judge": "j"}],
 )  # fmt: skip
 def test_a_file_of_the_wrong_shape_is_still_wrong_after_the_command_line(settings: dict[str, Any]) -> None:
     set_for_remote_models(settings, {"rpm": 60})
-    with pytest.raises(ConfigError, match=r"answers|judge"):
+    with pytest.raises(ConfigError, match=r"models|judge"):
         validate(EvaluationConfig, settings)
 
 
 def test_a_group_that_the_file_leaves_empty_can_be_filled() -> None:
-    settings: dict[str, Any] = {"answers": None, "judge": None}
+    settings: dict[str, Any] = {"models": None, "judge": None}
     set_for_remote_models(settings, {"rpm": 60})
     choose_models(settings, ["m"])
     choose_judge(settings, "j", disabled=False)
     config = validate(EvaluationConfig, settings)
-    assert (config.answers.models[0].name, config.judge_model) == ("m", ModelConfig(name="j"))
+    assert (config.models[0].name, config.judge_model) == ("m", ModelConfig(name="j"))

@@ -9,6 +9,7 @@ from rageval.comparison.run_comparison import other_settings
 from rageval.config.effects import SENT, WITHOUT_EFFECT, with_effect
 from rageval.config.evaluation import EvaluationConfig
 from rageval.config.models import ModelConfig
+from rageval.config.overrides import put
 from rageval.engine.requests import ChatRequest
 from rageval.errors import ConfigError
 from rageval.runs import manifest
@@ -24,15 +25,14 @@ OTHER: dict[str, Any] = {
 }  # fmt: skip
 PRICES = dict.fromkeys(("input_usd_per_mtok", "output_usd_per_mtok"), 1.0)  # neither goes without the other
 each_setting = pytest.mark.parametrize("name", OTHER)
-each_place = pytest.mark.parametrize("place", ["answers.models", "judge.model", "judge.panel"])
+each_place = pytest.mark.parametrize("place", ["models", "judge.model", "judge.panel"])
 
 
 def configured(place: str, **settings: Any) -> EvaluationConfig:
     """Return a configuration with a model that has these settings at a place."""
-    group, key = place.split(".")
     model = {"name": "m", **PRICES, **settings}
-    values: dict[str, dict[str, Any]] = {"answers": {"models": ["a"]}, "judge": {"model": "j"}}
-    values[group][key] = model if key == "model" else [model]
+    values: dict[str, Any] = {"models": ["a"], "judge": {"model": "j"}}
+    put(values, place, model if place == "judge.model" else [model])
     return EvaluationConfig.model_validate(values)
 
 
@@ -62,7 +62,7 @@ def test_a_run_goes_on_and_is_compared_without_a_word_where_no_request_differs(
     differ = [setting for setting, _, _ in other_settings(noted, {"config": second.model_dump(mode="json")})]
 
     if name in SENT or name == "name":
-        assert [".".join(setting.split(".")[:2]) for setting in differ] == [place] * len(differ) != []
+        assert [setting.startswith(f"{place}.") for setting in differ] == [True] * len(differ) != []
         with pytest.raises(ConfigError, match=rf"\({place} differ\)"):
             manifest.refuse_other_settings(run, second)
     else:

@@ -13,18 +13,11 @@ def test_the_cut_offs_of_a_run_hold_its_top_k_once_and_ascend() -> None:
     assert depth == RetrievalDepth(top_k=5, cutoffs=(1, 5, 10), accept_alternates=False)
 
 
-def test_a_run_of_an_earlier_version_has_no_cut_off_but_its_top_k() -> None:
-    assert retrieval_depth({"config": {"retrieval": {"top_k": 5, "accept_alternates": True}}}) == RetrievalDepth(
-        top_k=5, cutoffs=(5,), accept_alternates=True
-    )
-    assert retrieval_depth({}) == RetrievalDepth()
-
-
 def test_the_model_is_shown_the_first_documents_and_the_rank_of_the_right_one_stays() -> None:
     rows = [
-        {"question_id": "q", "search_method": "text", "document_ids": list("abc"), "scores": [3.0, 2.0, 1.0]}
+        {"question_id": "q", "retriever": "text", "document_ids": list("abc"), "scores": [3.0, 2.0, 1.0]}
         | {"first_relevant_rank": 3, "latency_s": 0.1},
-        {"question_id": "r", "search_method": "text", "document_ids": ["a"], "scores": [3.0]}
+        {"question_id": "r", "retriever": "text", "document_ids": ["a"], "scores": [3.0]}
         | {"first_relevant_rank": None, "latency_s": 0.1},
     ]
     table = pa.Table.from_pylist(rows, schema=RETRIEVAL)

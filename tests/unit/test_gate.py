@@ -47,7 +47,7 @@ def test_a_drop_beyond_the_noise_fails(tmp_path: Path) -> None:
 
     assert not found.passed
     assert outcomes(found) == ["worse"]
-    assert gate_sentence(found).startswith("Failed: judge_with_reference of m with vector search got worse by 0.100")
+    assert gate_sentence(found).startswith("Failed: judge_with_reference of m got worse by 0.100")
     assert "**Failed: " in render_gate(found)
 
 
@@ -181,13 +181,13 @@ def test_the_intervals_of_several_metrics_hold_together(tmp_path: Path) -> None:
     assert outcomes(together)[0] == "too few questions"
 
 
-def test_one_model_can_be_gated_against_another(tmp_path: Path) -> None:
+def test_one_system_can_be_gated_against_another(tmp_path: Path) -> None:
     a = write_run(tmp_path / "a", scores={"old": {"cosine": GOOD}, "other": {"cosine": GOOD}})
     b = write_run(tmp_path / "b", scores={"new": {"cosine": TEN_WORSE}, "other": {"cosine": GOOD}})
 
-    found = gate(b, a, Choice(metrics=("cosine",), a_model="old", b_model="new"), max_drop=0.02)
+    found = gate(b, a, Choice(metrics=("cosine",), baseline_system="old", candidate_system="new"), max_drop=0.02)
 
-    assert [(row.pair.model, row.outcome) for row in found.rows if row.pair] == [("old → new", "worse")]
+    assert [(row.pair.name, row.outcome) for row in found.rows if row.pair] == [("old → new", "worse")]
 
 
 @pytest.mark.parametrize(
@@ -214,6 +214,7 @@ def _tables(name: str, verdicts: np.ndarray, model: RunTables) -> RunTables:
         manifest=model.manifest,
         documents=model.documents,
         questions=model.questions,
+        systems=model.systems,
         retrieval=model.retrieval,
         answers=model.answers,
         scores=scores,
@@ -224,7 +225,7 @@ def test_false_alarms_are_rare_and_real_drops_are_found(tmp_path: Path) -> None:
     # 240 questions from 80 documents that differ in difficulty. The candidate is as good as the baseline (200 times),
     # or its chance of a good answer is 0.2 lower (25 times). 5 % of 200 are 10 alarms; the rule promises 2.5 %.
     run = write_run(tmp_path / "a", scores={"m": {DEFAULT_METRIC: [1.0] * 240}}, per_document=3)
-    names = ("documents", "questions", "retrieval", "answers", "scores")
+    names = ("documents", "questions", "systems", "retrieval", "answers", "scores")
     model = RunTables(name="a", manifest=run.read_json("run.json"), **{name: run.read(name) for name in names})
     random = np.random.default_rng(4)
 

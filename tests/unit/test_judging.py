@@ -36,9 +36,7 @@ class Run:
 
     def __init__(self, models=("alpha", "beta")):
         random = np.random.default_rng(4)
-        self.keys = [
-            {"question_id": f"q{i}", "model": model, "search_method": "vector"} for model in models for i in range(N)
-        ]
+        self.keys = [{"question_id": f"q{i}", "system": model} for model in models for i in range(N)]
         self.words = random.integers(1, 40, size=len(self.keys))
         self.questions = table(
             "questions",
@@ -128,17 +126,17 @@ def test_a_judge_that_contradicts_itself_is_unfit_and_nothing_is_ranked_by_it():
     assert headline(summary, unfit={WITH, "cosine"}) == [
         "Nothing is ranked: the judge is unfit, and nothing else was scored."
     ]
-    tables = (SCHEMAS["documents"].empty_table(), run.questions, SCHEMAS["retrieval"].empty_table())
-    worst = worst_answers(*tables, run.answers, run.scores, limit=2, unfit={WITH})
+    documents = SCHEMAS["documents"].empty_table()
+    worst = worst_answers(documents, run.questions, run.answers, run.scores, limit=2, unfit={WITH})
     shown = [score.value for case in worst["alpha"] for score in case.scores if score.metric == "cosine"]
     assert shown == [0.0, pytest.approx(1 / (2 * N - 1))]  # by cosine, whatever the judge says
 
 
 def test_comparisons_by_an_unfit_judge_say_so():
     row = {field.name: None for field in COMPARISONS} | {"metric": WITH, "verdict": "better", "n": 3, "clusters": 1}
-    row |= {"search_method_a": "text", "search_method_b": "text", "model_a": "a", "model_b": "b"}
+    row |= {"of": "systems", "differ_in": "model", "baseline": "a", "candidate": "b"}
     rows = pa.Table.from_pylist([row, row | {"metric": "cosine"}], schema=COMPARISONS)
-    shown = [row["verdict on a"] for row in comparison_rows(rows, unfit={WITH})]
+    shown = [row["the candidate is"] for row in comparison_rows(rows, unfit={WITH})]
     assert shown == ["better (unfit judge)", "better"]
 
 
@@ -234,11 +232,11 @@ def test_human_labels_give_kappa_sensitivity_specificity_and_the_corrected_share
     h = np.array([label == RIGHT for label in people[:N]], dtype=float)
     h[: N - 40] = np.nan
     expected = prediction_powered_share(f, h, np.arange(N) // 3)
-    corrected = figure(judging, "share_corrected", model="alpha")
+    corrected = figure(judging, "share_corrected", system="alpha")
     assert corrected["value"] == pytest.approx(expected.value)
     assert (corrected["ci_low"], corrected["ci_high"]) == pytest.approx((expected.low, expected.high))
     assert corrected["n"] == 40
-    assert figure(judging, "share_judged", model="alpha")["value"] == pytest.approx(f.mean())
+    assert figure(judging, "share_judged", system="alpha")["value"] == pytest.approx(f.mean())
     assert verdict(judging)["label"] == "fit"
     assert "not checked" not in verdict(judging)["note"]
     wrong = Run().judge(WITH, judged).people(drawn(2 * N, seed=7)[where], where).judging()

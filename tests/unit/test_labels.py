@@ -13,13 +13,12 @@ from rageval.text.formulas import safe_cell
 
 ANSWERED = Answered(
     questions=frozenset({"q1", "q2", "q3"}),
-    models=frozenset({"a", "@cf/b"}),
+    systems=frozenset({"a", "@cf/b"}),
     answers={
-        ("q1", "a", "vector"): "Use pip install.",
-        ("q2", "a", "vector"): "=1+1",
-        ("q3", "a", "vector"): None,
-        ("q1", "@cf/b", "vector"): "No.",
-        ("q1", "@cf/b", "text"): "Yes.",
+        ("q1", "a"): "Use pip install.",
+        ("q2", "a"): "=1+1",
+        ("q3", "a"): None,
+        ("q1", "@cf/b"): "No.",
     },
 )
 
@@ -28,40 +27,38 @@ def read(text, answered=ANSWERED):
     return check_labels(parse_rows(text.encode(), "l.csv", LABEL_COLUMNS, OPTIONAL_COLUMNS), answered)
 
 
-def test_labels_are_read_and_the_search_method_is_filled_in_where_there_is_one():
-    found = read("question_id,model,label\nq1,a,RELEVANT\nq2,a, non relevant \n")
+def test_labels_are_read_whatever_their_case():
+    found = read("question_id,system,label\nq1,a,RELEVANT\nq2,a, non relevant \n")
     assert found.labels == (
-        HumanLabel(question_id="q1", model="a", search_method="vector", label="RELEVANT"),
-        HumanLabel(question_id="q2", model="a", search_method="vector", label="NON_RELEVANT"),
+        HumanLabel(question_id="q1", system="a", label="RELEVANT"),
+        HumanLabel(question_id="q2", system="a", label="NON_RELEVANT"),
     )
     assert found.problems == found.notes == ()
 
 
 def test_every_bad_row_is_named_with_its_file_its_line_and_its_reason():
     found = read(
-        "question_id,model,search_method,label\n"
-        "q9,a,,RELEVANT\n"
-        "q1,gpt,,RELEVANT\n"
-        "q1,a,,GOOD\n"
-        "q1,@cf/b,,RELEVANT\n"
-        "q1,a,,RELEVANT\n"
-        "q1,a,vector,NON_RELEVANT\n"
-        ",,,maybe\n"
+        "question_id,system,label\n"
+        "q9,a,RELEVANT\n"
+        "q1,gpt,RELEVANT\n"
+        "q1,a,GOOD\n"
+        "q1,a,RELEVANT\n"
+        "q1,a,NON_RELEVANT\n"
+        ",,maybe\n"
     )
     assert len(found.labels) == 1
     assert [problem.partition(": ")[0] for problem in found.problems] == [
-        *(f"l.csv, line {line}" for line in (2, 3, 4, 5, 7)),
-        *["l.csv, line 8"] * 3,
+        *(f"l.csv, line {line}" for line in (2, 3, 4, 6)),
+        *["l.csv, line 7"] * 3,
     ]
     assert "q9 is not in the run's questions" in found.problems[0]
     assert "gpt is not one of the run's: @cf/b, a" in found.problems[1]
     assert "GOOD, expected one of RELEVANT, PARTLY_RELEVANT, NON_RELEVANT" in found.problems[2]
-    assert "search_method is empty, but the model answered from vector and text" in found.problems[3]
-    assert "the same answer stands at line 6 with RELEVANT: decide on one" in found.problems[4]
+    assert "the same answer stands at line 5 with RELEVANT: decide on one" in found.problems[3]
 
 
 def test_rows_not_filled_in_and_answers_that_are_not_there_are_counted_and_left_out():
-    found = read("question_id,model,label\nq1,a,\nq3,a,RELEVANT\nq2,a,RELEVANT\nq2,a,RELEVANT\n")
+    found = read("question_id,system,label\nq1,a,\nq3,a,RELEVANT\nq2,a,RELEVANT\nq2,a,RELEVANT\n")
     assert [label.question_id for label in found.labels] == ["q2"]
     assert found.problems == ()
     assert found.notes == (
@@ -71,7 +68,7 @@ def test_rows_not_filled_in_and_answers_that_are_not_there_are_counted_and_left_
 
 
 def test_a_label_of_another_answer_is_a_problem_and_a_spreadsheets_changes_are_not():
-    head = "question_id,model,answer,label\n"
+    head = "question_id,system,answer,label\n"
     assert read(f"{head}q1,a,“Use  pip install”,RELEVANT\nq2,a,'=1+1,RELEVANT\n").problems == ()
     found = read(f"{head}q1,a,Use conda.,RELEVANT\n")
     assert "its answer is not the one of this run" in found.problems[0]
@@ -79,9 +76,9 @@ def test_a_label_of_another_answer_is_a_problem_and_a_spreadsheets_changes_are_n
 
 def test_a_file_without_the_columns_is_refused():
     with pytest.raises(DataError, match="missing columns: label"):
-        read("question_id,model\nq1,a\n")
+        read("question_id,system\nq1,a\n")
     with pytest.raises(DataError, match="the separator of a CSV file is the comma"):
-        read("question_id;model;label\nq1;a;RELEVANT\n")
+        read("question_id;system;label\nq1;a;RELEVANT\n")
 
 
 @pytest.mark.parametrize("text", ["=1", "+1", "-1", "@SUM(A1)", "\t=1", "\n=1", " =1", "＝1"])
@@ -90,20 +87,20 @@ def test_no_cell_is_a_formula(text):
     assert safe_cell(f"a{text}") == f"a{text}"
 
 
-def many(models, n):
+def many(systems, n):
     return Answered(
         questions=frozenset(f"q{i}" for i in range(n)),
-        models=frozenset(models),
-        answers={(f"q{i}", model, "text"): f"={i}" for model in models for i in range(n)},
+        systems=frozenset(systems),
+        answers={(f"q{i}", system): f"={i}" for system in systems for i in range(n)},
     )
 
 
-def test_a_file_to_fill_in_draws_as_many_of_each_model_and_comes_back():
+def test_a_file_to_fill_in_draws_as_many_of_each_system_and_comes_back():
     answered = many(["@cf/b", "a"], 50)
     questions = {f"q{i}": {"question": "-why?", "document_id": "d"} for i in range(50)}
     rows = template_rows(questions, answered, {"d": "+because"}, 31, seed=1)
-    assert Counter(row["model"] for row in rows) == {"'@cf/b": 15, "a": 16} or len(rows) == 31
-    assert abs(sum(row["model"] == "a" for row in rows) - 15.5) == 0.5
+    assert Counter(row["system"] for row in rows) == {"'@cf/b": 15, "a": 16} or len(rows) == 31
+    assert abs(sum(row["system"] == "a" for row in rows) - 15.5) == 0.5
     assert {row["question"] for row in rows} == {"'-why?"}
     assert {row["reference"] for row in rows} == {"'+because"}
     assert all(row["answer"].startswith("'=") and row["label"] == "" for row in rows)
@@ -120,11 +117,11 @@ def test_a_file_to_fill_in_draws_as_many_of_each_model_and_comes_back():
     assert len(found.labels) == 31
 
 
-def test_a_model_with_few_answers_leaves_its_place_to_the_others():
+def test_a_system_with_few_answers_leaves_its_place_to_the_others():
     answered = many(["a", "b"], 20)
     answers = {key: answer for key, answer in answered.answers.items() if key[1] == "a" or key[0] in ("q1", "q2")}
-    few = Answered(questions=answered.questions, models=answered.models, answers=answers)
+    few = Answered(questions=answered.questions, systems=answered.systems, answers=answers)
     questions = {f"q{i}": {"question": "why?", "document_id": "d"} for i in range(20)}
     rows = template_rows(questions, few, {}, 12, seed=0)
-    assert Counter(row["model"] for row in rows) == {"b": 2, "a": 10}
+    assert Counter(row["system"] for row in rows) == {"b": 2, "a": 10}
     assert len(template_rows(questions, few, {}, 99, seed=0)) == 22

@@ -1,4 +1,4 @@
-"""Choices between two models: what is asked, what the labels mean in either order, and what the report makes of it."""
+"""Choices between two systems: what is asked, what the labels mean in either order, and what the report makes of it."""
 
 import json
 from dataclasses import replace
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rageval.comparison.pairwise import pairwise_results
-from rageval.config.evaluation import AnswersConfig, EvaluationConfig
+from rageval.config.evaluation import EvaluationConfig
 from rageval.judging.choices import preference_metrics, preference_value, rivals
 from rageval.judging.prompts import Preference, fence, judge_pairwise_messages
 from rageval.judging.replies import UnreadableVerdictError, read_verdict
@@ -54,7 +54,7 @@ def test_the_labels_of_a_preference_are_read_as_strictly_as_any_other():
         ("FIRST", False, 1.0),
         ("SECOND", False, 0.0),
         ("TIE", False, 0.5),
-        ("FIRST", True, 0.0),  # the other model's answer was shown first
+        ("FIRST", True, 0.0),  # the other system's answer was shown first
         ("SECOND", True, 1.0),
         ("TIE", True, 0.5),
     ],
@@ -63,32 +63,30 @@ def test_the_value_is_that_of_the_own_answer_wherever_it_was_shown(label, swappe
     assert preference_value(label, swapped=swapped) == value
 
 
-def test_every_pair_stands_once_under_its_first_model():
+def test_every_pair_stands_once_under_its_first_system():
     assert rivals(["a", "b", "c"]) == [("a", ["b", "c"]), ("b", ["c"])]
     assert rivals(["a"]) == []
     assert preference_metrics("gpt") == ("pairwise[gpt]", "pairwise[gpt, swapped]")
 
 
 def test_batches_and_names_that_cannot_be_told_apart_are_refused():
-    wanted = {"answers": {"models": ["a", "b"]}, "judge": {"pairwise": True}}
+    wanted = {"models": ["a", "b"], "judge": {"pairwise": True}}
     assert EvaluationConfig.model_validate(wanted).judge_model.name == "a"
     with pytest.raises(ValueError, match=r"judge\.pairwise needs live requests"):
         EvaluationConfig.model_validate(wanted | {"run": {"batch": True}})
     with pytest.raises(ValueError, match="'a, swapped'"):
-        AnswersConfig.model_validate({"models": ["a", "a, swapped"]})
+        EvaluationConfig.model_validate({"models": ["a", "a, swapped"]})
 
 
-def tables(choices, models=("m", "n"), per_document=1):
+def tables(choices, systems=("m", "n"), per_document=1):
     """Questions, answers and scores: for each pair the values of both orders, question by question."""
     n = max(len(pairs) for pairs in choices.values())
-    key = {"search_method": "text"}
     questions = [{"question_id": f"q{i}", "document_id": f"d{i // per_document}"} for i in range(n)]
-    answers = [{"question_id": f"q{i}", "model": model, "status": "ok"} | key for model in models for i in range(n)]
+    answers = [{"question_id": f"q{i}", "system": system, "status": "ok"} for system in systems for i in range(n)]
     scores = [
-        {"question_id": f"q{i}", "model": model, "metric": metric, "value": value}
+        {"question_id": f"q{i}", "system": system, "metric": metric, "value": value}
         | {"status": "unscored" if value is None else "ok"}
-        | key
-        for (model, other), pairs in choices.items()
+        for (system, other), pairs in choices.items()
         for i, values in enumerate(pairs)
         for metric, value in zip(preference_metrics(other), values, strict=True)
     ]
@@ -105,7 +103,7 @@ def test_only_what_both_orders_agree_on_is_won_or_lost():
     assert found.win_rate == mean_interval(outcomes, range(7), bounds=(0, 1))
     # Shown first, per question: (1 + 1 - 1) / 2 for agreed ones, 1 and 0 for contradictory ones, 0.75 for the half one.
     assert found.first_rate == mean_interval([0.5, 0.5, 0.5, 0.5, 1, 0, 0.75], range(7), bounds=(0, 1))
-    assert found.favours_a_place == ""
+    assert found.favours_a_position == ""
 
 
 def test_a_judge_that_always_says_first_names_no_winner_and_is_found_out():
@@ -113,20 +111,20 @@ def test_a_judge_that_always_says_first_names_no_winner_and_is_found_out():
     assert (found.wins, found.losses, found.ties, found.contradictory) == (0, 0, 60, 60)
     assert found.win_rate.mean == 0.5
     assert found.verdict not in ("better", "worse")
-    assert found.favours_a_place == "first"
+    assert found.favours_a_position == "first"
     (turned,) = pairwise_results(*tables({("m", "n"): [(0, 1)] * 60}))
-    assert turned.favours_a_place == "second"
+    assert turned.favours_a_position == "second"
 
 
 def test_the_verdict_is_that_of_the_paired_test_corrected_for_all_pairs():
     random = np.random.default_rng(5)
-    models = ("a", "b", "c")
+    systems = ("a", "b", "c")
     values = {pair: random.choice([0, 0.5, 1], 80, p=p) for pair, p in [
         (("a", "b"), (0.1, 0.2, 0.7)), (("a", "c"), (0.4, 0.2, 0.4)), (("b", "c"), (0.7, 0.2, 0.1)),
     ]}  # fmt: skip
-    run = tables({pair: [(v, v) for v in chosen] for pair, chosen in values.items()}, models, per_document=2)
+    run = tables({pair: [(v, v) for v in chosen] for pair, chosen in values.items()}, systems, per_document=2)
     results = pairwise_results(*run)
-    assert [(r.model, r.other) for r in results] == list(values)
+    assert [(r.system, r.other) for r in results] == list(values)
     clusters = np.arange(80) // 2
     raw = [paired_difference(chosen, 1 - chosen, clusters).p_value for chosen in values.values()]
     assert [r.p_value for r in results] == pytest.approx(list(holm(raw)))
@@ -143,7 +141,6 @@ def test_a_run_without_choices_has_no_results_and_no_section():
 def test_the_page_shows_the_pairs_as_text():
     run = build(models=("<i>alpha</i>", "beta"))
     scores = tables({("<i>alpha</i>", "beta"): [(1, 1), (1, 0), (0, 0)]})[2]
-    scores = scores.set_column(2, SCORES.field("search_method"), [["vector"] * len(scores)])
     html = render_page(replace(run, scores=scores))
     assert "<i>" not in html
     text = Page(html).text

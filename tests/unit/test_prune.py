@@ -1,7 +1,6 @@
 """Retention of run folders: what goes, what never does, and that nothing goes unasked."""
 
 import json
-import shutil
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -140,8 +139,6 @@ def test_the_cache_loses_what_no_run_that_stays_has_used(tmp_path: Path) -> None
     cache = tmp_path / ".cache"
     for model in ("minilm@1", "bge@2", "sweep-model@3"):
         VectorCache(cache / f"{model.replace('@', '-')}.vectors", model).write({"h": np.ones(2, dtype=np.float32)})
-    for model in ("minilm-1", "bge-2"):  # as earlier versions stored them: one file for all
-        shutil.copy(next((cache / f"{model}.vectors").iterdir()), cache / f"{model}.parquet")
     for index in ("docs-a", "docs-b", "mine-sweep-00000000"):
         RunStore(str(cache / index)).write_json("index.json", {})
     (cache / "foreign.parquet").write_bytes(b"no table")
@@ -157,11 +154,11 @@ def test_the_cache_loses_what_no_run_that_stays_has_used(tmp_path: Path) -> None
 
     plan = plan_prune(str(tmp_path), Retention(keep=1, cache=True), now=datetime.now(UTC))
     assert [(entry.kind, entry.name) for entry in plan.going] == [
-        ("run", "old"), ("embeddings", "bge-2.parquet"), ("embeddings", "bge-2.vectors"), ("index", "docs-b"),
+        ("run", "old"), ("embeddings", "bge-2.vectors"), ("index", "docs-b"),
     ]  # fmt: skip
     list(prune(plan))
     assert sorted(path.name for path in cache.iterdir()) == [
-        "docs-a", "foreign.parquet", "mine-sweep-00000000", "minilm-1.parquet", "minilm-1.vectors",
+        "docs-a", "foreign.parquet", "mine-sweep-00000000", "minilm-1.vectors",
         "sweep-model-3.vectors",
     ]  # fmt: skip
 

@@ -46,25 +46,26 @@ def build(n=12, models=("alpha", "beta"), text="plain words", seed=0, status="co
     ]
     questions = [
         {"question_id": f"q{i}", "question": f"{i}? {text}", "course": text, "document_id": f"d{i // 3}"}
-        | {"alternate_ids": []}
+        | {"alternate_ids": [], "grade": 1, "alternate_grades": []}
         for i in range(n)
     ]
     retrieval = [
-        {"question_id": f"q{i}", "search_method": method, "document_ids": [f"d{(i + j) // 3}" for j in (0, 3, 6)][:2]}
+        {"question_id": f"q{i}", "retriever": retriever, "document_ids": found_for(i)}
         | {"scores": [2.0, 1.0], "first_relevant_rank": 1 if i % 4 else None, "latency_s": 0.01 * (i + 1)}
-        for method in ("vector", "text")
+        for retriever in ("vector", "text")
         for i in range(n)
     ]
     answers, scores = [], []
     for model, good in zip(models, quality, strict=False):
         for i in range(n):
-            key = {"question_id": f"q{i}", "model": model, "search_method": "vector"}
-            answers.append(key | answer(i % 7 != 6, f"{i} {text}", random, text))
+            key = {"question_id": f"q{i}", "system": model}
+            answers.append(key | {"context_ids": found_for(i)} | answer(i % 7 != 6, f"{i} {text}", random, text))
             value = float(np.clip(random.normal(good, 0.1), -1, 1))
             scores += [key | score for score in scores_of(i, value, good, random, text)]
     rows = {
         "documents": documents,
         "questions": questions,
+        "systems": [system_row(model, text) for model in models],
         "retrieval": retrieval,
         "answers": answers,
         "scores": scores,
@@ -76,6 +77,19 @@ def build(n=12, models=("alpha", "beta"), text="plain words", seed=0, status="co
     facts = manifest(models, text, status)
     comparisons = comparison_table(compare_within(RunTables(name="run", manifest=facts, **tables)))
     return ReportData(**tables, summary=summary, comparisons=comparisons, manifest=facts)
+
+
+def found_for(i):
+    """The right document first, or, for every fourth question, two others."""
+    return [f"d{i // 3 + j}" for j in ((0, 1) if i % 4 else (1, 2))]
+
+
+def system_row(model, text):
+    text = " ".join(text.splitlines())  # each line of a prompt is an element of its own
+    return {
+        "system": model, "kind": "pipeline", "retriever": "vector", "prompt": "default", "prompt_hash": "0" * 32,
+        "prompt_system": text, "prompt_user": f"{text} {{{{ question }}}}", "model": model, "parameters": "{}",
+    }  # fmt: skip
 
 
 def answer(ok, words, random, text):
@@ -113,8 +127,8 @@ def scores_of(i, value, good, random, text):
 
 
 def manifest(models, text, status):
-    answers = {"models": [re.sub(r"[\x00-\x1f]", "", m) for m in models]}
-    config = EvaluationConfig.model_validate({"answers": answers, "retrieval": {"top_k": 2, "cutoffs": [1]}})
+    named = [re.sub(r"[\x00-\x1f]", "", m) for m in models]
+    config = EvaluationConfig.model_validate({"models": named, "retrieval": {"top_k": 2, "cutoffs": [1]}})
     return {
         "run_id": f"run {text}",
         "status": status,
@@ -211,12 +225,12 @@ def test_ids_are_unique_and_links_lead_somewhere(page):
 
 def test_the_answers_table_equals_a_recomputation_from_the_scores(run, page):
     header, *body = page.rows["answers"]
-    assert header == ["metric", "alphavector", "betavector"]
+    assert header == ["metric", "alpha", "beta"]
     assert [line[0] for line in body] == ["cosine", "judge_with_reference"]
     scores, document = run.scores.to_pylist(), {f"q{i}": f"d{i // 3}" for i in range(12)}
     for metric, *line in body:
         for model, shown in zip(("alpha", "beta"), line, strict=True):
-            rows = [s for s in scores if (s["model"], s["metric"]) == (model, metric) and s["value"] is not None]
+            rows = [s for s in scores if (s["system"], s["metric"]) == (model, metric) and s["value"] is not None]
             values = [s["value"] for s in rows]
             limits = (-1, 1) if metric == "cosine" else (0, 1)
             interval = mean_interval(values, [document[s["question_id"]] for s in rows], bounds=limits)
@@ -235,7 +249,7 @@ def test_the_retrieval_table_and_the_rank_plots_count_the_same_misses(page):
     assert vector[2] == vector[1]
     assert vector[7] == "65.0 ms"  # median of 10, 20, ..., 120 ms
     assert text[0] == "text"
-    # The second table has every metric at both depths, after a row that names the search method.
+    # The second table has every metric at both depths, after a row that names the retriever.
     assert deeper[:2] == [["metric", "@1", "@2"], ["vector"]]
     assert deeper[2][0] == "hit_rate"
     assert [shown.partition(" ")[0] for shown in deeper[2][1:]] == ["0.750", "0.750"]
@@ -247,7 +261,7 @@ def test_the_retrieval_table_and_the_rank_plots_count_the_same_misses(page):
 def test_unknown_cost_is_unknown_and_partly_known_sums_say_so(run, page):
     costs = {row[0]: row for row in page.rows["cost"]}
     # Question 6 failed: 11 of 12 answers at 0.001 dollars and 100 + 20 tokens each.
-    assert costs["alpha"][2:] == ["1.5 s", "1.5 s", "1,100 (11/12)", "220 (11/12)", "$0.011000 (11/12)", "$0.001000"]
+    assert costs["alpha"][1:] == ["1.5 s", "1.5 s", "1,100 (11/12)", "220 (11/12)", "$0.011000 (11/12)", "$0.001000"]
     assert costs["plain words"] == ["plain words", "24", "unknown", "unknown", "unknown"]
     assert "costunknown" in page.text  # the run's total: name and value
 
@@ -255,15 +269,15 @@ def test_unknown_cost_is_unknown_and_partly_known_sums_say_so(run, page):
 def test_the_labels_table_counts_every_verdict_with_its_failures(run, page):
     rows = [row for row in page.rows["distributions"] if row[0] in ("alpha", "beta")]
     for row in rows:
-        counts = [int(cell) for cell in row[3:]]
-        labels = [s["label"] for s in run.scores.to_pylist() if s["model"] == row[0] and s["label"]]
+        counts = [int(cell) for cell in row[2:]]
+        labels = [s["label"] for s in run.scores.to_pylist() if s["system"] == row[0] and s["label"]]
         # Of 12 questions, number 6 has no answer, and the verdicts of 4 and 9 are unreadable.
         assert counts == [*(labels.count(label) for label in LABEL_VALUES), 2, 0, 1]
 
 
 def test_failures_that_differ_only_in_numbers_are_one_reason(run):
     found = failures(run.questions, run.answers, run.scores)
-    assert [(f.what, f.status, f.n, dict(f.models)) for f in found] == [
+    assert [(f.what, f.status, f.n, dict(f.systems)) for f in found] == [
         ("judge_with_reference", "unscored", 4, {"alpha": 2, "beta": 2}),
         ("answer", "failed", 2, {"alpha": 1, "beta": 1}),
     ]
@@ -272,10 +286,10 @@ def test_failures_that_differ_only_in_numbers_are_one_reason(run):
 
 
 def test_worst_answers_come_by_judge_then_cosine_with_their_contexts(run):
-    tables = (run.documents, run.questions, run.retrieval, run.answers, run.scores)
+    tables = (run.documents, run.questions, run.answers, run.scores)
     worst = worst_answers(*tables, limit=4)
     assert list(worst) == ["alpha", "beta"]
-    scores = {(s["question_id"], s["metric"]): s["value"] for s in run.scores.to_pylist() if s["model"] == "beta"}
+    scores = {(s["question_id"], s["metric"]): s["value"] for s in run.scores.to_pylist() if s["system"] == "beta"}
 
     def rank(i):
         judged = scores[(f"q{i}", "judge_with_reference")]
@@ -285,8 +299,8 @@ def test_worst_answers_come_by_judge_then_cosine_with_their_contexts(run):
     assert [case.question for case in worst["beta"]] == [f"{i}? plain words" for i in expected]
     case = worst_answers(*tables, limit=99)["alpha"][0]
     number = int(case.question.split("?")[0])
-    assert [c.document_id for c in case.contexts] == [f"d{number // 3}", f"d{number // 3 + 1}"]
-    assert [c.right for c in case.contexts] == [True, False]
+    assert [c.document_id for c in case.contexts] == found_for(number)
+    assert [c.right for c in case.contexts] == [number % 4 != 0, False]
 
 
 def test_a_complete_run_has_no_warning_and_an_incomplete_one_counts_what_is_there(run, page):
@@ -335,11 +349,11 @@ def test_a_search_that_finds_nothing_for_most_questions_is_named_at_the_top(run)
     rows = run.retrieval.to_pylist()
     assert empty_searches(run.retrieval) == []
     for empty, sentences in ((6, 0), (7, 1)):  # of 12 questions
-        for row in [row for row in rows if row["search_method"] == "text"][:empty]:
+        for row in [row for row in rows if row["retriever"] == "text"][:empty]:
             row |= {"document_ids": [], "scores": [], "first_relevant_rank": None}
         retrieval = pa.Table.from_pylist(rows, schema=run.retrieval.schema)
         assert len(empty_searches(retrieval)) == sentences
-    said = "Text search found no document at all for 7 of 12 questions"
+    said = "The retriever text found no document at all for 7 of 12 questions"
     assert said in render_page(replace(run, retrieval=retrieval)).partition("<nav")[0]
     assert said in render_markdown(run.summary, run.manifest, retrieval=retrieval)
 

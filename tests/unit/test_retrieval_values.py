@@ -32,7 +32,7 @@ def tables(cases, accept_alternates=True):
         )
         rank = first_relevant_rank(found, set(grades) if accept_alternates else {own})
         rows.append(
-            {"question_id": f"q{number}", "search_method": "text", "document_ids": found, "scores": []}
+            {"question_id": f"q{number}", "retriever": "text", "document_ids": found, "scores": []}
             | {"first_relevant_rank": rank, "latency_s": 0.0}
         )
     return pa.Table.from_pylist(questions, schema=QUESTIONS), pa.Table.from_pylist(rows, schema=RETRIEVAL)
@@ -76,14 +76,6 @@ def test_only_the_own_document_is_right_without_alternates():
     assert values["recall@1"] == [0.0]
     assert values["recall@2"] == [1.0]
     assert values["map@2"] == [0.5]
-
-
-def test_a_run_without_grades_counts_every_right_document_alike():
-    questions, rows = tables([({"own": 3, "other": 9}, ["other", "x", "own"])])
-    old = questions.drop_columns(["grade", "alternate_grades"])
-    values = retrieval_values(old, rows, [3], accept_alternates=True)
-    # Two documents of grade 1 at ranks 1 and 3, where 1 and 2 would be best.
-    assert values["ndcg@3"] == pytest.approx([(1 + 1 / 2) / (1 + 1 / np.log2(3))])
 
 
 def test_a_row_of_an_unknown_question_is_refused():

@@ -8,6 +8,7 @@ import pytest
 from rageval.comparison.changes import largest_changes
 from rageval.comparison.folders import compare
 from rageval.comparison.markdown import render_comparison
+from rageval.comparison.measurements import Subject
 from rageval.comparison.page import render_compare_page
 from rageval.comparison.pairing import Choice, Pair, pairs
 from rageval.comparison.run_comparison import Compared, RunComparison
@@ -31,8 +32,8 @@ def reasons(comparison: RunComparison) -> dict[str, str]:
     return {row["metric"]: row["not compared because"] for row in refused_rows(comparison)}
 
 
-def test_the_difference_is_that_of_b_from_a_over_the_same_questions(tmp_path: Path) -> None:
-    # B has 1 where A alternates between 1 and 0: 20 of 40 questions gain 1, so B - A is +0.5.
+def test_the_difference_is_candidate_minus_baseline_over_the_same_questions(tmp_path: Path) -> None:
+    # The candidate has 1 where the baseline alternates between 1 and 0: 20 of 40 questions gain 1, so it is +0.5.
     a = write_run(tmp_path / "a", scores={"m": {"judge_with_reference": HALF}})
     b = write_run(tmp_path / "b", scores={"m": {"judge_with_reference": GOOD}})
 
@@ -43,10 +44,12 @@ def test_the_difference_is_that_of_b_from_a_over_the_same_questions(tmp_path: Pa
     assert (row.mean_a, row.mean_b, row.difference.mean) == (0.5, 1.0, 0.5)
     assert (row.difference.better, row.difference.worse, row.difference.tied) == (20, 0, 20)
     assert (row.verdict, row_of(back, "judge_with_reference").verdict) == ("better", "worse")
-    assert comparison_rows(there)[0]["B - A"].startswith("+0.500 [+")
-    assert comparison_rows(back)[0]["B - A"].startswith("-0.500 [-")
-    assert any("B is better than A in judge_with_reference" in sentence for sentence in sentences(there))
-    assert "every difference is B - A" in render_comparison(there)
+    assert comparison_rows(there)[0]["difference"].startswith("+0.500 [+")
+    assert comparison_rows(back)[0]["difference"].startswith("-0.500 [-")
+    assert any(
+        "The candidate is better than the baseline in judge_with_reference" in sentence for sentence in sentences(there)
+    )
+    assert "every difference is candidate - baseline" in render_comparison(there)
 
 
 def test_questions_of_one_document_count_as_a_cluster(tmp_path: Path) -> None:
@@ -78,7 +81,7 @@ def test_p_values_are_adjusted_for_everything_that_is_shown(tmp_path: Path) -> N
 
 
 def test_questions_without_a_value_are_left_out_counted_and_warned_about(tmp_path: Path) -> None:
-    # B fails on ten questions that A answers badly, and is alike on the other thirty.
+    # The candidate fails on ten questions that the baseline answers badly, and is alike on the other thirty.
     bad_then_good = [0.0] * 10 + [1.0] * 30
     a = write_run(tmp_path / "a", scores={"m": {"judge_with_reference": bad_then_good}})
     b = write_run(tmp_path / "b", scores={"m": {"judge_with_reference": [None] * 10 + [1.0] * 29 + [0.5]}})
@@ -89,9 +92,9 @@ def test_questions_without_a_value_are_left_out_counted_and_warned_about(tmp_pat
     assert (row.questions, row.n, row.left_out_a, row.left_out_b) == (40, 30, 0, 10)
     assert comparison_rows(found)[0]["without a value"] == "0 / 10"
     (warning,) = found.warnings
-    assert "no value for 0 of 40 questions in A and 10 in B" in warning
+    assert "no value for 0 of 40 questions in the baseline and 10 in the candidate" in warning
     # With 0 for the ten, only the last question differs: -0.5 / 40.
-    assert "B - A would be -0.013" in warning
+    assert "the difference would be -0.013" in warning
 
 
 def test_the_same_few_missing_values_on_both_sides_are_no_reason_to_warn(tmp_path: Path) -> None:
@@ -215,34 +218,53 @@ def test_an_incomplete_run_is_compared_with_a_warning(tmp_path: Path) -> None:
         ("mn", "mo", Choice(), ["m"]),
         ("m", "n", Choice(), ["m → n"]),
         ("mn", "op", Choice(), []),
-        ("mn", "op", Choice(a_model="m", b_model="p"), ["m → p"]),
-        ("mn", "n", Choice(a_model="m"), ["m → n"]),
-        ("mn", "mn", Choice(a_model="m", b_model="n"), ["m → n"]),
-        ("mn", "mn", Choice(a_model="m"), ["m"]),
+        ("mn", "op", Choice(baseline_system="m", candidate_system="p"), ["m → p"]),
+        ("mn", "n", Choice(baseline_system="m"), ["m → n"]),
+        ("mn", "mn", Choice(baseline_system="m", candidate_system="n"), ["m → n"]),
+        ("mn", "mn", Choice(baseline_system="m"), ["m"]),
     ],
 )
-def test_models_are_paired_by_name_or_because_there_is_no_other(
+def test_systems_are_paired_by_name_or_because_there_is_no_other(
     a: str, b: str, choice: Choice, expected: list[str]
 ) -> None:
-    found = pairs([(m, "vector") for m in a], [(m, "vector") for m in b], choice)
+    found = pairs([Subject(name=name) for name in a], [Subject(name=name) for name in b], choice)
 
-    assert [pair.model for pair in found] == expected
+    assert [pair.name for pair in found] == expected
 
 
-def test_a_single_search_method_of_each_run_is_paired_too() -> None:
-    assert pairs([("m", "vector")], [("m", "hybrid")], Choice()) == [Pair(a=("m", "vector"), b=("m", "hybrid"))]
+def test_a_single_retriever_of_each_run_is_paired_too_and_none_stands_beside_a_system() -> None:
+    vector, hybrid = (Subject(name=name, is_retriever=True) for name in ("vector", "hybrid"))
+
+    assert pairs([vector, Subject(name="hybrid")], [hybrid, Subject(name="vector")], Choice()) == [
+        Pair(a=Subject(name="hybrid"), b=Subject(name="vector")),
+        Pair(a=vector, b=hybrid),
+    ]
+
+
+def test_one_retriever_can_be_held_against_another(tmp_path: Path) -> None:
+    # The right document at rank 2 by text in the one run, at rank 1 by vector in the other: MRR 0.5 against 1.
+    ranks = {"vector": [1] * 40, "text": [2] * 40}
+    a, b = (write_run(tmp_path / name, scores={"m": {"cosine": HALF}}, ranks=ranks) for name in "ab")
+
+    found = compare(a, b, Choice(metrics=("mrr",), baseline_retriever="text", candidate_retriever="vector"))
+
+    assert [(row.pair.name, row.mean_a, row.mean_b) for row in found.compared] == [
+        ("retriever text → vector", 0.5, 1.0)
+    ]
 
 
 def test_a_name_that_a_run_does_not_have_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"--b-model names 'x', but the model of run B is: m"):
-        compare(*both(tmp_path), Choice(b_model="x"))
+    with pytest.raises(ConfigError, match=r"--candidate-system names 'x', but the candidate has: m"):
+        compare(*both(tmp_path), Choice(candidate_system="x"))
+    with pytest.raises(ConfigError, match=r"--baseline-retriever names 'x', but the baseline has: vector"):
+        compare(*both(tmp_path), Choice(baseline_retriever="x"))
 
 
-def test_a_model_that_stands_beside_no_other_is_named(tmp_path: Path) -> None:
+def test_a_system_that_stands_beside_no_other_is_named(tmp_path: Path) -> None:
     a = write_run(tmp_path / "a", scores={"m": {"cosine": HALF}, "extra": {"cosine": HALF}})
     b = write_run(tmp_path / "b", scores={"m": {"cosine": HALF}})
 
-    assert compare(a, b, Choice()).warnings == ["extra of a stands beside no model of b and is not compared"]
+    assert compare(a, b, Choice()).warnings == ["extra of a stands beside no system of b and is not compared"]
 
 
 def test_retrieval_is_compared_at_the_smaller_top_k(tmp_path: Path) -> None:
@@ -266,7 +288,9 @@ def test_cost_stands_beside_and_is_better_where_it_is_lower(tmp_path: Path) -> N
     a, b = (write_run(tmp_path / name, scores=scores, cost_usd=next(costs)) for name in "ab")
 
     found = compare(a, b, Choice())
-    beside = {row["figure"]: (row["A"], row["B"], row["B / A"]) for row in beside_rows(found)}
+    beside = {
+        row["figure"]: (row["baseline"], row["candidate"], row["candidate / baseline"]) for row in beside_rows(found)
+    }
     assert beside["cost per answer"] == ("$0.002000", "$0.001000", "0.50")
     assert beside["median latency"] == ("1.5 s", "1.5 s", "1.00")
     assert row_of(compare(a, b, Choice(metrics=("cost_usd",))), "cost_usd").verdict == "better"
@@ -284,11 +308,11 @@ def test_a_metric_without_a_good_direction_has_no_verdict(tmp_path: Path) -> Non
 
 
 def test_the_settings_that_could_explain_a_difference_are_listed(tmp_path: Path) -> None:
-    found = compare(
-        *both(tmp_path, config={"retrieval": {"question_boost": 2.0}, "run": {"output": "other"}}), Choice()
-    )
+    retrievers = [{"method": "vector", "question_boost": 2.0}, "text", "hybrid"]
 
-    assert ("retrieval.question_boost", "3.0", "2.0") in found.settings
+    found = compare(*both(tmp_path, config={"retrievers": retrievers, "run": {"output": "other"}}), Choice())
+
+    assert ("retrievers.1.question_boost", "3.0", "2.0") in found.settings
     assert not [name for name, _, _ in found.settings if name.startswith("run.")]
 
 
@@ -320,7 +344,7 @@ def test_the_page_shows_hostile_answers_as_text(tmp_path: Path) -> None:
     assert "\x1b" not in page
     assert "\u202e" not in page
     assert "src=" not in page
-    assert page.count("<h3>") == 4  # got worse and got better, of the retrieval and of the model
+    assert page.count("<h3>") == 4  # got worse and got better, of the retriever and of the system
 
 
 def test_nothing_is_rounded_to_a_signed_zero() -> None:

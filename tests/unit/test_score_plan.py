@@ -21,7 +21,7 @@ IDS = [f"q{number}" for number in range(2000)]
 
 
 def configured(**groups: Any) -> EvaluationConfig:
-    return validate(EvaluationConfig, {"answers": {"models": ["m1", "m2", "m3"]}, **groups})
+    return validate(EvaluationConfig, {"models": ["m1", "m2", "m3"], **groups})
 
 
 def names(plan: ScorePlan, question_id: str = "q") -> list[str]:
@@ -96,12 +96,9 @@ def test_rows_and_calls_are_the_sums_over_the_questions() -> None:
 
 
 def test_pairs_are_asked_about_in_both_orders_by_the_first_judge() -> None:
-    # Three pairs of three models x 2 orders x 2 search methods x 10 questions.
-    config = configured(
-        retrieval={"methods": ["text", "vector"]}, judge={"pairwise": True, "panel": ["k"]},
-    )  # fmt: skip
-    config = config.model_copy(update={"answers": config.answers.model_copy(update={"search": ("text", "vector")})})
-    assert pairwise_rows(config, 10) == 3 * 2 * 2 * 10
+    # Three models with two retrievers each are six systems: fifteen pairs x 2 orders x 10 questions.
+    config = configured(systems=[{"retrievers": ["text", "vector"]}], judge={"pairwise": True, "panel": ["k"]})
+    assert pairwise_rows(config, 10) == 15 * 2 * 10
     assert pairwise_rows(configured(), 10) == 0
     assert pairwise_rows(configured(judge={"pairwise": True, "enabled": False}), 10) == 0
 

@@ -5,11 +5,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from rageval.runs.shortfalls import cut_configurations, in_words, shortfalls, too_many
+from rageval.runs.shortfalls import cut_systems, in_words, shortfalls, too_many
 
-_ANSWER = {"model": "m1", "search_method": "text", "status": "ok", "error": None, "finish_reason": "stop"}
+_ANSWER = {"system": "m1", "status": "ok", "error": None, "finish_reason": "stop"}
 _SCORE = {
-    "model": "m1", "search_method": "text", "metric": "judge_with_reference", "status": "ok", "error": None,
+    "system": "m1", "metric": "judge_with_reference", "status": "ok", "error": None,
     "judge_model": "j", "request_fingerprint": "f",
 }  # fmt: skip
 _UNREAD = {"status": "unscored", "error": "not JSON"}
@@ -40,7 +40,7 @@ def test_nothing_is_lost_where_everything_has_a_value() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        {"metric": "judge_without_reference"}, {"judge_model": "k"}, {"model": "m2"}, {"search_method": "vector"},
+        {"metric": "judge_without_reference"}, {"judge_model": "k"}, {"system": "m2"},
         {"metric": "judge_with_reference[k]", "judge_model": "k"}, {"metric": "pairwise[m2]"},
         {"metric": "judge_with_reference[again]"},
     ],
@@ -66,22 +66,21 @@ def test_failed_and_unreadable_verdicts_count_together_and_skipped_and_panel_row
     assert [found.n for found in shortfalls(GOOD, table)] == [3]
 
 
-def test_answers_that_were_cut_count_by_model_and_search_and_failed_ones_apart() -> None:
+def test_answers_that_were_cut_count_by_system_and_failed_ones_apart() -> None:
     table = answers(
-        rows(_ANSWER, 90), rows(_ANSWER, 10, search_method="vector", finish_reason="length"),
-        rows(_ANSWER, 99, model="m2"), rows(_ANSWER, 1, model="m2", status="failed", error="HTTP 400"),
+        rows(_ANSWER, 90), rows(_ANSWER, 10, finish_reason="length"),
+        rows(_ANSWER, 99, system="m2"), rows(_ANSWER, 1, system="m2", status="failed", error="HTTP 400"),
     )  # fmt: skip
     assert [found.sentence for found in shortfalls(table, scores())] == [
-        "10 of 100 answers of m1 were cut for their length (raise max_completion_tokens of m1)",
+        "10 of 100 answers of m1 were cut for their length (raise max_completion_tokens of the model of m1)",
         "1 of 100 answers of m2 failed (most often: HTTP 400)",
     ]
-    assert in_words(too_many(table, scores(), 0.2)) == (
-        "10 of 10 answers of m1 with vector search were cut for their length"
-    )
-    assert cut_configurations(table, 0.2) == {("m1", "vector")}
+    assert in_words(too_many(table, scores(), 0.05)) == "10 of 100 answers of m1 were cut for their length"
+    assert cut_systems(table, 0.05) == {"m1"}
+    assert cut_systems(table, 0.1) == cut_systems(table, 0.05, rambling=["m1"]) == frozenset()
     # What is cut and empty has failed, and says so itself.
     empty = answers(rows(_ANSWER, 5, status="failed", error="empty", finish_reason="length"))
-    assert cut_configurations(empty, 0.0) == frozenset()
+    assert cut_systems(empty, 0.0) == frozenset()
 
 
 def test_of_many_groups_a_few_are_named() -> None:

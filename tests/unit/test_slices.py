@@ -26,12 +26,11 @@ def run_of(sections, values, *, metric="judge_with_reference", per_document=2, r
         for i, j in asked
     ]
     retrieval = [
-        {"question_id": f"q{i}-{j}", "search_method": "text", "first_relevant_rank": (ranks or [1] * n)[i]}
+        {"question_id": f"q{i}-{j}", "retriever": "text", "first_relevant_rank": (ranks or [1] * n)[i]}
         for i, j in asked
     ]
     scores = [
-        {"question_id": f"q{i}-{j}", "model": "m", "search_method": "text", "metric": metric, "status": "ok"}
-        | {"value": values[i]}
+        {"question_id": f"q{i}-{j}", "system": "m", "metric": metric, "status": "ok"} | {"value": values[i]}
         for i, j in asked
         if values[i] is not None
     ]

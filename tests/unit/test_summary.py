@@ -34,26 +34,26 @@ def questions(documents):
     return table(QUESTIONS, [{"question_id": f"q{i}", "document_id": d, "grade": 1} for i, d in enumerate(documents)])
 
 
-def retrieval(ranks, method="vector", latency=0.0):
+def retrieval(ranks, retriever="vector", latency=0.0):
     rows = [
-        {"question_id": f"q{i}", "search_method": method, "first_relevant_rank": rank, "latency_s": latency}
+        {"question_id": f"q{i}", "retriever": retriever, "first_relevant_rank": rank, "latency_s": latency}
         for i, rank in enumerate(ranks)
     ]
     return table(RETRIEVAL, rows)
 
 
-def answers(n, model="m", method="vector", **columns):
+def answers(n, system="m", **columns):
     rows = [
-        {"question_id": f"q{i}", "model": model, "search_method": method, "status": "ok"}
+        {"question_id": f"q{i}", "system": system, "status": "ok"}
         | {name: values[i] for name, values in columns.items()}
         for i in range(n)
     ]
     return table(ANSWERS, rows)
 
 
-def scores(values, metric="cosine", model="m", method="vector", **columns):
+def scores(values, metric="cosine", system="m", **columns):
     rows = [
-        {"question_id": f"q{i}", "model": model, "search_method": method, "metric": metric, "value": value}
+        {"question_id": f"q{i}", "system": system, "metric": metric, "value": value}
         | {"status": "unscored" if value is None else "ok"}
         | {name: items[i] for name, items in columns.items()}
         for i, value in enumerate(values)
@@ -64,12 +64,9 @@ def scores(values, metric="cosine", model="m", method="vector", **columns):
 NO_RETRIEVAL, NO_ANSWERS, NO_SCORES = (schema.empty_table() for schema in (RETRIEVAL, ANSWERS, SCORES))
 
 
-def figures(summary, metric, model=None, method="vector"):
-    rows = [
-        row
-        for row in summary.to_pylist()
-        if (row["model"], row["search_method"], row["metric"]) == (model, method, metric)
-    ]
+def figures(summary, metric, system=None, retriever="vector"):
+    of = (system, None) if system else (None, retriever)
+    rows = [row for row in summary.to_pylist() if (row["system"], row["retriever"], row["metric"]) == (*of, metric)]
     assert len(rows) == 1
     return rows[0]
 
@@ -86,7 +83,7 @@ def test_hit_rate_and_mrr_count_a_miss_as_0_down_to_the_asked_rank():
 
 def test_a_missing_score_lowers_n_scored_and_not_the_mean():
     scored = scores([0.2, None, 0.6, None, 1.0])
-    row = figures(summarize(questions("aabbc"), NO_RETRIEVAL, answers(5), scored, top_k=5), "cosine", model="m")
+    row = figures(summarize(questions("aabbc"), NO_RETRIEVAL, answers(5), scored, top_k=5), "cosine", system="m")
     assert (row["n"], row["n_scored"], row["n_failed"]) == (5, 3, 2)
     assert row["mean"] == pytest.approx(0.6)  # (0.2 + 0.6 + 1.0) / 3
     assert (row["median"], row["total"]) == (0.6, pytest.approx(1.8))
@@ -106,7 +103,7 @@ def test_a_metric_without_bounds_has_the_t_interval_cut_at_zero():
 
 def test_intervals_are_clustered_by_the_questions_document():
     values = [0.1, 0.2, 0.9, 0.8]
-    row = figures(summarize(questions("aabb"), NO_RETRIEVAL, answers(4), scores(values), top_k=5), "cosine", model="m")
+    row = figures(summarize(questions("aabb"), NO_RETRIEVAL, answers(4), scores(values), top_k=5), "cosine", system="m")
     interval = mean_interval(values, list("aabb"), bounds=(-1, 1))
     assert (row["ci_low"], row["ci_high"]) == (interval.low, interval.high)
 
@@ -129,8 +126,8 @@ def test_nan_and_values_of_failed_scores_are_not_values():
 
 def test_a_score_that_was_never_written_counts_as_failed():
     both = pa.concat_tables([answers(3, "a"), answers(3, "b")])
-    summary = summarize(questions("abc"), NO_RETRIEVAL, both, scores([0.5], model="a"), top_k=5)
-    assert [figures(summary, "cosine", model)["n_failed"] for model in "ab"] == [2, 3]
+    summary = summarize(questions("abc"), NO_RETRIEVAL, both, scores([0.5], system="a"), top_k=5)
+    assert [figures(summary, "cosine", system)["n_failed"] for system in "ab"] == [2, 3]
 
 
 def test_answers_bring_latency_tokens_and_cost_with_unknown_ones_left_out():
@@ -154,15 +151,13 @@ def test_answers_bring_latency_tokens_and_cost_with_unknown_ones_left_out():
 
 def test_rows_come_in_a_stable_order():
     searched = pa.concat_tables([retrieval([1], "text"), retrieval([1], "hybrid")])
-    asked = pa.concat_tables([answers(1, "z", "text"), answers(1, "a", "text"), answers(1, "z", "hybrid")])
-    scored = pa.concat_tables(
-        [scores([1.0], metric, "a", "text") for metric in ("brevity", "judge_with_reference", "cosine")]
-    )
+    asked = pa.concat_tables([answers(1, "z"), answers(1, "a")])
+    scored = pa.concat_tables([scores([1.0], metric, "a") for metric in ("brevity", "judge_with_reference", "cosine")])
     summary = summarize(questions("a"), searched, asked, scored, top_k=5)
     assert summary.schema.equals(SUMMARY, check_metadata=True)
-    groups = list(dict.fromkeys((row["model"], row["search_method"]) for row in summary.to_pylist()))
-    assert groups == [(None, "text"), (None, "hybrid"), ("z", "text"), ("z", "hybrid"), ("a", "text")]
-    assert [row["metric"] for row in summary.to_pylist() if row["model"] is None][:7] == [
+    groups = list(dict.fromkeys((row["system"], row["retriever"]) for row in summary.to_pylist()))
+    assert groups == [(None, "text"), (None, "hybrid"), ("z", None), ("a", None)]
+    assert [row["metric"] for row in summary.to_pylist() if row["system"] is None][:7] == [
         "hit_rate@5",
         "mrr@5",
         "recall@5",
@@ -171,7 +166,7 @@ def test_rows_come_in_a_stable_order():
         "map@5",
         "search_latency_s",
     ]
-    assert [row["metric"] for row in summary.to_pylist() if row["model"] == "a"] == [
+    assert [row["metric"] for row in summary.to_pylist() if row["system"] == "a"] == [
         "cosine",
         "judge_with_reference",
         "brevity",
@@ -248,7 +243,7 @@ def test_label_counts_count_each_label_and_status():
 def test_rows_in_words_show_interval_and_denominator_in_every_cell():
     asked = pa.concat_tables([answers(3, "a", cost_usd=[0.5, 0.25, None]), answers(3, "b")])
     scored = pa.concat_tables(
-        [scores([0.1, 0.2, None], model="a"), scores([1.0, None, None], "judge_with_reference", "a")]
+        [scores([0.1, 0.2, None], system="a"), scores([1.0, None, None], "judge_with_reference", "a")]
     )
     summary = summarize(questions("abc"), retrieval([1, None, 2], latency=0.0123), asked, scored, top_k=5)
     # Cosine of a on the scale from 0 to 1: m = 0.575, variance of the mean 0.0025 / 2^2, so that it is worth
@@ -256,21 +251,11 @@ def test_rows_in_words_show_interval_and_denominator_in_every_cell():
     # Centre (0.575 + 0.10323) / 1.20646 = 0.56217; margin 12.7062 * sqrt(0.24438 / 782 + 161.448 / (4 * 782^2))
     # / 1.20646 = 0.20489; back on the scale from -1 to 1: -0.285 and 0.534.
     assert summary_rows(summary) == [
-        {
-            "model": "a",
-            "search_method": "vector",
-            "cosine": "0.150 [-0.285, 0.534] 2/3",
-            "judge_with_reference": "1.000 [no interval] 1/3",
-        },
-        {
-            "model": "b",
-            "search_method": "vector",
-            "cosine": "no value 0/3",
-            "judge_with_reference": "no value 0/3",
-        },
+        {"system": "a", "cosine": "0.150 [-0.285, 0.534] 2/3", "judge_with_reference": "1.000 [no interval] 1/3"},
+        {"system": "b", "cosine": "no value 0/3", "judge_with_reference": "no value 0/3"},
     ]
     found = retrieval_rows(summary)[0]
-    assert (found["search_method"], found["median latency"]) == ("vector", "12.3 ms")
+    assert (found["retriever"], found["median latency"]) == ("vector", "12.3 ms")
     assert found["hit_rate@5"].startswith("0.667 [")
     assert [row["cost"] for row in cost_rows(summary)] == ["$0.750 (2/3)", "unknown"]
 
@@ -286,9 +271,13 @@ def test_100_000_questions_take_seconds():
     def constant(text):
         return pa.array([text] * n)
 
-    shared = {"question_id": ids, "model": constant("m"), "search_method": constant("vector")}
-    asked = big(QUESTIONS, question_id=ids, document_id=pa.array([f"d{i // 5}" for i in range(n)]))
-    found = big(RETRIEVAL, **shared, first_relevant_rank=pa.array(random.integers(1, 9, n)))
+    shared = {"question_id": ids, "system": constant("m")}
+    asked = big(
+        QUESTIONS, question_id=ids, document_id=pa.array([f"d{i // 5}" for i in range(n)]), grade=pa.array([1] * n)
+    )
+    found = big(
+        RETRIEVAL, question_id=ids, retriever=constant("vector"), first_relevant_rank=pa.array(random.integers(1, 9, n))
+    )
     replied = big(ANSWERS, **shared, latency_s=pa.array(random.random(n)))
     scored = pa.concat_tables(
         big(SCORES, **shared, metric=constant(m), status=constant("ok"), value=pa.array(random.random(n)))

@@ -13,7 +13,7 @@ from rageval.records import Answer, Document, Question, Retrieval, Score, Usage
 from rageval.tables import SCHEMA_VERSION, SCHEMAS, to_row, to_table
 
 ANSWER = Answer(
-    question_id="q", model="m", search_method="text", status="ok", answer="Sí 🙂\x00", error=None, attempts=2,
+    question_id="q", system="m", context_ids=("d", "e"), status="ok", answer="Sí 🙂\x00", error=None, attempts=2,
     finish_reason="stop", usage=Usage(prompt_tokens=10, completion_tokens=2), cost_usd=0.25, latency_s=0.5,
     request_fingerprint="f", started_at=datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
 )  # fmt: skip
@@ -29,12 +29,10 @@ RECORDS: dict[str, Any] = {
         alternate_grades=(1, 2),
     ),
     "retrieval": Retrieval(
-        question_id="q", search_method="text", document_ids=(), scores=(), first_relevant_rank=None, latency_s=0.1
+        question_id="q", retriever="text", document_ids=(), scores=(), first_relevant_rank=None, latency_s=0.1
     ),
     "answers": ANSWER,
-    "scores": Score(
-        question_id="q", model="m", search_method="text", metric="cosine", status="ok", value=-0.5, metric_version="1"
-    ),
+    "scores": Score(question_id="q", system="m", metric="cosine", status="ok", value=-0.5, metric_version="1"),
 }
 
 

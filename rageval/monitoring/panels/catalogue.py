@@ -221,8 +221,8 @@ def choices(scope: Scope, board: Board, what: Filter) -> sa.Select[Any]:
         time = [RUNS.c.started_at >= scope.since, RUNS.c.started_at < scope.until]
         if what == "course":
             return sa.select(course_name(RUNS).label("course")).where(*time).distinct().order_by("course")
-        found = sa.select(RUN_METRICS.c.model).join(RUNS, RUNS.c.run_id == RUN_METRICS.c.run_id).where(*time)
-        return found.where(RUN_METRICS.c.model != "").distinct().order_by("model")
+        found = sa.select(RUN_METRICS.c.system).join(RUNS, RUNS.c.run_id == RUN_METRICS.c.run_id).where(*time)
+        return found.where(RUN_METRICS.c.system != "").distinct().order_by("system")
     column = course_name(CONVERSATIONS) if what == "course" else CONVERSATIONS.c.model
     time = [CONVERSATIONS.c.asked_at >= scope.since, CONVERSATIONS.c.asked_at < scope.until]
     asked = sa.select(column.label(what)).where(*time).distinct()

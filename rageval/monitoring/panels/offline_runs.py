@@ -13,12 +13,11 @@ _SHOWN = 100
 
 
 def means(scope: Scope, metrics: Sequence[str]) -> sa.Select[Any]:
-    """Return `time` (start of the run), `metric` (with its model and search method) and `value` (its mean)."""
-    of_model = sa.func.coalesce(sa.func.nullif(_M.model, sa.literal_column("''")) + " · ", "")
+    """Return `time` (start of the run), `metric` (with its system or retriever) and `value` (its mean)."""
     return (
         sa.select(
             _R.started_at.label("time"),
-            (_M.metric + " · " + of_model + _M.search_method).label("metric"),
+            (_M.metric + " · " + _M.system + _M.retriever).label("metric"),
             _M.mean.label("value"),
         )
         .join_from(RUN_METRICS, RUNS, _R.run_id == _M.run_id)
@@ -67,8 +66,8 @@ def figures(scope: Scope) -> sa.Select[Any]:
         sa.select(
             _M.run_id.label("run"),
             _M.metric,
-            _M.model,
-            _M.search_method.label("search"),
+            _M.system,
+            _M.retriever,
             _M.mean,
             _M.ci_low.label("ci low"),
             _M.ci_high.label("ci high"),
@@ -77,12 +76,12 @@ def figures(scope: Scope) -> sa.Select[Any]:
         )
         .join_from(RUN_METRICS, RUNS, _R.run_id == _M.run_id)
         .where(_M.run_id == newest, *_chosen(scope))
-        .order_by(_M.metric, _M.model, _M.search_method)
+        .order_by(_M.metric, _M.system, _M.retriever)
         .limit(2 * _SHOWN)
     )
 
 
 def _chosen(scope: Scope) -> list[Any]:
-    """Return the conditions on a run's metric; a retrieval metric belongs to no model, so it stays."""
-    model = [sa.or_(_M.model == "", *scope.chosen("model", _M.model))] if scope.chosen("model", _M.model) else []
-    return [*scope.within(RUNS, "started_at"), *model]
+    """Return the conditions on a run's metric; a retrieval metric belongs to no system, so it stays."""
+    chosen = scope.chosen("model", _M.system)
+    return [*scope.within(RUNS, "started_at"), *([sa.or_(_M.system == "", *chosen)] if chosen else [])]

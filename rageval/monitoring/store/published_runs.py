@@ -15,9 +15,10 @@ from rageval.monitoring.store.schema import RUN_METRICS, RUNS
 class PublishedMetric:
     """A row of a run's summary."""
 
-    model: str
+    system: str
     """Empty for retrieval metrics."""
-    search_method: str
+    retriever: str
+    """Empty for metrics of answers."""
     metric: str
     n: int
     n_scored: int

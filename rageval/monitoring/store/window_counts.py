@@ -126,9 +126,9 @@ def latency_buckets(database: Database, asked: Asked) -> ByPart[Mapping[int, int
     return _counts(database, asked, _C, _C.latency_bucket, _C.status == "ok")
 
 
-def search_methods(database: Database, asked: Asked) -> ByPart[Mapping[str, int]]:
+def retrievers(database: Database, asked: Asked) -> ByPart[Mapping[str, int]]:
     """Return how many questions found something by which search method."""
-    return _counts(database, asked, _C, _C.search_method, _C.top_score.is_not(None))
+    return _counts(database, asked, _C, _C.retriever, _C.top_score.is_not(None))
 
 
 def labels(database: Database, metric: str, asked: Asked) -> ByPart[Mapping[str, int]]:
@@ -172,12 +172,12 @@ def top_scores(database: Database, asked: Asked) -> ByPart[Sequence[tuple[str, s
     Scores of two methods mean two things; of each there are at most `MOST_SCORES`.
     """
     part = asked.part(_C)
-    place = sa.func.row_number().over(partition_by=(part.element, _C.search_method), order_by=_C.conversation_id)
-    every = sa.select(part, _C.conversation_id, _C.search_method, _C.top_score, place.label("place"))
+    place = sa.func.row_number().over(partition_by=(part.element, _C.retriever), order_by=_C.conversation_id)
+    every = sa.select(part, _C.conversation_id, _C.retriever, _C.top_score, place.label("place"))
     first = every.where(*asked.of(_C), _C.top_score.is_not(None)).subquery()
     wanted = sa.select(first).where(first.c.place <= MOST_SCORES).order_by(first.c.conversation_id)
     return {
-        part: [(row.conversation_id, row.search_method, float(row.top_score)) for row in rows]
+        part: [(row.conversation_id, row.retriever, float(row.top_score)) for row in rows]
         for part, rows in _by_part(database, asked, wanted).items()
     }
 

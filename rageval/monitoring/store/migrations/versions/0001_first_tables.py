@@ -18,6 +18,18 @@ def upgrade() -> None:
         sa.Column("bound", sa.Float(), nullable=False),
         sa.Column("n", sa.Integer(), nullable=False, comment="Conversations or verdicts that the value is of"),
         sa.Column("message", sa.Text(), nullable=False),
+        sa.Column(
+            "course",
+            sa.String(length=200),
+            nullable=False,
+            comment="The course that the rule is about; empty for all",
+        ),
+        sa.Column(
+            "model",
+            sa.String(length=200),
+            nullable=False,
+            comment="The answering model that the rule is about; empty for all",
+        ),
         sa.Column("raised_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column(
             "sent_at",
@@ -44,7 +56,8 @@ def upgrade() -> None:
         sa.Column("answer", sa.Text(), nullable=True, comment="Null if it failed"),
         sa.Column("error", sa.Text(), nullable=True, comment="Why it failed; never holds a key"),
         sa.Column("model", sa.String(length=200), nullable=False, comment="Label of the answering model"),
-        sa.Column("search_method", sa.String(length=10), nullable=False, comment="text, vector or hybrid"),
+        sa.Column("system", sa.String(length=200), nullable=False, comment="Name of the system that answered"),
+        sa.Column("retriever", sa.String(length=200), nullable=False, comment="Name of the retriever"),
         sa.Column("prompt_version", sa.String(length=40), nullable=False),
         sa.Column(
             "contexts",
@@ -84,7 +97,21 @@ def upgrade() -> None:
             "cost_usd",
             "prompt_tokens",
             "completion_tokens",
+            "search_s",
+            "model_s",
+            "total_s",
         ],
+    )
+    op.create_table(
+        "forgotten",
+        sa.Column(
+            "conversation_id",
+            sa.String(length=36),
+            nullable=False,
+            comment="Nothing of that id is stored any more",
+        ),
+        sa.Column("forgotten_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("conversation_id", name=op.f("pk_forgotten")),
     )
     op.create_table(
         "runs",
@@ -219,8 +246,8 @@ def upgrade() -> None:
     op.create_table(
         "run_metrics",
         sa.Column("run_id", sa.String(length=100), nullable=False),
-        sa.Column("model", sa.String(length=200), nullable=False, comment="Empty for retrieval metrics"),
-        sa.Column("search_method", sa.String(length=10), nullable=False),
+        sa.Column("system", sa.String(length=200), nullable=False, comment="Empty for retrieval metrics"),
+        sa.Column("retriever", sa.String(length=200), nullable=False, comment="Empty for metrics of answers"),
         sa.Column("metric", sa.String(length=100), nullable=False),
         sa.Column("n", sa.Integer(), nullable=False),
         sa.Column("n_scored", sa.Integer(), nullable=False),
@@ -229,7 +256,7 @@ def upgrade() -> None:
         sa.Column("ci_low", sa.Float(), nullable=True),
         sa.Column("ci_high", sa.Float(), nullable=True),
         sa.ForeignKeyConstraint(["run_id"], ["runs.run_id"], name=op.f("fk_run_metrics_run_id"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("run_id", "model", "search_method", "metric", name=op.f("pk_run_metrics")),
+        sa.PrimaryKeyConstraint("run_id", "system", "retriever", "metric", name=op.f("pk_run_metrics")),
     )
 
     if op.get_bind().dialect.name == "postgresql":
@@ -272,5 +299,6 @@ def downgrade() -> None:
     op.drop_table("evaluations")
     op.drop_table("topics")
     op.drop_table("runs")
+    op.drop_table("forgotten")
     op.drop_table("conversations")
     op.drop_table("alerts")

@@ -1,4 +1,4 @@
-"""What each process of a cluster does for a run beside its chunks: look round, begin, report, stop.
+"""What each process of a cluster does for a run beside its chunks: look round, report, stop.
 
 The functions are sent to the processes by whoever directs the run. Their request engines cannot see each other, so
 what all have spent is told to each of them every second.
@@ -10,13 +10,10 @@ from typing import Any
 
 from rageval import __version__
 from rageval.engine.counts import ModelCounts
-from rageval.engine.earlier_runs import forget_earlier_runs
-from rageval.engine.request_engine import chat_engine
 from rageval.errors import RunStoppedError
 from rageval.runs.store import RunStore
 from rageval.safety.allowances import Allowances, follow
-from rageval.telemetry.logs import log_as_wanted
-from rageval.telemetry.tracing import export_spans
+from tasks import process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +24,8 @@ class WorkerReport:
     spent_usd: float
 
 
-def begin(run: RunStore | None, version: str, allowed: Allowances | None) -> str | None:
-    """Forget earlier runs; returns why this process cannot work on the run, or None.
+def look_round(run: RunStore | None, version: str, allowed: Allowances | None) -> str | None:
+    """Return why this process cannot work on the run, or None.
 
     Args:
         run: A run whose `run.json` has been written; None for work that belongs to no run.
@@ -42,10 +39,6 @@ def begin(run: RunStore | None, version: str, allowed: Allowances | None) -> str
         return (
             f"does not see {run.folder}; run.output must be on storage that all workers share, or a URL such as s3://"
         )
-    log_as_wanted()
-    export_spans()
-    forget_earlier_runs()
-    chat_engine().start_run()
     return None
 
 
@@ -60,7 +53,7 @@ def exchange(
         of_each: What each process had spent of it, by its address.
         dask_worker: This process; Dask fills it in.
     """
-    engine = chat_engine()
+    engine = process.engine()
     engine.spending.ceiling_usd = ceiling_usd
     engine.spending.elsewhere_usd = spent_usd - of_each.get(dask_worker.address, 0.0)
     return WorkerReport(counts=dict(engine.counts), spent_usd=engine.spending.spent_usd)
@@ -68,7 +61,7 @@ def exchange(
 
 def stop(reason: str) -> None:
     """Cancel every request of this process; its chunks end, with what was answered stored."""
-    chat_engine().stop(RunStoppedError(reason))
+    process.engine().stop(RunStoppedError(reason))
 
 
 def add_up(reports: list[Mapping[str, ModelCounts]]) -> dict[str, ModelCounts]:

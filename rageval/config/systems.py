@@ -1,0 +1,193 @@
+"""Retrievers, prompts and systems by name, and the systems that an evaluation compares."""
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any, Literal, TypeVar
+
+from pydantic import Field, model_validator
+
+from rageval.config.models import ModelConfig
+from rageval.config.settings import FilledText, Name, OptionalName, Settings
+from rageval.records import SearchMethod
+
+SystemKind = Literal["pipeline", "closed_book", "oracle"]
+DEFAULT_PROMPT = "default"
+"""Name of the prompt that is taken where none is named."""
+CLOSED_BOOK_PROMPT = "closed_book"
+"""Name of the prompt of a system without contexts, where none is named."""
+_Named = TypeVar("_Named", "RetrieverConfig", "PromptConfig", ModelConfig)
+
+
+class RetrieverConfig(Settings):
+    """A way to find documents, by name."""
+
+    name: OptionalName = ""
+    """What it is called in every table; empty for the name of its search method."""
+    method: SearchMethod = "vector"
+    """`vector` compares embeddings, `text` is BM25, `hybrid` fuses both by reciprocal rank."""
+    question_boost: float = Field(default=3.0, ge=0.0, le=100.0)
+    """How much more a match in a document's title counts than one in its text (text and hybrid search)."""
+    candidates: int = Field(default=50, ge=1, le=1000)
+    """Hits of text and vector search that hybrid search fuses."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        """Read a search method's name as the retriever, and name one without a name after its method."""
+        value = {"method": value} if isinstance(value, str) else value
+        if isinstance(value, dict) and not value.get("name"):
+            value = {**value, "name": value.get("method", "vector")}
+        return value
+
+
+class PromptConfig(Settings):
+    """A prompt of an answering model, by name: a Jinja template in a file, or written here."""
+
+    name: Name
+    """What it is called in every table."""
+    file: FilledText = ""
+    """Path or URL of the template. Lines `system:` and `user:` begin its two parts; without them, all of it is the user
+    part."""
+    system: str = Field(default="", max_length=100_000)
+    """Template of the system part, in place of a file."""
+    user: str = Field(default="", max_length=100_000)
+    """Template of the user part, in place of a file. It knows `question`, `contexts` (each with number, id, title,
+    section, text, metadata), `history` and `metadata`."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "PromptConfig":
+        if bool(self.file) == bool(self.user):
+            raise ValueError(f"the prompt {self.name!r} needs a `file` or a `user` part, one of them")
+        if self.file and self.system:
+            raise ValueError(f"the prompt {self.name!r} has a file and a `system` part; write that part into the file")
+        return self
+
+
+class SystemConfig(Settings):
+    """One system, or a grid of them: every retriever named here, with every prompt and every model."""
+
+    kind: SystemKind = "pipeline"
+    """`pipeline` shows the model what the retriever finds, `closed_book` nothing, `oracle` the relevant documents: what
+    retrieval is worth."""
+    name: OptionalName = ""
+    """What it is called in every table, if it is one system; empty makes a name of the parts."""
+    retrievers: tuple[Name, ...] = ()
+    """Names of retrievers; empty for the first one. Only a pipeline has any."""
+    prompts: tuple[Name, ...] = ()
+    """Names of prompts; empty for all that are named, or the default one. `closed_book` has a default of its own."""
+    models: tuple[Name, ...] = ()
+    """Names of models; empty for all."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_kind(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
+
+class SystemPlan(Settings):
+    """One system of an evaluation: what it is made of."""
+
+    name: Name
+    kind: SystemKind
+    retriever: RetrieverConfig | None
+    """None where no retriever finds its contexts."""
+    prompt: PromptConfig | None
+    """None for the built-in prompt called `prompt_name`."""
+    prompt_name: Name
+    model: ModelConfig
+
+
+def plan_systems(
+    systems: Sequence[SystemConfig],
+    retrievers: Sequence[RetrieverConfig],
+    prompts: Sequence[PromptConfig],
+    models: Sequence[ModelConfig],
+) -> tuple[SystemPlan, ...]:
+    """Return the systems of a configuration, grids multiplied out.
+
+    Without any, every model answers with the first retriever and every prompt that is named.
+
+    Raises:
+        ValueError: If a name is unknown or two systems would have the same.
+    """
+    planned = [plan for config in systems or (SystemConfig(),) for plan in _grid(config, retrievers, prompts, models)]
+    names = [plan.name for plan in planned]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"two systems are called {twice[0]!r}; give one of them another `name`")
+    return tuple(planned)
+
+
+def _grid(
+    config: SystemConfig,
+    retrievers: Sequence[RetrieverConfig],
+    prompts: Sequence[PromptConfig],
+    models: Sequence[ModelConfig],
+) -> list[SystemPlan]:
+    found: Sequence[RetrieverConfig | None] = [None]
+    if config.kind == "pipeline":
+        found = _chosen(config.retrievers, retrievers, "retrievers") if config.retrievers else retrievers[:1]
+    elif config.retrievers:
+        raise ValueError(f"a system of kind {config.kind} has no retriever; leave its `retrievers` out")
+    plans = [
+        SystemPlan(
+            name=config.name or _name(config.kind, retriever, retrievers[0], prompt_name, model),
+            kind=config.kind,
+            retriever=retriever,
+            prompt=prompt,
+            prompt_name=prompt_name,
+            model=model,
+        )
+        for retriever, (prompt_name, prompt), model in product(
+            found, _prompts(config, prompts), _chosen(config.models, models, "models") if config.models else models
+        )
+    ]
+    if config.name and len(plans) > 1:
+        raise ValueError(
+            f"the system {config.name!r} is {len(plans)} systems: name one retriever, prompt and model each, or leave "
+            "its `name` out"
+        )
+    return plans
+
+
+def _prompts(config: SystemConfig, prompts: Sequence[PromptConfig]) -> list[tuple[str, PromptConfig | None]]:
+    named = {prompt.name: prompt for prompt in prompts}
+    built_in = CLOSED_BOOK_PROMPT if config.kind == "closed_book" else DEFAULT_PROMPT
+    if config.prompts:
+        unknown = [name for name in config.prompts if name not in named and name != built_in]
+        if unknown:
+            raise ValueError(f"systems.prompts names {unknown[0]!r}; known are {', '.join([*named, built_in])}")
+        return [(name, named.get(name)) for name in config.prompts]
+    if config.kind == "closed_book" or not prompts:
+        return [(built_in, named.get(built_in))]
+    return list(named.items())
+
+
+def _chosen(names: Sequence[str], known: Sequence[_Named], what: str) -> list[_Named]:
+    by_name = {one.name: one for one in known}
+    if unknown := [name for name in names if name not in by_name]:
+        raise ValueError(f"systems.{what} names {unknown[0]!r}; known are {', '.join(by_name)}")
+    return [by_name[name] for name in names]
+
+
+def _name(
+    kind: str, retriever: RetrieverConfig | None, first: RetrieverConfig, prompt_name: str, model: ModelConfig
+) -> str:
+    """Return the model's name, and whatever else is not the default."""
+    parts = [model.name]
+    if kind != "pipeline":
+        parts.append(kind)
+    if prompt_name not in (DEFAULT_PROMPT, CLOSED_BOOK_PROMPT):
+        parts.append(prompt_name)
+    if retriever and retriever != first:
+        parts.append(retriever.name)
+    return " + ".join(parts)
+
+
+def check_names(kind: str, names: Sequence[str]) -> None:
+    """Refuse two of a kind with one name.
+
+    Raises:
+        ValueError: If a name stands twice.
+    """
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"two {kind} have the same name: {twice[0]}; give each its own `name`")

@@ -1,0 +1,124 @@
+"""The configuration -> the systems that an evaluation compares, and their table."""
+
+from collections.abc import Sequence
+from importlib.resources import files
+
+import orjson
+import pyarrow as pa
+
+from rageval.config.evaluation import EvaluationConfig
+from rageval.config.models import ModelConfig
+from rageval.config.systems import PromptConfig, SystemKind, SystemPlan
+from rageval.corpus.files import read_text
+from rageval.engine.endpoint import request_parameters
+from rageval.errors import ConfigError
+from rageval.runs.store import RunStore
+from rageval.systems.closed_book import ClosedBook
+from rageval.systems.oracle import Oracle
+from rageval.systems.pipeline import Pipeline
+from rageval.systems.system import System
+from rageval.systems.templates import Prompt, checked, parse_prompt
+from rageval.tables import SYSTEMS
+
+
+def make_systems(config: EvaluationConfig) -> list[System]:
+    """Return the systems of a configuration, with their prompts read and checked.
+
+    Raises:
+        ConfigError: If a prompt cannot be read or used.
+        DataError: If its file is not there.
+    """
+    named = {prompt.name: read_prompt(prompt) for prompt in config.prompts}
+    return [_system(plan, named.get(plan.prompt_name) or built_in(plan.prompt_name)) for plan in config.plans]
+
+
+def read_prompt(config: PromptConfig) -> Prompt:
+    """Return a prompt of the configuration, checked.
+
+    Raises:
+        ConfigError: If it cannot be used.
+        DataError: If its file cannot be read.
+    """
+    if config.file:
+        return parse_prompt(config.name, read_text(config.file))
+    return checked(Prompt(name=config.name, system=config.system.strip(), user=config.user.strip()))
+
+
+def built_in(name: str) -> Prompt:
+    """Return a prompt that comes with the package: `default` or `closed_book`."""
+    return parse_prompt(name, (files("rageval.systems") / "prompts" / f"{name}.md").read_text("utf-8"))
+
+
+def served(systems: Sequence[System], models: Sequence[ModelConfig]) -> list[System]:
+    """Return the systems with models of the same names, whose endpoints serve them."""
+    by_name = {model.name: model for model in models}
+    return [system.with_model(by_name[system.model.name]) for system in systems]
+
+
+def describe_systems(run: RunStore, systems: Sequence[System]) -> None:
+    """Keep in the run what its systems are made of.
+
+    Raises:
+        ConfigError: If the run was started before with another text of a prompt.
+    """
+    table = systems_table(systems)
+    if run.has("systems"):
+        before = {row["system"]: row["prompt_hash"] for row in run.read("systems").to_pylist()}
+        changed = [s.prompt.name for s in systems if before.get(s.name, s.prompt.hash) != s.prompt.hash]
+        if changed:
+            raise ConfigError(
+                f"the prompt {changed[0]!r} has changed since the run {run.run_id!r} was started; restore it to resume "
+                "the run, or give another --run-id"
+            )
+    run.write("systems", table)
+
+
+def stored_systems(run: RunStore, models: Sequence[ModelConfig]) -> list[System]:
+    """Return the systems of a run as they were when it was started, with these models.
+
+    Raises:
+        DataError: If the run has not got as far as that.
+    """
+    by_name = {model.name: model for model in models}
+    return [
+        _made(
+            row["kind"],
+            name=row["system"],
+            retriever=row["retriever"],
+            prompt=Prompt(name=row["prompt"], system=row["prompt_system"], user=row["prompt_user"]),
+            model=by_name[row["model"]],
+        )
+        for row in run.read("systems").to_pylist()
+    ]
+
+
+def systems_table(systems: Sequence[System]) -> pa.Table:
+    """Return table `tables.SYSTEMS`."""
+    return pa.Table.from_pylist([_row(system) for system in systems], schema=SYSTEMS)
+
+
+def _system(plan: SystemPlan, prompt: Prompt) -> System:
+    retriever = plan.retriever.name if plan.retriever else None
+    return _made(plan.kind, name=plan.name, retriever=retriever, prompt=prompt, model=plan.model)
+
+
+def _made(kind: SystemKind, *, name: str, retriever: str | None, prompt: Prompt, model: ModelConfig) -> System:
+    if kind == "closed_book":
+        return ClosedBook(name=name, prompt=prompt, model=model)
+    if kind == "oracle":
+        return Oracle(name=name, prompt=prompt, model=model)
+    return Pipeline(name=name, prompt=prompt, model=model, retriever=retriever or "")
+
+
+def _row(system: System) -> dict[str, str | None]:
+    return {
+        "system": system.name,
+        "kind": system.kind,
+        "retriever": system.retriever,
+        "prompt": system.prompt.name,
+        "prompt_hash": system.prompt.hash,
+        "prompt_system": system.prompt.system,
+        "prompt_user": system.prompt.user,
+        "model": system.model.name,
+        "parameters": orjson.dumps(request_parameters(system.model), option=orjson.OPT_SORT_KEYS).decode(),
+    }
