@@ -1,7 +1,7 @@
 # Everything that runs flows: `rageval serve`, a worker, a job of a Docker or Kubernetes work pool, or one command.
 #
-#   docker build --tag rageval:0.1.0 .
-#   docker build --tag rageval:0.1.0 --build-arg EXTRAS=local .     with the embedded model, 253 MB more
+#   docker build --tag rageval:0.2.0 .
+#   docker build --tag rageval:0.2.0 --build-arg EXTRAS=local .     with the embedded model, 253 MB more
 #
 # Versions and hashes come from requirements.lock: nothing else is taken, from whichever index. The system below comes from the tag of the base image.
 FROM python:3.11.14-slim-bookworm AS build

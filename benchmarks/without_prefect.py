@@ -15,6 +15,7 @@ from rageval.records import Chunk
 from rageval.report.writing import write_report
 from rageval.runs import manifest
 from rageval.runs.documents import load_documents
+from rageval.runs.folders import open_run
 from rageval.scoring.scores import score_chunk
 from rageval.search.backends import settled
 from rageval.search.building import index_run
@@ -39,7 +40,7 @@ def main() -> None:
         models=(model,),
         run=RunOptions(output=options.output, run_id="without-prefect"),
     )
-    run = runs.open_run(config.run)
+    run = open_run(config.run)
     warm_up(run, config, [question.question for question in load_ahead(config.data).questions])
     config = settled(config)
     manifest.begin(run, config, [])

@@ -5,8 +5,8 @@ from typing import Any
 
 from prefect.futures import PrefectFuture
 
-from flows.under_way import Line, UnderWay
 from rageval.config.evaluation import EvaluationConfig
+from rageval.pipeline.chunk_scheduler import ChunkScheduler, Line
 from rageval.runs.store import RunStore
 from rageval.search.building import cache_of
 from tasks.index import embed_texts, texts_to_embed
@@ -32,5 +32,5 @@ def embed_on_workers(run: RunStore | None, config: EvaluationConfig) -> None:
         return [embed_texts.submit(first // _PART, part, config.index, cache, return_state=False)]
 
     starts = (partial(start, first) for first in range(0, len(texts), _PART))
-    for _ in UnderWay([Line(starts=starts, width=_PARTS_UNDER_WAY)]).through():
+    for _ in ChunkScheduler([Line(starts=starts, width=_PARTS_UNDER_WAY)]).through():
         pass

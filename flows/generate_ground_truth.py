@@ -13,6 +13,7 @@ from rageval.ground_truth import manifest as generation_manifest
 from rageval.ground_truth.config import GenerationConfig
 from rageval.ground_truth.generation import GROUND_TRUTH, serve_writers, spent_usd
 from rageval.ground_truth.sentences import generation_sentence
+from rageval.pipeline.ending import end_of
 from rageval.runs.folders import open_run
 from rageval.runs.store import RunStore
 from rageval.safety.urls import shown
@@ -20,7 +21,6 @@ from rageval.telemetry.tracing import step
 from tasks.ending import as_stop, end_in_words
 from tasks.ground_truth import ask_questions, begin_generation, check_questions, check_writers, write_ground_truth
 from tasks.process import working
-from tasks.runs import end_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,7 @@ from tasks.monitor import (
     watch_windows,
 )
 from tasks.process import working
-from tasks.report import Progress
+from tasks.report import ProgressArtifact
 from tasks.runs import check_models, serve_models
 
 
@@ -123,7 +123,7 @@ def _judge(config: MonitoringConfig, since: datetime) -> tuple[list[str], Rageva
 def _ended(futures: list[PrefectFuture[Any]], engine: RequestEngine) -> Iterator[Evaluated]:
     """Yield what came of each metric; whatever ends that early, what runs has ended, and is stored, first."""
     try:
-        with Progress(total=len(futures), description="Metrics judged") as progress:
+        with ProgressArtifact(total=len(futures), description="Metrics judged") as progress:
             for future in futures:
                 yield future.result()
                 progress.advance()

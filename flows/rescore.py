@@ -23,7 +23,7 @@ from rageval.scoring.scores import verdicts_label
 from rageval.telemetry.tracing import step
 from tasks.ending import as_stop, end_in_words
 from tasks.process import working
-from tasks.report import Progress, write_rescored_report
+from tasks.report import ProgressArtifact, write_rescored_report
 from tasks.runs import check_models, serve_models, spent_usd
 from tasks.scores import rescore_chunks
 
@@ -112,7 +112,7 @@ def _score(
             for number, part in enumerate(parts, start=1)
         ]
         try:
-            with Progress(total=len(futures), description="Parts scored") as progress:
+            with ProgressArtifact(total=len(futures), description="Parts scored") as progress:
                 for future in futures:
                     scored += future.result()
                     progress.advance()

@@ -10,7 +10,7 @@ from rageval.sweep.config import SweepConfig
 from rageval.sweep.sweep import SWEEP_PAGE, open_sweep, searches_of, settled_sweep
 from rageval.telemetry.tracing import step
 from tasks.ending import end_in_words
-from tasks.report import Progress
+from tasks.report import ProgressArtifact
 from tasks.sweep import SweepWords, load_sweep_data, search_with, write_sweep
 
 
@@ -48,7 +48,7 @@ def _sweep(config: SweepConfig) -> tuple[SweepEnd, str]:
         # One after the other: searches side by side would blur each other's latency.
         searches = searches_of(config)
         outcomes = []
-        with Progress(total=len(searches), description="Searches made") as progress:
+        with ProgressArtifact(total=len(searches), description="Searches made") as progress:
             for setting in searches:
                 outcomes.append(search_with(store, config, setting))
                 progress.advance()

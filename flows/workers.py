@@ -18,38 +18,17 @@ from rageval.config.evaluation import RunOptions
 from rageval.engine.counts import ModelCounts
 from rageval.engine.request_engine import RequestEngine
 from rageval.errors import ConfigError, RunLockedError, RunStoppedError, ServiceError
+from rageval.pipeline.steps import MOST_THREADS, Workers
 from rageval.runs.store import RunStore
 from rageval.safety.allowances import allowances, check_endpoint
 from tasks import worker
 
-_MOST_THREADS = 64
-THREADS: TaskRunner[PrefectFuture[Any]] = ThreadPoolTaskRunner(max_workers=_MOST_THREADS)  # type: ignore[assignment]  # its own future is one
+THREADS: TaskRunner[PrefectFuture[Any]] = ThreadPoolTaskRunner(max_workers=MOST_THREADS)  # type: ignore[assignment]  # its own future is one
 """The task runner of every flow that asks models, unless its run says otherwise."""
 _LOCK = "rageval"
 _LOCK_WAIT_S = 5.0
 _CONNECT_S = 8.0
 _EXCHANGE_EVERY_S = 1.0
-
-
-@dataclass(kw_only=True)
-class Workers:
-    """Threads of this process, which share the run's request engine."""
-
-    engine: RequestEngine
-    processes: int = 1
-    """How many ask models, each up to a model's `max_concurrency`."""
-
-    def widest(self, lines: int) -> int:
-        """Return how many chunks each of so many lines may have under way, at least 1."""
-        return max(1, _MOST_THREADS // (2 * lines))  # a chunk's scores wait in a thread for its answers
-
-    def stop(self, error: BaseException) -> None:
-        """Cancel every request in flight; the chunks end, with what was answered stored."""
-        self.engine.stop(error)
-
-    def explained(self, error: BaseException) -> BaseException:
-        """Return the error that ended a chunk in words of this package, if it is one of the workers' own."""
-        return error
 
 
 @contextmanager

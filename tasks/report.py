@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -19,12 +19,11 @@ from prefect.artifacts import (
 
 from rageval.config.evaluation import EvaluationConfig
 from rageval.pages.markdown import escape
-from rageval.pipeline import completeness as runs
 from rageval.pipeline import rescore
+from rageval.pipeline.ending import end_run
 from rageval.records import Chunk
 from rageval.report import writing as report
 from rageval.report.pivot import summary_rows
-from rageval.runs import manifest
 from rageval.runs.store import RunStore
 from rageval.systems.system import System
 from tasks import process
@@ -36,18 +35,13 @@ _PROGRESS_EVERY_S = 2.0
 def write_report(
     run: RunStore,
     config: EvaluationConfig,
-    systems: list[System],
-    chunks: list[Chunk],
+    systems: Sequence[System],
+    chunks: Sequence[Chunk],
     timings: Mapping[str, float],
     stopped: str | None,
 ) -> dict[str, Any]:
     """Merge what is stored into the tables, summarise it, and publish the summary; returns the manifest."""
-    runs.merge(run, systems, chunks)
-    reason = stopped or runs.too_many_failures(run, config)
-    if config.run.retry_failed:
-        reason = reason or runs.what_is_missing(run, config, run.read("questions").num_rows)
-    reason = reason or rescore.unfinished(run)
-    ended = manifest.finish(run, status="incomplete" if reason else "complete", reason=reason, timings=timings)
+    ended = end_run(run, config, systems, chunks, timings, stopped)
     _publish(run, ended["status"])
     return ended
 
@@ -71,7 +65,7 @@ def _publish(run: RunStore, status: str) -> None:
 
 
 @dataclass
-class Progress:
+class ProgressArtifact:
     """A progress artifact that is updated every few seconds at the most."""
 
     total: int
@@ -80,7 +74,7 @@ class Progress:
     _artifact: UUID | None = None
     _updated: float = field(default=0.0)
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "ProgressArtifact":
         made = create_progress_artifact(key="rageval-progress", progress=0.0, description=self.description)
         self._artifact = cast(UUID, made)  # a coroutine only where an event loop calls it
         return self
@@ -111,7 +105,7 @@ def follow_model(label: str, description: str) -> Iterator[None]:
     """Show by a progress artifact how many requests of the engine's label are done, until the block ends."""
     ended = threading.Event()
 
-    def follow(progress: Progress) -> None:
+    def follow(progress: ProgressArtifact) -> None:
         seen = None
         while True:
             last = ended.wait(_PROGRESS_EVERY_S)
@@ -122,7 +116,7 @@ def follow_model(label: str, description: str) -> Iterator[None]:
             if last:
                 return
 
-    with Progress(total=1, description=description) as progress:
+    with ProgressArtifact(total=1, description=description) as progress:
         # In the task run's context, whose client Prefect takes then; it would leave one of its own open each time.
         follower = threading.Thread(target=copy_context().run, args=[follow, progress], name="progress")
         follower.start()

@@ -1,14 +1,13 @@
 """A run begins and ends: its lock, its manifest, the embedded model. Context managers and steps for flows."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 
 from prefect import get_run_logger, task
 
 from rageval.config.evaluation import EvaluationConfig
 from rageval.config.models import ModelConfig
 from rageval.engine import served_models as models
-from rageval.errors import RagevalError, RunStoppedError
 from rageval.pipeline import estimate
 from rageval.records import Chunk
 from rageval.runs import costs, manifest
@@ -38,21 +37,6 @@ def check_models(asked: Sequence[ModelConfig]) -> None:
     check_limits(asked)
     names = models.check_models(asked, process.engine())
     get_run_logger().info("Models can be asked: %s", ", ".join(dict.fromkeys(names)))
-
-
-def note_stop(run: RunStore, error: BaseException) -> None:
-    """Keep in `run.json` why a run ended before its report was written, unless the disk takes nothing more."""
-    with suppress(RunStoppedError):
-        manifest.stop(run, end_of(error))
-
-
-def end_of(error: BaseException) -> str:
-    """Return in words what has ended a run; what an error says that nobody expected may hold anything."""
-    if isinstance(error, RagevalError):
-        return str(error)
-    if isinstance(error, Exception):
-        return f"it ended with an unexpected {type(error).__name__}"
-    return "it was cancelled or interrupted"
 
 
 @task

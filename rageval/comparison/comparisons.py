@@ -168,6 +168,8 @@ def _pooled(
     """Yield the comparison of every two values of a part over all pairs of systems that differ in it alone."""
     levels: dict[tuple[str, str], list[tuple[Measurement, Measurement]]] = {}
     for one, other, _ in pairs:
+        if (other[part], one[part]) in levels:  # whatever the order of the systems, one baseline for all pairs
+            one, other = other, one  # noqa: PLW2901
         if one["system"] in of_system and other["system"] in of_system:
             both = (of_system[one["system"]], of_system[other["system"]])
             levels.setdefault((one[part], other[part]), []).append(both)

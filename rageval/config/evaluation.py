@@ -22,10 +22,10 @@ _RETRIEVERS = (
 class DataConfig(Settings):
     """Which documents and which questions."""
 
-    documents: Location = "examples/faq/documents.json"
+    documents: Location = "sample:documents"
     """Path or URL of the FAQ: JSON list, JSONL, CSV or Parquet with id, course, section, question, text; each may be
     compressed, such as .csv.gz. A signature or password is read from the variable NAME where the URL has ${NAME}."""
-    ground_truth: Location = "examples/faq/ground-truth.csv"
+    ground_truth: Location = "sample:questions"
     """Path or URL of the questions: CSV, JSONL or Parquet with question, course, document, as the documents. `latest:`
     in front of it takes the newest version, see docs/monitoring.md."""
     course: CourseName = ""

@@ -21,6 +21,7 @@ from rageval.corpus.packed import MAX_BYTES
 from rageval.corpus.reply_format import format_of_reply
 from rageval.corpus.row_values import as_meant
 from rageval.corpus.rows import RowFile, format_of, has_format, parse_rows
+from rageval.corpus.sample_data import SAMPLE, sample_file
 from rageval.corpus.sampling import select_questions
 from rageval.corpus.version_files import newest
 from rageval.corpus.versions import LATEST, SOURCE_COLUMN
@@ -152,6 +153,9 @@ def _read(path: str) -> tuple[bytes, str, str]:
         DataError: If nothing tells its format, it cannot be read, or it is too large.
         ConfigError: If a variable of its URL is not set, or the run may not read it.
     """
+    if path.startswith(SAMPLE):
+        path = str(sample_file(path))
+        return Path(path).read_bytes(), PurePosixPath(path).name, format_of(path)
     _check(path.removeprefix(LATEST))
     given = newest(path)
     path = _check(given)

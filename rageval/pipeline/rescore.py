@@ -76,7 +76,7 @@ def rescoring(run: RunStore, config: EvaluationConfig, metrics: Sequence[str]) -
             finished first.
     """
     manifest.refuse_other_settings(
-        run, config, ("data", "index", "retrieval", "retrievers", "prompts", "models", "systems")
+        run, config, ("data", "index", "retrieval", "retrievers", "prompts", "models", "systems", "run")
     )
     names = list(dict.fromkeys(metrics)) or [COSINE, *config.scores.text_metrics]
     unknown = [name for name in names if name not in {**MODEL_FREE_VERSIONS, **JUDGE_VERSIONS}]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rageval.runs.store import RunStore
-from rageval.config.evaluation import EvaluationConfig
+from rageval.config.evaluation import EvaluationConfig, RunOptions
 from rageval.config.effects import WITHOUT_EFFECT, sent
 from rageval.errors import ConfigError
 from rageval.runs.shortfalls import beginnings_compared, shortfalls
@@ -23,10 +23,11 @@ _MAY_CHANGE = {
     "index": {"backend", *WITHOUT_EFFECT["index"]},  # a search that is stored is not made again
     "data": {"documents", "ground_truth"},  # may have moved; their content may not change
     "judge": {"minimum_kappa", "human_labels"},  # what its verdicts are held against, not what they are
+    "run": set(RunOptions.model_fields) - {"chunk_size"},  # parts are stored by the numbers of chunks
 }
 """Settings that a run may go on with other values of, besides those of models that are not sent."""
 _TOKENS = "max_completion_tokens"
-_GROUPS = ("data", "index", "retrieval", "retrievers", "prompts", "models", "systems", "scores", "judge")
+_GROUPS = ("data", "index", "retrieval", "retrievers", "prompts", "models", "systems", "scores", "judge", "run")
 
 
 def begin(run: RunStore, config: EvaluationConfig, notes: Sequence[str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ object, each writer of a chunk has a journal of its own, `journal/<table>/<chunk
 
 import contextlib
 import hashlib
+import html
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from secrets import token_hex
 from typing import Any, Literal, TypeAlias
 
 import filelock
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -39,7 +41,7 @@ from rageval.safety.variables import filled_in
 from rageval.errors import ConfigError, DataError, RunLockedError
 from rageval.records import Chunk
 from rageval.tables import SCHEMAS
-from rageval.safety.urls import shown
+from rageval.safety.urls import shown as shown_url
 
 ChunkTable: TypeAlias = Literal["answers", "scores"]
 Key: TypeAlias = tuple[str, ...]
@@ -63,7 +65,7 @@ class RunStore:
         Raises:
             ConfigError: If the run that this process works on may not use it.
         """
-        check_output(filled_in(self.folder), shown(self.folder))
+        check_output(filled_in(self.folder), shown_url(self.folder))
         return place(self.folder)
 
     @property
@@ -158,6 +160,49 @@ class RunStore:
             raise DataError(f"{path} does not exist; is {self.folder} the folder of a run that got this far?") from None
         except (pa.ArrowInvalid, OSError) as error:
             raise DataError(f"{path} cannot be read ({error}); move it away and start the run again") from error
+
+    def summary(self) -> pd.DataFrame:
+        """Return a row per system or retriever and metric: n, n_scored, mean, 95 % interval; see `tables.SUMMARY`.
+
+        Raises:
+            DataError: If the run has not got as far as its report.
+        """
+        return self.read("summary").to_pandas()
+
+    def answers(self) -> pd.DataFrame:
+        """Return a row per question and system: answer or error, contexts, tokens, cost; see `tables.ANSWERS`.
+
+        Raises:
+            DataError: If there are none yet.
+        """
+        return self.read("answers").to_pandas()
+
+    def scores(self) -> pd.DataFrame:
+        """Return a row per answer and metric: value, label, reason, or why there is none; see `tables.SCORES`.
+
+        Raises:
+            DataError: If there are none yet.
+        """
+        return self.read("scores").to_pandas()
+
+    def failures(self) -> pd.DataFrame:
+        """Return what has no value: `question_id`, `system`, `what` (`answer`, or the metric), `status`, `error`.
+
+        Raises:
+            DataError: If there are no answers yet.
+        """
+        answers = self.answers().assign(what="answer").query("status != 'ok'")
+        scores = self.scores().rename(columns={"metric": "what"}).query("status != 'ok'")
+        columns = ["question_id", "system", "what", "status", "error"]
+        return pd.concat([answers[columns], scores[columns]], ignore_index=True)
+
+    def _repr_html_(self) -> str:
+        """Show the run as its summary, in a notebook."""
+        if not self.has("summary"):
+            return f"<p>Run {html.escape(self.run_id)}: no summary yet</p>"
+        shown = ["system", "retriever", "metric", "mean", "ci_low", "ci_high", "n_scored", "n"]
+        table: str = self.summary()[shown].to_html(index=False, na_rep="", float_format="{:.3f}".format)
+        return f"<p>Run {html.escape(self.run_id)} in {html.escape(shown_url(self.folder))}</p>{table}"
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Replace a JSON file as a whole."""

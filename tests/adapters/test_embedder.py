@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rageval.config.evaluation import RetrievalConfig
+from rageval.config.systems import RetrieverConfig
 from rageval.errors import ConfigError, IndexMismatchError
 from rageval.records import Document, Question
 from rageval.search.building import ensure_index
@@ -218,7 +219,7 @@ def test_an_index_of_another_model_is_replaced_only_on_request(
     assert identity.embedding_model == "all-MiniLM-L6-v2@2"
 
 
-def test_each_method_is_cut_to_top_k_and_hybrid_sees_the_candidates(
+def test_each_retriever_is_cut_to_top_k_and_hybrid_sees_its_candidates(
     new_embedder: Callable[..., Embedder], tmp_path: Path, make_document: MakeDocument
 ) -> None:
     documents = [
@@ -231,8 +232,10 @@ def test_each_method_is_cut_to_top_k_and_hybrid_sees_the_candidates(
     question = Question(
         question_id="q", question="enrolling in docker", course="ml", document_id="join", alternate_ids=("docker",)
     )
-    config = RetrievalConfig(methods=("hybrid", "vector", "text"), top_k=2, cutoffs=(1,), candidates=3)
-    found = retrieve(index, embedder, [question], config)
+    vector, text = (RetrieverConfig(name=method, method=method) for method in ("vector", "text"))
+    retrievers = [RetrieverConfig(name="hybrid", method="hybrid", candidates=3), vector, text]
+    depth = RetrievalConfig(top_k=2, cutoffs=(1,))
+    found = retrieve(index, embedder, [question], retrievers, depth)
     assert list(found) == ["hybrid", "vector", "text"]
     # Text: docker alone. Vector: docker, join, pods. Fused: docker 2/61, join 1/62.
     assert found["text"][0].document_ids == ("docker",)
@@ -240,10 +243,13 @@ def test_each_method_is_cut_to_top_k_and_hybrid_sees_the_candidates(
     assert found["hybrid"][0].document_ids == ("docker", "join")
     assert found["hybrid"][0].scores == pytest.approx((2 / 61, 1 / 62))
     assert found["hybrid"][0].latency_s == found["text"][0].latency_s + found["vector"][0].latency_s
-    assert [found[method][0].first_relevant_rank for method in ("hybrid", "vector", "text")] == [2, 2, None]
-    accepting = config.model_copy(update={"accept_alternates": True})
-    assert retrieve(index, embedder, [question], accepting)["text"][0].first_relevant_rank == 1
-    deeper = retrieve(index, embedder, [question], config.model_copy(update={"candidates": 1, "cutoffs": (1, 3)}))
-    # Three documents are kept for the metrics at 3, but hybrid fuses two of each as before, so it finds no third one.
+    assert [found[name][0].first_relevant_rank for name in ("hybrid", "vector", "text")] == [2, 2, None]
+    accepting = depth.model_copy(update={"accept_alternates": True})
+    assert retrieve(index, embedder, [question], [text], accepting)["text"][0].first_relevant_rank == 1
+    few, many = (RetrieverConfig(name=f"of {n}", method="hybrid", candidates=n) for n in (1, 3))
+    deeper = retrieve(index, embedder, [question], [few, vector, many], RetrievalConfig(top_k=2, cutoffs=(1, 3)))
+    # Three documents are kept for the metrics at 3. With one candidate hybrid fuses two of each, as many as are shown,
+    # so it finds no third one; with three, beside it in the same search, it does.
     assert deeper["vector"][0].document_ids == ("docker", "join", "pods")
-    assert deeper["hybrid"][0].document_ids == ("docker", "join")
+    assert deeper["of 1"][0].document_ids == ("docker", "join")
+    assert deeper["of 3"][0].document_ids == ("docker", "join", "pods")

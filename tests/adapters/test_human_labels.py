@@ -10,8 +10,8 @@ from rageval.judging.labels import TEMPLATE_COLUMNS, Answered
 
 ANSWERED = Answered(
     questions=frozenset({"q1", "q2"}),
-    models=frozenset({"m"}),
-    answers={("q1", "m", "text"): "née 😀\nline two", ("q2", "m", "text"): "no"},
+    systems=frozenset({"m"}),
+    answers={("q1", "m"): "née 😀\nline two", ("q2", "m"): "no"},
 )
 ROW = dict.fromkeys(TEMPLATE_COLUMNS, "") | {"question_id": "q1", "system": "m"}
 
@@ -35,10 +35,10 @@ def test_labels_are_never_written_over(tmp_path: Path) -> None:
 
 def test_all_bad_rows_are_reported_at_once_and_a_file_without_a_label_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
-    path.write_text("question_id,model,label\nq7,m,RELEVANT\nq8,m,RELEVANT\n", encoding="utf-8")
+    path.write_text("question_id,system,label\nq7,m,RELEVANT\nq8,m,RELEVANT\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"2 problems(.|\n)*line 2: question_id q7(.|\n)*line 3: question_id q8"):
         read_labels(str(path), ANSWERED)
-    path.write_text("question_id,model,label\nq1,m,\n", encoding="utf-8")
+    path.write_text("question_id,system,label\nq1,m,\n", encoding="utf-8")
     with pytest.raises(DataError, match="fill in the column `label`"):
         read_labels(str(path), ANSWERED)
     with pytest.raises(DataError, match="there is no such file"):

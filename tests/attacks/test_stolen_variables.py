@@ -44,7 +44,7 @@ def evaluation(**settings: Any) -> dict[str, Any]:
 
 
 def asking(**settings: Any) -> dict[str, Any]:
-    return evaluation(answers={"models": [{"name": "m1", **settings}]})
+    return evaluation(models=[{"name": "m1", **settings}])
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,8 @@ def asking(**settings: Any) -> dict[str, Any]:
         evaluation(judge={"model": {"name": "j", "base_url": THIEF}}),
         evaluation(judge={"panel": [{"name": "j", "base_url": THIEF}]}),
         evaluation(judge={"human_labels": "/etc/passwd"}),
+        evaluation(prompts=[{"name": "p", "file": "/etc/passwd"}]),
+        evaluation(prompts=[{"name": "p", "file": "http://127.0.0.2:9/p.md?key=${OPENAI_API_KEY}"}]),
         evaluation(data={"documents": "/etc/passwd"}),
         evaluation(data={"documents": ".env"}),
         evaluation(data={"documents": "examples/../.env"}),
@@ -122,7 +124,7 @@ def test_every_setting_that_may_be_a_path_a_url_or_a_variable_is_checked() -> No
     configurations = (EvaluationConfig, MonitoringConfig, SweepConfig, GenerationConfig)
     found = {name for configuration in configurations for name in locations(configuration)}
 
-    assert found >= {"documents", "ground_truth", "human_labels", "output", "base_url", "api_key_env"}
+    assert found >= {"documents", "ground_truth", "human_labels", "file", "output", "base_url", "api_key_env"}
     assert found <= set(KINDS)
 
 

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -74,13 +75,12 @@ def test_two_models_of_a_known_difference_get_the_right_verdict(
     alike = command("compare", str(good), str(twin), "--metric", "judge_with_reference")
 
     assert worse.status == 0
-    assert "B is worse than A in" in worse.out
+    assert "The candidate is worse than the baseline in" in " ".join(worse.out.split())
     assert "judge_with_reference of good → bad" in worse.out
-    assert "B is worse" in comment.read_text()
+    assert "The candidate is worse than the baseline in" in comment.read_text()
     assert "got worse" in page.read_text()
     assert alike.status == 0
-    assert "B is worse" not in alike.out
-    assert "B is better" not in alike.out
+    assert not re.search(r"candidate\s+is\s+(worse|better)", alike.out)
 
     failed = command("gate", str(bad), "--baseline", str(good), "--markdown", str(comment))
     passed = command("gate", str(good), "--baseline", str(bad))
@@ -116,7 +116,7 @@ def test_runs_that_cannot_be_compared_end_with_the_reason(tmp_path: Path, comman
     assert command("gate", b.folder, "--baseline", a.folder, "--metric", "nonsense").status == 2
 
 
-def test_the_terminal_shows_what_a_model_is_called_as_text(tmp_path: Path, command: Command) -> None:
+def test_the_terminal_shows_what_a_system_is_called_as_text(tmp_path: Path, command: Command) -> None:
     name = "[red]m[/red]\x7f"
     runs = [write_run(tmp_path / side, scores={name: {"cosine": [0.5] * 12}}).folder for side in "ab"]
 
@@ -138,11 +138,11 @@ def test_the_flow_publishes_the_comparison_as_an_artifact(prefect_server: None, 
     found = compare(a.folder, b.folder, metrics=("cosine",), html=str(tmp_path / "page.html"))
 
     # 0.75 - 0.30
-    assert [(row.metric, row.verdict) for row in found] == [("cosine", "B is better")]
+    assert [(row.metric, row.verdict) for row in found] == [("cosine", "the candidate is better")]
     assert found[0].difference == pytest.approx(0.45)
     with get_client(sync_client=True) as client:
         (artifact,) = client.read_artifacts(
             artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["rageval-compare"]))
         )
-    assert "B is better than A in cosine of m" in str(artifact.data)
+    assert "The candidate is better than the baseline in cosine of m" in str(artifact.data)
     assert (tmp_path / "page.html").exists()

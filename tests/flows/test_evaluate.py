@@ -32,6 +32,15 @@ def test_a_run_writes_every_answer_and_every_score_exactly_once(rageval: Rageval
     assert set(scores["status"]) == {"ok"}
     # 20 questions x 3 retrievers.
     assert Counter(run.table("retrieval")["retriever"].to_pylist()) == {"vector": 20, "text": 20, "hybrid": 20}
+    # The first retriever supplies the contexts, five of the ten that are kept.
+    found = {
+        row["question_id"]: row["document_ids"][:5]
+        for row in run.table("retrieval").to_pylist()
+        if row["retriever"] == "vector"
+    }
+    assert all(row["context_ids"] == found[row["question_id"]] for row in run.table("answers").to_pylist())
+    made_of = [(row["system"], row["kind"], row["retriever"], row["model"]) for row in run.table("systems").to_pylist()]
+    assert made_of == [("m1", "pipeline", "vector", "m1"), ("m2", "pipeline", "vector", "m2")]
     assert run.manifest["status"] == "complete"
     assert run.manifest["totals"]["requests"] == 120 + 4 * AGAIN  # type: ignore[index]
     assert not (run.folder / "parts").exists()

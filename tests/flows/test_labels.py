@@ -80,7 +80,7 @@ def test_labels_that_do_not_fit_the_run_change_nothing(
     run: RunStore, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     file = tmp_path / "labels.csv"
-    file.write_text("question_id,model,label\nnobody,alpha,RELEVANT\nq1,alpha,GOOD\n", encoding="utf-8")
+    file.write_text("question_id,system,label\nnobody,alpha,RELEVANT\nq1,alpha,GOOD\n", encoding="utf-8")
     status, _, err = call(monkeypatch, capfd, "report", run.folder, "--human-labels", str(file))
     assert status == 2
     assert "line 2: question_id nobody is not in the run's questions" in err
@@ -96,7 +96,7 @@ def test_configured_labels_that_cannot_be_read_are_named_in_a_report_that_is_wri
     (run.path / "run.json").write_text(json.dumps(manifest), encoding="utf-8")
     assert call(monkeypatch, capfd, "report", run.folder)[0] == 0
     assert "The human labels could not be used" in (run.path / "report.html").read_text(encoding="utf-8")
-    file.write_text("question_id,model,label\nq1,alpha,RELEVANT\nq2,alpha,\n", encoding="utf-8")
+    file.write_text("question_id,system,label\nq1,alpha,RELEVANT\nq2,alpha,\n", encoding="utf-8")
     assert call(monkeypatch, capfd, "report", run.folder)[0] == 0
     assert run.read("labels").num_rows == 1
     assert "1 rows without a label were left out" in (run.path / "report.html").read_text(encoding="utf-8")

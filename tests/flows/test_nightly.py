@@ -86,13 +86,11 @@ def test_a_night_is_accepted_unless_it_got_worse(night: Night, corpus: Path, llm
     third = night("wednesday")
     assert third.is_failed()
     # All 20 verdicts fell from 1 to 0.
-    assert str(third.message).startswith(f"Failed: {JUDGE} of m1 with text search got worse by 1.000, more than 0.02")
+    assert str(third.message).startswith(f"Failed: {JUDGE} of m1 got worse by 1.000, more than 0.02")
     assert isinstance(third.result(raise_on_failure=False), GateFailedError)
     assert _accepted(corpus) == {"small": "tuesday"}
     verdict, table = _artifact("rageval-nightly", third), _artifact("rageval-nightly-table", third)
-    assert verdict.startswith(
-        "# Nightly small: failed\n\n**Failed: judge_with_reference of m1 with text search got worse"
-    )
+    assert verdict.startswith("# Nightly small: failed\n\n**Failed: judge_with_reference of m1 got worse")
     assert "complete: 20 questions, judge_with_reference 0.000" in verdict
     assert [row["outcome"] for row in json.loads(table)] == ["worse"]
 

@@ -1,4 +1,4 @@
-"""The judge chooses between the answers of two models, in both orders, and no choice is paid for twice."""
+"""The judge chooses between the answers of two systems, in both orders, and no choice is paid for twice."""
 
 import json
 from collections import Counter
@@ -148,7 +148,7 @@ def test_three_models_make_three_pairs_each_under_its_first_model(rageval: Ragev
     }  # fmt: skip
     assert set(pairs["value"]) == {0.5}
     assert not any("reference answer" in prompt(body) for body in llm.requests)
-    assert "Pairs of models" in (run.folder / "report.html").read_text()
+    assert "Pairs of systems" in (run.folder / "report.html").read_text()
 
 
 def test_pairwise_judging_is_refused_in_batches(rageval: Rageval, llm: FakeLLM) -> None:

@@ -279,7 +279,10 @@ def _everything_else(what: str, chosen: Window) -> list[Any]:
     if what == "model":
         return [
             sa.delete(CONVERSATIONS).where(CONVERSATIONS.c.model.not_in(chosen.models)),
-            *(sa.delete(table).where(table.c.model.not_in([*chosen.models, ""])) for table in (RUN_METRICS, ALERTS)),
+            *(
+                sa.delete(table).where(column.not_in([*chosen.models, ""]))
+                for table, column in ((RUN_METRICS, RUN_METRICS.c.system), (ALERTS, ALERTS.c.model))
+            ),
         ]
     asked = CONVERSATIONS.c.asked_at
     return [sa.delete(CONVERSATIONS).where((asked < chosen.before) | (asked >= chosen.until))]

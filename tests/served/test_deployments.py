@@ -166,7 +166,7 @@ def test_a_custom_run_of_the_deployment_writes_its_tables_and_publishes_its_summ
     assert flow_run["state_type"] == "COMPLETED", server.log(flow_run)
     folder = custom_run.corpus / "runs" / "deployed"
     rows = {table: pq.read_metadata(folder / f"{table}.parquet").num_rows for table in SCHEMAS}
-    # Six questions by one search method and one model, each scored by cosine, five text metrics and two judgements;
+    # Six questions by one retriever and one system, each scored by cosine, five text metrics and two judgements;
     # none of the six is among those that are judged twice.
     assert (rows["questions"], rows["retrieval"], rows["answers"], rows["scores"]) == (6, 6, 6, 48)
     assert json.loads((folder / "run.json").read_text(encoding="utf-8"))["status"] == "complete"

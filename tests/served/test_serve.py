@@ -107,7 +107,7 @@ class Stack:
             },
             "retrievers": ["text"],
             "models": [{"name": model, "base_url": self.llm.url, "max_concurrency": 2}],
-            "run": {"output": str(self.corpus / "runs"), "run_id": run_id},
+            "run": {"output": str(self.corpus / "runs"), "run_id": run_id, "chunk_size": 4},
         }
         found = self.post(
             f"/deployments/{self.deployment(deployment)['id']}/create_flow_run", {"parameters": {"config": config}}

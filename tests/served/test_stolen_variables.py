@@ -51,10 +51,10 @@ def test_a_run_of_the_api_gets_no_variable_server_or_folder_that_its_worker_does
     widened = {"RAGEVAL_ALLOW_ENDPOINTS": thief.url, "PREFECT__FLOW_RUN_ID": None}
     chosen = {"env": widened, "command": f"touch {touched}", "working_dir": str(tmp_path)}
     attempts = {
-        "RAGEVAL_ALLOW_VARIABLES": {"parameters": {"config": {**config, "answers": stolen}}},
+        "RAGEVAL_ALLOW_VARIABLES": {"parameters": {"config": {**config, **stolen}}},
         "RAGEVAL_ALLOW_OUTPUTS": {"parameters": {"config": {**config, "run": {"output": ELSEWHERE_FOLDER}}}},
         "RAGEVAL_ALLOW_ENDPOINTS": {
-            "parameters": {"config": {**config, "answers": elsewhere}},
+            "parameters": {"config": {**config, **elsewhere}},
             "job_variables": chosen,
         },
     }

@@ -41,7 +41,7 @@ def config_of(corpus: Path, llm: FakeLLM) -> dict[str, Any]:
         "retrievers": ["text"],
         "models": [{"name": "m1", "base_url": llm.url}],
         "judge": {"enabled": False},
-        "run": {"output": str(corpus / "runs"), "run_id": "r1", "max_failed_share": 0},
+        "run": {"output": str(corpus / "runs"), "run_id": "r1", "max_failed_share": 0, "chunk_size": 10},
     }
 
 

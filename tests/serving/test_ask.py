@@ -10,7 +10,8 @@ import pytest
 
 from rageval.config.evaluation import EvaluationConfig
 from rageval.corpus.files import load_documents
-from rageval.judging.prompts import answer_messages
+from rageval.systems.kinds import built_in
+from rageval.systems.templates import messages
 from tests.fake_llm import FakeLLM, Reply
 from tests.processes import PATIENCE_S, eventually
 from tests.serving.conftest import Chat, Serve, limited
@@ -50,7 +51,7 @@ def test_an_answer_is_made_as_in_the_evaluation_and_stored_with_all_that_made_it
     reply = chat.ask("How do I get a certificate?", course="ml").json()
     documents = {document.document_id: document for document in load_documents(corpus.data.documents)[0]}
     shown = [documents["ml-certificate"], documents["ml-late"]]
-    assert llm.requests[-1]["messages"] == answer_messages("How do I get a certificate?", shown)
+    assert llm.requests[-1]["messages"] == messages(built_in("default"), "How do I get a certificate?", shown)
     assert "stream" not in llm.requests[-1]
     assert (reply["answer"], reply["model"]) == ("Finish two projects.", "m")
     assert [source["document_id"] for source in reply["sources"]] == ["ml-certificate", "ml-late"]
@@ -59,6 +60,8 @@ def test_an_answer_is_made_as_in_the_evaluation_and_stored_with_all_that_made_it
     assert (stored.question, stored.course, stored.answer, stored.status) == (
         "How do I get a certificate?", "ml", "Finish two projects.", "ok",
     )  # fmt: skip
+    made_of = (stored.model, stored.system, stored.retriever, stored.prompt_version)
+    assert made_of == ("m", "m", "vector", built_in("default").hash[:12])
     assert [context.document_id for context in stored.contexts] == ["ml-certificate", "ml-late"]
     assert stored.prompt_tokens
     assert stored.completion_tokens

@@ -182,6 +182,15 @@ def test_the_headline_tells_which_part_is_better_over_all_systems():
     assert sentence.startswith(start)
 
 
+def test_pairs_are_pooled_in_whatever_order_their_systems_stand():
+    values = {name: marks(0.5, seed) for seed, name in enumerate(GRID)}
+    pooled = compare_within(run_of(values, made_of=GRID))[:2]
+    mixed = ("m default", "n brief", "m brief", "n default")
+    turned = compare_within(run_of({name: values[name] for name in mixed}, made_of=GRID))[:2]
+    assert told(turned) == told(pooled) == [("pooled", "prompt", "default", "brief"), ("pooled", "model", "m", "n")]
+    assert [c.difference for c in turned] == [c.difference for c in pooled]
+
+
 def test_a_price_that_one_of_the_pooled_systems_does_not_know_is_unknown():
     costs = {"m default": 0.001, "m brief": None, "n default": 0.003, "n brief": 0.006}
     found = compare_within(run_of({name: marks(0.5, 1) for name in GRID}, costs=costs, made_of=GRID))

@@ -46,7 +46,7 @@ class Run:
         started = {"started_at": datetime(2025, 1, 1, tzinfo=UTC), "request_fingerprint": "", "attempts": 1}
         self.answers = table(
             "answers",
-            [key | started | {"status": "ok", "answer": "word " * int(words)}
+            [key | started | {"status": "ok", "answer": "word " * int(words), "context_ids": []}
              for key, words in zip(self.keys, self.words, strict=True)],
         )  # fmt: skip
         self.rows, self.labels = [], []

@@ -11,7 +11,8 @@ from rageval.report.page import render_page
 from rageval.statistics.groups import group_difference
 from rageval.statistics.intervals import mean_interval
 from rageval.statistics.multiplicity import holm
-from tests.unit.test_blame import DOCUMENTS, QUESTIONS, RETRIEVAL, SCORES, filled
+from rageval.tables import DOCUMENTS, QUESTIONS, RETRIEVAL, SCORES
+from tests.unit.test_blame import filled
 from tests.unit.test_report_page import Page, build
 
 

@@ -1,19 +1,29 @@
-"""Lines of chunks -> a few task runs of each under way at a time: a line is limited by nothing but its own limits."""
+"""Lines of chunks -> a few of each under way at a time: a line is limited by nothing but its own limits."""
 
 import queue
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
-
-from prefect.futures import PrefectFuture
+from typing import Any, Protocol, TypeAlias
 
 from rageval.config.models import ModelConfig
 
 CHUNKS_AHEAD = 2
 """Chunks that a line is ahead of what its model can have in flight."""
 
-Start: TypeAlias = Callable[[], Sequence[PrefectFuture[Any]]]
-"""Submits the task runs of one chunk; the chunk has ended when the last one has."""
+
+class Future(Protocol):
+    """What is going to come of a chunk: a future of Python's own, or of Prefect's."""
+
+    def result(self) -> Any:
+        """Wait, and return what came of it, or raise its error."""
+
+    def add_done_callback(self, fn: Callable[[Any], Any]) -> None:
+        """Call the function when it has ended."""
+
+
+Start: TypeAlias = Callable[[], Sequence[Future]]
+"""Submits the work of one chunk; the chunk has ended when the last one has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +37,12 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class _Started:
-    futures: Sequence[PrefectFuture[Any]]
+    futures: Sequence[Future]
     waiting: Iterator[Start]
 
 
 @dataclass
-class UnderWay:
+class ChunkScheduler:
     """Works through lines of chunks side by side."""
 
     lines: Sequence[Line]
@@ -60,8 +70,7 @@ class UnderWay:
     def wait(self) -> None:
         """Wait until every chunk that was started has ended, well or not."""
         for started in self._running.values():
-            for future in started.futures:
-                future.wait()
+            wait_for(started.futures)
 
     def _start_next(self, waiting: Iterator[Start]) -> None:
         start = next(waiting, None)
@@ -70,6 +79,13 @@ class UnderWay:
         started = _Started(futures=start(), waiting=waiting)
         self._running[id(started)] = started
         started.futures[-1].add_done_callback(lambda _: self._ended.put(started))
+
+
+def wait_for(futures: Iterable[Future]) -> None:
+    """Wait until all have ended, well or not."""
+    for future in futures:
+        with suppress(Exception):  # told where the first one is told
+            future.result()
 
 
 def width(model: ModelConfig, chunk_requests: int, widest: int, processes: int = 1) -> int:

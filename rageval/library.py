@@ -1,0 +1,131 @@
+"""The front door: an evaluation, runs and comparisons from Python, without Prefect."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rageval.comparison.folders import compare as compare_stored
+from rageval.comparison.pairing import Choice
+from rageval.comparison.sentences import sentences
+from rageval.config.evaluation import EvaluationConfig
+from rageval.config.file import read_settings
+from rageval.config.overrides import choose_judge, choose_models, put, set_for_remote_models, validate
+from rageval.errors import DataError
+from rageval.pipeline.evaluation import evaluate_run
+from rageval.pipeline.steps import ThreadSteps
+from rageval.runs import folders
+from rageval.runs.manifest import MANIFEST
+from rageval.runs.store import RunStore
+
+
+def evaluate(
+    config: EvaluationConfig | Mapping[str, Any] | str | Path | None = None,
+    *,
+    sample: int | None = None,
+    models: Sequence[str] = (),
+    judge: str | None = None,
+    base_url: str | None = None,
+    output: str | None = None,
+    run_id: str | None = None,
+) -> RunStore:
+    """Evaluate, and return the run: answers, scores and a report in one folder.
+
+    With nothing given, the sample corpus is evaluated with the embedded model, which needs the extra `local`.
+
+    Args:
+        config: A YAML file, its content, or a configuration; None for the defaults.
+        sample: Ask only so many questions, at least 1, drawn at random with `data.seed`.
+        models: Names of the models that answer, in place of the configuration's.
+        judge: Name of the model that judges, in place of the configuration's; an empty text for none.
+        base_url: Endpoint of all models but the embedded one.
+        output: Folder, or URL, that holds one folder per run.
+        run_id: Name of the run; that of an earlier one resumes it.
+
+    Raises:
+        ConfigError: If settings or prompts cannot be used.
+        DataError: If documents or questions cannot be used.
+        CredentialsError, ServiceError: If a model or a search engine cannot be reached.
+        RunStoppedError: If the run is not complete; what is finished is saved, and `run_id` resumes it.
+    """
+    settings = _settings(config)
+    for path, value in (("data.sample", sample), ("run.output", output), ("run.run_id", run_id)):
+        if value is not None:
+            put(settings, path, value)
+    choose_models(settings, models)
+    choose_judge(settings, judge or None, disabled=judge == "")
+    set_for_remote_models(settings, {"base_url": base_url})
+    checked = validate(EvaluationConfig, settings)
+    run = folders.open_run(checked.run)
+    evaluate_run(run, checked, ThreadSteps())
+    return run
+
+
+def open_run(folder: str | Path) -> RunStore:
+    """Return a run that is there.
+
+    Args:
+        folder: Its folder, or URL.
+
+    Raises:
+        DataError: If the folder holds no run.
+    """
+    run = RunStore(str(folder))
+    if not run.read_json(MANIFEST):
+        raise DataError(f"{folder} holds no run (no {MANIFEST}); give the folder of one, such as runs/demo")
+    return run
+
+
+def compare(
+    baseline: RunStore | str | Path, candidate: RunStore | str | Path, *, metrics: Sequence[str] = (),
+    common: bool = False,
+) -> pd.DataFrame:  # fmt: skip
+    """Compare a candidate with its baseline, question by question.
+
+    Args:
+        baseline: A run, or its folder.
+        candidate: Another one.
+        metrics: Names of metrics; empty for the leading ones.
+        common: Compare the questions that both runs have, though one has others, too.
+
+    Returns:
+        A row per metric and system or retriever: `metric`, `of`, `baseline` and `candidate` (means over the questions
+        that both have a value for), `difference` (candidate - baseline) with its 95 % interval `ci_low` and `ci_high`,
+        clustered by document, `p_value` (adjusted for all rows), `min_detectable`, `n`, `verdict`. Sentences on all of
+        it are in `attrs["sentences"]`, what a reader has to know before in `attrs["warnings"]`.
+
+    Raises:
+        DataError: If nothing of the runs can be compared; the message says why.
+    """
+    a, b = (run if isinstance(run, RunStore) else open_run(run) for run in (baseline, candidate))
+    found = compare_stored(a, b, Choice(metrics=tuple(metrics)), common=common)
+    rows = [
+        {
+            "metric": row.metric,
+            "of": row.pair.name,
+            "baseline": row.mean_a,
+            "candidate": row.mean_b,
+            "difference": row.difference.mean if row.difference else None,
+            "ci_low": row.difference.low if row.difference else None,
+            "ci_high": row.difference.high if row.difference else None,
+            "p_value": row.p_value,
+            "min_detectable": row.difference.smallest_detectable if row.difference else None,
+            "n": row.n,
+            "verdict": row.verdict,
+        }
+        for row in found.compared
+    ]
+    frame = pd.DataFrame(rows)
+    frame.attrs = {"sentences": sentences(found), "warnings": list(found.warnings)}
+    return frame
+
+
+def _settings(config: EvaluationConfig | Mapping[str, Any] | str | Path | None) -> dict[str, Any]:
+    if config is None:
+        return {}
+    if isinstance(config, EvaluationConfig):
+        return config.model_dump(mode="json")
+    if isinstance(config, Mapping):
+        return dict(config)
+    return read_settings(Path(config))

@@ -1,0 +1,54 @@
+"""What is stored of a run -> its tables, and in `run.json` how it ended."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from rageval.config.evaluation import EvaluationConfig
+from rageval.errors import RagevalError, RunStoppedError
+from rageval.pipeline import completeness, rescore
+from rageval.records import Chunk
+from rageval.runs import manifest
+from rageval.runs.store import RunStore
+from rageval.systems.system import System
+
+
+def end_run(
+    run: RunStore,
+    config: EvaluationConfig,
+    systems: Sequence[System],
+    chunks: Sequence[Chunk],
+    timings: Mapping[str, float],
+    stopped: str | None,
+) -> dict[str, Any]:
+    """Merge what is stored into the tables and note how the run ended; returns its manifest.
+
+    Args:
+        run: The run.
+        config: Its settings.
+        systems: Its systems.
+        chunks: Its chunks.
+        timings: Seconds of each stage of this start.
+        stopped: Why it ended early, or None.
+    """
+    completeness.merge(run, systems, chunks)
+    reason = stopped or completeness.too_many_failures(run, config)
+    if config.run.retry_failed:
+        reason = reason or completeness.what_is_missing(run, config, run.read("questions").num_rows)
+    reason = reason or rescore.unfinished(run)
+    return manifest.finish(run, status="incomplete" if reason else "complete", reason=reason, timings=timings)
+
+
+def note_stop(run: RunStore, error: BaseException) -> None:
+    """Keep in `run.json` why a run ended before its report was written, unless the disk takes nothing more."""
+    with suppress(RunStoppedError):
+        manifest.stop(run, end_of(error))
+
+
+def end_of(error: BaseException) -> str:
+    """Return as text what has ended a run; what an error says that nobody expected may hold anything."""
+    if isinstance(error, RagevalError):
+        return str(error)
+    if isinstance(error, Exception):
+        return f"it ended with an unexpected {type(error).__name__}"
+    return "it was cancelled or interrupted"

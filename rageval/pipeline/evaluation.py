@@ -1,0 +1,248 @@
+"""An evaluation in its order: documents, systems, index, retrieval, answers and scores, report."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
+from typing import Any
+
+from rageval.config.evaluation import EvaluationConfig
+from rageval.config.models import ModelConfig
+from rageval.engine.chunks import plan_chunks
+from rageval.engine.request_engine import RequestEngine
+from rageval.engine.served_models import serve_models
+from rageval.errors import InputError, RunStoppedError
+from rageval.judging.choices import rivals
+from rageval.judging.plan import pairwise_rows, score_plan
+from rageval.pipeline.batch import refuse_open_batches
+from rageval.pipeline.chunk_scheduler import ChunkScheduler, Future, Line, wait_for, width
+from rageval.pipeline.completeness import check_retry, is_finished, raise_if_incomplete
+from rageval.pipeline.ending import note_stop
+from rageval.pipeline.estimate import check_prices
+from rageval.pipeline.steps import Steps, Workers
+from rageval.records import Chunk
+from rageval.runs import costs
+from rageval.runs.inputs import read_questions
+from rageval.runs.store import RunStore
+from rageval.scoring.scores import verdicts_label
+from rageval.search.retrieval import stored_retrievers
+from rageval.systems.answers import answers_label
+from rageval.systems.kinds import describe_systems, make_systems, served
+from rageval.systems.system import System
+from rageval.telemetry.tracing import step
+
+
+def evaluate_run(run: RunStore, config: EvaluationConfig, steps: Steps) -> dict[str, Any]:
+    """Evaluate as the only process that works on the run; returns its manifest.
+
+    Args:
+        run: A new run, or one that is resumed.
+        config: Its settings.
+        steps: How each step is done.
+
+    Raises:
+        InputError: If settings, files, prompts, keys or endpoints cannot be used; nothing has been sent.
+        RunLockedError: If another process works on the run.
+        RunStoppedError: If the run is not complete; everything finished is saved.
+    """
+    systems = make_systems(config)
+    check_prices(config)
+    check_retry(run, config.run)
+    with run.lock(), step("evaluate", run_id=run.run_id):
+        config = steps.begin(run, config)
+        try:
+            return _Evaluation(run=run, config=config, systems=systems, steps=steps).work()
+        except BaseException as raised:
+            # Whatever has ended it, a cancellation too, the run's folder says so, or it would be at work for ever.
+            error = steps.as_stop(raised)
+            note_stop(run, error)
+            if error is not raised:
+                raise_if_incomplete(run, str(error))
+            raise
+
+
+@dataclass(kw_only=True)
+class _Evaluation:
+    """One start of a run."""
+
+    run: RunStore
+    config: EvaluationConfig
+    systems: list[System]
+    steps: Steps
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Of each stage."""
+
+    def work(self) -> dict[str, Any]:
+        """Do whatever the run lacks, and write its report."""
+        run, config = self.run, self.config
+        with self._stage("documents"):
+            dataset = self.steps.load_documents(run, config)
+        describe_systems(run, self.systems)
+        self.steps.note_estimate(run, config)
+        chunks = plan_chunks(dataset.questions, config.run.chunk_size)
+        stopped = None
+        if is_finished(run, config, dataset.questions):
+            self.steps.say("Every answer and every score of this run is stored; nothing is asked again")
+        else:
+            stopped = self._ask(chunks)
+        if not stopped:
+            try:
+                self._search([retriever.name for retriever in config.retrievers])
+            except InputError as error:
+                # A search engine that is lost by now costs the other retrievers' metrics, not what was answered.
+                stopped = RunStoppedError(f"not every retriever could be evaluated: {error}")
+        with step("report", stage="report"):
+            reason = str(stopped) if stopped else None
+            manifest = self.steps.report(run, config, self.systems, chunks, self.seconds, reason)
+        if stopped and not isinstance(stopped, RunStoppedError):
+            raise stopped
+        raise_if_incomplete(run, manifest["reason"])
+        return manifest
+
+    def _ask(self, chunks: Sequence[Chunk]) -> BaseException | None:
+        """Get the answers and scores that the run lacks; returns the error that ended the run early, or None."""
+        run, config = self.run, self.config
+        with (
+            RequestEngine(max_cost_usd=config.run.max_cost_usd, spent_usd=self._spent(chunks)) as engine,
+            self.steps.working(run, config, engine) as workers,
+        ):
+            engine.spending.check()
+            if not config.run.batch:
+                refuse_open_batches(run)
+            self.steps.check_models([*config.answering_models, *config.judges])
+            self._search(config.answer_retrievers)
+            with self._stage("answers_and_scores"), serve_models(config.answering_models, config.judges) as models:
+                systems = served(self.systems, models.answering)
+                return self._answer_and_score(systems, models.judges, chunks, workers)
+
+    def _spent(self, chunks: Sequence[Chunk]) -> float | None:
+        """Return the dollars of earlier starts, None if unknown; only a run with a ceiling has to know."""
+        if not self.config.run.max_cost_usd:
+            return 0.0
+        return costs.spent_usd(self.run, [system.name for system in self.systems], chunks)
+
+    def _search(self, names: Sequence[str]) -> None:
+        """Search with those of the retrievers that the run has no results of.
+
+        Answers need the contexts of some retrievers, so the others search after the answers: nobody waits for them,
+        and their latency is not measured while requests are in flight.
+        """
+        if set(names) <= stored_retrievers(self.run):
+            return
+        with self._stage("index"):
+            self.steps.index(self.run, self.config)
+        with self._stage("retrieval"):
+            self.steps.retrieve(self.run, self.config, names)
+
+    def _answer_and_score(
+        self, systems: list[System], judges: tuple[ModelConfig, ...], chunks: Sequence[Chunk], workers: Workers
+    ) -> BaseException | None:
+        """Work through all chunks of all systems; returns the error that ended the run early, or None."""
+        self._announce(systems, judges, workers.engine)
+        answering: ChunkScheduler | _Batches = ChunkScheduler(self._answer_lines(systems, judges, chunks, workers))
+        if self.config.run.batch:
+            answering = _Batches(evaluation=self, systems=systems, plan_judges=judges, chunks=chunks)
+        comparing = ChunkScheduler(self._comparing_lines(systems, judges, chunks, workers))
+        total = len(chunks) * len(systems) + compared_chunks(self.config, chunks)
+        with self.steps.progress(total) as progress:
+            try:
+                for _ in chain(answering.through(), comparing.through()):
+                    progress.advance()
+            except BaseException as raised:
+                # A bad key, spent credit, Ctrl-C or a cancellation: whatever it is, what runs has to end first.
+                error = self.steps.as_stop(raised)
+                workers.stop(error)
+                answering.wait()
+                comparing.wait()
+                if isinstance(error, Exception):
+                    return workers.explained(error)
+                raise
+        return None
+
+    def _announce(self, systems: Sequence[System], judges: Sequence[ModelConfig], engine: RequestEngine) -> None:
+        """Tell progress displays how many answers and verdicts there will be."""
+        ids = [question.question_id for question in read_questions(self.run)]
+        for system in systems:
+            engine.expect(answers_label(system), len(ids))
+        calls = score_plan(self.config).calls(ids)
+        for number, judge in enumerate(judges):
+            verdicts = sum(n for (name, _), n in calls.items() if name == judge.name) * len(systems)
+            chosen = 0 if number else pairwise_rows(self.config, len(ids))
+            engine.expect(verdicts_label(judge), verdicts + chosen)
+
+    def _answer_lines(
+        self, systems: list[System], judges: tuple[ModelConfig, ...], chunks: Sequence[Chunk], workers: Workers
+    ) -> list[Line]:
+        """Return a line of chunks for each system, to be answered and scored."""
+        plan, config = score_plan(self.config, judges), self.config
+        start = partial(self.steps.answer_and_score, self.run)
+        widest = workers.widest(len(systems))
+        return [
+            Line(
+                starts=[partial(start, chunk, system, plan, config) for chunk in chunks],
+                width=width(system.model, config.run.chunk_size, widest, workers.processes),
+            )
+            for system in systems
+        ]
+
+    def _comparing_lines(
+        self, systems: list[System], judges: tuple[ModelConfig, ...], chunks: Sequence[Chunk], workers: Workers
+    ) -> list[Line]:
+        """Return one line of all choices between two systems, each of all pairs of one first system."""
+        if not judges or not compared_chunks(self.config, chunks):
+            return []
+        judge, size = judges[0], 2 * self.config.run.chunk_size
+        starts = (
+            partial(self.steps.compare, self.run, chunk, system, others, judge, self.config)
+            for chunk in chunks
+            for system, others in rivals(systems)
+        )
+        return [Line(starts=starts, width=width(judge, size, workers.widest(1), workers.processes))]
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            with step(name, stage=name):
+                yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+
+
+@dataclass(kw_only=True)
+class _Batches:
+    """The Batch API: the answers of every system at once, then all scores."""
+
+    evaluation: _Evaluation
+    systems: list[System]
+    plan_judges: tuple[ModelConfig, ...]
+    chunks: Sequence[Chunk]
+    _started: list[Future] = field(default_factory=list)
+
+    def through(self) -> Iterator[None]:
+        """Yield for each chunk of each system once all are answered and scored.
+
+        Raises:
+            Exception: The error of the first step that failed.
+        """
+        run, config, steps = self.evaluation.run, self.evaluation.config, self.evaluation.steps
+        self._started += [steps.answer_batch(run, self.chunks, system, config) for system in self.systems]
+        for answered in list(self._started):
+            answered.result()
+        plan = score_plan(config, self.plan_judges)
+        self._started.append(steps.score_batch(run, self.chunks, self.systems, plan, config))
+        self._started[-1].result()
+        yield from (None for _ in self.systems for _ in self.chunks)
+
+    def wait(self) -> None:
+        """Wait until every step that was started has ended, well or not."""
+        wait_for(self._started)
+
+
+def compared_chunks(config: EvaluationConfig, chunks: Sequence[Chunk]) -> int:
+    """Return how many chunks of choices a run has: one for each system but the last, or none."""
+    if not config.judge.pairwise or config.judge_model is None:
+        return 0
+    return len(chunks) * (len(config.plans) - 1)
