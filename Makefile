@@ -59,8 +59,8 @@ demo-monitoring: $(STAMP)  ## Monitor simulated weeks, judge some of them, write
 	rm -f runs/demo-monitoring.db*
 	$(BIN)/rageval simulate --weeks 4 --per-day 200 --evaluated \
 		--change "quality=-0.3@$$($(BIN)/python -c 'import datetime as d; print(d.date.today() - d.timedelta(5))')"
-	$(BIN)/rageval monitor --model local --max-conversations 5
-	$(BIN)/rageval dashboard --output runs/demo-monitoring.html
+	$(BIN)/rageval monitor --judge local --max-conversations 5
+	$(BIN)/rageval dashboard --html runs/demo-monitoring.html
 	$(BIN)/python examples/ask.py 'How many questions do I need to compare two models?'
 	@echo
 	@echo 'The dashboard is runs/demo-monitoring.html. To ask yourself: $(BIN)/rageval chat'

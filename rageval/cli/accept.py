@@ -4,9 +4,12 @@ from typing import Annotated
 
 import typer
 
+from rageval.cli.arguments import RunFolder
+from rageval.text.terminal import console, plain
+
 
 def accept(
-    run: Annotated[str, typer.Argument(help="Folder or URL of a complete run, such as runs/demo.", metavar="RUN")],
+    run: RunFolder,
     label: Annotated[
         str, typer.Option(help="Label of the nightly flow: its gate.label, else its deployment's name.", metavar="NAME")
     ] = "nightly",
@@ -15,10 +18,13 @@ def accept(
 
     For a run that the gate refused but that is as it should be: other questions,
     another judge, or a drop that is wanted. Other labels keep their runs.
+
+    Example:
+
+    rageval accept runs/after --label nightly
     """
-    from rageval.cli.evaluation import existing_run  # noqa: PLC0415 - help must not wait for imports
-    from rageval.comparison import nightly  # noqa: PLC0415
-    from rageval.text.terminal import console, plain  # noqa: PLC0415 - help must not wait for imports
+    from rageval.cli.stored_run import existing_run
+    from rageval.comparison import nightly
 
     accepted = existing_run(run)
     before = nightly.accept(accepted, label, "accepted by hand")

@@ -4,81 +4,72 @@ from typing import Annotated
 
 import typer
 
-from rageval.cli.options import MODELS, RUN, ApiKeyEnv, BaseUrl, ConfigFile, Documents, MaxConcurrency, Output
+from rageval.cli.arguments import Assignments, ConfigFile
+from rageval.cli.options import DATA, ENDPOINT, MODELS, RUN, Given, offers
+from rageval.config.evaluation import EvaluationConfig
+from rageval.config.file import read_settings
+from rageval.config.overrides import choose_models, override, validate
+from rageval.text.printable import printable
+from serving.settings import ChatSettings, api_key
 
-SERVER = "Server"
+SETTINGS = {
+    DATA: {"--documents PATH|URL": "data.documents"},
+    MODELS: {"--model NAME": "models", **ENDPOINT, "--max-concurrency N": "*.max_concurrency"},
+    RUN: {"--output DIR|URL": "run.output", "--max-cost-usd USD": "run.max_cost_usd"},
+}
+_SERVER = "Server"
 
 
+@offers(EvaluationConfig, SETTINGS)
 def chat(
+    given: Given,
     config: ConfigFile = None,
-    documents: Documents = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="Answering model; `local` is the embedded one.  (default: the first of the file)",
-            metavar="NAME",
-            rich_help_panel=MODELS,
-        ),
-    ] = None,
-    base_url: BaseUrl = None,
-    api_key_env: ApiKeyEnv = None,
-    max_concurrency: MaxConcurrency = None,
-    max_cost_usd: Annotated[
-        float | None,
-        typer.Option(help="Answer nothing more once so many dollars are spent.", metavar="USD", rich_help_panel=RUN),
-    ] = None,
-    output: Output = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen at; 0.0.0.0 for everybody.", rich_help_panel=SERVER)
+        str, typer.Option(help="Address to listen at; 0.0.0.0 for everybody.", rich_help_panel=_SERVER)
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(help="Port to listen at; 0 for any.", min=0, max=65535, rich_help_panel=SERVER)
+        int, typer.Option(help="Port to listen at; 0 for any.", min=0, max=65535, rich_help_panel=_SERVER)
     ] = 8300,
     per_minute: Annotated[
-        float, typer.Option(help="Questions a minute of one client.", min=0.1, max=100_000, rich_help_panel=SERVER)
+        float, typer.Option(help="Questions a minute of one client.", min=0.1, max=100_000, rich_help_panel=_SERVER)
     ] = 20.0,
     timeout_s: Annotated[
-        float, typer.Option(help="Seconds after which a question is given up.", min=1, max=3600, rich_help_panel=SERVER)
+        float,
+        typer.Option(help="Seconds after which a question is given up.", min=1, max=3600, rich_help_panel=_SERVER),
     ] = 120.0,
     proxy: Annotated[
         list[str],
         typer.Option(
-            help="Address of a proxy in front, whose X-Forwarded-For is believed; repeat it for more.",
+            help="Address of a proxy in front, whose X-Forwarded-For is believed; repeat the option for more.",
             metavar="IP",
-            rich_help_panel=SERVER,
+            rich_help_panel=_SERVER,
         ),
     ] = [],  # noqa: B006
     allowed_host: Annotated[
         list[str],
         typer.Option(
-            help="Name that the app may be called by, besides this machine's own; repeat it for more, * for any.",
+            help="Name that the app may be called by, besides this machine's own, * for any; repeat the option.",
             metavar="NAME",
-            rich_help_panel=SERVER,
+            rich_help_panel=_SERVER,
         ),
     ] = [],  # noqa: B006
+    assignments: Assignments = [],  # noqa: B006
 ) -> None:
     """Answer questions on a page and by an API, with the search, the prompt and the model of the evaluation.
 
-    Conversations and votes go to the database of MONITORING_DATABASE_URL. With RAGEVAL_CHAT_API_KEY set, clients have
-    to send that key. Ctrl-C ends it, once the questions under way are answered.
-    """
-    from rageval.config.evaluation import EvaluationConfig  # noqa: PLC0415
-    from rageval.config.file import read_settings  # noqa: PLC0415 - help must not wait for imports
-    from rageval.config.overrides import choose_models, put, set_for_remote_models, validate  # noqa: PLC0415
-    from rageval.text.printable import printable  # noqa: PLC0415
+    The first system of the configuration that is a pipeline answers. Conversations and votes go to the database of
+    MONITORING_DATABASE_URL. With RAGEVAL_CHAT_API_KEY set, clients have to send that key. Ctrl-C ends it, once the
+    questions under way are answered.
 
+    Example:
+
+    rageval chat examples/configs/openai.yaml --host 0.0.0.0 --max-cost-usd 20
+    """
     settings = read_settings(config) if config else {}
-    given = {"data.documents": documents, "run.output": output, "run.max_cost_usd": max_cost_usd}
-    for path, value in given.items():
-        if value is not None:
-            put(settings, path, value)
-    choose_models(settings, [model] if model else [])
-    set_for_remote_models(
-        settings, {"base_url": base_url, "api_key_env": api_key_env, "max_concurrency": max_concurrency}
-    )
+    choose_models(settings, given.pop("models", []))
+    override(settings, given, assignments)
     configuration = validate(EvaluationConfig, settings)
-    from serving.serve import serve_chat  # noqa: PLC0415 - slow import
-    from serving.settings import ChatSettings, api_key  # noqa: PLC0415
+    from serving.serve import serve_chat
 
     serve_chat(
         configuration,

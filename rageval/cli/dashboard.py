@@ -1,10 +1,13 @@
 """`rageval dashboard`: the figures of monitoring as one page, for those without Grafana."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from rageval.cli.options import DATA
+from rageval.monitoring.page import render_dashboard
+from rageval.text.terminal import console, plain
 
 
 def dashboard(
@@ -14,14 +17,16 @@ def dashboard(
     course: Annotated[
         list[str],
         typer.Option(
-            help="Only conversations about this course; repeat it for several. `no course` is those about all.",
+            help="Only conversations about this course; repeat the option for several. `no course` is those about all.",
             metavar="NAME",
             rich_help_panel=DATA,
         ),
     ] = [],  # noqa: B006
     model: Annotated[
         list[str],
-        typer.Option(help="Only answers of this model; repeat it for several.", metavar="NAME", rich_help_panel=DATA),
+        typer.Option(
+            help="Only answers of this model; repeat the option for several.", metavar="NAME", rich_help_panel=DATA
+        ),
     ] = [],  # noqa: B006
     no_visitors: Annotated[
         bool,
@@ -31,7 +36,7 @@ def dashboard(
             rich_help_panel=DATA,
         ),
     ] = False,
-    output: Annotated[
+    html: Annotated[
         str, typer.Option(help="Write the page to this file.", metavar="FILE", rich_help_panel="Output")
     ] = "runs/dashboard.html",
 ) -> None:
@@ -39,16 +44,16 @@ def dashboard(
 
     It reads the database that MONITORING_DATABASE_URL names, runs/monitoring.db
     by default. The figures are those of the Grafana dashboards, from the same SQL.
-    """
-    from datetime import UTC, datetime  # noqa: PLC0415 - help must not wait for imports
 
-    from rageval.monitoring import dashboard as stage  # noqa: PLC0415
-    from rageval.monitoring.page import render_dashboard  # noqa: PLC0415
-    from rageval.monitoring.store.database import database_url, open_database  # noqa: PLC0415
-    from rageval.runs.folders import write_page  # noqa: PLC0415
-    from rageval.text.terminal import console, plain  # noqa: PLC0415
+    Example:
+
+    rageval dashboard --days 7 --html runs/dashboard.html
+    """
+    from rageval.monitoring import dashboard as stage
+    from rageval.monitoring.store.database import database_url, open_database
+    from rageval.runs.folders import write_page
 
     database, now = open_database(database_url()), datetime.now(UTC)
     found = stage.dashboard(database, days, now, course, model, visitors=not no_visitors)
-    write_page(output, render_dashboard(found))
-    console.print(f"Page: {plain(output)}", highlight=False, soft_wrap=True)
+    write_page(html, render_dashboard(found))
+    console.print(f"Page: {plain(html)}", highlight=False, soft_wrap=True)

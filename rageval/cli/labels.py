@@ -5,13 +5,16 @@ from typing import Annotated
 
 import typer
 
-from rageval.cli.options import RunFolder
+from rageval.cli.arguments import RunFolder
+from rageval.text.terminal import console, plain
 
 
 def labels(
     run: RunFolder,
     file: Annotated[Path, typer.Argument(help="CSV file to write; it must not be there yet.", metavar="FILE.csv")],
-    n: Annotated[int, typer.Option("--n", min=1, max=1_000_000, help="Answers to draw, over all models.")] = 100,
+    answers: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Answers to draw, over all models.", metavar="N")
+    ] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws other answers.")] = 42,
 ) -> None:
     """Write a random sample of a run's answers to a CSV, to be labelled by people.
@@ -19,13 +22,16 @@ def labels(
     It holds as many answers of each model and search method. Fill in the column `label` with RELEVANT,
     PARTLY_RELEVANT or NON_RELEVANT, without looking at the judge's verdicts. Then give it back with
     `rageval report RUN --human-labels FILE.csv`.
-    """
-    from rageval.cli.evaluation import existing_run  # noqa: PLC0415 - help must not wait for imports
-    from rageval.judging.label_files import make_template  # noqa: PLC0415
-    from rageval.text.terminal import console, plain  # noqa: PLC0415 - help must not wait for imports
 
-    written = make_template(existing_run(run), file, n, seed)
-    fewer = f" (all that the run has, fewer than the {n:,} asked for)" if written < n else ""
+    Example:
+
+    rageval labels runs/demo labels.csv --answers 100
+    """
+    from rageval.cli.stored_run import existing_run
+    from rageval.judging.label_files import make_template
+
+    written = make_template(existing_run(run), file, answers, seed)
+    fewer = f" (all that the run has, fewer than the {answers:,} asked for)" if written < answers else ""
     console.print(
         f"{plain(str(file))} holds {written:,} answers{fewer}. Fill in its column label with RELEVANT, PARTLY_RELEVANT "
         f"or NON_RELEVANT, then:\n  rageval report {plain(str(run))} --human-labels {plain(str(file))}",

@@ -1,8 +1,13 @@
 """`rageval prune`: old runs out of an output folder; says what would go until it is told to."""
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from rageval.cli.options import RUN
+from rageval.cli.rows import print_rows
+from rageval.text.terminal import console, plain
 
 if TYPE_CHECKING:
     from rageval.runs.stored_folders import StoredFolder
@@ -12,7 +17,7 @@ _WHAT = "What goes: whatever meets every rule given"
 
 def prune(
     output: Annotated[
-        str, typer.Option(help="Folder that holds one folder per run.", metavar="DIR", rich_help_panel="Run")
+        str, typer.Option(help="Folder that holds one folder per run.", metavar="DIR", rich_help_panel=RUN)
     ] = "runs",
     keep: Annotated[
         int | None,
@@ -40,22 +45,24 @@ def prune(
         typer.Option(
             "--cache",
             help="Also indexes and embeddings that no run that stays has used; they are computed again when wanted.",
-            rich_help_panel="Run",
+            rich_help_panel=RUN,
         ),
     ] = False,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Remove it; without this nothing is removed.", rich_help_panel="Run")
+        bool, typer.Option("--yes", help="Remove it; without this nothing is removed.", rich_help_panel=RUN)
     ] = False,
 ) -> None:
     """Say which runs would go by the rules given, and remove them with --yes.
 
     Never removed: a run that is being worked on, an accepted run, a run with batches under way, a folder with a file
     that a run which stays was started with, links, and whatever is not a run, a sweep or generated questions.
-    """  # fmt: skip
-    from rageval.cli.evaluation import print_rows  # noqa: PLC0415 - help must not wait for imports
-    from rageval.pipeline.prune import Retention, plan_prune  # noqa: PLC0415
-    from rageval.pipeline.prune import prune as remove  # noqa: PLC0415
-    from rageval.text.terminal import console, plain  # noqa: PLC0415 - help must not wait for imports
+
+    Example:
+
+    rageval prune --keep 30 --older-than 90 --cache
+    """
+    from rageval.pipeline.prune import Retention, plan_prune
+    from rageval.pipeline.prune import prune as remove
 
     rules = Retention(keep=keep, older_than_days=older_than, incomplete=incomplete, cache=cache)
     plan = plan_prune(output, rules)
@@ -76,8 +83,6 @@ def prune(
 
 
 def _row(folder: "StoredFolder") -> dict[str, str]:
-    from datetime import UTC, datetime  # noqa: PLC0415
-
     age = datetime.now(UTC) - folder.last_used
     return {
         "name": folder.name,

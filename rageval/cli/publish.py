@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from rageval.text.terminal import console, plain
+
 
 def publish(
     runs: Annotated[
@@ -15,11 +17,14 @@ def publish(
 
     The database is named by MONITORING_DATABASE_URL; without it, it is the file
     runs/monitoring.db. Publishing a run once more replaces its figures.
+
+    Example:
+
+    rageval publish runs/before runs/after
     """
-    from rageval.cli.evaluation import existing_run  # noqa: PLC0415 - help must not wait for imports
-    from rageval.monitoring import publish as stage  # noqa: PLC0415
-    from rageval.monitoring.store.database import database_url, open_database  # noqa: PLC0415
-    from rageval.text.terminal import console, plain  # noqa: PLC0415 - help must not wait for imports
+    from rageval.cli.stored_run import existing_run
+    from rageval.monitoring import publish as stage
+    from rageval.monitoring.store.database import database_url, open_database
 
     found = [existing_run(run) for run in runs]
     database = open_database(database_url())

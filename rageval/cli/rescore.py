@@ -1,71 +1,60 @@
-"""`rageval rescore`: metrics that an old run lacks, or its answers judged again."""
+"""`rageval rescore`: a run -> metrics that it lacks, or its answers judged again."""
 
 from typing import Annotated
 
 import typer
 
-from rageval.cli.options import Debug, RunFolder, without_secret
+from rageval.cli.arguments import Assignments, Debug, DryRun, RunFolder
+from rageval.cli.options import MODELS, Given, offers
+from rageval.config.evaluation import EvaluationConfig
+from rageval.judging.plan import JUDGE_VERSIONS, MODEL_FREE_VERSIONS
 
-_SCORES, _JUDGES, _RUN = "Scores", "Judges", "Run"
+SETTINGS = {MODELS: {"--base-url URL": "*.base_url"}}
 
 
+@offers(EvaluationConfig, SETTINGS)
 def rescore(
+    given: Given,
     run: RunFolder,
     metric: Annotated[
         list[str],
         typer.Option(
-            "--metric",
-            help="cosine, rouge_l, exact_match, fuzzy_match, refusal, answer_words, judge_with_reference, "
-            "judge_without_reference or judge_faithfulness; repeat it for several.  "
-            "(default: all of the configuration that ask no model)",
+            help=f"{', '.join([*MODEL_FREE_VERSIONS, *JUDGE_VERSIONS])}; repeat the option for several.  (default: all "
+            "of the configuration that ask no model)",
             metavar="NAME",
-            rich_help_panel=_SCORES,
+            rich_help_panel="Scores",
         ),
-    ] = [],  # noqa: B006
+    ] = [],  # noqa: B006 - typer copies it
     judge: Annotated[
         list[str],
         typer.Option(
-            "--judge",
-            help="Who judges in place of the run's judges; repeat it for a panel.",
-            metavar="MODEL",
-            rich_help_panel=_JUDGES,
+            help="Who judges in place of the run's judges; repeat the option for a panel.",
+            metavar="NAME",
+            rich_help_panel=MODELS,
         ),
     ] = [],  # noqa: B006
-    base_url: Annotated[
-        str | None,
-        typer.Option(
-            help="OpenAI-compatible endpoint of all judges.",
-            metavar="URL",
-            callback=without_secret,
-            rich_help_panel=_JUDGES,
-        ),
-    ] = None,
-    set_: Annotated[
-        list[str],
-        typer.Option(
-            "--set",
-            help="Any other setting of scores, judge or run, such as --set judge.again_share=0.",
-            metavar="KEY.PATH=VALUE",
-            rich_help_panel=_RUN,
-        ),
-    ] = [],  # noqa: B006
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what it would take, and send nothing.", rich_help_panel=_RUN)
-    ] = False,
+    assignments: Assignments = [],  # noqa: B006
+    dry_run: DryRun = False,
     debug: Debug = False,
 ) -> None:
     """Add scores to a run, or judge its answers again; its answers are never asked for again.
 
     Without options nothing is asked and nothing costs. A score is computed, or asked for, where there is none, where
     its metric has a new version, or where another judge is named; what is replaced is kept in RUN/replaced. When it
-    was stopped, the same command goes on.
-    """
-    from rageval.cli import evaluation as console  # noqa: PLC0415 - help must not wait for imports
-    from rageval.cli import rescoring  # noqa: PLC0415 - help must not wait for imports
+    was stopped, the same command goes on. Settings of scores, judge and run can be given with --set.
 
-    folder = console.existing_run(run)
-    config = rescoring.settings(folder, metric, judge, base_url, set_)
+    Examples:
+
+    rageval rescore runs/demo
+
+    rageval rescore runs/demo --metric judge_with_reference --judge gpt-5 --set judge.again_share=0
+    """
+    from rageval.cli.rescoring import rescoring_settings, run_rescoring, show_estimate
+    from rageval.cli.stored_run import existing_run
+
+    store = existing_run(run)
+    config = rescoring_settings(store, metric, judge, given, assignments)
     if dry_run:
-        rescoring.show_estimate(folder, config, metric)
+        show_estimate(store, config, metric)
     else:
-        rescoring.run_rescoring(folder, config, metric, debug=debug)
+        run_rescoring(store, config, metric, debug=debug)

@@ -1,21 +1,23 @@
-"""The words of `rageval rescore` -> its settings, and what the terminal shows of it."""
+"""A run and what the command line says -> the settings of its rescoring, and what the terminal shows of it."""
 
-import shlex
-import sys
 from collections.abc import Sequence
 
-from rageval.cli.evaluation import prefect_running, show_estimates, show_run, stop_on_ctrl_c
+from rageval.cli.estimates import show_estimates
+from rageval.cli.options import Given
+from rageval.cli.resuming import show_resume_command
+from rageval.cli.run_summary import show_run
+from rageval.cli.running import prefect_running, stop_on_ctrl_c
 from rageval.config.evaluation import EvaluationConfig
-from rageval.config.overrides import choose_judges, put_text, set_for_remote_models, validate
+from rageval.config.overrides import choose_judges, override, validate
 from rageval.errors import ConfigError, RunStoppedError
 from rageval.judging.plan import JUDGE_VERSIONS
 from rageval.pipeline import rescore as stage
 from rageval.runs.store import RunStore
-from rageval.text.terminal import console, plain
+from rageval.text.terminal import console
 
 
-def settings(
-    run: RunStore, metrics: Sequence[str], judges: Sequence[str], base_url: str | None, assignments: Sequence[str]
+def rescoring_settings(
+    run: RunStore, metrics: Sequence[str], judges: Sequence[str], given: Given, assignments: Sequence[str]
 ) -> EvaluationConfig:
     """Return the run's settings with what the command line says of judges and metrics.
 
@@ -31,9 +33,7 @@ def settings(
     values["run"] = {key: value for key, value in values.get("run", {}).items() if key == "max_failed_share"}
     if judges:
         choose_judges(values, judges)
-    for assignment in assignments:
-        put_text(values, assignment)
-    set_for_remote_models(values, {"base_url": base_url})
+    override(values, given, assignments)
     return validate(EvaluationConfig, values)
 
 
@@ -54,13 +54,12 @@ def run_rescoring(run: RunStore, config: EvaluationConfig, metrics: Sequence[str
         RagevalError: Whatever ended it; everything finished is saved.
     """
     with prefect_running(run.folder, debug=debug), stop_on_ctrl_c(run):
-        from flows.rescore import rescore  # noqa: PLC0415 - imports Prefect, which takes seconds
+        from flows.rescore import rescore
 
         try:
             rescore(run.folder, tuple(metrics), config)
         except RunStoppedError:
             show_run(run)
-            command = shlex.join(["rageval", *sys.argv[1:]])
-            console.print(f"Go on with:\n  {plain(command)}", highlight=False, soft_wrap=True)
+            show_resume_command(None)
             raise
     show_run(run)

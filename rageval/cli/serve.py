@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from rageval.telemetry.logs import let_prefect_log_as_wanted
+
 
 def serve(
     file: Annotated[
@@ -28,10 +30,12 @@ def serve(
     pauses the deployments until they are served, or deployed, again, or until SIGTERM, which does not. Either lets the
     runs under way save what they have. Deployments that lie in a work pool are taken from it; `prefect deploy` puts
     them back. A schedule that was set in the UI stays as it is until its entry in the file changes.
-    """
-    from rageval.telemetry.logs import let_prefect_log_as_wanted  # noqa: PLC0415 - help must not wait for imports
 
+    Example:
+
+    rageval serve --file deployments/prefect.yaml
+    """
     let_prefect_log_as_wanted()
-    from deployments import serving  # noqa: PLC0415 - imports Prefect
+    from deployments import serving
 
     serving.serve_deployments(file, limit)

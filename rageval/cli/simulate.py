@@ -5,17 +5,28 @@ from typing import Annotated
 
 import typer
 
-from rageval.cli.options import Documents, GroundTruth, Seed
+from rageval.cli.options import DATA, Given, offers
+from rageval.cli.rows import print_rows
+from rageval.config.overrides import validate
+from rageval.monitoring.traffic import TrafficConfig
+from rageval.text.terminal import console, plain
 
 _TRAFFIC = "Traffic"
+SETTINGS = {
+    _TRAFFIC: {
+        "--weeks N": "weeks",
+        "--per-day N": "per_day",
+        "--change ASPECT=AMOUNT@DAY": "changes",
+        "--evaluated": "evaluated",
+        "--seed N": "seed",
+    },
+    DATA: {"--documents PATH|URL": "documents", "--ground-truth PATH|URL": "ground_truth"},
+}
 
 
+@offers(TrafficConfig, SETTINGS)
 def simulate(
-    weeks: Annotated[int | None, typer.Option(help="How many.  (default: 4)", rich_help_panel=_TRAFFIC)] = None,
-    per_day: Annotated[
-        int | None,
-        typer.Option(help="Conversations of an average day.  (default: 200)", metavar="N", rich_help_panel=_TRAFFIC),
-    ] = None,
+    given: Given,
     until: Annotated[
         datetime | None,
         typer.Option(
@@ -24,45 +35,24 @@ def simulate(
             rich_help_panel=_TRAFFIC,
         ),
     ] = None,
-    change: Annotated[
-        list[str],
-        typer.Option(
-            help="Something that changes from a day on, such as relevance=-0.2@2026-11-10; repeat it for more. In "
-            "points of a share: relevance, quality, faithfulness, toxicity, thumbs, errors, topic. Relative: traffic, "
-            "latency, cost, scores.",
-            metavar="ASPECT=AMOUNT@DAY",
-            rich_help_panel=_TRAFFIC,
-        ),
-    ] = [],  # noqa: B006
-    evaluated: Annotated[
-        bool,
-        typer.Option(
-            "--evaluated", help="Also write verdicts with known rates, so that no judge is needed.",
-            rich_help_panel=_TRAFFIC,
-        ),
-    ] = False,
-    seed: Seed = None,
-    documents: Documents = None,
-    ground_truth: GroundTruth = None,
-) -> None:  # fmt: skip
+) -> None:
     """Write simulated conversations and votes into the database that MONITORING_DATABASE_URL names.
 
     Without it, it is the file runs/monitoring.db. The rates are known, see docs/monitoring.md. The same options write
     the same conversations, so calling it again adds nothing but what the time since then brings.
-    """
-    from rageval.cli.evaluation import print_rows  # noqa: PLC0415 - help must not wait for imports
-    from rageval.config.overrides import validate  # noqa: PLC0415
-    from rageval.monitoring.simulate import simulate_traffic  # noqa: PLC0415
-    from rageval.monitoring.store.database import database_url, open_database  # noqa: PLC0415
-    from rageval.monitoring.traffic import TrafficConfig  # noqa: PLC0415
-    from rageval.text.terminal import console, plain  # noqa: PLC0415 - help must not wait for imports
 
-    given = {
-        "documents": documents, "ground_truth": ground_truth, "weeks": weeks, "per_day": per_day, "seed": seed,
-        "changes": change, "evaluated": evaluated,
-    }  # fmt: skip
-    config = validate(TrafficConfig, {name: value for name, value in given.items() if value is not None})
+    What can change from a day on, in points of a share: relevance, quality, faithfulness, toxicity, thumbs, errors,
+    topic. Relative: traffic, latency, cost, scores.
+
+    Example:
+
+    rageval simulate --weeks 4 --evaluated --change relevance=-0.2@2026-11-10
+    """
+    config = validate(TrafficConfig, given)
     end = until.replace(tzinfo=UTC) if until else datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    from rageval.monitoring.simulate import simulate_traffic
+    from rageval.monitoring.store.database import database_url, open_database
+
     store = open_database(database_url())
     with console.status("Simulating ...") as status:
         made = simulate_traffic(store, config, end, lambda n: status.update(f"Simulating: {n:,} conversations"))

@@ -1,10 +1,13 @@
 """What a night's run is measured by: a flow's parameter, and its group in the form of the Prefect UI."""
 
+from typing import Final
+
 from pydantic import Field, field_validator
 
-from rageval.comparison.gating import DEFAULT_METRIC
 from rageval.config.settings import Name, Settings
 from rageval.metrics.catalog import higher_is_better
+
+DEFAULT_METRIC: Final = "judge_with_reference"
 
 
 class GateSettings(Settings):

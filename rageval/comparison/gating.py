@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from rageval.comparison.gate_config import DEFAULT_METRIC
 from rageval.comparison.measurements import RunTables
 from rageval.comparison.paired_values import PairedValues, Refused, side_by_side
 from rageval.comparison.pairing import Choice, Pair
@@ -20,7 +21,6 @@ from rageval.metrics.catalog import higher_is_better
 from rageval.statistics.paired import PairedDifference, paired_difference
 from rageval.statistics.verdicts import FEWEST_CLUSTERS, SIGNIFICANT
 
-DEFAULT_METRIC: Final = "judge_with_reference"
 MORE_MISSING: Final = 0.02
 """Share of questions by which a candidate may lack more values than its baseline, or more within the noise."""
 

@@ -51,6 +51,23 @@ def put_text(settings: Settings, assignment: str) -> None:
     put(settings, path.strip(), value)
 
 
+def override(settings: Settings, given: Mapping[str, Any], assignments: Sequence[str] = ()) -> None:
+    """Set what options give, by the paths of the settings, and then what `--set` does.
+
+    A path in `*.` is a setting of every model of the run but the embedded one.
+
+    Raises:
+        ConfigError: If an assignment cannot be read, or a path leads nowhere.
+    """
+    of_models = {path.removeprefix("*."): value for path, value in given.items() if path.startswith("*.")}
+    for path, value in given.items():
+        if not path.startswith("*."):
+            put(settings, path, value)
+    for assignment in assignments:
+        put_text(settings, assignment)
+    set_for_remote_models(settings, of_models)
+
+
 def choose_models(settings: Settings, names: Sequence[str]) -> None:
     """Let these models answer; a model that the file describes keeps its description."""
     if names:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import product
+from pathlib import PurePosixPath
 from typing import Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
@@ -53,6 +54,12 @@ class PromptConfig(Settings):
     user: str = Field(default="", max_length=100_000)
     """Template of the user part, in place of a file. It knows `question`, `contexts` (each with number, id, title,
     section, text, metadata), `history` and `metadata`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_file(cls, value: Any) -> Any:
+        """Read a path alone as a prompt in that file, called after it."""
+        return {"name": PurePosixPath(value).stem, "file": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _check(self) -> "PromptConfig":

@@ -58,7 +58,7 @@ def refuse_to_overwrite(manifest: Mapping[str, Any], config: GenerationConfig) -
         ConfigError: If it is.
     """
     if config.out and Path(config.out).exists() and manifest.get("written_to") != config.out:
-        raise ConfigError(f"{config.out} exists already; give another --out, or move it away")
+        raise ConfigError(f"{config.out} exists already; give another --file, or move it away")
 
 
 def describe_documents(run: RunStore, count: int, fingerprint: str) -> None:

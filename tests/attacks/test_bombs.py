@@ -104,8 +104,8 @@ def test_nothing_but_a_gate_that_failed_has_its_status(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("rageval.cli.evaluation.run_indexing", fail)
-    monkeypatch.setattr(sys, "argv", ["rageval", "index", *options])
+    monkeypatch.setattr("rageval.cli.evaluation.run_evaluation", fail)
+    monkeypatch.setattr(sys, "argv", ["rageval", "evaluate", *options])
 
     with pytest.raises(SystemExit) as ended:
         cli.main()

@@ -52,7 +52,7 @@ def write_questions(folder: Path, rows: list[tuple[str, str, str]]) -> None:
 def call(files: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Audit:
     def run(*options: str) -> tuple[int, str, str]:
         words = ["rageval", "audit", "--documents", str(files / "d.json"), "--ground-truth", str(files / "q.csv")]
-        monkeypatch.setattr(sys, "argv", [*words, "--output", str(files / "audit"), *options])
+        monkeypatch.setattr(sys, "argv", [*words, "--output", str(files), *options])
         monkeypatch.chdir(files)
         with pytest.raises(SystemExit) as ended:
             cli.main()

@@ -74,8 +74,8 @@ def test_files_that_cannot_be_used(
     [
         (["--course", "c"], ['"c"', "a, b"]),
         (["--sample", "21"], ["21", "20"]),
-        (["--sample", "0"], ["data.sample", "greater than or equal to 1"]),
-        (["--retriever", "semantic"], ["retrievers", "'text', 'vector' or 'hybrid'"]),
+        (["--sample", "0"], ["--sample", "greater than or equal to 1"]),
+        (["--retriever", "semantic"], ["--retriever", "'text', 'vector' or 'hybrid'"]),
         (["--set", "retrieval.topk=3"], ["retrieval.topk", "not a known setting"]),
         (["--set", "topk"], ["--set", "key.path=value"]),
         (["--model", "m1", "--model", "m1"], ["same name"]),

@@ -29,7 +29,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
 
     def call(*words: str) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["rageval", *words])
-        monkeypatch.setattr("rageval.cli.evaluation.console.width", 200)
+        monkeypatch.setattr("rageval.text.terminal.console.width", 200)
         with pytest.raises(SystemExit) as ended:
             cli.main()
         out, err = capfd.readouterr()

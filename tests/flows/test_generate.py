@@ -61,7 +61,7 @@ def good(body: Body) -> str:
 def words_of(corpus: Path, llm: FakeLLM, run_id: str, *options: str) -> list[str]:
     return [
         "ground-truth", "generate", "--documents", str(corpus / "documents.json"), "--output", str(corpus / "runs"),
-        "--run-id", run_id, "--model", "m1", "--base-url", llm.url, "--per-document", "2", "--set",
+        "--run-id", run_id, "--writer", "m1", "--base-url", llm.url, "--per-document", "2", "--set",
         "near_threshold=1", *options,
     ]  # fmt: skip
 
@@ -97,7 +97,7 @@ def manifest(run: Outcome) -> dict[str, object]:
 
 
 def test_kept_questions_are_a_ground_truth_that_a_run_accepts(generate: Generate, corpus: Path, llm: FakeLLM) -> None:
-    run = generate("--out", str(corpus / "new.csv"), "--set", "model.input_usd_per_mtok=1", "--set",
+    run = generate("--file", str(corpus / "new.csv"), "--set", "model.input_usd_per_mtok=1", "--set",
                    "model.output_usd_per_mtok=1")  # fmt: skip
 
     assert run.status == 0, run.err
@@ -124,7 +124,7 @@ def test_kept_questions_are_a_ground_truth_that_a_run_accepts(generate: Generate
 
 
 def test_the_request_holds_a_schema_and_the_document_in_a_fence(generate: Generate, llm: FakeLLM) -> None:
-    generate("--sample", "1", "--no-check")
+    generate("--sample-documents", "1", "--no-judge")
     (body,) = llm.requests
     schema = body["response_format"]["json_schema"]["schema"]["properties"]["questions"]
     assert (schema["minItems"], schema["maxItems"]) == (2, 2)
@@ -253,11 +253,11 @@ def test_after_kill_9_no_stored_reply_is_asked_for_again(generate: Generate, cor
 
 
 def test_a_line_that_a_kill_cut_short_is_asked_for_again(generate: Generate, llm: FakeLLM) -> None:
-    run = generate("--no-check")
+    run = generate("--no-judge")
     replies = run.folder / "replies.jsonl"
     replies.write_bytes(replies.read_bytes()[:-40])
     assert len(read_replies(run.folder)) == 9
-    assert generate("--no-check").status == 0
+    assert generate("--no-judge").status == 0
     assert len(llm.requests) == 11
     assert len(read_replies(run.folder)) == 10
 
@@ -277,19 +277,19 @@ def test_the_ceiling_stops_the_run_resumable(generate: Generate, llm: FakeLLM) -
 def test_other_settings_and_files_that_are_there_are_refused_before_anything_is_sent(
     generate: Generate, corpus: Path, llm: FakeLLM
 ) -> None:
-    assert generate("--no-check").status == 0
+    assert generate("--no-judge").status == 0
     sent = len(llm.requests)
     for options, word in (
-        (["--no-check", "--per-document", "3"], "per_document"),
-        (["--no-check", "--model", "m2"], "model.name"),
-        (["--no-check", "--out", str(corpus / "questions.csv")], "exists already"),
-        (["--no-check", "--course", "z"], "course"),
+        (["--no-judge", "--per-document", "3"], "per_document"),
+        (["--no-judge", "--writer", "m2"], "model.name"),
+        (["--no-judge", "--file", str(corpus / "questions.csv")], "exists already"),
+        (["--no-judge", "--course", "z"], "course"),
     ):
         refused = generate(*options)
         assert refused.status == 2
         assert word in refused.err
     (corpus / "documents.json").write_text((corpus / "documents.json").read_text().replace("number 3", "number 33"))
-    assert "documents have changed" in generate("--no-check").err
+    assert "documents have changed" in generate("--no-judge").err
     assert len(llm.requests) == sent
 
 
@@ -304,10 +304,10 @@ def test_a_dry_run_sends_nothing(generate: Generate, llm: FakeLLM) -> None:
 
 
 def test_a_damaged_table_does_not_hide_replies(generate: Generate, llm: FakeLLM) -> None:
-    run = generate("--no-check")
+    run = generate("--no-judge")
     (run.folder / "generated.parquet").write_bytes(b"PAR1 nothing")
     sent = len(llm.requests)
-    assert generate("--no-check").status == 0
+    assert generate("--no-judge").status == 0
     assert len(llm.requests) == sent
     assert pq.read_table(run.folder / "generated.parquet").num_rows == 20
 

@@ -47,7 +47,7 @@ def test_answers_go_out_and_labels_come_back_into_the_report(
     run: RunStore, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     folder, file = run.folder, tmp_path / "labels.csv"
-    status, out, _ = call(monkeypatch, capfd, "labels", folder, str(file), "--n", "40")
+    status, out, _ = call(monkeypatch, capfd, "labels", folder, str(file), "--answers", "40")
     assert status == 0
     assert "holds 40 answers" in out
     assert f"rageval report {folder} --human-labels {file}" in out.replace("\n", " ").replace("  ", " ")

@@ -55,7 +55,7 @@ def monitor(
     rules.write_text(RULES, encoding="utf-8")
 
     def call(*options: str) -> tuple[int, str, str]:
-        judge = [] if "--no-judge" in options else ["--model", "m1", "--base-url", llm.url]
+        judge = [] if "--no-judge" in options else ["--judge", "m1", "--base-url", llm.url]
         monkeypatch.setattr(sys, "argv", ["rageval", "monitor", "--rules", str(rules), *judge, *options])
         with pytest.raises(SystemExit) as ended:
             cli.main()
@@ -140,7 +140,7 @@ def test_a_judge_that_breaks_keeps_nobody_from_looking_and_the_next_run_goes_on(
     ("options", "words"),
     [
         (("--rules", "gone.yaml"), "the file of alert rules gone.yaml does not exist"),
-        (("--sample", "1.5"), "judging.share"),
+        (("--share", "1.5"), "--share"),
         (("--set", "drift.days=3"), "drift.days is not a known setting"),
         (("--max-cost-usd", "1"), "the price of the judge"),
     ],

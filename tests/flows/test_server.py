@@ -141,7 +141,7 @@ COMMANDS: dict[str, list[str]] = {
     "evaluate": ["--model", "m1"],
     "index": [],
     "sweep": ["--set", "grid.methods=[text]"],
-    "ground-truth generate": ["--model", "m1"],
+    "ground-truth generate": ["--writer", "m1"],
     "monitor": ["--no-judge"],
     "rescore": ["runs/r1"],
     "serve": [],

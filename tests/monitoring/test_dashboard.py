@@ -72,7 +72,7 @@ def test_the_command_writes_the_page_of_an_empty_database_and_says_what_to_do(
     monkeypatch.setenv("MONITORING_DATABASE_URL", database_url)
     file = tmp_path / "dashboard.html"
 
-    done = CliRunner().invoke(app, ["dashboard", "--days", "7", "--output", str(file)])
+    done = CliRunner().invoke(app, ["dashboard", "--days", "7", "--html", str(file)])
 
     assert done.exit_code == 0, done.output
     page = file.read_text(encoding="utf-8")

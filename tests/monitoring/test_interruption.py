@@ -33,7 +33,7 @@ def test_after_kill_9_only_what_was_not_stored_is_asked_again(
     monkeypatch.setenv(VARIABLE, url)
     monkeypatch.setenv("PREFECT_API_URL", PREFECT_API_URL.value() or "")
     words = [
-        "monitor", "--model", "m1", "--base-url", llm.url, "--max-concurrency", str(AT_ONCE), "--rules", "",
+        "monitor", "--judge", "m1", "--base-url", llm.url, "--max-concurrency", str(AT_ONCE), "--rules", "",
         "--set", "judging.model.hedge=false",
     ]  # fmt: skip
     database = open_database(url)

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from rageval.comparison.gate import gate
-from rageval.comparison.gating import DEFAULT_METRIC, Gate, gate_runs
+from rageval.comparison.gate_config import DEFAULT_METRIC
+from rageval.comparison.gating import Gate, gate_runs
 from rageval.comparison.markdown import render_gate
 from rageval.comparison.measurements import RunTables
 from rageval.comparison.pairing import Choice

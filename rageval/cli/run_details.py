@@ -1,0 +1,96 @@
+"""A run's folder -> its summary, its failures, and one question from its contexts to its verdicts, printed."""
+
+from collections import Counter
+from typing import Any
+
+from rich.panel import Panel
+from rich.table import Table
+
+from rageval.cli.run_summary import show_run
+from rageval.cli.stored_run import existing_run
+from rageval.config.depth import first_documents, retrieval_depth
+from rageval.errors import DataError
+from rageval.report.worst import ORDER
+from rageval.runs.inputs import read_documents
+from rageval.runs.store import RunStore
+from rageval.text.terminal import console, plain
+
+_Row = dict[str, Any]
+
+
+def show_details(folder: str, question: str | None) -> None:
+    """Print the summary, the failures and one question of a run.
+
+    Raises:
+        DataError: If the folder holds no run, or no question of it fits.
+    """
+    run = existing_run(folder)
+    show_run(run)
+    answers, scores = run.read("answers").to_pylist(), run.read("scores").to_pylist()
+    _show_failures(answers, scores)
+    questions = run.read("questions").to_pylist()
+    _show_question(run, _choose(questions, scores, question), answers, scores)
+
+
+def _show_failures(answers: list[_Row], scores: list[_Row]) -> None:
+    reasons = Counter(("answer", row["system"], row["error"]) for row in answers if row["status"] != "ok")
+    reasons.update((row["metric"], row["system"], row["error"]) for row in scores if row["status"] != "ok")
+    if not reasons:
+        console.print("\nNo failures: every answer and every score has a value.")
+        return
+    table = Table(title="Without a value", title_justify="left")
+    for heading in ("what", "system", "count", "reason"):
+        table.add_column(heading, overflow="fold")
+    for (what, system, reason), count in reasons.most_common(20):
+        table.add_row(what, plain(system), str(count), plain(reason or ""))
+    console.print(table)
+
+
+def _choose(questions: list[_Row], scores: list[_Row], wanted: str | None) -> _Row:
+    if wanted:
+        fits = [q for q in questions if q["question_id"] == wanted or wanted.lower() in q["question"].lower()]
+        if not fits:
+            raise DataError(f"no question of this run has the id or the text {wanted!r}")
+        return fits[0]
+    for metric in ORDER:  # other scores, such as the length of the answer, are lowest for no reason
+        valued = [row for row in scores if row["metric"] == metric and row["value"] is not None]
+        if valued:
+            worst = min((row["value"], row["question_id"]) for row in valued)[1]
+            break
+    else:
+        worst = questions[0]["question_id"]
+    return next(q for q in questions if q["question_id"] == worst)
+
+
+def _show_question(run: RunStore, question: _Row, answers: list[_Row], scores: list[_Row]) -> None:
+    documents, depth = read_documents(run), retrieval_depth(run.read_json("run.json"))
+    right = {question["document_id"], *question["alternate_ids"]}
+    console.print(Panel(plain(question["question"]), title=f"Question {question['question_id']}", title_align="left"))
+    reference = documents[question["document_id"]].text
+    console.print(Panel(plain(reference), title=f"Reference {question['document_id']}", title_align="left"))
+    for row in first_documents(run.read("retrieval"), depth.top_k).to_pylist():
+        if row["question_id"] == question["question_id"]:
+            console.print(f"Found by {plain(row['retriever'])} (the right one is marked *):")
+            for rank, (document_id, score) in enumerate(zip(row["document_ids"], row["scores"], strict=True), 1):
+                mark = "*" if document_id in right else " "
+                line = f" {mark} {rank}. {score:8.4f}  {document_id}  {documents[document_id].question}"
+                console.print(plain(line), highlight=False)
+            rank = row["first_relevant_rank"]
+            if rank is not None and rank > len(row["document_ids"]):
+                console.print(f"   The right one is at rank {rank}, which the model was not shown.", highlight=False)
+    for answer in answers:
+        if answer["question_id"] == question["question_id"]:
+            _show_answer(answer, scores)
+
+
+def _show_answer(answer: _Row, scores: list[_Row]) -> None:
+    title = f"{answer['system']}: {answer['status']}"
+    console.print(
+        Panel(plain(answer["answer"] or f"(no answer: {answer['error']})"), title=plain(title), title_align="left")
+    )
+    same = ("question_id", "system")
+    for score in scores:
+        if all(score[column] == answer[column] for column in same):
+            value = "no value" if score["value"] is None else f"{score['value']:.3f}"
+            words = " ".join(filter(None, (score["label"], score["reason"], score["error"])))
+            console.print(plain(f"  {score['metric']:<24} {value}  {words}"), highlight=False)

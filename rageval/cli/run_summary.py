@@ -1,0 +1,43 @@
+"""A run's folder -> its store, and what the terminal shows of it at the end."""
+
+from rageval.cli.rows import print_rows
+from rageval.comparison.blame import blame_counts, blame_rows
+from rageval.judging.section import trust_sentences
+from rageval.judging.table import unfit_metrics
+from rageval.report.comparison_rows import brief_comparison_rows
+from rageval.report.cutoffs import leading_metrics
+from rageval.report.empty_searches import empty_searches
+from rageval.report.pivot import metric_rows, retrieval_rows
+from rageval.report.spending import spending_rows
+from rageval.runs.store import RunStore
+from rageval.tables import JUDGING
+from rageval.text.terminal import console, plain
+
+
+def show_run(run: RunStore) -> None:
+    """Print the summary of a run, if it has one, and where its files lie."""
+    if not run.has("summary"):
+        return
+    summary, manifest = run.read("summary"), run.read_json("run.json")
+    print_rows("Retrieval", retrieval_rows(summary, leading_metrics(summary, manifest)))
+    print_rows("Answers", metric_rows(summary))
+    console.print("Every cell: mean [95 % interval] scored/asked", style="dim", highlight=False)
+    judging = run.read("judging") if run.has("judging") else JUDGING.empty_table()
+    for sentence in [*empty_searches(run.read("retrieval")), *trust_sentences(judging)]:
+        console.print(plain(sentence), highlight=False, soft_wrap=True)
+    unfit = unfit_metrics(judging)
+    if run.has("comparisons") and (rows := brief_comparison_rows(run.read("comparisons"), unfit=unfit)):
+        print_rows("Comparisons, question by question", rows)
+    if run.has("blame") and (blame := run.read("blame")).num_rows:
+        rows = blame_rows(blame_counts(blame, run.read("questions")))
+        print_rows("Blame: the right document shown or not x the answer right, wrong, refused", rows)
+    if spending := spending_rows(manifest):
+        print_rows("Actual of estimated", spending)
+    for sentence in manifest.get("warnings") or []:
+        console.print(f"[bold]{plain(sentence)}.[/bold]", highlight=False, soft_wrap=True)
+    for name, value in (
+        ("Run", f"{run.run_id} is {manifest['status']}"),
+        ("Tables", f"{run.folder}/*.parquet"),
+        ("Report", f"{run.folder}/report.html"),
+    ):
+        console.print(f"{name:<8} {plain(value)}", highlight=False, soft_wrap=True)
