@@ -78,15 +78,14 @@ def _answer_and_score(run: RunStore, chunk: Chunk, system: System, engine: Reque
 def _write_inputs(run: RunStore, count: int) -> None:
     documents = [
         Document(
-            document_id=f"d{n}", course="c", section="s", question=f"What is {n}?", text=f"It is {n}.", content_hash=""
+            document_id=f"d{n}", title=f"What is {n}?", text=f"It is {n}.", metadata={"section": "s"}, content_hash=""
         )
         for n in range(500)
     ]
     questions = [
         Question(
-            question_id=question_id("c", f"q{n}", f"d{n % 500}"),
+            question_id=question_id(f"q{n}", f"d{n % 500}"),
             question=f"q{n}",
-            course="c",
             document_id=f"d{n % 500}",
         )
         for n in range(count)

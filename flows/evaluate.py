@@ -29,10 +29,10 @@ class EvaluationResult:
 
 
 def run_words(config: EvaluationConfig) -> str:
-    """Return what runs in a line: systems, course, number of questions."""
+    """Return what runs in a line: systems, which questions, how many."""
     systems = ", ".join(plan.name for plan in config.plans[:_NAMED]) + (", ..." if len(config.plans) > _NAMED else "")
     questions = f"{config.data.sample} questions" if config.data.sample else "all questions"
-    return f"{systems}; {config.data.course or 'all courses'}, {questions}"
+    return "; ".join(part for part in (systems, config.data.only, questions) if part)
 
 
 def _run_name() -> str:

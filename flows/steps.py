@@ -85,19 +85,18 @@ class PrefectSteps:
         config: EvaluationConfig,
     ) -> Sequence[Future]:  # fmt: skip
         """See `Steps`."""
-        return [
-            compare_chunk.submit(
-                run=run,
-                chunk=chunk,
-                system=system,
-                others=others,
-                judge=judge,
-                with_reference=config.judge.with_reference,
-                label=verdicts_label(judge),
-                options=config.run,
-                return_state=False,
-            )  # fmt: skip
-        ]
+        compared = compare_chunk.submit(
+            run=run,
+            chunk=chunk,
+            system=system,
+            others=others,
+            judge=judge,
+            with_reference=config.judge.with_reference,
+            label=verdicts_label(judge),
+            options=config.run,
+            return_state=False,
+        )
+        return [compared]
 
     def answer_batch(self, run: RunStore, chunks: Sequence[Chunk], system: System, config: EvaluationConfig) -> Future:
         """See `Steps`."""

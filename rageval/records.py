@@ -1,5 +1,6 @@
 """The records that travel between the stages; each is one row of a table in `rageval.tables`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
@@ -11,14 +12,19 @@ ScoreStatus = Literal["ok", "unscored", "failed", "skipped"]
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """One entry of the FAQ."""
+    """A text that can be found."""
 
     document_id: str
-    course: str
-    section: str
-    question: str
     text: str
+    title: str = ""
+    """What it is called; of an entry of a FAQ, its question. Empty where it has none."""
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Every other column of the file that has a value, by its name."""
     content_hash: str
+
+    def filter_value(self, filter_by: str) -> str:
+        """Return what the document has in the column that restricts retrieval; empty where nothing does."""
+        return self.metadata.get(filter_by, "") if filter_by else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +33,17 @@ class Question:
 
     question_id: str
     question: str
-    course: str
+    filter_value: str = ""
+    """Only documents with this value are searched; empty for all."""
     document_id: str
     grade: int = 1
     """How right the document is, 1 to 10; only nDCG looks at it."""
     alternate_ids: tuple[str, ...] = ()
-    """Other documents that the ground truth names for the same question and course."""
+    """Other documents that the ground truth names for the same question and filter value."""
     alternate_grades: tuple[int, ...] = ()
     """The grade of each of `alternate_ids`."""
+    tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Every other column of the file that has a value, by its name."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from rageval.records import Answer, Document, Question, Retrieval, Score
 SCHEMA_VERSION = "1"
 
 _STRING, _FLOAT, _INT = pa.string(), pa.float64(), pa.int64()
+_BY_NAME = pa.map_(_STRING, _STRING)
 
 
 def column(name: str, kind: pa.DataType, description: str, *, null: bool = False) -> pa.Field:
@@ -22,7 +23,7 @@ def schema_of(table: str, *columns: pa.Field) -> pa.Schema:
     return pa.schema(columns, metadata={"rageval.table": table, "rageval.schema_version": SCHEMA_VERSION})
 
 
-_QUESTION_ID = column("question_id", _STRING, "hash of course, question and document of the ground-truth row")
+_QUESTION_ID = column("question_id", _STRING, "hash of question and document of the ground-truth row")
 _SYSTEM = column("system", _STRING, "name of the system, whose row in `systems` says what it is made of")
 _RETRIEVER = column("retriever", _STRING, "name of the retriever")
 _TOKENS = (
@@ -47,22 +48,22 @@ _LATENCY = column("latency_s", _FLOAT, "seconds of the successful attempt, waiti
 
 DOCUMENTS = schema_of(
     "documents",
-    column("document_id", _STRING, "id of the FAQ entry, unique"),
-    column("course", _STRING, "course the entry belongs to"),
-    column("section", _STRING, "section within the course"),
-    column("question", _STRING, "the entry's question"),
-    column("text", _STRING, "the entry's answer: the reference of its ground-truth questions"),
+    column("document_id", _STRING, "id of the document, unique"),
+    column("title", _STRING, "what it is called; the question of a FAQ entry; empty where it has none"),
+    column("text", _STRING, "the document itself: the reference of its ground-truth questions"),
+    column("metadata", _BY_NAME, "every other column of the file that has a value, as text by its name"),
     column("content_hash", _STRING, "hash of all columns but the id"),
 )
 QUESTIONS = schema_of(
     "questions",
     _QUESTION_ID,
     column("question", _STRING, "what is asked"),
-    column("course", _STRING, "filter of the search"),
+    column("filter_value", _STRING, "only documents with it in the column data.filter_by are searched; empty: all"),
     column("document_id", _STRING, "the row's right document: its text is the reference answer"),
     column("grade", _INT, "how right that document is, 1 to 10; 1 where the ground truth has no grades"),
-    column("alternate_ids", pa.list_(_STRING), "other right documents of the same question and course"),
+    column("alternate_ids", pa.list_(_STRING), "other right documents of the same question and filter value"),
     column("alternate_grades", pa.list_(_INT), "the grade of each of alternate_ids"),
+    column("tags", _BY_NAME, "every other column of the file that has a value, as text by its name"),
 )
 SYSTEMS = schema_of(
     "systems",
@@ -222,7 +223,7 @@ AUDIT = schema_of(
     "audit",
     column("kind", _STRING, "what kind of finding, such as id_twice; the page explains each"),
     column("severity", _STRING, "error: stops a run; warning: bends its figures; note: worth knowing"),
-    column("course", _STRING, "the course it concerns; null if it concerns no single one", null=True),
+    column("filter_value", _STRING, "the filter value it concerns; null if it concerns no single one", null=True),
     column("document_ids", pa.list_(_STRING), "the documents it is about"),
     column("question_ids", pa.list_(_STRING), "the ground-truth rows it is about, as in the questions of a run"),
     column("question", _STRING, "text of the question, where it is about one", null=True),
@@ -234,7 +235,7 @@ AUDIT = schema_of(
 GENERATED = schema_of(
     "generated",
     column("document_id", _STRING, "the document that the question was written from"),
-    column("course", _STRING, "the document's course"),
+    column("filter_value", _STRING, "what the document has in the column filter_by; empty without one"),
     column("number", _INT, "place of the question in the model's reply, from 1; 0 where there is no question"),
     column("question", _STRING, "the question; null where the reply holds none", null=True),
     column("status", _STRING, "kept; dropped by a filter; failed: no reply, or none that can be read"),

@@ -64,7 +64,7 @@ class Assistant:
             engine: How the model is asked, and the ceiling of what is spent.
             timeout_s: Seconds after which a question is given up, whatever it waits for.
         """
-        self.courses = tuple(sorted({document.course for document in search.documents}))
+        self.courses = tuple(sorted({d.filter_value(config.data.filter_by) for d in search.documents} - {""}))
         self.model = system.model.model_copy(update={"deadline_s": min(system.model.deadline_s, timeout_s)})
         self.system = system
         self.timeout_s = timeout_s
@@ -185,8 +185,9 @@ class Assistant:
         ]
         contexts = tuple(
             ShownContext(
-                document_id=document.document_id, score=score, section=_storable(document.section),
-                question=_storable(document.question), text=_storable(document.text),
+                document_id=document.document_id, score=score,
+                section=_storable(document.metadata.get("section", "")), question=_storable(document.title),
+                text=_storable(document.text),
             )
             for document, score in pairs
         )  # fmt: skip
@@ -254,7 +255,7 @@ def open_assistant(
 
 
 def _question(question: str, course: str) -> Question:
-    return Question(question_id="", question=question, course=course, document_id="")
+    return Question(question_id="", question=question, filter_value=course, document_id="")
 
 
 async def _within(future: Future[_Found], ends_at: float) -> _Found:

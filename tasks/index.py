@@ -48,7 +48,7 @@ def index_corpus(config: EvaluationConfig, rebuild: bool) -> tuple[IndexReport, 
 @task
 def texts_to_embed(run: RunStore | None, config: EvaluationConfig) -> list[str]:
     """Return the texts that indexing will have to embed, of a run's documents or of the file's."""
-    documents = read_documents(run).values() if run else load_documents(config.data.documents)[0]
+    documents = read_documents(run).values() if run else load_documents(config.data.documents, config.data.filter_by)[0]
     return stage.texts_to_embed(list(documents), config, run.cache if run else stage.cache_of(config))
 
 

@@ -17,9 +17,10 @@ import pytest
 
 from tests.fake_llm import FakeLLM
 
+SEED = "91940"
 AGAIN = 4
-"""Of the twenty questions: the random slice whose verdicts are asked for again, with the default seed and share (0.1):
-why one would need a flow, a judge or an index, and what a budget is."""
+"""Of the twenty questions: the random slice whose verdicts are asked for again, with that seed and the default share
+(0.1): why one would need a flow, a judge or an index, and what a budget is."""
 SUBJECTS = ("flow", "task", "worker", "judge", "index", "cosine", "budget", "report", "chunk", "schedule")
 
 
@@ -105,7 +106,7 @@ def rageval(
         arguments = [
             "rageval", "evaluate",
             "--documents", str(corpus / "documents.json"), "--ground-truth", str(corpus / "questions.csv"),
-            "--output", str(corpus / "runs"), "--run-id", run_id,
+            "--filter-by", "course", "--seed", SEED, "--output", str(corpus / "runs"), "--run-id", run_id,
             *([] if "--model" in options else ["--model", "m1"]), "--base-url", base_url or llm.url,
             "--set", "run.chunk_size=4", *options,
         ]  # fmt: skip
@@ -124,7 +125,8 @@ def evaluation(corpus: Path, llm: FakeLLM, api_url: str = "", *options: str) -> 
     command = [
         sys.executable, "-m", "rageval.cli.main", "evaluate",
         "--documents", str(corpus / "documents.json"), "--ground-truth", str(corpus / "questions.csv"),
-        "--output", str(corpus / "runs"), "--run-id", "r1", "--model", "m1", "--base-url", llm.url,
+        "--filter-by", "course", "--seed", SEED, "--output", str(corpus / "runs"), "--run-id", "r1",
+        "--model", "m1", "--base-url", llm.url,
         "--max-concurrency", "4", "--set", "run.chunk_size=4", "--set", "models.0.hedge=false", *options,
     ]  # fmt: skip
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}

@@ -91,7 +91,7 @@ def write_run(
 
 def _documents(documents: Sequence[str], text: str) -> list[dict[str, Any]]:
     return [
-        {"document_id": d, "course": "c", "section": "s", "question": f"Title {d}", "text": f"{text} {d}"}
+        {"document_id": d, "title": f"Title {d}", "text": f"{text} {d}", "metadata": {"course": "c"}}
         | {"content_hash": text}
         for d in dict.fromkeys(documents)
     ]
@@ -99,8 +99,8 @@ def _documents(documents: Sequence[str], text: str) -> list[dict[str, Any]]:
 
 def _questions(ids: Sequence[str], documents: Sequence[str]) -> list[dict[str, Any]]:
     rows = [
-        {"question_id": id_, "question": f"What about {id_}?", "course": "c", "document_id": document}
-        | {"alternate_ids": [], "grade": 1, "alternate_grades": []}
+        {"question_id": id_, "question": f"What about {id_}?", "filter_value": "c", "document_id": document}
+        | {"alternate_ids": [], "grade": 1, "alternate_grades": [], "tags": {}}
         for id_, document in zip(ids, documents, strict=True)
     ]
     return [{name: row[name] for name in QUESTIONS.names if name in row} for row in rows]

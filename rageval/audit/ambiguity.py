@@ -21,7 +21,7 @@ def several_documents(
     vectors: Mapping[str, Matrix],
     threshold: float,
 ) -> Iterator[Finding]:
-    """Yield a finding for each question text that stands with several documents of its course.
+    """Yield a finding for each question text that stands with several documents of its filter value.
 
     Args:
         questions: All questions.
@@ -32,14 +32,14 @@ def several_documents(
     """
     rows: defaultdict[tuple[str, str], list[Question]] = defaultdict(list)
     for question in questions:
-        rows[question.course, question.question].append(question)
-    for (course, text), group in rows.items():
+        rows[question.filter_value, question.question].append(question)
+    for (filter_value, text), group in rows.items():
         if len(group) < 2:
             continue
         named = [documents[question.document_id] for question in group]
         relation, are_same = _relation(named, vectors, threshold)
         yield Finding(
-            kind="several_documents", severity="warning", course=course,
+            kind="several_documents", severity="warning", filter_value=filter_value or None,
             document_ids=tuple(document.document_id for document in named),
             question_ids=tuple(question.question_id for question in group), question=text, measure=float(len(group)),
             what=f"It stands with {len(group)} documents: {_named(named)}. {relation}"
@@ -75,7 +75,7 @@ def _relation(named: Sequence[Document], vectors: Mapping[str, Matrix], threshol
 
 def _named(named: Sequence[Document]) -> str:
     more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
-    return ", ".join(f'{d.document_id} ("{_cut(d.question)}")' for d in named[:_NAMED]) + more
+    return ", ".join(f'{d.document_id} ("{_cut(d.title or d.text)}")' for d in named[:_NAMED]) + more
 
 
 def _cut(text: str) -> str:

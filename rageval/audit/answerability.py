@@ -18,7 +18,7 @@ from rageval.records import Document, Question
 FAR_RANK: Final = 20
 """A question whose document is not among so many closest ones is far from it."""
 LOW_QUANTILE: Final = 0.01
-"""Share of a course's questions whose cosine counts as low."""
+"""Share of the questions of a filter value whose cosine counts as low."""
 _ENOUGH_FOR_QUANTILES = 100
 FEWEST_WORDS: Final = 4
 """A reference with fewer words, web addresses left out, is tiny."""
@@ -43,14 +43,16 @@ def placeholder_questions(questions: Sequence[Question]) -> Iterator[Finding]:
             again = rows[question.question] - 1
             rows_have = "row has" if again == 1 else "rows have"
             yield Finding(
-                kind="placeholder_question", severity="warning", course=question.course,
+                kind="placeholder_question", severity="warning", filter_value=question.filter_value or None,
                 document_ids=(question.document_id,), question_ids=(question.question_id,), question=question.question,
                 what="It is no question" + (f"; {again} other {rows_have} the same text." if again else "."),
                 fix="Remove the row, or write the question.",
             )  # fmt: skip
 
 
-def poor_references(documents: Sequence[Document], questions: Sequence[Question]) -> Iterator[Finding]:
+def poor_references(
+    documents: Sequence[Document], questions: Sequence[Question], filter_by: str = ""
+) -> Iterator[Finding]:
     """Yield a finding for each document whose text is no reference answer, if it has questions."""
     asked = Counter(question.document_id for question in questions)
     for document in documents:
@@ -59,7 +61,8 @@ def poor_references(documents: Sequence[Document], questions: Sequence[Question]
         if kind:
             text = same_text_key(document.text)
             yield Finding(
-                kind=kind, severity="warning", course=document.course, document_ids=(document.document_id,),
+                kind=kind, severity="warning", filter_value=document.filter_value(filter_by) or None,
+                document_ids=(document.document_id,),
                 measure=float(len(words(without_urls(document.text)))),
                 what=f"The whole text is {text[:100]!r}; it is the reference of {count} "
                 f"{'questions' if count > 1 else 'question'}.",
@@ -68,15 +71,15 @@ def poor_references(documents: Sequence[Document], questions: Sequence[Question]
 
 
 def far_questions(questions: Sequence[Question], documents: Sequence[Document], close: Closeness) -> Iterator[Finding]:
-    """Yield a finding for each question that is far from its document; all of one course.
+    """Yield a finding for each question that is far from its document; all of one filter value.
 
     A question is far if its document is not among the `FAR_RANK` closest, or if another document is closer and
-    its cosine is in the lowest `LOW_QUANTILE` of the course (of a hundred questions or more). Placeholders have a
+    its cosine is in the lowest `LOW_QUANTILE` of them (of a hundred questions or more). Placeholders have a
     finding of their own.
 
     Args:
-        questions: Questions of one course.
-        documents: The course's documents, in the order that `close` was computed with.
+        questions: Questions of one filter value, or all where there is no filter.
+        documents: The documents of that value, in the order that `close` was computed with.
         close: How close each question is to its own document.
     """
     enough = len(questions) >= _ENOUGH_FOR_QUANTILES
@@ -88,11 +91,12 @@ def far_questions(questions: Sequence[Question], documents: Sequence[Document], 
         if is_placeholder(question.question) or not (far or (rank > 1 and cosine <= low)):
             continue
         yield Finding(
-            kind="far_question", severity="warning" if far else "note", course=question.course,
+            kind="far_question", severity="warning" if far else "note",
+            filter_value=question.filter_value or None,
             document_ids=(question.document_id,), question_ids=(question.question_id,), question=question.question,
             measure=cosine,
             what=f"Its document is at rank {rank} of {len(documents)} (cosine {cosine:.2f}); the closest is "
-            f"{documents[nearest].document_id} ({documents[nearest].question[:60]!r}).",
+            f"{documents[nearest].document_id} ({(documents[nearest].title or documents[nearest].text)[:60]!r}).",
             fix="Read both: point it to the right document, make it more specific, or remove it.",
         )  # fmt: skip
 

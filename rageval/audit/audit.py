@@ -16,10 +16,10 @@ from rageval.audit.fixes import fix
 from rageval.audit.neighbours import closeness
 from rageval.audit.page import AuditData, render_audit
 from rageval.config.evaluation import EvaluationConfig
-from rageval.corpus.checks import DOCUMENT_COLUMNS, QUESTION_COLUMNS, check_documents, check_questions
-from rageval.corpus.files import read_rows
-from rageval.corpus.grades import GRADE_COLUMN
+from rageval.corpus.checks import check_documents, check_questions, document_columns, question_columns
+from rageval.corpus.files import read_all_columns
 from rageval.corpus.rows import RowFile
+from rageval.corpus.sampling import check_only
 from rageval.errors import ConfigError
 from rageval.records import Document, Question
 from rageval.search.building import embedded_text, too_long_documents
@@ -41,8 +41,8 @@ class Audit:
 
     documents: RowFile
     ground_truth: RowFile
-    course: str
-    """The course that was looked at; empty for all."""
+    only: str
+    """The filter value that was looked at; empty for all."""
     document_count: int
     question_count: int
     findings: tuple[Finding, ...]
@@ -58,39 +58,44 @@ def audit(
 ) -> Audit:
     """Look at every row of documents and ground truth; only the embedding model is asked.
 
-    What would stop a run is looked for in all rows, everything else in the course `data.course`, or in all.
+    What would stop a run is looked for in all rows, everything else among those
+    with the filter value `data.only`, or in all.
 
     Args:
-        config: Names the files, the course, the embedding model, and the output folder whose cache is used.
+        config: Names the files, the filter, the embedding model, and the output folder whose cache is used.
         near_threshold: Cosine from which two documents count as nearly the same.
         most_embedded: Of more documents, or of more questions, a sample of this size is embedded.
 
     Raises:
         DataError: If a file cannot be read at all, or lacks a column.
-        ConfigError: If no document belongs to the course, or the embedding model cannot be loaded.
+        ConfigError: If no document has the filter value, or the embedding model cannot be loaded.
     """
-    documents = read_rows(config.data.documents, DOCUMENT_COLUMNS)
-    truth = read_rows(config.data.ground_truth, QUESTION_COLUMNS, optional=(GRADE_COLUMN,))
-    checked = check_documents(documents)
-    questions = check_questions(truth, checked.known)
+    filter_by, only = config.data.filter_by, config.data.only
+    documents = read_all_columns(config.data.documents, document_columns(filter_by))
+    truth = read_all_columns(config.data.ground_truth, question_columns(filter_by))
+    checked = check_documents(documents, filter_by)
+    questions = check_questions(truth, checked.known, filter_by)
     of_rows = [
-        *unusable.repeated_ids(documents),
-        *unusable.repeated_rows(truth),
-        *unusable.bad_questions(truth, checked.known),
+        *unusable.repeated_ids(documents, filter_by),
+        *unusable.repeated_rows(truth, filter_by),
+        *unusable.bad_questions(truth, checked.known, filter_by),
     ]
     of_rows += unusable.other_problems([*checked.problems, *questions.problems], of_rows)
-    course = config.data.course
-    _check_course(course, checked.documents)
-    chosen = [document for document in checked.documents if course in ("", document.course)]
+    check_only((document.filter_value(filter_by) for document in checked.documents), filter_by, only)
+    chosen = [document for document in checked.documents if only in ("", document.filter_value(filter_by))]
     ids = {document.document_id for document in chosen}
     asked = [question for question in questions.questions if question.document_id in ids]
-    of_rows = [found for found in of_rows if found.severity == "error" or course in ("", found.course)]
-    findings = [*of_rows, *_of_texts(chosen, asked), *_of_vectors(config, chosen, asked, near_threshold, most_embedded)]
+    of_rows = [found for found in of_rows if found.severity == "error" or only in ("", found.filter_value)]
+    findings = [
+        *of_rows,
+        *_of_texts(chosen, asked, filter_by),
+        *_of_vectors(config, chosen, asked, near_threshold, most_embedded),
+    ]
     places = (unusable.document_places(documents), unusable.question_places(truth))
     return Audit(
         documents=documents,
         ground_truth=truth,
-        course=course,
+        only=only,
         document_count=len(chosen),
         question_count=len(asked),
         findings=ordered(located(findings, *places)),
@@ -110,7 +115,7 @@ def write_audit(found: Audit, folder: Place) -> Place:
         AuditData(
             documents_name=found.documents.name,
             ground_truth_name=found.ground_truth.name,
-            course=found.course,
+            only=found.only,
             documents=found.document_count,
             questions=found.question_count,
             findings=found.findings,
@@ -144,23 +149,14 @@ def write_fixed(found: Audit, folder: Path) -> tuple[str, ...]:
     return fixed.done
 
 
-def _check_course(course: str, documents: Sequence[Document]) -> None:
-    known = sorted({document.course for document in documents})
-    if course and course not in known:
-        raise ConfigError(
-            f'data.course is "{course}", to which no document belongs; known courses: {", ".join(known)}; name one of '
-            "them, or leave it empty for all"
-        )
-
-
-def _of_texts(documents: Sequence[Document], questions: Sequence[Question]) -> Iterator[Finding]:
-    yield from duplicates.same_documents(documents)
-    yield from duplicates.same_texts(documents)
-    yield from duplicates.same_questions(documents)
+def _of_texts(documents: Sequence[Document], questions: Sequence[Question], filter_by: str) -> Iterator[Finding]:
+    yield from duplicates.same_documents(documents, filter_by)
+    yield from duplicates.same_texts(documents, filter_by)
+    yield from duplicates.same_titles(documents, filter_by)
     yield from answerability.placeholder_questions(questions)
-    yield from answerability.poor_references(documents, questions)
+    yield from answerability.poor_references(documents, questions, filter_by)
     yield from leakage.copied_questions(questions, {document.document_id: document for document in documents})
-    yield from coverage.uneven_coverage(documents, questions)
+    yield from coverage.uneven_coverage(documents, questions, filter_by)
 
 
 def _of_vectors(
@@ -172,58 +168,59 @@ def _of_vectors(
 ) -> Iterator[Finding]:
     if not documents:
         return
+    filter_by = config.data.filter_by
     embedded = _sample(documents, [document.document_id for document in documents], most)
     cache = place(config.run.output) / ".cache"
     embedder = load_embedder(config.index.embedding_model, config.index.batch_size, cache)
-    yield from _long(documents, embedder)
+    yield from _long(documents, embedder, filter_by)
     vectors = embedder.embed_documents([embedded_text(document) for document in embedded]).vectors
     by_id = {document.document_id: vector for document, vector in zip(embedded, vectors, strict=True)}
-    yield from duplicates.near_duplicates(embedded, vectors, threshold)
+    yield from duplicates.near_duplicates(embedded, vectors, threshold, filter_by)
     yield from several_documents(questions, {d.document_id: d for d in documents}, by_id, threshold)
     with_vectors = [question for question in questions if question.document_id in by_id]
     compared = _sample(with_vectors, [question.question_id for question in with_vectors], most)
     if len(embedded) < len(documents) or len(compared) < len(questions):
         yield Finding(
-            kind="sampled", severity="note", course=None, measure=float(len(embedded)),
+            kind="sampled", severity="note", filter_value=None, measure=float(len(embedded)),
             what=f"Near-duplicates were looked for among {len(embedded)} of {len(documents)} documents, far questions "
             f"among {len(compared)} of {len(questions)}; a rank counts only the documents looked at.",
-            fix="Audit course by course (--course) to look at all.",
+            fix="Audit one filter value after the other (--only) to look at all.",
         )  # fmt: skip
     query_vectors = embedder.embed_queries([question.question for question in compared])
-    yield from _far(compared, query_vectors, embedded, vectors)
+    yield from _far(compared, query_vectors, embedded, vectors, filter_by)
 
 
-def _long(documents: Sequence[Document], embedder: Embedder) -> Iterator[Finding]:
+def _long(documents: Sequence[Document], embedder: Embedder, filter_by: str) -> Iterator[Finding]:
     """Yield the documents of which the embedding model reads only the beginning."""
     tokens = too_long_documents(documents, embedder)
     for document in documents:
         if document.document_id in tokens:
             n = tokens[document.document_id]
             yield Finding(
-                kind="long_document", severity="warning", course=document.course, measure=float(n),
-                document_ids=(document.document_id,),
-                what=f"Question and text are {n} tokens long; the embedding model reads {embedder.longest}.",
+                kind="long_document", severity="warning", filter_value=document.filter_value(filter_by) or None,
+                measure=float(n), document_ids=(document.document_id,),
+                what=f"Title and text are {n} tokens long; the embedding model reads {embedder.longest}.",
                 fix="Split it, shorten it, or name a model that reads more in index.embedding_model.",
             )  # fmt: skip
 
 
 def _far(
-    questions: Sequence[Question], query_vectors: Matrix, documents: Sequence[Document], vectors: Matrix
+    questions: Sequence[Question], query_vectors: Matrix, documents: Sequence[Document], vectors: Matrix, filter_by: str
 ) -> Iterator[Finding]:
-    """Yield the far questions of every course."""
+    """Yield the far questions of every filter value."""
     rows: defaultdict[str, list[int]] = defaultdict(list)
     for position, document in enumerate(documents):
-        rows[document.course].append(position)
+        rows[document.filter_value(filter_by)].append(position)
     asked: defaultdict[str, list[int]] = defaultdict(list)
     for position, question in enumerate(questions):
-        asked[question.course].append(position)
-    for course, positions in asked.items():
-        of_course = [documents[row] for row in rows[course]]
-        place = {document.document_id: number for number, document in enumerate(of_course)}
+        asked[question.filter_value].append(position)
+    for value, positions in asked.items():
+        searched = [documents[row] for row in rows[value]]
+        place = {document.document_id: number for number, document in enumerate(searched)}
         mine = [questions[position] for position in positions]
         own = [[place[key] for key in (q.document_id, *q.alternate_ids) if key in place] for q in mine]
-        close = closeness(query_vectors[positions], vectors[rows[course]], own)
-        yield from answerability.far_questions(mine, of_course, close)
+        close = closeness(query_vectors[positions], vectors[rows[value]], own)
+        yield from answerability.far_questions(mine, searched, close)
 
 
 def _sample(records: Sequence[Any], keys: Sequence[str], most: int) -> Sequence[Any]:

@@ -18,8 +18,8 @@ class Finding:
     kind: str
     """A key of `KINDS`."""
     severity: Severity
-    course: str | None
-    """The course it concerns; None if it concerns no single one."""
+    filter_value: str | None
+    """The value of the filter it concerns; None if it concerns no single one, or there is no filter."""
     document_ids: tuple[str, ...] = ()
     question_ids: tuple[str, ...] = ()
     question: str | None = None
@@ -51,9 +51,9 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             title="Questions whose document does not exist",
             meaning="They have no reference answer. A run refuses to start.",
         ),
-        "other_course": Kind(
-            title="Questions whose document belongs to another course",
-            meaning="The search within the question's course could never find it. A run refuses to start.",
+        "other_filter_value": Kind(
+            title="Questions whose document has another filter value",
+            meaning="The search within the question's own value could never find it. A run refuses to start.",
         ),
         "id_twice": Kind(
             title="Ids that stand several times",
@@ -73,19 +73,19 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             meaning="Their reference answers are the same. If the text answers, either document is right; if it is a "
             "placeholder, neither is.",
         ),
-        "same_document_question": Kind(
-            title="Documents with the same question",
+        "same_title": Kind(
+            title="Documents with the same title",
             meaning="A search can hardly tell them apart, and only one counts as right.",
         ),
         "near_duplicate": Kind(
             title="Documents that are nearly the same",
-            meaning="Their embeddings (question and text) are closer than the threshold, so a search may well find "
+            meaning="Their embeddings (title and text) are closer than the threshold, so a search may well find "
             "one where the other counts as right.",
         ),
         "several_documents": Kind(
             title="Questions with several right documents",
-            meaning="The same question of the same course stands with several documents; each row counts only its own "
-            "as right, unless retrieval.accept_alternates is set.",
+            meaning="The same question stands with several documents, and is searched for in all of them; each row "
+            "counts only its own as right, unless retrieval.accept_alternates is set.",
         ),
         "placeholder_question": Kind(
             title="Questions that ask nothing",
@@ -94,27 +94,34 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         ),
         "copied_words": Kind(
             title="Questions in the document's own words",
-            meaning="Half of their word triples, or eight words in a row, stand in the document's question or text: "
-            "text search finds them more easily than what students write.",
+            meaning="Half of their word triples, or eight words in a row, stand in the document's title or text: "
+            "text search finds them more easily than what people write who have not read it.",
         ),
         "copied_often": Kind(
-            title="Courses whose questions often copy",
-            meaning="More than a tenth of the course's questions are in the document's own words: text search looks "
-            "better than it will be.",
+            title="Questions that often copy",
+            meaning="More than a tenth of the questions (with one filter value) are in the document's own words: text "
+            "search looks better than it will be.",
         ),
-        "uncovered_course": Kind(title="Courses without questions", meaning="Nothing is measured for them."),
-        "uncovered_section": Kind(title="Sections without questions", meaning="Nothing is measured for them."),
+        "uncovered_filter_value": Kind(
+            title="Filter values without questions", meaning="Nothing is measured for them."
+        ),
+        "uncovered_group": Kind(
+            title="Groups of documents without questions",
+            meaning="No document with this value in a column of the documents has a question: nothing is measured for "
+            "them.",
+        ),
         "uncovered_document": Kind(
             title="Documents without questions",
             meaning="Whether they are found, and answered from, is not measured.",
         ),
         "crowded_document": Kind(
             title="Documents with far more questions than others",
-            meaning="More than three times the course's median, and five more than it: every mean leans on them.",
+            meaning="More than three times the median of the documents with their filter value, and five more than it: "
+            "every mean leans on them.",
         ),
         "far_question": Kind(
             title="Questions far from their document",
-            meaning="By embeddings its document is not among the 20 of its course that are closest, or its cosine is "
+            meaning="By embeddings its document is not among the 20 that are closest, or its cosine is "
             "among the lowest hundredth and another document is closer. It may be unanswerable, or stand with the "
             "wrong document.",
         ),

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rageval.audit.row_content import Content, content_of, extra_lines
 from rageval.corpus.rows import Row, RowFile
 
-_CONTENT = ("course", "section", "question", "text")
-_ROW = ("question", "course", "document")
+_ROW = ("question", "document")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ def _unique_ids(file: RowFile, done: list[str]) -> list[Row]:
             kept.append(row)
             continue
         earlier = kept[first[key]]
-        if _content(earlier) == _content(row):
+        if content_of(earlier) == content_of(row):
             done.append(f"Removed {file.name}, {row.place}: it repeats the document {key} ({earlier.place}).")
         elif (longer := _longer(earlier, row)) is not None:
             shorter = row if longer is earlier else earlier
@@ -73,11 +73,11 @@ def _merged(rows: list[Row], done: list[str]) -> tuple[list[Row], dict[str, str]
         counts[key if isinstance(key, str) else ""] = counts.get(key if isinstance(key, str) else "", 0) + 1
     kept: list[Row] = []
     moved: dict[str, str] = {}
-    first: dict[tuple[object, ...], str] = {}
+    first: dict[Content, str] = {}
     for row in rows:
-        key, content = row.values.get("id"), _content(row)
+        key, content = row.values.get("id"), content_of(row)
         usable = isinstance(key, str) and bool(key.strip()) and counts[key] == 1
-        if not usable or not all(isinstance(value, str) for value in content):
+        if not usable or not isinstance(content.text, str):
             kept.append(row)  # an id with two contents: its questions cannot be told apart
         elif content in first:
             moved[str(key)] = first[content]
@@ -113,14 +113,8 @@ def _repointed(file: RowFile, moved: Mapping[str, str], done: list[str]) -> list
     return kept
 
 
-def _content(row: Row) -> tuple[object, ...]:
-    return tuple(row.values.get(column) for column in _CONTENT)
-
-
 def _longer(first: Row, second: Row) -> Row | None:
     """Return the row whose text is the other's and more lines, if that is all that differs; else None."""
-    one, other = _content(first), _content(second)
-    if one[:-1] != other[:-1] or not (isinstance(one[-1], str) and isinstance(other[-1], str)):
+    if extra_lines([content_of(first), content_of(second)]) is None:
         return None
-    shorter, longer = sorted((first, second), key=lambda row: len(row.values["text"]))
-    return longer if longer.values["text"].startswith(f"{shorter.values['text']}\n") else None
+    return max(first, second, key=lambda row: len(row.values["text"]))

@@ -20,7 +20,7 @@ COPIED_RUN: Final = 8
 FEWEST_WORDS: Final = 5
 """Shorter questions are never called copied: there are few ways to ask them."""
 OFTEN: Final = 0.1
-"""Share of a course's questions that may be copied before the course is named."""
+"""Share of the questions of a filter value that may be copied before it is named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Copying:
     """Triples of neighbouring words found in the document / all of the question's triples, in [0, 1]; None below
     three words."""
     longest_run: int
-    """The longest run of the question's words that stands in the document's question or in its text."""
+    """The longest run of the question's words that stands in the document's title or in its text."""
 
     @property
     def is_copied(self) -> bool:
@@ -42,22 +42,22 @@ class Copying:
         return (self.share or 0.0) >= COPIED_SHARE or self.longest_run >= COPIED_RUN
 
 
-def copying(question: str, document_question: str, document_text: str) -> Copying:
+def copying(question: str, title: str, text: str) -> Copying:
     r"""Return how much of a question stands in its document.
 
     $$ \text{share} = \frac{|\{i : (w_i, w_{i+1}, w_{i+2}) \in T\}|}{n - 2} $$
 
-    where $w_1 \dots w_n$ are the question's words and $T$ the word triples of the document's question and of its text.
+    where $w_1 \dots w_n$ are the question's words and $T$ the word triples of the document's title and of its text.
     It is the containment of w-shingles (Broder 1997) with w = 3, counted with repetitions. Case, marks and white space
-    are ignored, see `words`. No run and no triple reaches from the document's question into its text.
+    are ignored, see `words`. No run and no triple reaches from the title into the text.
 
     Args:
         question: The question.
-        document_question: The question of its document.
-        document_text: The text of its document.
+        title: The title of its document.
+        text: The text of its document.
     """
     asked = words(question)
-    parts = [words(document_question), words(document_text)]
+    parts = [words(title), words(text)]
     triples = {triple for part in parts for triple in zip(part, part[1:], part[2:], strict=False)}
     own = list(zip(asked, asked[1:], asked[2:], strict=False))
     return Copying(
@@ -68,28 +68,29 @@ def copying(question: str, document_question: str, document_text: str) -> Copyin
 
 
 def copied_questions(questions: Sequence[Question], documents: Mapping[str, Document]) -> Iterator[Finding]:
-    """Yield a note for each question that copies its document, and a warning for each course where many do."""
+    """Yield a note for each question that copies its document, and a warning for each filter value where many do."""
     asked: Counter[str] = Counter()
     copied: Counter[str] = Counter()
     for question in questions:
         document = documents[question.document_id]
-        found = copying(question.question, document.question, document.text)
-        asked[question.course] += 1
+        found = copying(question.question, document.title, document.text)
+        asked[question.filter_value] += 1
         if not found.is_copied:
             continue
-        copied[question.course] += 1
+        copied[question.filter_value] += 1
         yield Finding(
-            kind="copied_words", severity="note", course=question.course, document_ids=(question.document_id,),
+            kind="copied_words", severity="note", filter_value=question.filter_value or None,
+            document_ids=(question.document_id,),
             question_ids=(question.question_id,), question=question.question, measure=found.share,
             what=f"{found.share or 0:.0%} of its word triples stand in the document, and {found.longest_run} words "
             "in a row.",
             fix="Ask it in other words, as somebody would who has not read the document.",
         )  # fmt: skip
-    for course, count in copied.items():
-        if count > OFTEN * asked[course]:
+    for value, count in copied.items():
+        if count > OFTEN * asked[value]:
             yield Finding(
-                kind="copied_often", severity="warning", course=course, measure=count / asked[course],
-                what=f"{count} of {asked[course]} questions ({count / asked[course]:.0%}) are in the document's words.",
+                kind="copied_often", severity="warning", filter_value=value or None, measure=count / asked[value],
+                what=f"{count} of {asked[value]} questions ({count / asked[value]:.0%}) are in the document's words.",
                 fix="Write questions in other words, or generate them anew (rageval ground-truth generate).",
             )  # fmt: skip
 

@@ -16,8 +16,8 @@ class AuditData:
 
     documents_name: str
     ground_truth_name: str
-    course: str
-    """The course that was looked at; empty for all."""
+    only: str
+    """The filter value that was looked at; empty for all."""
     documents: int
     questions: int
     findings: Sequence[Finding]

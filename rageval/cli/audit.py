@@ -18,7 +18,8 @@ SETTINGS = {
     DATA: {
         "--documents PATH|URL": "data.documents",
         "--ground-truth PATH|URL": "data.ground_truth",
-        "--course NAME": "data.course",
+        "--filter-by COLUMN": "data.filter_by",
+        "--only VALUE": "data.only",
     },
     RUN: {"--output DIR|URL": "run.output"},
 }

@@ -13,7 +13,7 @@ from rageval.text.printable import printable
 from serving.settings import ChatSettings, api_key
 
 SETTINGS = {
-    DATA: {"--documents PATH|URL": "data.documents"},
+    DATA: {"--documents PATH|URL": "data.documents", "--filter-by COLUMN": "data.filter_by"},
     MODELS: {"--model NAME": "models", **ENDPOINT, "--max-concurrency N": "*.max_concurrency"},
     RUN: {"--output DIR|URL": "run.output", "--max-cost-usd USD": "run.max_cost_usd"},
 }

@@ -10,7 +10,8 @@ SETTINGS = {
     DATA: {
         "--documents PATH|URL": "data.documents",
         "--ground-truth PATH|URL": "data.ground_truth",
-        "--course NAME": "data.course",
+        "--filter-by COLUMN": "data.filter_by",
+        "--only VALUE": "data.only",
         "--sample N": "data.sample",
         "--seed N": "data.seed",
     },

@@ -16,7 +16,7 @@ from rageval.text.terminal import console, plain
 
 _GROUND_TRUTH = {"--ground-truth PATH|URL": "data.ground_truth"}
 SETTINGS = {
-    DATA: {"--documents PATH|URL": "data.documents", **_GROUND_TRUTH},
+    DATA: {"--documents PATH|URL": "data.documents", "--filter-by COLUMN": "data.filter_by", **_GROUND_TRUTH},
     RUN: {"--output DIR|URL": "run.output"},
 }
 FORGET_SETTINGS = {DATA: _GROUND_TRUTH}

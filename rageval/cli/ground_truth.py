@@ -13,7 +13,8 @@ from rageval.ground_truth.config import GenerationConfig
 SETTINGS = {
     DATA: {
         "--documents PATH|URL": "documents",
-        "--course NAME": "course",
+        "--filter-by COLUMN": "filter_by",
+        "--only VALUE": "only",
         "--sample-documents N": "sample",
         "--seed N": "seed",
         "--per-document N": "per_document",

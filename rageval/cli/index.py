@@ -12,7 +12,7 @@ from rageval.config.overrides import override, validate
 from rageval.text.terminal import console, plain
 
 SETTINGS = {
-    DATA: {"--documents PATH|URL": "data.documents"},
+    DATA: {"--documents PATH|URL": "data.documents", "--filter-by COLUMN": "data.filter_by"},
     RUN: {"--output DIR|URL": "run.output"},
 }
 
@@ -42,7 +42,9 @@ def index(
     from rageval.cli.running import prefect_running
     from rageval.corpus.files import load_documents
 
-    load_documents(configuration.data.documents)  # what is wrong with them shows before Prefect starts
+    load_documents(
+        configuration.data.documents, configuration.data.filter_by
+    )  # what is wrong with them shows before Prefect starts
     with prefect_running(configuration.run.output, debug=debug):
         from flows.index_documents import index_documents
 

@@ -83,8 +83,8 @@ def show_candidates(conversation: Conversation, config: EvaluationConfig) -> lis
                 "": str(number),
                 "document": candidate.document.document_id,
                 "found by": "the chat" if candidate.was_shown else "a search",
-                "course": candidate.document.course,
-                "question": _short(candidate.document.question),
+                "course": candidate.document.filter_value(config.data.filter_by) or "-",
+                "question": _short(candidate.document.title),
                 "text": _short(candidate.document.text),
             }
             for number, candidate in enumerate(candidates, start=1)

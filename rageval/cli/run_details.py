@@ -10,12 +10,14 @@ from rageval.cli.run_summary import show_run
 from rageval.cli.stored_run import existing_run
 from rageval.config.depth import first_documents, retrieval_depth
 from rageval.errors import DataError
+from rageval.records import Document
 from rageval.report.worst import ORDER
 from rageval.runs.inputs import read_documents
 from rageval.runs.store import RunStore
 from rageval.text.terminal import console, plain
 
 _Row = dict[str, Any]
+_SHOWN = 80
 
 
 def show_details(folder: str, question: str | None) -> None:
@@ -62,6 +64,10 @@ def _choose(questions: list[_Row], scores: list[_Row], wanted: str | None) -> _R
     return next(q for q in questions if q["question_id"] == worst)
 
 
+def _title(document: Document) -> str:
+    return document.title or " ".join(document.text.split())[:_SHOWN]
+
+
 def _show_question(run: RunStore, question: _Row, answers: list[_Row], scores: list[_Row]) -> None:
     documents, depth = read_documents(run), retrieval_depth(run.read_json("run.json"))
     right = {question["document_id"], *question["alternate_ids"]}
@@ -73,7 +79,7 @@ def _show_question(run: RunStore, question: _Row, answers: list[_Row], scores: l
             console.print(f"Found by {plain(row['retriever'])} (the right one is marked *):")
             for rank, (document_id, score) in enumerate(zip(row["document_ids"], row["scores"], strict=True), 1):
                 mark = "*" if document_id in right else " "
-                line = f" {mark} {rank}. {score:8.4f}  {document_id}  {documents[document_id].question}"
+                line = f" {mark} {rank}. {score:8.4f}  {document_id}  {_title(documents[document_id])}"
                 console.print(plain(line), highlight=False)
             rank = row["first_relevant_rank"]
             if rank is not None and rank > len(row["document_ids"]):

@@ -20,7 +20,11 @@ SETTINGS = {
         "--evaluated": "evaluated",
         "--seed N": "seed",
     },
-    DATA: {"--documents PATH|URL": "documents", "--ground-truth PATH|URL": "ground_truth"},
+    DATA: {
+        "--documents PATH|URL": "documents",
+        "--ground-truth PATH|URL": "ground_truth",
+        "--filter-by COLUMN": "filter_by",
+    },
 }
 
 

@@ -97,7 +97,7 @@ def side_by_side(a: RunTables, b: RunTables, choice: Choice, *, common: bool = F
     if left_behind and not common:
         raise DataError(
             f"{a.name} and {b.name} cannot be compared: {left_behind}. Evaluate both with the same questions (data."
-            "ground_truth, course, sample and seed), or give --common to compare those that both have"
+            "ground_truth, only, sample and seed), or give --common to compare those that both have"
         )
     ids, clusters = _shared_questions(a, b)
     if not len(ids):

@@ -1,9 +1,10 @@
-"""The tables of a run -> the leading metrics by course, section and length of the question.
+"""The tables of a run -> the leading metrics by the columns of documents and questions, and by the question's length.
 
 A slice differs from the rest only if its p-value is below 5 % after Holm's correction over all slices of that
 metric. Slices of few questions or few documents are shown and not tested.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -21,6 +22,8 @@ from rageval.statistics.groups import group_difference
 from rageval.statistics.intervals import mean_interval
 from rageval.statistics.multiplicity import holm_of_known
 
+MOST_VALUES: Final = 20
+"""Columns with more values are not sliced by: each slice would say little, and all of them too much."""
 LARGEST: Final = 10
 """Slices shown of one kind, those with the most questions."""
 FEW_QUESTIONS: Final = 30
@@ -85,7 +88,7 @@ class SliceTable:
     """One metric by one property of the questions."""
 
     kind: str
-    """`course`, `section` or `length of the question`."""
+    """The name of a column, or `length of the question`."""
     metric: str
     slices: Sequence[Slice]
     left_out: int
@@ -97,17 +100,18 @@ def slice_tables(
 ) -> list[SliceTable]:
     """Return a table per kind of slice and metric: hit rate by retriever, then each leading metric by system.
 
-    Kinds of which there is one slice only are left out.
+    Kinds are the columns of documents and questions that came with the files, and the length of the question. Those of
+    which there is one slice only, or more than `MOST_VALUES`, are left out.
 
     Args:
-        questions: Table `tables.QUESTIONS`.
-        documents: Table `tables.DOCUMENTS`; gives each question's section.
+        questions: Table `tables.QUESTIONS`; its tags come before the metadata of the same name.
+        documents: Table `tables.DOCUMENTS`; gives each question the metadata of its document.
         retrieval: Table `tables.RETRIEVAL`.
         scores: Table `tables.SCORES`.
         top_k: Ranks that count for the hit rate; None leaves it out.
     """
-    frame = _asked(questions, documents)
-    kinds = {kind: slices for kind, slices in _kinds(frame) if len(slices) > 1}
+    frame = _asked(questions)
+    kinds = {kind: slices for kind, slices in _kinds(frame, _columns(questions, documents)) if len(slices) > 1}
     tables = []
     for metric, columns in _metrics(frame, retrieval, scores, top_k).items():
         tables += _corrected([_table(kind, slices, frame, metric, columns) for kind, slices in kinds.items()])
@@ -115,26 +119,43 @@ def slice_tables(
     return sorted(tables, key=lambda table: order.index(table.kind))
 
 
-def _asked(questions: pa.Table, documents: pa.Table) -> pd.DataFrame:
-    """Return the questions with section, length and a number for their document."""
-    columns = ["question_id", "question", "course", "document_id"]
-    asked = questions.select(columns).to_pandas().drop_duplicates("question_id")
-    sections = documents.select(["document_id", "section"]).to_pandas().drop_duplicates("document_id")
-    frame = asked.merge(sections, on="document_id", how="left")
-    frame["section"] = frame["section"].fillna("")
+def _asked(questions: pa.Table) -> pd.DataFrame:
+    """Return the questions with their length and a number for their document."""
+    columns = ["question_id", "question", "filter_value", "document_id"]
+    frame = questions.select(columns).to_pandas().drop_duplicates("question_id", ignore_index=True)
     frame["length"] = frame["question"].str.len()
     frame["cluster"] = pd.factorize(frame["document_id"])[0]
     return frame
 
 
-def _kinds(frame: pd.DataFrame) -> Iterator[tuple[str, dict[str, _Mask]]]:
+def _columns(questions: pa.Table, documents: pa.Table) -> dict[str, dict[str, str]]:
+    """Return for each column of the files what each question has in it, or else its document, by the question's id."""
+    metadata = {
+        row["document_id"]: row["metadata"] for row in documents.select(["document_id", "metadata"]).to_pylist()
+    }
+    columns: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for row in questions.select(["question_id", "document_id", "tags"]).to_pylist():
+        for name, value in (*metadata.get(row["document_id"], ()), *row["tags"]):
+            columns[name][row["question_id"]] = value
+    return columns
+
+
+def _kinds(frame: pd.DataFrame, columns: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, dict[str, _Mask]]]:
     """Yield each kind with its slices, the one with the most questions first; lengths from short to long."""
-    section = frame["section"].where(frame["section"] != "", "no section")
-    if frame["course"].nunique() > 1:
-        section = frame["course"] + ": " + section
-    for kind, names in (("course", frame["course"]), ("section", section)):
-        yield kind, {str(name): (names == name).to_numpy() for name in names.value_counts(sort=True).index}
+    several = frame["filter_value"].nunique() > 1
+    for kind, known in columns.items():
+        values = frame["question_id"].map(known)
+        names = values.fillna(f"no {kind}")
+        if several and not _follows(frame["filter_value"], values):
+            names = frame["filter_value"] + ": " + names
+        if names.nunique() <= MOST_VALUES:
+            yield kind, {str(name): (names == name).to_numpy() for name in names.value_counts(sort=True).index}
     yield "length of the question", _lengths(frame["length"].to_numpy(np.int64))
+
+
+def _follows(filters: pd.Series, values: pd.Series) -> bool:
+    """Return whether a column is the one that restricts the search."""
+    return bool((filters == values).all())
 
 
 def _lengths(lengths: NDArray[np.int64]) -> dict[str, _Mask]:

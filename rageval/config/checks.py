@@ -1,4 +1,4 @@
-"""What the models of a configuration have to agree on; each check raises a ValueError that says what to change."""
+"""What the settings of a configuration have to agree on; each check raises a ValueError that says what to change."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -7,6 +7,9 @@ from rageval.metrics.names import AGAIN
 
 if TYPE_CHECKING:
     from rageval.config.models import ModelConfig
+
+_NO_FILTERS = frozenset({"id", "text", "title", "question", "document", "grade", "source"})
+"""Columns of documents and of questions that are read as something else."""
 
 
 def check_judges(judges: "Sequence[ModelConfig]") -> None:
@@ -36,6 +39,17 @@ def check_budgets(models: "Sequence[ModelConfig]") -> None:
             f"two models have the same shared_limit, found {', '.join(shared)}; limits are per model, so name one for "
             "each"
         )
+
+
+def check_filter(filter_by: str, only: str) -> None:
+    """Refuse a filter by a column that is no filter, and a value without a filter."""
+    if filter_by in _NO_FILTERS:
+        raise ValueError(
+            f"filter_by names the column {filter_by!r}, which has a meaning of its own; name one that documents and "
+            "questions share, such as a course or a product, or leave it empty"
+        )
+    if only and not filter_by:
+        raise ValueError(f"only is {only!r}, but nothing says of which column; name it in filter_by")
 
 
 def check_cluster(models: "Sequence[ModelConfig]") -> None:

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from rageval.config.checks import check_batch, check_budgets, check_cluster, check_judges
+from rageval.config.checks import check_batch, check_budgets, check_cluster, check_filter, check_judges
 from rageval.config.models import LOCAL, ModelConfig
-from rageval.config.settings import CourseName, FileName, FilledText, Location, Name, SchedulerUrl, Settings
+from rageval.config.settings import FileName, FilledText, Key, Location, Name, SchedulerUrl, Settings
 from rageval.config.systems import PromptConfig, RetrieverConfig, SystemConfig, SystemPlan, check_names, plan_systems
 
 _RETRIEVERS = (
@@ -23,18 +23,28 @@ class DataConfig(Settings):
     """Which documents and which questions."""
 
     documents: Location = "sample:documents"
-    """Path or URL of the FAQ: JSON list, JSONL, CSV or Parquet with id, course, section, question, text; each may be
-    compressed, such as .csv.gz. A signature or password is read from the variable NAME where the URL has ${NAME}."""
+    """Path or URL of the documents: JSON list, JSONL, CSV or Parquet with id and text, a title (title, or question in a
+    FAQ) and any other columns; each may be compressed, such as .csv.gz. A signature or password is read from the
+    variable NAME where the URL has ${NAME}."""
     ground_truth: Location = "sample:questions"
-    """Path or URL of the questions: CSV, JSONL or Parquet with question, course, document, as the documents. `latest:`
-    in front of it takes the newest version, see docs/monitoring.md."""
-    course: CourseName = ""
-    """Ask only the questions of this course; empty for all. The index always holds every document."""
+    """Path or URL of the questions: CSV, JSONL or Parquet with question and document (its id), and any other columns,
+    compressed or not. `latest:` in front of it takes the newest version, see docs/monitoring.md."""
+    filter_by: Key = ""
+    """Column of documents and questions that restricts the search: a question is searched for among the documents with
+    its own value, such as its course. Empty searches in all."""
+    only: Key = ""
+    """Ask only the questions with this value of the column that filter_by names; empty for all. The index always holds
+    every document."""
     sample: int | None = Field(default=None, ge=1, le=10_000_000)
     """Ask only this many questions, drawn at random with the seed, those accepted from users before all others; without
     a number, all."""
     seed: int = Field(default=42, ge=0, le=2**32 - 1)
     """Seed of the sample: the same seed draws the same questions."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "DataConfig":
+        check_filter(self.filter_by, self.only)
+        return self
 
 
 class IndexConfig(Settings):

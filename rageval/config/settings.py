@@ -30,7 +30,8 @@ Url = Annotated[FilledText, Field(pattern=rf"^({_ADDRESS}|[^\s]*{PLACEHOLDER}[^\
 Location = Annotated[FilledText, Field(min_length=1, pattern=r"^[^\x00-\x1f]+$")]
 """A path or a URL."""
 SchedulerUrl = Annotated[str, Field(max_length=500, pattern=r"^((tcp|tls|ws|wss|ucx)://[A-Za-z0-9._~-]+:[0-9]{1,5})?$")]
-CourseName = Annotated[str, AfterValidator(plain_key)]
+Key = Annotated[str, AfterValidator(plain_key)]
+"""A name that rows are joined by, in the one way it is written."""
 
 
 class Settings(BaseModel):

@@ -14,17 +14,16 @@ import fsspec
 from fsspec.implementations.http import HTTPStreamFile
 
 from rageval.config.evaluation import DataConfig
-from rageval.corpus.checks import DOCUMENT_COLUMNS, QUESTION_COLUMNS, check_documents, check_questions
-from rageval.corpus.grades import GRADE_COLUMN
+from rageval.corpus.checks import check_documents, check_questions, document_columns, question_columns
 from rageval.corpus.messages import files_apart, raise_problems
 from rageval.corpus.packed import MAX_BYTES
 from rageval.corpus.reply_format import format_of_reply
-from rageval.corpus.row_values import as_meant
+from rageval.corpus.row_values import with_plain_ids, with_plain_metadata
 from rageval.corpus.rows import RowFile, format_of, has_format, parse_rows
 from rageval.corpus.sample_data import SAMPLE, sample_file
 from rageval.corpus.sampling import select_questions
 from rageval.corpus.version_files import newest
-from rageval.corpus.versions import LATEST, SOURCE_COLUMN
+from rageval.corpus.versions import LATEST
 from rageval.errors import DataError
 from rageval.records import Document, Question
 from rageval.safety.allowances import allowances, check_file
@@ -43,11 +42,11 @@ class Corpus:
     """What a run works on."""
 
     documents: tuple[Document, ...]
-    """All documents, whatever the course filter: the index always holds every one."""
+    """All documents, whatever questions are asked: the index always holds every one."""
     questions: tuple[Question, ...]
-    """The questions of the course filter and the sample, in the file's order."""
+    """The questions that `only` and the sample choose, in the file's order."""
     available: int
-    """Questions in the ground truth before filter and sample."""
+    """Questions in the ground truth before that."""
     notes: tuple[str, ...]
     """One sentence on everything that was merged or ignored."""
 
@@ -70,25 +69,27 @@ def load_corpus(config: DataConfig) -> Corpus:
     """Read, check, filter and sample what the configuration names.
 
     Raises:
-        DataError: If a file cannot be read, a row is bad (all of them are listed together), or the course has
-            no questions.
-        ConfigError: If the course is unknown or the sample is larger than the set.
+        DataError: If a file cannot be read, a row is bad (all of them are listed together), or no question has the
+            value of `only`.
+        ConfigError: If no document has that value, or the sample is larger than the set.
     """
     if ahead := _ahead.pop(config, None):
         return ahead
-    documents = check_documents(read_rows(config.documents, DOCUMENT_COLUMNS))
-    rows = read_rows(config.ground_truth, QUESTION_COLUMNS, optional=(GRADE_COLUMN, SOURCE_COLUMN))
+    filter_by = config.filter_by
+    documents = check_documents(read_all_columns(config.documents, document_columns(filter_by)), filter_by)
+    rows = read_all_columns(config.ground_truth, question_columns(filter_by))
     is_newest = config.ground_truth.startswith(LATEST)
     version = (f"the newest version of the ground truth is {rows.name}",) if is_newest else ()
-    truth = check_questions(rows, documents.known)
+    truth = check_questions(rows, documents.known, filter_by)
     if not documents.known:  # no id could be read, which is not the questions' fault
         raise_problems(documents.problems)
     apart = files_apart(rows, documents.known)
     raise_problems([*documents.problems, *([apart] if apart else truth.problems)])
     questions = select_questions(
         truth.questions,
-        (document.course for document in documents.documents),
-        course=config.course,
+        (document.filter_value(filter_by) for document in documents.documents),
+        filter_by=filter_by,
+        only=config.only,
         sample=config.sample,
         seed=config.seed,
         first=truth.from_users,
@@ -101,11 +102,12 @@ def load_corpus(config: DataConfig) -> Corpus:
     )
 
 
-def load_documents(path: str) -> tuple[tuple[Document, ...], tuple[str, ...]]:
+def load_documents(path: str, filter_by: str = "") -> tuple[tuple[Document, ...], tuple[str, ...]]:
     """Read and check the documents alone, as the index needs them.
 
     Args:
         path: Path or URL of the documents.
+        filter_by: The column that restricts the search, which every document then needs; empty without one.
 
     Returns:
         The documents, and one note on everything that was merged or ignored.
@@ -113,24 +115,39 @@ def load_documents(path: str) -> tuple[tuple[Document, ...], tuple[str, ...]]:
     Raises:
         DataError: If the file cannot be read or a row is bad (all of them are listed together).
     """
-    checked = check_documents(read_rows(path, DOCUMENT_COLUMNS))
+    checked = check_documents(read_all_columns(path, document_columns(filter_by)), filter_by)
     raise_problems(checked.problems)
     return checked.documents, checked.notes
 
 
-def read_rows(path: str, columns: Sequence[str], optional: Sequence[str] = ()) -> RowFile:
-    """Return the rows of a file as they stand in it, whatever is wrong with them; see `as_meant` for their values.
+def read_all_columns(path: str, columns: Sequence[str]) -> RowFile:
+    """Return the rows of a file of documents or questions, with all their columns, whatever is wrong with them.
+
+    Values are as they stand in the file, but for ids, and for what `with_plain_metadata` makes text.
+
+    Args:
+        path: Path or URL of the file.
+        columns: The columns that are needed.
+
+    Raises:
+        DataError: If the file cannot be read as a whole.
+    """
+    return with_plain_metadata(read_rows(path, columns, optional=None))
+
+
+def read_rows(path: str, columns: Sequence[str], optional: Sequence[str] | None = ()) -> RowFile:
+    """Return the rows of a file as they stand in it, whatever is wrong with them, but for ids.
 
     Args:
         path: Path or URL of the file.
         columns: The columns that are needed, see `parse_rows`.
-        optional: Columns that are read as well where they are there.
+        optional: Columns that are read as well where they are there; None for all.
 
     Raises:
         DataError: If the file cannot be read as a whole.
     """
     data, name, suffix = _read(path)
-    return as_meant(parse_rows(data, name, columns, optional, suffix))
+    return with_plain_ids(parse_rows(data, name, columns, optional, suffix))
 
 
 def read_text(path: str) -> str:

@@ -53,6 +53,11 @@ def read_columns(data: bytes, name: str, columns: Sequence[str]) -> pa.Table:
     return pa.concat_tables(tables) if tables else parquet.schema_arrow.empty_table().select(columns)
 
 
+def holds_values(kind: pa.DataType) -> bool:
+    """Return whether a column of this type holds one value a row that can be written as text."""
+    return not (pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
 def refuse_rows(rows: int, name: str) -> None:
     """Refuse a file with too many rows.
 

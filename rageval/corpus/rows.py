@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from rageval.corpus import packed
 from rageval.corpus.foreign_bytes import refuse_foreign
-from rageval.corpus.parquet_columns import read_columns, refuse_rows
+from rageval.corpus.parquet_columns import holds_values, read_columns, refuse_rows
 from rageval.errors import DataError
 from rageval.text.formulas import GUARD, unguarded
 from rageval.text.keys import plain_key
@@ -83,7 +83,7 @@ def _suffix(name: str) -> str:
 
 
 def parse_rows(
-    data: bytes, name: str, columns: Sequence[str], optional: Sequence[str] = (), suffix: str | None = None
+    data: bytes, name: str, columns: Sequence[str], optional: Sequence[str] | None = (), suffix: str | None = None
 ) -> RowFile:
     """Return the rows of a file.
 
@@ -91,7 +91,7 @@ def parse_rows(
         data: The whole file, compressed or not.
         name: What messages call the file; its suffix decides the format.
         columns: The columns that are needed; a Parquet file's other columns are named but not read.
-        optional: Columns that are read as well where they are there.
+        optional: Columns that are read as well where they are there; None for all that hold one value a row.
         suffix: The format of a file whose name does not tell it.
 
     Raises:
@@ -102,7 +102,7 @@ def parse_rows(
     if not data.strip():
         raise DataError(f"{name}: the file is empty; expected rows with {', '.join(columns)}")
     refuse_foreign(data, name, suffix, columns)
-    return _PARSERS[suffix](data, name, [*columns, *optional])
+    return _PARSERS[suffix](data, name, columns, optional)
 
 
 def _text(data: bytes, name: str) -> str:
@@ -157,7 +157,7 @@ def _row_file(objects: Iterable[tuple[str, Any]], name: str) -> RowFile:
     return file
 
 
-def _parse_json(data: bytes, name: str, _: Sequence[str]) -> RowFile:
+def _parse_json(data: bytes, name: str, *_: object) -> RowFile:
     try:
         values = orjson.loads(_text(data, name))
     except orjson.JSONDecodeError as error:
@@ -172,7 +172,7 @@ def _parse_json(data: bytes, name: str, _: Sequence[str]) -> RowFile:
     return _row_file(((f"index {index} (from 0)", value) for index, value in enumerate(values)), name)
 
 
-def _parse_jsonl(data: bytes, name: str, _: Sequence[str]) -> RowFile:
+def _parse_jsonl(data: bytes, name: str, *_: object) -> RowFile:
     def objects() -> Iterator[tuple[str, Any]]:
         # Not splitlines(): it also splits at U+2028 and others, which may stand inside a JSON string.
         for number, line in enumerate(_lines(_text(data, name)), start=1):
@@ -196,7 +196,7 @@ def _lines(text: str) -> Iterator[str]:
     yield text[start:]
 
 
-def _parse_csv(data: bytes, name: str, _: Sequence[str]) -> RowFile:
+def _parse_csv(data: bytes, name: str, *_: object) -> RowFile:
     # The csv module's limit is global and 131,072 characters by default. It is only ever raised here: the
     # length of a field is checked later, in the same way for all formats.
     csv.field_size_limit(max(csv.field_size_limit(), _CSV_FIELD_LIMIT))
@@ -230,12 +230,14 @@ def _add_csv_row(file: RowFile, place: str, values: Sequence[str]) -> None:
         )
 
 
-def _parse_parquet(data: bytes, name: str, columns: Sequence[str]) -> RowFile:
+def _parse_parquet(data: bytes, name: str, columns: Sequence[str], optional: Sequence[str] | None) -> RowFile:
     try:
         with pq.ParquetFile(pa.BufferReader(data)) as parquet:
-            names = parquet.schema_arrow.names
-        found = _unique(names, name)
-        table = read_columns(data, name, [column for column in names if plain_key(column) in columns])
+            schema = parquet.schema_arrow
+        found = _unique(schema.names, name)
+        others = [field.name for field in schema if holds_values(field.type)] if optional is None else optional
+        wanted = {*columns, *map(plain_key, others)}
+        table = read_columns(data, name, [column for column in schema.names if plain_key(column) in wanted])
         records = table.rename_columns([plain_key(column) for column in table.column_names]).to_pylist()
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).partition("\n")[0]
@@ -244,7 +246,7 @@ def _parse_parquet(data: bytes, name: str, columns: Sequence[str]) -> RowFile:
     return RowFile(name=name, columns=found, rows=rows, text_remedy="store the column as text")
 
 
-_PARSERS: Mapping[str, Callable[[bytes, str, Sequence[str]], RowFile]] = {
+_PARSERS: Mapping[str, Callable[[bytes, str, Sequence[str], Sequence[str] | None], RowFile]] = {
     ".json": _parse_json,
     ".jsonl": _parse_jsonl,
     ".ndjson": _parse_jsonl,

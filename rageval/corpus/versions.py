@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from rageval.corpus.rows import Row, RowFile
+from rageval.records import Document
 from rageval.text.fingerprint import digest
 from rageval.text.formulas import csv_text
 
@@ -75,23 +76,29 @@ def same_words(question: str) -> str:
 
 
 def repeated(rows: Iterable[Row], new: Iterable[Row]) -> list[Row]:
-    """Return the new rows whose question stands already with the same document of the same course."""
+    """Return the new rows whose question stands already with the same document."""
     known = {_key(row) for row in rows}
     return [row for row in new if _key(row) in known]
 
 
-def new_rows(question: str, documents: Sequence[tuple[str, str]], source: str) -> list[Row]:
+def new_rows(question: str, document_ids: Sequence[str], source: str) -> list[Row]:
     """Return a row for each right document.
 
     Args:
         question: As it will be asked.
-        documents: Id and course of each.
+        document_ids: They.
         source: Where it comes from.
     """
     return [
-        Row(f"document {document}", {"question": question, "course": course, "document": document, "source": source})
-        for document, course in documents
+        Row(f"document {document_id}", {"question": question, "document": document_id, SOURCE_COLUMN: source})
+        for document_id in document_ids
     ]
+
+
+def with_metadata(row: Row, document: Document, columns: Sequence[str]) -> Row:
+    """Return a new row with what its document has in the columns of the ground truth, such as its course."""
+    shared = {name: document.metadata[name] for name in columns if name in document.metadata}
+    return Row(row.place, {**shared, **row.values})
 
 
 def to_csv(file: RowFile, new: Sequence[Row]) -> str:
@@ -102,6 +109,5 @@ def to_csv(file: RowFile, new: Sequence[Row]) -> str:
     return csv_text(list(columns), (row.values for row in rows))
 
 
-def _key(row: Row) -> tuple[str, str, str]:
-    values = row.values
-    return same_words(str(values["question"])), str(values["course"]), str(values["document"])
+def _key(row: Row) -> tuple[str, str]:
+    return same_words(str(row.values["question"])), str(row.values["document"])

@@ -2,17 +2,22 @@
 
 from pydantic import Field, model_validator
 
+from rageval.config.checks import check_filter
 from rageval.config.models import LOCAL, ModelConfig
-from rageval.config.settings import CourseName, FileName, Location, Name, Settings
+from rageval.config.settings import FileName, Key, Location, Name, Settings
 
 
 class GenerationConfig(Settings):
     """From which documents questions are written, by which model, and which of them are kept."""
 
     documents: Location = "examples/faq/documents.json"
-    """Path or URL of the FAQ: JSON list, JSONL, CSV or Parquet with id, course, section, question, text."""
-    course: CourseName = ""
-    """Only the documents of this course; empty for all."""
+    """Path or URL of the documents: JSON list, JSONL, CSV or Parquet with id and text, a title (title, or question in a
+    FAQ) and any other columns."""
+    filter_by: Key = ""
+    """Column of the documents that restricts the search, such as their course: it is written beside each question, and
+    questions are compared with those of the same value only. Empty without one."""
+    only: Key = ""
+    """Only the documents with this value of the column that filter_by names; empty for all."""
     sample: int | None = Field(default=None, ge=1, le=10_000_000)
     """Only this many documents, drawn at random with the seed; empty for all."""
     seed: int = Field(default=42, ge=0, le=2**32 - 1)
@@ -26,7 +31,7 @@ class GenerationConfig(Settings):
     checker: ModelConfig | None = None
     """The model that judges it; empty takes the one that writes."""
     near_threshold: float = Field(default=0.9, gt=0, le=1)
-    """Cosine from which two questions of a course count as the same."""
+    """Cosine from which two questions with the same filter value count as the same."""
     fewest_words: int = Field(default=4, ge=1, le=100)
     """Shorter questions are dropped."""
     embedding_model: Name = "all-MiniLM-L6-v2"
@@ -41,6 +46,11 @@ class GenerationConfig(Settings):
     """Share of documents, or of checks, that may fail before the run counts as incomplete."""
     max_cost_usd: float | None = Field(default=None, gt=0, le=10_000_000)
     """US dollars the whole run may spend, earlier starts included; empty for no ceiling."""
+
+    @model_validator(mode="after")
+    def _check_filter(self) -> "GenerationConfig":
+        check_filter(self.filter_by, self.only)
+        return self
 
     @model_validator(mode="after")
     def _share_one_budget(self) -> "GenerationConfig":

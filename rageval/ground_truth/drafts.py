@@ -46,12 +46,12 @@ def check_request(draft: Draft, config: GenerationConfig) -> ChatRequest:
 def filtered_drafts(run: RunStore, config: GenerationConfig, stored: Mapping[str, StoredReply]) -> list[Draft]:
     """Return all drafts, those that any filter catches dropped; nothing is asked."""
     drafts = [draft for document in read_documents(run).values() for draft in _drafts(document, config, stored)]
-    drafts = filter_texts(drafts, fewest_words=config.fewest_words)
+    drafts = filter_texts(drafts, fewest_words=config.fewest_words, filter_by=config.filter_by)
     kept = [draft.text for draft in drafts if draft.status == "kept"]
     if not kept:
         return drafts
     vectors = load_embedder(config.embedding_model, _EMBEDDED_AT_ONCE, run.cache).embed(kept)
-    return filter_near(drafts, vectors, config.near_threshold)
+    return filter_near(drafts, vectors, config.near_threshold, config.filter_by)
 
 
 def _drafts(document: Document, config: GenerationConfig, stored: Mapping[str, StoredReply]) -> list[Draft]:

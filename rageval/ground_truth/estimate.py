@@ -40,7 +40,7 @@ def estimate_generation(config: GenerationConfig) -> list[GenerationEstimate]:
 
     Raises:
         DataError: If the documents cannot be used.
-        ConfigError: If no document belongs to the course, or the sample is larger than the set.
+        ConfigError: If no document has the filter value, or the sample is larger than the set.
     """
     documents = choose_documents(config)
     requests = [questions_request(document, config) for document in documents]

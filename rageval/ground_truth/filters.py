@@ -1,7 +1,7 @@
 """Questions that a model wrote -> which of them are kept, and why the others are not.
 
 The filters run in a fixed order, and a question is dropped by the first that catches it: its words, repeats within
-its course, copied words, closeness to other questions. What is left may be checked by a model.
+its filter value, copied words, closeness to other questions. What is left may be checked by a model.
 """
 
 from collections import defaultdict
@@ -52,32 +52,34 @@ class Draft:
 
 @dataclass
 class _Seen:
-    """What the questions so far have said, in one course."""
+    """What the questions so far have said, with one filter value."""
 
     first: dict[str, Draft] = field(default_factory=dict)
     documents: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
-def filter_texts(drafts: Sequence[Draft], *, fewest_words: int) -> list[Draft]:
+def filter_texts(drafts: Sequence[Draft], *, fewest_words: int, filter_by: str = "") -> list[Draft]:
     """Drop what is too short, what stands twice, and what copies its document.
 
     Two questions are the same if they differ only in case, white space, width or their last marks. Of the same
-    document the first is kept. If documents of one course share a question, all of it are dropped: it has more than
-    one right document.
+    document the first is kept. If documents with one filter value share a question, all of it are dropped: it has
+    more than one right document.
 
     Args:
         drafts: All drafts of the run, in the order of the documents and of the replies.
         fewest_words: Questions with fewer words are too short.
+        filter_by: The metadata that restricts the search; empty without one.
     """
     seen: defaultdict[str, _Seen] = defaultdict(_Seen)
     for draft in drafts:
         if draft.status == "kept":
-            seen[draft.document.course].documents[same_question_key(draft.text)].add(draft.document.document_id)
-    return [_filtered(draft, seen[draft.document.course], fewest_words) for draft in drafts]
+            of_value = seen[draft.document.filter_value(filter_by)]
+            of_value.documents[same_question_key(draft.text)].add(draft.document.document_id)
+    return [_filtered(draft, seen[draft.document.filter_value(filter_by)], fewest_words) for draft in drafts]
 
 
-def filter_near(drafts: Sequence[Draft], vectors: Matrix, threshold: float) -> list[Draft]:
-    """Drop what nearly repeats another question of its course.
+def filter_near(drafts: Sequence[Draft], vectors: Matrix, threshold: float, filter_by: str = "") -> list[Draft]:
+    """Drop what nearly repeats another question with its filter value.
 
     Of one document's questions the first is kept. Questions of different documents are dropped both: either document
     may be right for either.
@@ -86,19 +88,20 @@ def filter_near(drafts: Sequence[Draft], vectors: Matrix, threshold: float) -> l
         drafts: All drafts.
         vectors: Embeddings of the kept ones, in their order, rows of length 1.
         threshold: Cosine from which two questions count as the same.
+        filter_by: The metadata that restricts the search; empty without one.
     """
     kept = [position for position, draft in enumerate(drafts) if draft.status == "kept"]
     result = list(drafts)
     rows: defaultdict[str, list[int]] = defaultdict(list)
     for row, position in enumerate(kept):
-        rows[drafts[position].document.course].append(row)
-    for of_course in rows.values():
-        mine = [drafts[kept[row]] for row in of_course]
-        for place, other, cosine in _near(mine, vectors[of_course], threshold):
+        rows[drafts[position].document.filter_value(filter_by)].append(row)
+    for of_value in rows.values():
+        mine = [drafts[kept[row]] for row in of_value]
+        for place, other, cosine in _near(mine, vectors[of_value], threshold):
             draft, twin = mine[place], mine[other]
             same = draft.document.document_id == twin.document.document_id
             detail = f"{twin.document.document_id}: {twin.text} (cosine {cosine:.3f})"
-            result[kept[of_course[place]]] = replace(
+            result[kept[of_value[place]]] = replace(
                 draft, status="dropped", reason=NEAR if same else NEAR_OTHER, detail=detail
             )
     return result
@@ -116,7 +119,7 @@ def _filtered(draft: Draft, seen: _Seen, fewest_words: int) -> Draft:
     if draft.status != "kept":
         return draft
     key = same_question_key(draft.text)
-    copied = copying(draft.text, draft.document.question, draft.document.text)
+    copied = copying(draft.text, draft.document.title, draft.document.text)
     draft = replace(draft, copied=copied)
     others = seen.documents[key] - {draft.document.document_id}
     if copied.words < fewest_words:

@@ -14,6 +14,8 @@ import pyarrow as pa
 
 from rageval.config.models import ModelConfig
 from rageval.corpus import files as corpus
+from rageval.corpus.checks import question_columns
+from rageval.corpus.sampling import check_only
 from rageval.engine.request_engine import RequestEngine
 from rageval.engine.requests import ChatReply, ChatRequest
 from rageval.engine.served_models import serve_models
@@ -72,17 +74,16 @@ def serve_writers(config: GenerationConfig) -> Iterator[Writers]:
 
 
 def choose_documents(config: GenerationConfig) -> tuple[Document, ...]:
-    """Read the documents, and return those of the course and the sample, in their order.
+    """Read the documents, and return those with the filter value and of the sample, in their order.
 
     Raises:
         DataError: If the file cannot be read or a row is bad.
-        ConfigError: If no document belongs to the course, or the sample is larger than the set.
+        ConfigError: If no document has the filter value, or the sample is larger than the set.
     """
-    documents, _ = corpus.load_documents(config.documents)
-    wanted = [document for document in documents if config.course in ("", document.course)]
-    if not wanted:
-        known = ", ".join(sorted({document.course for document in documents}))
-        raise ConfigError(f'no document belongs to the course "{config.course}"; known courses: {known}')
+    documents, _ = corpus.load_documents(config.documents, config.filter_by)
+    values = [document.filter_value(config.filter_by) for document in documents]
+    check_only(values, config.filter_by, config.only)
+    wanted = [document for document, value in zip(documents, values, strict=True) if config.only in ("", value)]
     if config.sample is None:
         return tuple(wanted)
     if config.sample > len(wanted):
@@ -143,7 +144,7 @@ def write_ground_truth(run: RunStore, config: GenerationConfig) -> dict[str, Any
         rows = list(_rows(drafts, config, log.stored))
         totals = _totals(log.replies)
     write_parquet(run.path / "generated.parquet", [pa.Table.from_pylist(rows, schema=GENERATED)], GENERATED)
-    text = _csv(drafts)
+    text = _csv(drafts, config.filter_by)
     run.write_text(GROUND_TRUTH, text)
     if config.out:
         check_output(config.out)
@@ -209,7 +210,8 @@ def _rows(
     for draft in drafts:
         is_checked = config.check and (draft.answerable is not None or draft.reason == UNCHECKED)
         yield {
-            "document_id": draft.document.document_id, "course": draft.document.course, "number": draft.number,
+            "document_id": draft.document.document_id,
+            "filter_value": draft.document.filter_value(config.filter_by), "number": draft.number,
             "question": draft.question, "status": draft.status, "reason": draft.reason, "detail": draft.detail,
             "copied_share": draft.copied.share if draft.copied else None,
             "copied_run": draft.copied.longest_run if draft.copied else None,
@@ -255,11 +257,15 @@ def _too_many_failures(drafts: Sequence[Draft], config: GenerationConfig) -> str
     return None
 
 
-def _csv(drafts: Sequence[Draft]) -> str:
+def _csv(drafts: Sequence[Draft], filter_by: str) -> str:
     return csv_text(
-        ("question", "course", "document"),
+        question_columns(filter_by),
         (
-            {"question": draft.text, "course": draft.document.course, "document": draft.document.document_id}
+            {
+                "question": draft.text,
+                **({filter_by: draft.document.filter_value(filter_by)} if filter_by else {}),
+                "document": draft.document.document_id,
+            }
             for draft in drafts
             if draft.status == "kept"
         ),

@@ -16,7 +16,7 @@ from rageval.runs.store import RunStore
 
 MANIFEST = "generation.json"
 _RESULTS = (
-    "course", "sample", "seed", "per_document", "check", "near_threshold", "fewest_words", "embedding_model",
+    "filter_by", "only", "sample", "seed", "per_document", "check", "near_threshold", "fewest_words", "embedding_model",
 )  # fmt: skip
 _MODEL_RESULTS = ("name", *SENT)
 

@@ -71,7 +71,7 @@ def check_labels(file: RowFile, answered: Answered) -> CheckedLabels:
     Raises:
         DataError: If the file has no rows, or no row has one of the columns.
     """
-    check_columns(file, LABEL_COLUMNS, optional=TEMPLATE_COLUMNS)
+    check_columns(file, LABEL_COLUMNS)
     problems = list(file.problems)
     labels: dict[AnswerKey, HumanLabel] = {}
     places: dict[AnswerKey, str] = {}

@@ -84,7 +84,7 @@ def fence(name: str, text: str) -> str:
 
 
 def _entry(context: Document) -> str:
-    return f"Section: {context.section}\nQuestion: {context.question}\nAnswer: {context.text}"
+    return f"Section: {context.metadata.get('section', '')}\nQuestion: {context.title}\nAnswer: {context.text}"
 
 
 def judge_with_reference_messages(question: str, reference: str, answer: str) -> list[Message]:

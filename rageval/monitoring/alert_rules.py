@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
-from rageval.config.settings import CourseName, Settings
+from rageval.config.settings import Key, Settings
 from rageval.monitoring.records import Alert
 from rageval.monitoring.windows import Window
 from rageval.pages.formats import usd
@@ -57,7 +57,7 @@ class Rule(Settings):
     """Length of the windows; a day begins at midnight UTC, a week on Monday."""
     minimum: int = Field(default=50, ge=1, le=10_000_000)
     """With fewer conversations, votes or verdicts a window decides nothing; costs and counts need none."""
-    course: CourseName = ""
+    course: Key = ""
     """Only this course; empty for all."""
     model: str = ""
     """Only answers of this model; empty for all."""

@@ -267,8 +267,8 @@ def _all_of(replies: "queue.SimpleQueue[Evaluation | None]") -> list[Evaluation]
 def _shown(one: Conversation) -> list[Document]:
     return [
         Document(
-            document_id=context.document_id, course=one.course, section=context.section,
-            question=context.question, text=context.text, content_hash="",
+            document_id=context.document_id, title=context.question, text=context.text,
+            metadata={"section": context.section}, content_hash="",
         )
         for context in one.contexts
     ]  # fmt: skip

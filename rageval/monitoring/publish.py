@@ -47,7 +47,7 @@ def _run(run: RunStore, manifest: Mapping[str, Any]) -> PublishedRun:
             run_id=manifest["run_id"],
             started_at=datetime.fromisoformat(manifest["started_at"]),
             status=manifest["status"],
-            course=manifest["config"]["data"].get("course") or "",
+            course=manifest["config"]["data"].get("only") or "",
             questions=manifest["dataset"]["questions"],
             cost_usd=manifest.get("totals", {}).get("cost_usd"),
             wall_s=sum(seconds) if seconds else None,

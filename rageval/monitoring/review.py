@@ -7,9 +7,8 @@ from uuid import UUID
 
 from rageval.config.evaluation import DataConfig, EvaluationConfig
 from rageval.config.systems import RetrieverConfig
-from rageval.corpus.checks import QUESTION_COLUMNS, check_questions
-from rageval.corpus.files import load_documents, read_rows
-from rageval.corpus.grades import GRADE_COLUMN
+from rageval.corpus.checks import check_questions, question_columns
+from rageval.corpus.files import load_documents, read_all_columns
 from rageval.corpus.messages import raise_problems
 from rageval.corpus.rows import Row, RowFile
 from rageval.corpus.version_files import read_versions, versions_file, write_version
@@ -22,6 +21,7 @@ from rageval.corpus.versions import (
     repeated,
     source_of,
     to_csv,
+    with_metadata,
 )
 from rageval.errors import ConfigError, DataError
 from rageval.monitoring.records import Conversation
@@ -83,7 +83,9 @@ def find_candidates(conversation: Conversation, config: EvaluationConfig) -> lis
     Raises:
         InputError: If documents, index or search engine cannot be used.
     """
-    documents = {document.document_id: document for document in load_documents(config.data.documents)[0]}
+    documents = {
+        document.document_id: document for document in load_documents(config.data.documents, config.data.filter_by)[0]
+    }
     shown = [context.document_id for context in conversation.contexts if context.document_id in documents]
     found = [name for name in _search(conversation, config) if name not in shown]
     return [
@@ -113,21 +115,21 @@ def accept(
 
     Raises:
         DataError: If there is no such conversation, it is accepted already, a document is not there or of another
-            course, or the question stands with it already.
+            course (the value of the filter), or the question stands with it already.
         ConfigError: If no document is named.
         RunStoppedError: If the version cannot be written.
     """
     if not document_ids:
         raise ConfigError("name the right document, or several, with --document")
-    documents = {document.document_id: document for document in load_documents(data.documents)[0]}
+    documents = {document.document_id: document for document in load_documents(data.documents, data.filter_by)[0]}
     file = versions_file(data.ground_truth, folder)
     with exclusive(file):
         conversation = not_accepted(database, conversation_id)
         name = conversation.conversation_id
-        _check_documents(conversation, document_ids, documents)
+        _check_documents(conversation, document_ids, documents, data.filter_by)
         text = one_line(conversation.question if question is None else question)
-        rows = new_rows(text, [(document, documents[document].course) for document in document_ids], source_of(name))
-        version, path = _noted(file, name, rows) or _write(file, data.ground_truth, rows, documents)
+        rows = new_rows(text, document_ids, source_of(name))
+        version, path = _noted(file, name, rows) or _write(file, data, rows, documents)
         review = Review(
             conversation_id=name, decision="accepted", question=text, document_ids=tuple(document_ids),
             ground_truth=path, reviewed_at=datetime.now(UTC),
@@ -203,10 +205,9 @@ def _search(conversation: Conversation, config: EvaluationConfig) -> list[str]:
     config = settled(config)
     index_corpus(config, rebuild=False)
     retriever = RetrieverConfig(name="hybrid", method="hybrid")
-    index = open_index(config.index, retriever.question_boost, cache_of(config), config.data.documents)
-    question = Question(
-        question_id="", question=conversation.question, course=conversation.course, document_id=""
-    )  # fmt: skip
+    index = open_index(config.index, retriever.question_boost, cache_of(config), config.data)
+    only = conversation.course if config.data.filter_by else ""
+    question = Question(question_id="", question=conversation.question, filter_value=only, document_id="")
     depth = config.retrieval.model_copy(update={"top_k": _FOUND, "cutoffs": ()})
     try:
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, cache_of(config))
@@ -217,16 +218,16 @@ def _search(conversation: Conversation, config: EvaluationConfig) -> list[str]:
 
 
 def _check_documents(
-    conversation: Conversation, document_ids: Sequence[str], documents: dict[str, Document]
+    conversation: Conversation, document_ids: Sequence[str], documents: dict[str, Document], filter_by: str
 ) -> None:  # fmt: skip
     for name in document_ids:
         document = documents.get(name)
         if document is None:
             raise DataError(f"there is no document {name[:80]!r}; --document takes an id of the documents")
-        if conversation.course not in ("", document.course):
+        if filter_by and conversation.course not in ("", value := document.filter_value(filter_by)):
             raise DataError(
-                f"document {name} belongs to {document.course}, but the question was asked about "
-                f"{conversation.course}; name documents of that course"
+                f"document {name} belongs to {value}, but the question was asked about "
+                f"{conversation.course}; name documents of that {filter_by}"
             )
     if len(set(document_ids)) < len(document_ids):
         raise DataError("a document is named twice; name each once")
@@ -241,18 +242,19 @@ def _noted(file: Place, conversation_id: str, rows: Sequence[Row]) -> tuple[Vers
     return None
 
 
-def _write(file: Place, ground_truth: str, rows: Sequence[Row], documents: dict[str, Document]) -> tuple[Version, str]:
+def _write(file: Place, data: DataConfig, rows: Sequence[Row], documents: dict[str, Document]) -> tuple[Version, str]:
     versions = read_versions(file)
-    parent = str(file.parent / versions[-1].file) if versions else ground_truth.removeprefix(LATEST)
-    before = read_rows(parent, QUESTION_COLUMNS, optional=(GRADE_COLUMN, SOURCE_COLUMN))
-    raise_problems(check_questions(before, documents).problems)
+    parent = str(file.parent / versions[-1].file) if versions else data.ground_truth.removeprefix(LATEST)
+    before = read_all_columns(parent, question_columns(data.filter_by))
+    raise_problems(check_questions(before, documents, data.filter_by).problems)
     if again := repeated(before.rows, rows):
         names = ", ".join(str(row.values["document"]) for row in again)
         raise DataError(
             f"{parent} has this question with {names} already; name other documents, or dismiss the conversation"
         )
+    rows = [with_metadata(row, documents[row.values["document"]], before.columns) for row in rows]
     after = RowFile(name=parent, columns=(*before.columns, SOURCE_COLUMN), rows=[*before.rows, *rows])
-    raise_problems(check_questions(after, documents).problems)
+    raise_problems(check_questions(after, documents, data.filter_by).problems)
     return write_version(
         file, parent, to_csv(before, rows), len(after.rows), source=str(rows[0].values[SOURCE_COLUMN]),
         question_ids=[_question_id(row) for row in rows],
@@ -261,4 +263,4 @@ def _write(file: Place, ground_truth: str, rows: Sequence[Row], documents: dict[
 
 def _question_id(row: Row) -> str:
     values = row.values
-    return question_id(str(values["course"]), str(values["question"]), str(values["document"]))
+    return question_id(str(values["question"]), str(values["document"]))

@@ -41,8 +41,10 @@ def simulate_traffic(
         DataError: If documents or questions cannot be read.
         ServiceError: If the database cannot be used; what was stored before stays.
     """
-    corpus = load_corpus(DataConfig(documents=config.documents, ground_truth=config.ground_truth))
-    material = Material(corpus.questions, {document.document_id: document for document in corpus.documents})
+    data = DataConfig(documents=config.documents, ground_truth=config.ground_truth, filter_by=config.filter_by)
+    corpus = load_corpus(data)
+    documents = {document.document_id: document for document in corpus.documents}
+    material = Material(corpus.questions, documents, config.filter_by)
     made = [0] * 3
     new = [0] * 3
     for day in _together(simulate(config, material, until)):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from rageval.config.evaluation import DataConfig
-from rageval.config.settings import Location, Settings
+from rageval.config.settings import Key, Location, Settings
 from rageval.monitoring.planted import PARTLY, UP, VOTING, Change, Rates, rates_on, thumbs_up
 from rageval.monitoring.records import Conversation, Evaluation, ShownContext, Vote
 from rageval.records import Document, Question
@@ -65,9 +65,11 @@ class TrafficConfig(Settings):
     """How much is simulated, when, from which corpus, and what changes in it."""
 
     documents: Location = DataConfig().documents
-    """Path or URL of the FAQ."""
+    """Path or URL of the documents."""
     ground_truth: Location = DataConfig().ground_truth
     """Path or URL of the questions that are asked."""
+    filter_by: Key = "course"
+    """Column of both that becomes the course of a conversation; empty for none."""
     weeks: int = Field(default=4, ge=1, le=520)
     """How many weeks, up to `until`."""
     per_day: int = Field(default=200, ge=1, le=1_000_000)
@@ -100,13 +102,14 @@ class Material:
 
     questions: Sequence[Question]
     documents: Mapping[str, Document]
+    filter_by: str = ""
 
     @cached_property
     def by_course(self) -> Mapping[str, Sequence[Question]]:
         """The questions of each course."""
         found: defaultdict[str, list[Question]] = defaultdict(list)
         for question in self.questions:
-            found[question.course].append(question)
+            found[question.filter_value].append(question)
         return dict(sorted(found.items()))
 
     @cached_property
@@ -119,7 +122,7 @@ class Material:
         """For each document itself and its next ones of the same course."""
         by_course: defaultdict[str, list[Document]] = defaultdict(list)
         for document in self.documents.values():
-            by_course[document.course].append(document)
+            by_course[document.filter_value(self.filter_by)].append(document)
         return {
             document.document_id: [*documents[n:], *documents[:n]][:_CONTEXTS]
             for documents in by_course.values()
@@ -134,7 +137,7 @@ class Material:
     def _largest_section(self, questions: Sequence[Question]) -> Sequence[Question]:
         sections: defaultdict[str, list[Question]] = defaultdict(list)
         for question in questions:
-            sections[self.documents[question.document_id].section].append(question)
+            sections[self.documents[question.document_id].metadata.get("section", "")].append(question)
         return max(sections.values(), key=len)
 
 
@@ -231,8 +234,8 @@ def _conversation(
             ShownContext(
                 document_id=document.document_id,
                 score=round(top * 0.9**place, 4),
-                section=document.section,
-                question=document.question,
+                section=document.metadata.get("section", ""),
+                question=document.title,
                 text=document.text,
             )
             for place, document in enumerate(documents)

@@ -1,7 +1,7 @@
 """What a run would take: calls, tokens, dollars and minutes per model, before anything is sent."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
@@ -175,13 +175,17 @@ def _verdicts(
 
 
 def _typical(documents: Sequence[Document]) -> Document:
-    def mean(column: str) -> str:
-        return "x" * round(fmean(len(getattr(document, column)) for document in documents))
+    def mean(texts: Iterable[str]) -> str:
+        return "x" * round(fmean(map(len, texts)))
 
+    names = {name for document in documents for name in document.metadata}
     return Document(
-        document_id="", course="", content_hash="",
-        section=mean("section"), question=mean("question"), text=mean("text"),
-    )  # fmt: skip
+        document_id="",
+        title=mean(document.title for document in documents),
+        text=mean(document.text for document in documents),
+        metadata={name: mean(document.metadata.get(name, "") for document in documents) for name in names},
+        content_hash="",
+    )
 
 
 def estimate_calls(

@@ -19,6 +19,7 @@ from rageval.comparison.blame import (
 )
 
 CASES_PER_CELL: Final = 3
+_SHOWN: Final = 80
 CELLS_TO_READ: Final = (
     "generation miss", "refused with the context", "search miss", "correct refusal", "lucky", "right",
 )  # fmt: skip
@@ -73,6 +74,7 @@ def blame_section(
     blame: pa.Table,
     documents: pa.Table,
     questions: pa.Table,
+    systems: pa.Table,
     answers: pa.Table,
     scores: pa.Table,
 ) -> Blame:
@@ -82,6 +84,7 @@ def blame_section(
         blame: Table `tables.BLAME`, as from `blame_table`.
         documents: Table `tables.DOCUMENTS`.
         questions: Table `tables.QUESTIONS`.
+        systems: Table `tables.SYSTEMS`; the sentence on top is about pipelines alone, as the others have no retrieval.
         answers: Table `tables.ANSWERS`.
         scores: Table `tables.SCORES`.
     """
@@ -92,11 +95,18 @@ def blame_section(
     found = blame_counts(blame, questions)
     return Blame(
         missing=None,
-        sentence=where_to_work(blame, questions),
+        sentence=where_to_work(_of_pipelines(blame, systems), questions),
         metric=verdict_metric(scores),
         systems=found,
         cases=worst_cases(blame, documents, questions, answers, scores),
     )
+
+
+def _of_pipelines(blame: pa.Table, systems: pa.Table) -> pa.Table:
+    """Return the rows of systems that have a retriever; all where none has."""
+    names = systems.filter(pc.equal(systems["kind"], "pipeline"))["system"].combine_chunks()
+    found = blame.filter(pc.is_in(blame["system"], value_set=names))
+    return found if found.num_rows else blame
 
 
 def worst_cases(
@@ -118,14 +128,14 @@ def worst_cases(
     cases: dict[str, list[BlameCase]] = {}
     for row in chosen.to_dict("records"):
         key, question = tuple(row[name] for name in KEYS), asked[row["question_id"]]
-        right = titles.get(question["document_id"], {"question": "", "text": ""})
+        right = titles.get(question["document_id"], {"title": "", "text": ""})
         cases.setdefault(row["cell"], []).append(
             BlameCase(
                 system=row["system"],
                 question=question["question"],
                 answer=answered[key]["answer"] or "",
                 reference=right["text"],
-                right_title=right["question"],
+                right_title=_title(right),
                 label=row["label"],
                 reason=row["reason"],
                 contexts=_contexts(answered[key]["context_ids"], question["document_id"], titles),
@@ -165,6 +175,11 @@ def _titles(
 
 def _contexts(context_ids: Sequence[str], right: str, titles: Mapping[str, Mapping[str, Any]]) -> list[ShownDocument]:
     return [
-        ShownDocument(rank=rank, title=titles.get(shown, {}).get("question", ""), right=shown == right)
+        ShownDocument(rank=rank, title=_title(titles.get(shown, {})), right=shown == right)
         for rank, shown in enumerate(context_ids, start=1)
     ]
+
+
+def _title(document: Mapping[str, Any]) -> str:
+    """Return the title of a document, or the beginning of its text; nothing where it is unknown."""
+    return str(document.get("title") or " ".join(document.get("text", "").split())[:_SHOWN])

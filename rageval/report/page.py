@@ -117,7 +117,7 @@ def render_page(run: ReportData) -> str:
             cosine_plots=_cosine_plots(run.scores),
             labels=_labels(run.scores),
             rank_plots=_rank_plots(run.retrieval),
-            blame=blame_section(run.blame, run.documents, run.questions, run.answers, run.scores),
+            blame=blame_section(run.blame, run.documents, run.questions, run.systems, run.answers, run.scores),
             pairwise=pairwise_results(run.questions, run.answers, run.scores),
             slices=slice_tables(run.questions, run.documents, run.retrieval, run.scores, _top_k(run)),
             failures=failures(run.questions, run.answers, run.scores),

@@ -138,7 +138,7 @@ def _contexts(
         Context(
             rank=rank,
             document_id=hit,
-            title=texts.get(hit, {}).get("question", ""),
+            title=texts.get(hit, {}).get("title", ""),
             text=texts.get(hit, {}).get("text", ""),
             right=hit in right,
         )

@@ -75,7 +75,8 @@ def _read_inputs(run: RunStore, version: tuple[str, ...]) -> RunInputs:
 
 def read_documents(run: RunStore) -> dict[str, Document]:
     """Return the documents of a run by id."""
-    return {row["document_id"]: Document(**row) for row in run.read("documents").to_pylist()}
+    rows = run.read("documents").to_pylist()
+    return {row["document_id"]: Document(**{**row, "metadata": dict(row["metadata"])}) for row in rows}
 
 
 def read_questions(run: RunStore) -> list[Question]:
@@ -84,4 +85,5 @@ def read_questions(run: RunStore) -> list[Question]:
 
 
 def _question(row: dict[str, Any]) -> Question:
-    return Question(**{**row, **{name: tuple(row[name]) for name in ("alternate_ids", "alternate_grades")}})
+    known = {name: tuple(row[name]) for name in ("alternate_ids", "alternate_grades")}
+    return Question(**{**row, **known, "tags": dict(row["tags"])})

@@ -4,20 +4,20 @@ import os
 import re
 from pathlib import PurePosixPath
 
-from rageval.config.evaluation import EvaluationConfig, IndexConfig
+from rageval.config.evaluation import DataConfig, EvaluationConfig, IndexConfig
 from rageval.search.search_index import CLOUD_VARIABLE, URL_VARIABLE, SearchIndex
 from rageval.storage.places import Place, on_this_machine
 from rageval.text.fingerprint import digest
 
 
-def open_index(config: IndexConfig, question_boost: float, folder: Place, documents_path: str) -> SearchIndex:
+def open_index(config: IndexConfig, question_boost: float, folder: Place, data: DataConfig) -> SearchIndex:
     """Return the index that the configuration names; nothing is built yet.
 
     Args:
         config: Its backend is no longer `auto`, see `settled`.
-        question_boost: How much more a match in a document's question counts in text search.
+        question_boost: How much more a match in a document's title counts in text search.
         folder: Where LanceDB keeps its indexes; on an object store each machine has its own, in the user's cache.
-        documents_path: Path or URL of the documents; an index without a name is named after it.
+        data: Path or URL of the documents, after which an index without a name is named, and how they are filtered.
 
     Raises:
         ConfigError: If Elasticsearch is wanted, but neither variable is set, or both, or one holds nonsense.
@@ -27,17 +27,18 @@ def open_index(config: IndexConfig, question_boost: float, folder: Place, docume
     """
     if config.backend == "auto":
         raise ValueError("the search engine is settled once, when a run starts")
-    name = index_name(config, documents_path)
+    name = index_name(config, data.documents)
     if config.backend == "lancedb":
         from rageval.search.lancedb_index import LanceDBIndex  # noqa: PLC0415 - slow import, not always needed
 
-        return LanceDBIndex(on_this_machine(folder), name, question_boost)
+        return LanceDBIndex(on_this_machine(folder), name, question_boost, data.filter_by)
     from rageval.search.elasticsearch_client import server_url  # noqa: PLC0415 - same
     from rageval.search.elasticsearch_index import ElasticsearchIndex  # noqa: PLC0415 - same
 
     return ElasticsearchIndex(
-        server_url(), name, question_boost, config.index_options, shards=config.shards, replicas=config.replicas
-    )
+        server_url(), name, question_boost, config.index_options,
+        shards=config.shards, replicas=config.replicas, filter_by=data.filter_by,
+    )  # fmt: skip
 
 
 def settled(config: EvaluationConfig, searched: str = "") -> EvaluationConfig:

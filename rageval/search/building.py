@@ -20,7 +20,7 @@ from rageval.text.fingerprint import documents_fingerprint, index_fingerprint
 
 _NAMED = 5
 """Documents that a sentence names."""
-_LAYOUT = "2"
+_LAYOUT = "3"
 """Part of every fingerprint: changes when the embedded text or the way of indexing changes."""
 
 
@@ -107,8 +107,8 @@ def too_long_documents(documents: Sequence[Document], embedder: Embedder) -> dic
 
 
 def embedded_text(document: Document) -> str:
-    """Return the text that stands for a document in vector search: its question and its answer."""
-    return f"{document.question} {document.text}"
+    """Return the text that stands for a document in vector search: its title, where it has one, and its text."""
+    return f"{document.title} {document.text}" if document.title else document.text
 
 
 def _build(index: SearchIndex, documents: Sequence[Document], embedder: Embedder, fingerprint: str) -> int:
@@ -141,7 +141,7 @@ def index_run(run: RunStore, config: EvaluationConfig) -> IndexReport:
 
 def index_corpus(config: EvaluationConfig, *, rebuild: bool) -> IndexReport:
     """Index the documents of a file, for runs to come."""
-    documents, _ = load_documents(config.data.documents)
+    documents, _ = load_documents(config.data.documents, config.data.filter_by)
     return _index(list(documents), config, cache_of(config), rebuild=rebuild)
 
 
@@ -156,7 +156,7 @@ def texts_to_embed(documents: Sequence[Document], config: EvaluationConfig, cach
     Raises:
         IndexMismatchError, ServiceError: As `ensure_index` does.
     """
-    index = open_index(config.index, config.retrievers[0].question_boost, cache, config.data.documents)
+    index = open_index(config.index, config.retrievers[0].question_boost, cache, config.data)
     try:
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, cache)
         found = index.identity()
@@ -178,7 +178,7 @@ def _fingerprint(index: SearchIndex, documents: Sequence[Document], embedder: Em
 
 
 def _index(documents: list[Document], config: EvaluationConfig, cache: Place, *, rebuild: bool) -> IndexReport:
-    index = open_index(config.index, config.retrievers[0].question_boost, cache, config.data.documents)
+    index = open_index(config.index, config.retrievers[0].question_boost, cache, config.data)
     try:
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, cache)
         return ensure_index(index, documents, embedder, rebuild=rebuild)

@@ -20,7 +20,7 @@ from rageval.search.elasticsearch_errors import (
     may_be_repeated,
     reason_of,
 )
-from rageval.search.search_index import Matrix
+from rageval.search.search_index import Matrix, metadata_text
 from rageval.text.scripts import searchable
 
 _MOST_DOCUMENTS = 500
@@ -58,17 +58,19 @@ def check_ids(documents: Sequence[Document]) -> None:
 class IndexFilling:
     """The filling of one index."""
 
-    def __init__(self, client: Elasticsearch, address: str, index: str) -> None:
+    def __init__(self, client: Elasticsearch, address: str, index: str, filter_by: str) -> None:
         """Note where the documents go; nothing is sent yet.
 
         Args:
             client: The client; its errors are not translated here.
             address: The server's address, for messages.
             index: Name of the index, which exists.
+            filter_by: The documents' metadata by which searches are filtered; empty for none.
         """
         self._client = client
         self._address = address
         self._index = index
+        self._filter_by = filter_by
         self._most = _MOST_DOCUMENTS
         self._refused: list[tuple[str, Any]] = []
 
@@ -103,10 +105,10 @@ class IndexFilling:
             document = documents[position]
             source = {
                 "document_id": document.document_id,
-                "course": document.course,
-                "section": searchable(document.section),
-                "question": searchable(document.question),
+                "filter_value": document.filter_value(self._filter_by),
+                "title": searchable(document.title),
                 "text": searchable(document.text),
+                "metadata": searchable(metadata_text(document, self._filter_by)),
                 "vector": vectors[position],
             }
             yield _Line(

@@ -59,6 +59,7 @@ class ElasticsearchIndex:
         *,
         shards: int = 1,
         replicas: int | None = None,
+        filter_by: str = "",
     ) -> None:
         """Connect, and check that the server can be used; nothing is built yet.
 
@@ -67,11 +68,12 @@ class ElasticsearchIndex:
         Args:
             url: The server's URL, http or https.
             name: Name of the alias.
-            question_boost: How much more a match in a document's question counts in text search.
+            question_boost: How much more a match in a document's title counts in text search.
             index_options: Type of the vector index: flat (exact), hnsw, int8_hnsw or bbq_hnsw.
             supported_majors: Major versions of servers that this client can talk to.
             shards: Into how many parts a built index is divided.
             replicas: Copies of each; None is one where there is a second node.
+            filter_by: The documents' metadata by which searches are filtered; empty for none.
 
         Raises:
             ConfigError: If the URL is not one, or the file of certificates does not exist.
@@ -80,8 +82,10 @@ class ElasticsearchIndex:
         """
         self.name = name
         copies = "auto" if replicas is None else str(replicas)
-        self.options: Mapping[str, str] = {"index_options": index_options, "shards": str(shards), "replicas": copies}
-        self._fields = [f"question^{question_boost}", "text", "section"]
+        self.options: Mapping[str, str] = {
+            "index_options": index_options, "shards": str(shards), "replicas": copies, "filter_by": filter_by,
+        }  # fmt: skip
+        self._fields = [f"title^{question_boost}", "text", "metadata"]
         self._held: _Built | None = None
         self._client, self._url = connect(url, supported_majors)
 
@@ -130,7 +134,7 @@ class ElasticsearchIndex:
             try:
                 self._create(target, identity)
                 created_ms = self._remove_builds(target)
-                IndexFilling(self._client, self._url, target).fill(documents, vectors)
+                IndexFilling(self._client, self._url, target, self.options["filter_by"]).fill(documents, vectors)
                 self._check(target, identity)
                 self._move_alias(target, created_ms)
             except BaseException:
@@ -139,44 +143,44 @@ class ElasticsearchIndex:
                 raise
         self._held = None
 
-    def search_text(self, queries: Sequence[str], courses: Sequence[str], k: int) -> list[Found]:
-        """Return the best `k` documents by BM25 for each query, within the course of the same position.
+    def search_text(self, queries: Sequence[str], filters: Sequence[str], k: int) -> list[Found]:
+        """Return the best `k` documents by BM25 for each query, within the filter of the same position.
 
         A document's score is the best of its fields' scores. English stemming and stop words apply, and scripts
         without spaces are cut by `searchable`, as in LanceDB. The latency is the time that Elasticsearch says it took,
         in steps of a millisecond.
 
         Raises:
-            ValueError: If there is not one course for each query, or `k` is below 1.
+            ValueError: If there is not one filter for each query, or `k` is below 1.
             IndexMismatchError: If the index has not been built, or is gone.
             ServiceError: If a search fails.
         """
-        check_search(queries, courses, k)
+        check_search(queries, filters, k)
         index, _ = self._required()
         searches = [
-            Search(name=_shortened(query), body=self._text_body(query, course, k))
-            for query, course in zip(queries, courses, strict=True)
+            Search(name=_shortened(query), body=self._text_body(query, only, k))
+            for query, only in zip(queries, filters, strict=True)
         ]
         return [_found(reply, k) for reply in self._search(index, searches)]
 
-    def search_vector(self, vectors: Matrix, courses: Sequence[str], k: int) -> list[Found]:
-        """Return the best `k` documents by cosine for each row, within the course of the same position.
+    def search_vector(self, vectors: Matrix, filters: Sequence[str], k: int) -> list[Found]:
+        """Return the best `k` documents by cosine for each row, within the filter of the same position.
 
         Exact with the index options `flat`. The latency is as in `search_text`.
 
         Raises:
-            ValueError: If there is not one course for each row, or `k` is below 1.
+            ValueError: If there is not one filter for each row, or `k` is below 1.
             IndexMismatchError: If the index has not been built, is gone, or holds vectors of another length.
             ServiceError: If a search fails.
         """
-        check_search(vectors, courses, k)
-        if not courses:
+        check_search(vectors, filters, k)
+        if not filters:
             return []
         index, identity = self._required()
         check_dimensions(self, identity, vectors)
         searches = [
-            Search(name=f"vector {number}", body=_vector_body(vector, course, k))
-            for number, (vector, course) in enumerate(zip(vectors, courses, strict=True), 1)
+            Search(name=f"vector {number}", body=_vector_body(vector, only, k))
+            for number, (vector, only) in enumerate(zip(vectors, filters, strict=True), 1)
         ]
         # Elasticsearch's score of a cosine is (1 + cosine) / 2.
         return [_found(reply, k, scale=2, offset=-1) for reply in self._search(index, searches)]
@@ -316,12 +320,12 @@ class ElasticsearchIndex:
         except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
             _logger.warning("The index %s at %s stays for now: %s", target, self._url, error)
 
-    def _text_body(self, query: str, course: str, k: int) -> dict[str, Any]:
+    def _text_body(self, query: str, only: str, k: int) -> dict[str, Any]:
         match = {"query": searchable(plain_text(query)), "type": "best_fields", "fields": self._fields}
         return {
             "size": k,
             "_source": False,
-            "query": {"bool": {"must": {"multi_match": match}, "filter": _in_course(course)}},
+            "query": {"bool": {"must": {"multi_match": match}, "filter": _filter(only)}},
             "sort": [{"_score": "desc"}, {"document_id": "asc"}],
         }
 
@@ -348,10 +352,10 @@ def _mappings(identity: IndexIdentity, index_options: str) -> dict[str, Any]:
         "_meta": asdict(identity),
         "properties": {
             "document_id": {"type": "keyword"},
-            "course": {"type": "keyword"},
-            "section": text,
-            "question": text,
+            "filter_value": {"type": "keyword"},
+            "title": text,
             "text": text,
+            "metadata": text,
             "vector": vector,
         },
     }
@@ -363,21 +367,21 @@ def _identity(meta: Mapping[str, Any]) -> IndexIdentity | None:
     return IndexIdentity(**{name: meta[name] for name in names}) if set(names) <= set(meta) else None
 
 
-def _vector_body(vector: Any, course: str, k: int) -> dict[str, Any]:
+def _vector_body(vector: Any, only: str, k: int) -> dict[str, Any]:
     knn = {
         "field": "vector",
         "query_vector": vector,
         "k": k,
         "num_candidates": min(10_000, max(100, 10 * k)),
-        "filter": _in_course(course),
+        "filter": _filter(only),
     }
     return {"size": k, "_source": False, "knn": knn}
 
 
-def _in_course(course: str) -> dict[str, Any]:
-    if not course:
+def _filter(only: str) -> dict[str, Any]:
+    if not only:
         return {"match_all": {}}
-    return {"term": {"course": plain_text(course)}}
+    return {"term": {"filter_value": plain_text(only)}}
 
 
 def _found(reply: Mapping[str, Any], k: int, scale: float = 1.0, offset: float = 0.0) -> Found:

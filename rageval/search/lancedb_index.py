@@ -34,6 +34,7 @@ from rageval.search.search_index import (
     check_build,
     check_dimensions,
     check_search,
+    metadata_text,
     not_built,
     plain_text,
     replaced,
@@ -41,7 +42,7 @@ from rageval.search.search_index import (
 from rageval.text.scripts import searchable
 
 _logger = logging.getLogger(__name__)
-_TEXT_COLUMNS = ("question", "text", "section")
+_TEXT_COLUMNS = ("title", "text", "metadata")
 _BATCH = 100
 """Vectors searched at once: of 100,000 documents, their cosines take 40 MB."""
 
@@ -59,15 +60,15 @@ class _Vectors:
     """The vectors of a table, in memory: LanceDB takes 6 ms of processor time to search a thousand of them."""
 
     document_ids: list[str]
-    """Sorted by course."""
+    """Sorted by filter value."""
     vectors: Matrix
     """Of length 1, in the order of the documents."""
     rows: Mapping[str, slice]
-    """Of each course; of the empty one, all."""
+    """Of each filter value; of the empty one, all."""
 
-    def nearest(self, vectors: Matrix, course: str, k: int) -> list[tuple[Hit, ...]]:
-        """Return the best `k` documents of a course for each vector, by exact cosine."""
-        rows = self.rows.get(course, slice(0, 0))
+    def nearest(self, vectors: Matrix, only: str, k: int) -> list[tuple[Hit, ...]]:
+        """Return the best `k` documents with a filter value for each vector, by exact cosine."""
+        rows = self.rows.get(only, slice(0, 0))
         ids, cosines = self.document_ids[rows], _unit(vectors) @ self.vectors[rows].T
         worst = np.partition(cosines, -k)[:, -k] if k < len(ids) else np.full(len(vectors), -np.inf)
         return [
@@ -98,17 +99,18 @@ class LanceDBIndex:
     """A search index in a local folder; implements `SearchIndex`."""
 
     backend = "lancedb"
-    options: Mapping[str, str] = {}
 
-    def __init__(self, folder: Path, name: str, question_boost: float) -> None:
+    def __init__(self, folder: Path, name: str, question_boost: float, filter_by: str = "") -> None:
         """Name the index; nothing is read or written yet.
 
         Args:
             folder: Holds one folder per index.
             name: Name of the index, valid as a folder's name.
-            question_boost: How much more a match in a document's question counts in text search.
+            question_boost: How much more a match in a document's title counts in text search.
+            filter_by: The documents' metadata by which searches are filtered; empty for none.
         """
         self.name = name
+        self.options: Mapping[str, str] = {"filter_by": filter_by}
         self._folder = folder / name
         self._pointer = self._folder / "index.json"
         self._boosts = [question_boost, 1.0, 1.0]
@@ -144,53 +146,53 @@ class LanceDBIndex:
         self._folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self._folder / "build.lock"):
             name = f"documents-{identity.fingerprint[:12]}-{uuid.uuid4().hex[:8]}"
-            table = lancedb.connect(self._folder).create_table(name, _to_arrow(documents, vectors))
+            table = lancedb.connect(self._folder).create_table(name, self._to_arrow(documents, vectors))
             for column in _TEXT_COLUMNS:
                 table.create_index(column, config=FTS())
             self._point_to(name, identity)
             self._remove_tables_except(name)
         self._held = None
 
-    def search_text(self, queries: Sequence[str], courses: Sequence[str], k: int) -> list[Found]:
-        """Return the best `k` documents by BM25 for each query, within the course of the same position.
+    def search_text(self, queries: Sequence[str], filters: Sequence[str], k: int) -> list[Found]:
+        """Return the best `k` documents by BM25 for each query, within the filter of the same position.
 
         A document's score is the best of its columns' scores. English stemming and stop words apply; scripts without
         spaces are cut by `searchable`, in the index and in the query. Queries are searched one after the other: more at
         once are hardly faster, and would blur each other's latency.
 
         Raises:
-            ValueError: If there is not one course for each query, or `k` is below 1.
+            ValueError: If there is not one filter for each query, or `k` is below 1.
             IndexMismatchError: If the index has not been built.
         """
-        check_search(queries, courses, k)
+        check_search(queries, filters, k)
         table = self._open(self._required()).table
-        return [self._search_one(table, query, course, k) for query, course in zip(queries, courses, strict=True)]
+        return [self._search_one(table, query, only, k) for query, only in zip(queries, filters, strict=True)]
 
-    def search_vector(self, vectors: Matrix, courses: Sequence[str], k: int) -> list[Found]:
-        """Return the best `k` documents by exact cosine for each row, within the course of the same position.
+    def search_vector(self, vectors: Matrix, filters: Sequence[str], k: int) -> list[Found]:
+        """Return the best `k` documents by exact cosine for each row, within the filter of the same position.
 
         The latency is that of the row's batch, divided by the batch's size.
 
         Raises:
-            ValueError: If there is not one course for each row, or `k` is below 1.
+            ValueError: If there is not one filter for each row, or `k` is below 1.
             IndexMismatchError: If the index has not been built, or holds vectors of another length.
         """
-        check_search(vectors, courses, k)
-        if not courses:
+        check_search(vectors, filters, k)
+        if not filters:
             return []
         current = self._required()
         check_dimensions(self, current.identity, vectors)
         stored = self._open(current).vectors
         found: dict[int, Found] = {}
-        for course, positions in _batches(courses):
+        for only, positions in _batches(filters):
             started = time.perf_counter()
-            ranked = stored.nearest(vectors[positions], course, k)
+            ranked = stored.nearest(vectors[positions], only, k)
             latency_s = (time.perf_counter() - started) / len(positions)
             found.update(
                 (position, Found(hits=hits, latency_s=latency_s))
                 for position, hits in zip(positions, ranked, strict=True)
             )
-        return [found[position] for position in range(len(courses))]
+        return [found[position] for position in range(len(filters))]
 
     def remove(self) -> None:
         """Remove the index's folder."""
@@ -200,6 +202,22 @@ class LanceDBIndex:
     def close(self) -> None:
         """Forget the open table and its vectors."""
         self._opened = None
+
+    def _to_arrow(self, documents: Sequence[Document], vectors: Matrix) -> pa.Table:
+        # In the order of their ids, because the engine resolves equal scores at the cut-off by position.
+        order = sorted(range(len(documents)), key=lambda position: documents[position].document_id)
+        filter_by, ordered = self.options["filter_by"], [documents[position] for position in order]
+        values = np.ascontiguousarray(vectors[order], dtype=np.float32)
+        return pa.table(
+            {
+                "document_id": [document.document_id for document in ordered],
+                "filter_value": [document.filter_value(filter_by) for document in ordered],
+                "title": [searchable(document.title) for document in ordered],
+                "text": [searchable(document.text) for document in ordered],
+                "metadata": [searchable(metadata_text(document, filter_by)) for document in ordered],
+                "vector": pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1]),
+            }
+        )
 
     def _current(self) -> _Current | None:
         try:
@@ -241,14 +259,14 @@ class LanceDBIndex:
             if folder.name != f"{table}.lance":
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def _search_one(self, table: Any, query: str, course: str, k: int) -> Found:
+    def _search_one(self, table: Any, query: str, only: str, k: int) -> Found:
         started = time.perf_counter()
         match = MultiMatchQuery(
             searchable(plain_text(query)), list(_TEXT_COLUMNS), boosts=self._boosts, operator=FullTextOperator.OR
         )
         rows = (
             table.search(match, query_type="fts")
-            .where(_course_filter(course), prefilter=True)
+            .where(_filter(only), prefilter=True)
             .select(["document_id", "_score"])
             .limit(k)
             .to_arrow()
@@ -258,50 +276,38 @@ class LanceDBIndex:
         return Found(hits=best_first((Hit(document_id=i, score=s) for i, s in pairs), k), latency_s=latency_s)
 
 
-def _to_arrow(documents: Sequence[Document], vectors: Matrix) -> pa.Table:
-    # In the order of their ids, because the engine resolves equal scores at the cut-off by position.
-    order = sorted(range(len(documents)), key=lambda position: documents[position].document_id)
-    columns: dict[str, Any] = {
-        name: [getattr(documents[position], name) for position in order] for name in ("document_id", "course")
-    }
-    columns |= {name: [searchable(getattr(documents[position], name)) for position in order] for name in _TEXT_COLUMNS}
-    values = np.ascontiguousarray(vectors[order], dtype=np.float32)
-    columns["vector"] = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
-    return pa.table(columns)
-
-
-def _course_filter(course: str) -> str:
-    if not course:
+def _filter(only: str) -> str:
+    if not only:
         return "true"
-    return "course = '" + plain_text(course).replace("'", "''") + "'"
+    return "filter_value = '" + plain_text(only).replace("'", "''") + "'"
 
 
-def _batches(courses: Sequence[str]) -> Iterator[tuple[str, list[int]]]:
-    """Yield a course and at most `_BATCH` of the positions where it stands, until all positions were named."""
+def _batches(filters: Sequence[str]) -> Iterator[tuple[str, list[int]]]:
+    """Yield a filter and at most `_BATCH` of the positions where it stands, until all positions were named."""
     positions: defaultdict[str, list[int]] = defaultdict(list)
-    for position, course in enumerate(courses):
-        positions[course].append(position)
-    for course, all_of_it in positions.items():
+    for position, only in enumerate(filters):
+        positions[only].append(position)
+    for only, all_of_it in positions.items():
         for start in range(0, len(all_of_it), _BATCH):
-            yield course, all_of_it[start : start + _BATCH]
+            yield only, all_of_it[start : start + _BATCH]
 
 
 def _vectors_of(table: Any) -> _Vectors:
     columns = (
         table.search()
-        .select(["document_id", "course", "vector"])
+        .select(["document_id", "filter_value", "vector"])
         .limit(table.count_rows())
         .to_arrow()
-        .sort_by("course")
+        .sort_by("filter_value")
     )
     vectors = columns["vector"].combine_chunks()
-    courses = columns["course"].to_pylist()
-    begins = [row for row, course in enumerate(courses) if row == 0 or course != courses[row - 1]]
+    filters = columns["filter_value"].to_pylist()
+    begins = [row for row, value in enumerate(filters) if row == 0 or value != filters[row - 1]]
     return _Vectors(
         document_ids=columns["document_id"].to_pylist(),
         vectors=_unit(vectors.flatten().to_numpy().reshape(len(vectors), -1)),
-        rows={courses[begin]: slice(begin, end) for begin, end in pairwise([*begins, len(courses)])}
-        | {"": slice(0, len(courses))},
+        rows={filters[begin]: slice(begin, end) for begin, end in pairwise([*begins, len(filters)])}
+        | {"": slice(0, len(filters))},
     )
 
 

@@ -36,7 +36,7 @@ def retrieve(
     Args:
         index: An index that was built with the same embedding model, and searches with the boost of all retrievers.
         embedder: The embedding model.
-        questions: What is searched for, each within its course.
+        questions: What is searched for, each among the documents with its filter value.
         retrievers: With what.
         depth: How deep.
         fingerprint: Of the build that is searched by all of them; empty for the one that is in use now.
@@ -52,12 +52,12 @@ def retrieve(
     methods = {retriever.method for retriever in retrievers}
     fused = {r.name: max(depth.top_k, r.candidates) for r in retrievers if r.method == "hybrid"}
     deepest = max(kept_depth(depth), *fused.values(), 1)
-    courses = [question.course for question in questions]
+    filters = [question.filter_value for question in questions]
     texts = [question.question for question in questions]
     index.hold(fingerprint)
-    text = index.search_text(texts, courses, deepest) if methods & {"text", "hybrid"} else []
+    text = index.search_text(texts, filters, deepest) if methods & {"text", "hybrid"} else []
     vector = (
-        index.search_vector(embedder.embed_queries(texts), courses, deepest) if methods & {"vector", "hybrid"} else []
+        index.search_vector(embedder.embed_queries(texts), filters, deepest) if methods & {"vector", "hybrid"} else []
     )
     found: dict[str, list[Found]] = {}
     for retriever in retrievers:
@@ -135,7 +135,7 @@ def _retrieve_with(
     run: RunStore, config: EvaluationConfig, retrievers: Sequence[RetrieverConfig]
 ) -> dict[str, list[Retrieval]]:
     """Search with retrievers of one boost."""
-    index = open_index(config.index, retrievers[0].question_boost, run.cache, config.data.documents)
+    index = open_index(config.index, retrievers[0].question_boost, run.cache, config.data)
     try:
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, run.cache)
         return retrieve(index, embedder, read_questions(run), retrievers, config.retrieval, searched_index(run))

@@ -33,7 +33,10 @@ class Found:
 
 
 class SearchIndex(Protocol):
-    """One named index of documents with a text and a vector search, filtered by course; `""` is all of them."""
+    """One named index of documents with a text and a vector search.
+
+    A filter is the value that documents need in the column that restricts the search; `""` is all of them.
+    """
 
     @property
     def backend(self) -> str:
@@ -64,14 +67,14 @@ class SearchIndex(Protocol):
             IndexMismatchError: If there is none, or none with this fingerprint any more.
         """
 
-    def search_text(self, queries: Sequence[str], courses: Sequence[str], k: int) -> list[Found]:
-        """Return the best `k` documents by BM25 for each query, within the course of the same position.
+    def search_text(self, queries: Sequence[str], filters: Sequence[str], k: int) -> list[Found]:
+        """Return the best `k` documents by BM25 for each query, within the filter of the same position.
 
         A query is plain text, never syntax; one without any word to look for finds nothing.
         """
 
-    def search_vector(self, vectors: Matrix, courses: Sequence[str], k: int) -> list[Found]:
-        """Return the best `k` documents by cosine for each row, within the course of the same position.
+    def search_vector(self, vectors: Matrix, filters: Sequence[str], k: int) -> list[Found]:
+        """Return the best `k` documents by cosine for each row, within the filter of the same position.
 
         Scores are cosines, in [-1, 1].
         """
@@ -86,6 +89,11 @@ class SearchIndex(Protocol):
 def best_first(hits: Iterable[Hit], k: int) -> tuple[Hit, ...]:
     """Return the best `k` hits; equal scores are ordered by id, so that every run sees the same order."""
     return tuple(sorted(hits, key=lambda hit: (-hit.score, hit.document_id))[:k])
+
+
+def metadata_text(document: Document, filter_by: str) -> str:
+    """Return what text search finds of a document beside title and text: its metadata, but for the filter."""
+    return " ".join(value for name, value in sorted(document.metadata.items()) if name != filter_by)
 
 
 def plain_text(query: str) -> str:
@@ -113,14 +121,14 @@ def check_build(documents: Sequence[Document], vectors: Matrix, identity: IndexI
         raise ValueError(f"the vector of document {documents[bad].document_id} is not finite or all zeros")
 
 
-def check_search(queries: Collection[str] | Matrix, courses: Sequence[str], k: int) -> None:
+def check_search(queries: Collection[str] | Matrix, filters: Sequence[str], k: int) -> None:
     """Check the arguments of a search.
 
     Raises:
-        ValueError: If there is not one course for each query, or `k` is below 1.
+        ValueError: If there is not one filter for each query, or `k` is below 1.
     """
-    if len(queries) != len(courses):
-        raise ValueError(f"expected one course for each query, found {len(courses)} for {len(queries)} queries")
+    if len(queries) != len(filters):
+        raise ValueError(f"expected one filter for each query, found {len(filters)} for {len(queries)} queries")
     if k < 1:
         raise ValueError(f"k must be 1 or more, found {k}")
 

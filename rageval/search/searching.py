@@ -48,13 +48,13 @@ class SearchHere:
         Raises:
             InputError: If documents, index or model cannot be used.
         """
-        self.documents, _ = load_documents(config.data.documents)
+        self.documents, _ = load_documents(config.data.documents, config.data.filter_by)
         name = config.answer_retrievers[0]
         self._retriever = next(retriever for retriever in config.retrievers if retriever.name == name)
         self._depth = config.retrieval.model_copy(update={"cutoffs": ()})
         self._embedded = 0
         cache = cache_of(config)
-        self._index = open_index(config.index, self._retriever.question_boost, cache, config.data.documents)
+        self._index = open_index(config.index, self._retriever.question_boost, cache, config.data)
         try:
             self._embedder = load_embedder(config.index.embedding_model, config.index.batch_size, cache)
             ensure_index(self._index, self.documents, self._embedder)

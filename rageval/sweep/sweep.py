@@ -133,12 +133,12 @@ def search(store: SweepStore, config: SweepConfig, setting: SearchSetting) -> Se
     embedder = _embedder(store, config, setting)
     with closing(_open(store, config, setting, embedder)) as index:
         index.hold(ensure_index(index, list(read_documents(store.run).values()), embedder).fingerprint)
-        courses, texts = [q.course for q in questions], [q.question for q in questions]
+        filters, texts = [q.filter_value for q in questions], [q.question for q in questions]
         depth = config.grid.depth
         if setting.method == "text":
-            found = index.search_text(texts, courses, depth)
+            found = index.search_text(texts, filters, depth)
         else:
-            found = index.search_vector(embedder.embed_queries(texts), courses, depth)
+            found = index.search_vector(embedder.embed_queries(texts), filters, depth)
     store.write_search(key, _search_table(questions, found))
     return SearchOutcome(name=setting.name, searched=True)
 
@@ -203,7 +203,7 @@ def _open(store: SweepStore, config: SweepConfig, setting: SearchSetting, embedd
             "index_options": options,
         }
     )
-    return open_index(index, boost, store.run.cache, config.data.documents)
+    return open_index(index, boost, store.run.cache, config.data)
 
 
 def _embedder(store: SweepStore, config: SweepConfig, setting: SearchSetting) -> Embedder:
@@ -236,6 +236,7 @@ def _key(store: SweepStore, config: SweepConfig, setting: SearchSetting) -> str:
     return digest(
         dataset["backend"],
         dataset["documents_fingerprint"],
+        config.data.filter_by,
         digest(*questions),
         str(config.grid.depth),
         setting.name,

@@ -59,7 +59,7 @@ class PromptedModel:
 
     def request(self, question: Question, contexts: Sequence[Document]) -> ChatRequest:
         """Return the prompt, filled in."""
-        return ChatRequest(messages=messages(self.prompt, question.question, contexts))
+        return ChatRequest(messages=messages(self.prompt, question.question, contexts, metadata=question.tags))
 
     def with_model(self, model: ModelConfig) -> Self:
         """Return the same system with another model."""

@@ -106,7 +106,7 @@ def checked(prompt: Prompt) -> Prompt:
         numbers = [node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, int | float)]
         if any(abs(number) > _LARGEST_NUMBER for number in numbers):
             raise ConfigError(f"{where}: a number above {_LARGEST_NUMBER:,} is not available in prompts")
-    probe = Document(document_id="id", course="", section="section", question="title", text="text", content_hash="")
+    probe = Document(document_id="id", title="title", text="text", metadata={"section": "section"}, content_hash="")
     said = messages(prompt, _PROBE, [probe])
     if not any(_PROBE in message["content"] for message in said):
         raise ConfigError(f"the prompt {prompt.name!r} prints no question: write {{{{ question }}}} where it belongs")
@@ -164,10 +164,10 @@ def _context(number: int, document: Document) -> _Context:
     return _Context(
         number=number,
         id=document.document_id,
-        title=document.question,
-        section=document.section,
+        title=document.title,
+        section=document.metadata.get("section", ""),
         text=document.text,
-        metadata={},
+        metadata=document.metadata,
     )
 
 

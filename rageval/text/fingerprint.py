@@ -24,9 +24,9 @@ def draw(*parts: str) -> float:
     return int(digest(*parts)[:13], 16) / 16**13  # 52 bits, so that it is exact
 
 
-def question_id(course: str, question: str, document_id: str) -> str:
+def question_id(question: str, document_id: str) -> str:
     """Return the id of a ground-truth row: the same row has the same id in every run."""
-    return digest(course, question, document_id)[:16]
+    return digest(question, document_id)[:16]
 
 
 def request_fingerprint(messages: Sequence[Mapping[str, str]], model: str, parameters: Mapping[str, Any]) -> str:

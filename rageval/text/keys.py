@@ -1,4 +1,4 @@
-"""Names that rows are joined by (ids, courses, columns) -> one way to write each, and how those that look alike differ.
+"""Names that rows are joined by (ids, columns, filters) -> one way to write each, and how those that look alike differ.
 
 Spreadsheets, web pages and file systems change such names in ways that nobody sees.
 """

@@ -20,14 +20,13 @@ def ask(llm: FakeLLM) -> Iterator[Asker]:
 
 @pytest.fixture
 def make_document() -> MakeDocument:
-    def make(document_id: str, question: str = "", text: str = "", course: str = "ml", section: str = "") -> Document:
+    def make(document_id: str, title: str = "", text: str = "", course: str = "ml", section: str = "") -> Document:
         return Document(
             document_id=document_id,
-            course=course,
-            section=section,
-            question=question,
+            title=title,
             text=text,
-            content_hash=f"{question}|{text}|{course}|{section}",
+            metadata={"course": course, "section": section},
+            content_hash=f"{title}|{text}|{course}|{section}",
         )
 
     return make

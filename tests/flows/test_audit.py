@@ -52,6 +52,7 @@ def write_questions(folder: Path, rows: list[tuple[str, str, str]]) -> None:
 def call(files: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Audit:
     def run(*options: str) -> tuple[int, str, str]:
         words = ["rageval", "audit", "--documents", str(files / "d.json"), "--ground-truth", str(files / "q.csv")]
+        words += ["--filter-by", "course"]
         monkeypatch.setattr(sys, "argv", [*words, "--output", str(files), *options])
         monkeypatch.chdir(files)
         with pytest.raises(SystemExit) as ended:
@@ -95,7 +96,7 @@ def test_every_bad_row_is_named_and_the_status_is_1(call: Audit, files: Path) ->
     rows = pq.read_table(files / "audit" / "audit.parquet").to_pylist()
     errors = {row["kind"]: row["rows"] for row in rows if row["severity"] == "error"}
     assert {kind: places[0].rpartition(", ")[2] for kind, places in errors.items()} == {
-        "unknown_document": "line 8", "empty_question": "line 9", "other_course": "line 10",
+        "unknown_document": "line 8", "empty_question": "line 9", "other_filter_value": "line 10",
     }  # fmt: skip
 
 
@@ -104,7 +105,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence_and_status_2(call: Audit, fi
     status, _, err = call()
     assert status == 2
     assert "missing columns: question, document" in err
-    assert call("--course", "z")[0] == 2
+    assert call("--only", "z")[0] == 2
 
 
 def test_fix_writes_a_copy_that_a_run_accepts_and_leaves_the_input_alone(call: Audit, files: Path) -> None:

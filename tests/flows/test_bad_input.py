@@ -55,7 +55,7 @@ def assert_explained(run: Outcome, *words: str) -> None:
         (lambda c: (c / "documents.json").write_text('[\n{"id": 1,}\n]'), ["documents.json", "line 2"]),
         (lambda c: (c / "questions.csv").write_text("query,course\nx,a\n"), ["questions.csv", "question", "document"]),
         (lambda c: edit(c, lambda d: d[3].update(text="  ")), ["documents.json", "3", "text"]),
-        (lambda c: edit(c, lambda d: d[3].update(question=7)), ["documents.json", "3", "question"]),
+        (lambda c: edit(c, lambda d: d[3].update(text=7)), ["documents.json", "3", "text"]),
         (lambda c: edit(c, lambda d: d[3].update(id="d2")), ["documents.json", "d2"]),
         (lambda c: add_question(c, "What?,a,nowhere"), ["questions.csv", "nowhere", "22"]),
     ],
@@ -72,7 +72,7 @@ def test_files_that_cannot_be_used(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--course", "c"], ['"c"', "a, b"]),
+        (["--only", "c"], ['"c"', "a, b"]),
         (["--sample", "21"], ["21", "20"]),
         (["--sample", "0"], ["--sample", "greater than or equal to 1"]),
         (["--retriever", "semantic"], ["--retriever", "'text', 'vector' or 'hybrid'"]),
@@ -81,16 +81,16 @@ def test_files_that_cannot_be_used(
         (["--model", "m1", "--model", "m1"], ["same name"]),
         (["--set", "index.embedding_model=no-such-model-anywhere"], ["no-such-model-anywhere"]),
     ],
-    ids=["course", "sample", "sample 0", "search", "unknown key", "set", "models", "embedding model"],
+    ids=["only", "sample", "sample 0", "search", "unknown key", "set", "models", "embedding model"],
 )
 def test_options_that_cannot_be_used(rageval: Rageval, llm: FakeLLM, options: list[str], words: list[str]) -> None:
     assert_explained(rageval(*options), *words)
     assert llm.requests == []
 
 
-def test_a_course_without_questions(rageval: Rageval, corpus: Path) -> None:
+def test_a_value_of_the_filter_without_questions(rageval: Rageval, corpus: Path) -> None:
     edit(corpus, lambda d: d.append({**d[0], "id": "d99", "course": "c"}))
-    assert_explained(rageval("--course", "c"), '"c"', "question")
+    assert_explained(rageval("--only", "c"), '"c"', "question")
 
 
 def test_an_endpoint_that_refuses_the_key(rageval: Rageval, llm: FakeLLM, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,10 +167,10 @@ def test_what_is_wrong_with_the_data_is_told_before_prefect_is_imported_and_leav
     truth = ["--ground-truth", str(corpus / "questions.csv")]
     commands = [
         ["evaluate", *data, "--ground-truth", str(corpus / "nowhere.csv")],
-        ["evaluate", *data, *truth, "--course", "c"],
-        ["sweep", *data, *truth, "--course", "c"],
+        ["evaluate", *data, *truth, "--filter-by", "course", "--only", "c"],
+        ["sweep", *data, *truth, "--filter-by", "course", "--only", "c"],
         ["index", *data, "--documents", str(corpus / "nowhere.json")],
-        ["ground-truth", "generate", *data, "--course", "c"],
+        ["ground-truth", "generate", *data, "--filter-by", "course", "--only", "c"],
     ]
     code = """
 import json, sys

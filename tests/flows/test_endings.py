@@ -74,7 +74,7 @@ def test_an_evaluation_that_cannot_work_says_what_to_do(prefect_server: None, co
     assert "exception" not in str(state.message)
     with get_client(sync_client=True) as client:
         name = client.read_flow_run(state.state_details.flow_run_id).name
-    assert name.startswith("m1, all courses, 4 questions: ")
+    assert name.startswith("m1, 4 questions: ")
     assert "nothing.json" in name, "the name heads the run's page"
     with pytest.raises(DataError, match=r"nothing\.json"):
         evaluate(config)
@@ -112,9 +112,9 @@ def test_a_deployment_may_leave_every_parameter_out(prefect_server: None, monkey
         named.append(run_flow_sync(flow, flow_run=run, parameters={}))
 
     assert named == [
-        "local, all courses, all questions",
+        "local, all questions",
         "questions from examples/faq/documents.json",
         "index examples/faq/documents.json",
-        "nightly: local, all courses, all questions",
+        "nightly: local, all questions",
         "sweep examples/faq/documents.json",
     ]

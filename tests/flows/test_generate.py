@@ -61,8 +61,8 @@ def good(body: Body) -> str:
 def words_of(corpus: Path, llm: FakeLLM, run_id: str, *options: str) -> list[str]:
     return [
         "ground-truth", "generate", "--documents", str(corpus / "documents.json"), "--output", str(corpus / "runs"),
-        "--run-id", run_id, "--writer", "m1", "--base-url", llm.url, "--per-document", "2", "--set",
-        "near_threshold=1", *options,
+        "--filter-by", "course", "--run-id", run_id, "--writer", "m1", "--base-url", llm.url, "--per-document", "2",
+        "--set", "near_threshold=1", *options,
     ]  # fmt: skip
 
 
@@ -146,7 +146,7 @@ def test_every_question_is_a_row_with_the_reason_for_which_it_was_dropped(genera
         return replies.get(subject_of(body), "none")
 
     llm.reply = reply
-    run = generate("--course", "a", "--set", "max_failed_share=1")
+    run = generate("--only", "a", "--set", "max_failed_share=1")
 
     assert run.status == 0, run.err
     frame = run.table("generated").to_pandas()
@@ -283,7 +283,7 @@ def test_other_settings_and_files_that_are_there_are_refused_before_anything_is_
         (["--no-judge", "--per-document", "3"], "per_document"),
         (["--no-judge", "--writer", "m2"], "model.name"),
         (["--no-judge", "--file", str(corpus / "questions.csv")], "exists already"),
-        (["--no-judge", "--course", "z"], "course"),
+        (["--no-judge", "--only", "z"], "course"),
     ):
         refused = generate(*options)
         assert refused.status == 2

@@ -12,12 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from rageval.cli import main as cli
-from rageval.config.evaluation import IndexConfig
+from rageval.config.evaluation import DataConfig, IndexConfig
 from rageval.records import Question
 from rageval.search.backends import index_name
 from rageval.search.elasticsearch_index import ElasticsearchIndex
 from rageval.search.lancedb_index import LanceDBIndex
 from rageval.sweep.settings import parts_of
+from tests.evaluations import SEED
 
 Sweep = Callable[..., tuple[int, str, str]]
 
@@ -32,7 +33,7 @@ def sweep(
         words = [
             "rageval", "sweep", "--documents", str(corpus / "documents.json"),
             "--ground-truth", str(corpus / "questions.csv"), "--output", str(corpus / "runs"), "--run-id", run_id,
-            "--set", "grid.candidates=[10]", *options,
+            "--filter-by", "course", "--set", f"data.seed={SEED}", "--set", "grid.candidates=[10]", *options,
         ]  # fmt: skip
         monkeypatch.setattr(sys, "argv", words)
         with pytest.raises(SystemExit) as ended:
@@ -109,7 +110,8 @@ def test_a_sweep_has_the_figures_of_an_evaluation_and_no_document_in_both_parts(
         assert row["document_ids"] == evaluated[key]["document_ids"]
         assert row["first_relevant_rank"] == evaluated[key]["first_relevant_rank"]
     questions = [
-        Question(**{**row, "alternate_ids": (), "alternate_grades": ()}) for row in run.table("questions").to_pylist()
+        Question(**{**row, "alternate_ids": (), "alternate_grades": (), "tags": {}})
+        for row in run.table("questions").to_pylist()
     ]
     parts = dict(zip((q.question_id for q in questions), parts_of(questions, share=0.5, seed=42), strict=True))
     assert {row["question_id"]: row["part"] for row in swept} == parts
@@ -122,8 +124,8 @@ def test_every_kind_of_vector_index_has_an_index_of_its_own(
     sweep: Sweep, corpus: Path, calls: Counter[str], elasticsearch_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The test server says that it is an 8, which the client refuses outside of tests.
-    def open_index(config: IndexConfig, boost: float, folder: Path, path: str) -> ElasticsearchIndex:
-        name = index_name(config, path)
+    def open_index(config: IndexConfig, boost: float, folder: Path, data: DataConfig) -> ElasticsearchIndex:
+        name = index_name(config, data.documents)
         return ElasticsearchIndex(elasticsearch_url, name, boost, config.index_options, frozenset({8, 9}))
 
     monkeypatch.setattr("rageval.sweep.sweep.open_index", open_index)

@@ -27,7 +27,9 @@ STARTS = [
 def made(folder: Path, **scores: list[float | None]) -> RunStore:
     dataset = {"documents": 2, "questions": 2, "notes": []}
     manifest = {"starts": STARTS, "dataset": dataset, "totals": {"cost_usd": 0.5}}
-    run = write_run(folder, scores={"m1": scores}, manifest=manifest, config={"data": {"course": "c"}})
+    run = write_run(
+        folder, scores={"m1": scores}, manifest=manifest, config={"data": {"filter_by": "course", "only": "c"}}
+    )
     run.write("summary", summarize(*(run.read(n) for n in ("questions", "retrieval", "answers", "scores")), top_k=5))
     return run
 

@@ -30,7 +30,8 @@ ASKED = "How long may a worker be away?"
 @pytest.fixture
 def data(corpus: Path) -> DataConfig:
     """The small corpus: d0 to d5 belong to course a, d6 to d9 to course b."""
-    return DataConfig(documents=str(corpus / "documents.json"), ground_truth=str(corpus / "questions.csv"))
+    documents, questions = str(corpus / "documents.json"), str(corpus / "questions.csv")
+    return DataConfig(documents=documents, ground_truth=questions, filter_by="course")
 
 
 @pytest.fixture
@@ -81,8 +82,8 @@ def test_an_accepted_question_is_in_a_new_version_and_the_old_ones_stay(asked: D
     assert Path(data.ground_truth).read_bytes() == before
     corpus = load_corpus(_newest(data))
     assert corpus.notes[0] == f"the newest version of the ground truth is {folder / 'questions.v3.csv'}"
-    assert not any("ignored" in note for note in corpus.notes)
-    new = [(row.question, row.course, row.document_id) for row in corpus.questions[20:]]
+    assert not any("left out" in note for note in corpus.notes)
+    new = [(row.question, row.filter_value, row.document_id) for row in corpus.questions[20:]]
     assert new == [(ASKED, "a", "d2"), (ASKED, "a", "d0"), ('Why "this", though?', "b", "d7")]
     assert len(load_corpus(data).questions) == 20
     versions = json.loads((folder / "questions.versions.json").read_text())["versions"]
@@ -94,6 +95,13 @@ def test_an_accepted_question_is_in_a_new_version_and_the_old_ones_stay(asked: D
     assert review is not None
     assert (review.decision, review.document_ids, review.ground_truth) == ("accepted", ("d2", "d0"), first.file)
     assert open_cases(asked, NOW - timedelta(days=7), 5) == []
+
+
+def test_a_version_has_the_filter_value_of_its_documents_whether_or_not_it_is_filtered_by(
+    asked: Database, data: DataConfig
+) -> None:
+    accept(asked, id_of(1), ["d2"], data.model_copy(update={"filter_by": ""}))
+    assert load_corpus(_newest(data)).questions[-1].filter_value == "a"
 
 
 def test_what_users_asked_is_in_every_sample(asked: Database, data: DataConfig) -> None:
@@ -240,7 +248,8 @@ def feedback(tmp_path: Path, data: DataConfig, monkeypatch: pytest.MonkeyPatch) 
     evil = conversation(1, question=f"{ASKED} [red]\x1b[2J", course="a", asked_at=now, contexts=(shown,))
     add_conversations(database, [evil, conversation(2, asked_at=now)])
     add_votes(database, [vote(1, -1, given_at=now, comment="It is not.")])
-    sources = ["--documents", data.documents, "--ground-truth", data.ground_truth, "--output", str(tmp_path / "runs")]
+    sources = ["--documents", data.documents, "--ground-truth", data.ground_truth, "--filter-by", "course"]
+    sources += ["--output", str(tmp_path / "runs")]
 
     def call(*words: str, typed: str | None = None) -> Result:
         options = sources if words[0] in ("review", "accept") else ["--ground-truth", data.ground_truth]

@@ -35,8 +35,8 @@ USUAL = rates_on(CHANGED, ())
 
 @pytest.fixture(scope="module")
 def material() -> Material:
-    corpus = load_corpus(DataConfig())
-    return Material(corpus.questions, {document.document_id: document for document in corpus.documents})
+    corpus = load_corpus(DataConfig(filter_by="course"))
+    return Material(corpus.questions, {document.document_id: document for document in corpus.documents}, "course")
 
 
 @pytest.fixture(scope="module")

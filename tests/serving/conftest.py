@@ -84,7 +84,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> EvaluationConfig:
     names = ("id", "course", "section", "question", "text")
     (folder / "documents.json").write_text(json.dumps([dict(zip(names, row, strict=True)) for row in DOCUMENTS]))
     return EvaluationConfig.model_validate(
-        {"data": {"documents": str(folder / "documents.json")}, "run": {"output": str(folder / "runs")}}
+        {
+            "data": {"documents": str(folder / "documents.json"), "filter_by": "course"},
+            "run": {"output": str(folder / "runs")},
+        }
     )
 
 

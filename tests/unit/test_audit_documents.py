@@ -18,16 +18,16 @@ DOCUMENT_COLUMNS = ("id", "course", "section", "question", "text")
 
 
 def document(
-    key: str, *, course: str = "a", section: str = "s", question: str = "What?", text: str = "It is."
+    key: str, *, course: str = "a", section: str = "s", title: str = "What?", text: str = "It is."
 ) -> Document:
     return Document(
-        document_id=key, course=course, section=section, question=question, text=text,
-        content_hash=digest(course, section, question, text),
+        document_id=key, title=title, text=text, metadata={"course": course, "section": section},
+        content_hash=digest(course, section, title, text),
     )  # fmt: skip
 
 
 def question(text: str, key: str, *, course: str = "a") -> Question:
-    return Question(question_id=question_id(course, text, key), question=text, course=course, document_id=key)
+    return Question(question_id=question_id(text, key), question=text, filter_value=course, document_id=key)
 
 
 def rows(name: str, columns: tuple[str, ...], *values: tuple[object, ...]) -> RowFile:
@@ -43,47 +43,58 @@ def test_an_id_that_stands_twice_is_as_grave_as_its_contents_differ() -> None:
         ("other", "a", "s", "Q3", "T"), ("other", "b", "s", "Q3", "U"),
         ("once", "a", "s", "Q4", "T"),
     )  # fmt: skip
-    found = {finding.document_ids[0]: finding for finding in unusable.repeated_ids(file)}
+    found = {finding.document_ids[0]: finding for finding in unusable.repeated_ids(file, "course")}
     assert {key: finding.severity for key, finding in found.items()} == {
         "same": "note", "longer": "warning", "other": "error",
     }  # fmt: skip
     assert "'Added by X'" in found["longer"].what
     assert "course, text" in found["other"].what
     assert found["longer"].rows == ("d.csv, line 4", "d.csv, line 5")
-    assert found["other"].course is None
+    assert found["other"].filter_value is None
 
 
 def test_identical_documents_and_documents_with_the_same_text_are_told_apart() -> None:
     documents = [
-        document("1", question="A", text="x"), document("2", question="A", text="x"),
-        document("3", question="B", text="TODO"), document("4", question="C", text=" TODO\n"),
-        document("5", course="b", question="D", text="y z"), document("6", course="c", question="E", text="y\nz"),
+        document("1", title="A", text="x"), document("2", title="A", text="x"),
+        document("3", title="B", text="TODO"), document("4", title="C", text=" TODO\n"),
+        document("5", course="b", title="D", text="y z"), document("6", course="c", title="E", text="y\nz"),
     ]  # fmt: skip
-    assert [finding.document_ids for finding in duplicates.same_documents(documents)] == [("1", "2")]
-    same = {finding.document_ids: finding.severity for finding in duplicates.same_texts(documents)}
+    assert [finding.document_ids for finding in duplicates.same_documents(documents, "course")] == [("1", "2")]
+    same = {finding.document_ids: finding.severity for finding in duplicates.same_texts(documents, "course")}
     # Of different courses no search ever meets both: worth knowing, and no more.
     assert same == {("3", "4"): "warning", ("5", "6"): "note"}
 
 
-def test_documents_that_ask_the_same_and_answer_differently_are_named() -> None:
-    documents = [
-        document("1", question="How do I start?", text="x"), document("2", question=" how do  I START", text="y"),
-        document("3", course="b", question="How do I start?", text="z"),
+def test_without_a_filter_all_documents_are_compared_and_findings_name_no_value() -> None:
+    documents = [document("1", title="A", text="x"), document("2", course="b", title="A", text="x")]
+    [found] = duplicates.same_texts(documents)
+    assert (found.document_ids, found.severity, found.filter_value) == (("1", "2"), "warning", None)
+    questions = [question("q", "1", course="")]
+    # Documents of an uncovered group are not named once more.
+    assert [(f.kind, f.filter_value, f.document_ids) for f in uneven_coverage(documents, questions)] == [
+        ("uncovered_group", None, ("2",)),
     ]  # fmt: skip
-    assert [found.document_ids for found in duplicates.same_questions(documents)] == [("1", "2")]
 
 
-def test_near_duplicates_are_found_within_a_course_and_not_named_twice() -> None:
+def test_documents_with_the_same_title_and_different_texts_are_named() -> None:
     documents = [
-        document("1", question="A", text="x"), document("2", question="B", text="y"),
-        document("3", course="b", question="C", text="z"), document("4", question="D", text="x"),
+        document("1", title="How do I start?", text="x"), document("2", title=" how do  I START", text="y"),
+        document("3", course="b", title="How do I start?", text="z"),
+    ]  # fmt: skip
+    assert [found.document_ids for found in duplicates.same_titles(documents, "course")] == [("1", "2")]
+
+
+def test_near_duplicates_are_found_within_a_filter_value_and_not_named_twice() -> None:
+    documents = [
+        document("1", title="A", text="x"), document("2", title="B", text="y"),
+        document("3", course="b", title="C", text="z"), document("4", title="D", text="x"),
     ]  # fmt: skip
     vectors = np.array([[1, 0], [1, 0], [1, 0], [0, 1]], np.float32)
-    found = list(duplicates.near_duplicates(documents, vectors, 0.95))
+    found = list(duplicates.near_duplicates(documents, vectors, 0.95, "course"))
     assert [finding.document_ids for finding in found] == [("1", "2")]
     assert found[0].measure == 1.0
     same_text = [replace(document, text="x") for document in documents]
-    assert list(duplicates.near_duplicates(same_text, vectors, 0.95)) == []
+    assert list(duplicates.near_duplicates(same_text, vectors, 0.95, "course")) == []
 
 
 @pytest.mark.parametrize("block_rows", [1, 2, 3, 100])
@@ -118,22 +129,22 @@ def test_closeness_counts_the_documents_that_are_closer_than_the_own_one() -> No
     assert close.nearest.tolist() == [0, 0, 2]
 
 
-def test_coverage_names_courses_sections_and_documents_without_questions_and_those_with_many() -> None:
+def test_coverage_names_values_groups_and_documents_without_questions_and_those_with_many() -> None:
     documents = [
         document("1"), document("2"), document("3"), document("4", section="t"), document("5", section="t"),
         document("6", course="b"),
     ]  # fmt: skip
     # Counts 2, 8, 0: the median of those with questions is 5, and 8 is not three times that.
     questions = [question(f"q{n}", "1") for n in range(2)] + [question(f"q{n}", "2") for n in range(8)]
-    found = list(uneven_coverage(documents, questions))
-    assert [(finding.kind, finding.course, finding.document_ids) for finding in found] == [
+    found = list(uneven_coverage(documents, questions, "course"))
+    assert [(finding.kind, finding.filter_value, finding.document_ids) for finding in found] == [
+        ("uncovered_group", "a", ("4", "5")),
         ("uncovered_document", "a", ("3",)),
-        ("uncovered_section", "a", ("4", "5")),
-        ("uncovered_course", "b", ()),
+        ("uncovered_filter_value", "b", ()),
     ]
     # Counts 2, 2, 8: the median is 2, and 8 is more than 6 and at least 7.
     more = [*questions, question("x", "3"), question("y", "3")]
-    crowded = [finding for finding in uneven_coverage(documents, more) if finding.kind == "crowded_document"]
+    crowded = [finding for finding in uneven_coverage(documents, more, "course") if finding.kind == "crowded_document"]
     assert [(finding.document_ids, finding.measure) for finding in crowded] == [(("2",), 8.0)]
 
 
@@ -145,15 +156,15 @@ def test_every_row_that_a_run_refuses_has_an_error() -> None:
         ("null?", "a", None),
     )  # fmt: skip
     truth.add_problem("line 99", "has 2 fields where the header has 3")
-    checked = check_documents(documents)
-    problems = [*checked.problems, *check_questions(truth, checked.known).problems]
-    found = [*unusable.bad_questions(truth, checked.known), *unusable.repeated_rows(truth)]
+    checked = check_documents(documents, "course")
+    problems = [*checked.problems, *check_questions(truth, checked.known, "course").problems]
+    found = [*unusable.bad_questions(truth, checked.known, "course"), *unusable.repeated_rows(truth)]
     found += unusable.other_problems(problems, found)
     errors = {finding.rows[0]: finding.kind for finding in found if finding.severity == "error"}
     assert errors == {
         "q.csv, line 4": "empty_question",
         "q.csv, line 5": "unknown_document",
-        "q.csv, line 6": "other_course",
+        "q.csv, line 6": "other_filter_value",
         "d.csv, line 3": "unusable_row",
         "q.csv, line 7": "unusable_row",
         "q.csv, line 99": "unusable_row",
@@ -163,7 +174,7 @@ def test_every_row_that_a_run_refuses_has_an_error() -> None:
 
 def test_findings_are_ordered_by_gravity_and_say_where_their_rows_stand() -> None:
     def make(kind: str, severity: str, key: str) -> Finding:
-        return Finding(kind=kind, severity=severity, course=None, document_ids=(key,), what="w", fix="f")  # type: ignore[arg-type]  # literal
+        return Finding(kind=kind, severity=severity, filter_value=None, document_ids=(key,), what="w", fix="f")  # type: ignore[arg-type]  # literal
 
     found = [make("copied_words", "note", "1"), make("id_twice", "error", "2"), make("same_text", "warning", "1")]
     assert [finding.severity for finding in ordered(found)] == ["error", "warning", "note"]

@@ -21,7 +21,7 @@ def test_words_are_runs_of_letters_and_digits_and_single_characters_of_chinese()
 
 
 def test_a_question_that_stands_with_several_documents_says_what_they_are() -> None:
-    documents = {d.document_id: d for d in (document("1", question="A"), document("2", text="y"), document("3"))}
+    documents = {d.document_id: d for d in (document("1", title="A"), document("2", text="y"), document("3"))}
     asked = [question("Why so?", "1"), question("Why so?", "2"), question("question1", "1"), question("question1", "2")]
     asked += [question("Alone?", "1")]
     vectors = {"1": np.array([1.0, 0.0]), "2": np.array([0.6, 0.8])}
@@ -37,7 +37,7 @@ def test_a_question_that_stands_with_several_documents_says_what_they_are() -> N
 
 
 def test_several_documents_that_are_duplicates_are_called_so() -> None:
-    documents = {d.document_id: d for d in (document("1", question="A"), document("2", question="B"))}
+    documents = {d.document_id: d for d in (document("1", title="A"), document("2", title="B"))}
     (same,) = several_documents([question("Why so?", "1"), question("Why so?", "2")], documents, {}, 0.95)
     assert "They have the same text." in same.what
     assert "Merge" in same.fix
@@ -66,8 +66,8 @@ def test_the_longest_run_is_that_of_a_plain_search(asked: list[str], part: list[
     assert copying(" ".join(asked), " ".join(part), "").longest_run == expected
 
 
-def test_a_course_whose_questions_often_copy_is_named() -> None:
-    documents = {"1": document("1", question="Where do I find the install guide?")}
+def test_a_filter_value_whose_questions_often_copy_is_named() -> None:
+    documents = {"1": document("1", title="Where do I find the install guide?")}
     copied = question("where do i find the install guide", "1")
     plain = [question(f"Something else entirely, number {n}", "1") for n in range(8)]
     # 1 of 9 is more than a tenth; 1 of 10 is not.

@@ -32,7 +32,7 @@ LABELS = {1.0: "RELEVANT", 0.5: "PARTLY_RELEVANT", 0.0: "NON_RELEVANT"}
 
 def filled(schema, rows):
     """Fill in whatever a test does not care about."""
-    filler = {"string": "", "int64": 0, "double": 0.0, "list": [], "timestamp[us, tz=UTC]": START}
+    filler = {"string": "", "int64": 0, "double": 0.0, "list": [], "map": {}, "timestamp[us, tz=UTC]": START}
     blank = {f.name: None if f.nullable else filler[str(f.type).split("<", 1)[0]] for f in schema}
     return pa.Table.from_pylist([blank | row for row in rows], schema=schema)
 
@@ -41,9 +41,7 @@ def run_of(cases, *, system="m", metric="judge_with_reference"):
     """A run with one question per case: rank of the right document, verdict or None, refused or None, answered."""
     keys = [{"question_id": f"q{i}", "system": system} for i in range(len(cases))]
     ids = [f"d{i}" for i in range(max(3, len(cases)))]
-    documents = filled(
-        DOCUMENTS, [{"document_id": i, "question": f"Title of {i}", "text": f"Text of {i}"} for i in ids]
-    )
+    documents = filled(DOCUMENTS, [{"document_id": i, "title": f"Title of {i}", "text": f"Text of {i}"} for i in ids])
     questions = filled(
         QUESTIONS,
         [{"question_id": f"q{i}", "question": f"Why {i}?", "document_id": f"d{i}"} for i in range(len(cases))],

@@ -175,13 +175,13 @@ def test_values_are_put_by_their_path_and_make_their_groups() -> None:
     put_text(settings, "models.1.rpm=60")
     put_text(settings, " judge.enabled=false")
     put_text(settings, "retrievers=[text, vector]")
-    put_text(settings, "data.course=a=b")
+    put_text(settings, "data.only=a=b")
     assert settings == {
         "models": [{"name": "a"}, {"name": "b", "rpm": 60}],
         "judge": {"enabled": False},
         "retrieval": {"top_k": 7},
         "retrievers": ["text", "vector"],
-        "data": {"course": "a=b"},
+        "data": {"only": "a=b"},
     }
     put_text(settings, "models.0=c")
     assert settings["models"][0] == "c"

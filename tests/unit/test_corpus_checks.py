@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from rageval.errors import ConfigError, DataError
 from rageval.records import Question
 
 DOCUMENT = {"id": "d1", "course": "ml", "section": "s", "question": "q", "text": "t"}
+BARE = {"id": "d1", "text": "t"}
 
 
 def rows(*values: dict[str, Any], name: str = "f.jsonl") -> RowFile:
@@ -29,12 +31,12 @@ def truth(*triples: tuple[str, str, str]) -> RowFile:
 
 
 def known(*ids: str, course: str = "ml") -> Any:
-    return check_documents(rows(*({**DOCUMENT, "id": i, "course": course} for i in ids))).known
+    return check_documents(rows(*({**DOCUMENT, "id": i, "course": course} for i in ids)), "course").known
 
 
 def questions(count: int, course: str = "ml") -> list[Question]:
     return [
-        Question(question_id=f"{course}-{number}", question="q", course=course, document_id="d")
+        Question(question_id=f"{course}-{number}", question="q", filter_value=course, document_id="d")
         for number in range(count)
     ]
 
@@ -77,23 +79,69 @@ def test_any_other_difference_is_not_a_longer_text(change):
     ("change", "reason"),
     [
         ({"text": " \n"}, "`text` is empty"),
-        ({"section": None}, "`section` is null, expected text"),
+        ({"course": None}, "`course` is null, expected text"),
+        ({"section": "half a smile: \ud83d"}, "`section` holds half a character"),
         ({"id": 5}, "`id` is int, expected text: put it in quotes (found 5)"),
         ({"question": "x" * (MAX_FIELD_CHARS + 1)}, "1,000,001 characters, at most 1,000,000 are allowed"),
         ({"text": "half a smile: \ud83d"}, "`text` holds half a character"),
     ],
 )
 def test_a_bad_value_is_a_problem_with_its_row(change, reason):
-    checked = check_documents(rows({**DOCUMENT, "id": "d0"}, {**DOCUMENT, **change}))
+    checked = check_documents(rows({**DOCUMENT, "id": "d0"}, {**DOCUMENT, **change}), "course")
     assert len(checked.problems) == 1
     assert checked.problems[0].startswith("f.jsonl, line 2: ")
     assert reason in checked.problems[0]
 
 
-def test_a_section_may_be_empty_and_na_is_a_string_like_any_other():
-    checked = check_documents(rows({**DOCUMENT, "section": "", "text": "NA", "question": "null"}))
+def test_a_document_needs_an_id_and_a_text_and_na_is_a_text_like_any_other():
+    checked = check_documents(rows({**BARE, "text": "NA"}))
+    assert (checked.problems, checked.notes) == ((), ())
+    (document,) = checked.documents
+    assert (document.text, document.title, document.metadata) == ("NA", "", {})
+
+
+def test_every_other_column_is_metadata_as_text_and_what_has_no_text_is_left_out():
+    other = {
+        "page": 7.0, "share": 0.25, "draft": False, "day": date(2026, 5, 1), "labels": ["a", "b"], "empty": "",
+        "null": None, "gap": float("nan"), "vector": [0.5, 0.25], "group": {"a": 1}, "": "0",
+    }  # fmt: skip
+    checked = check_documents(rows({**BARE, "title": 2026, **other}))
     assert checked.problems == ()
-    assert checked.documents[0].text == "NA"
+    (document,) = checked.documents
+    assert document.title == "2026"
+    assert document.metadata == {
+        "page": "7", "share": "0.25", "draft": "false", "day": "2026-05-01", "labels": "a, b",
+    }  # fmt: skip
+    assert checked.notes == (
+        "f.jsonl: columns without a text or a number are left out: empty, null, gap, vector, group",
+    )
+
+
+def test_the_question_of_a_faq_is_a_title_unless_there_is_a_title():
+    (faq,) = check_documents(rows(DOCUMENT)).documents
+    assert (faq.title, faq.metadata) == ("q", {"course": "ml", "section": "s"})
+    (page,) = check_documents(rows({**BARE, "title": "T", "question": "q"})).documents
+    assert (page.title, page.metadata) == ("T", {"question": "q"})
+
+
+def test_a_filter_makes_its_column_one_that_is_needed():
+    with pytest.raises(DataError, match="missing columns: course; found id, text; expected id, course, text"):
+        check_documents(rows(BARE), "course")
+    with pytest.raises(DataError, match="missing columns: course; found question, document; expected"):
+        check_questions(rows({"question": "q", "document": "d1"}), known("d1"), "course")
+
+
+def test_without_a_filter_a_question_needs_its_document_alone_and_other_columns_are_tags():
+    file = rows(
+        {"question": "q", "document": "d1", "course": "de", "level": 3, "grade": 2, "source": "feedback:x"},
+        {"question": "q", "document": "d2", "course": "ml", "level": None, "grade": 1, "source": ""},
+    )
+    checked = check_questions(file, known("d1", "d2"))
+    assert checked.problems == ()
+    one, two = checked.questions
+    assert (one.filter_value, one.tags, one.grade) == ("", {"course": "de", "level": "3"}, 2)
+    # No filter keeps them apart, so either document is an alternate of the other.
+    assert (one.alternate_ids, two.alternate_ids, two.tags) == (("d2",), ("d1",), {"course": "ml"})
 
 
 def test_a_key_that_one_row_lacks_is_a_problem_of_the_row():
@@ -107,18 +155,14 @@ def test_a_column_that_every_row_lacks_is_an_error_that_says_what_was_found():
         check_questions(rows({"question": "q", "course": "ml", "doc": "d1"}), {})
 
 
-def test_extra_columns_are_noted():
-    assert check_documents(rows({**DOCUMENT, "author": "a"})).notes == ("f.jsonl: ignored columns: author",)
-
-
 def test_a_file_whose_rows_are_all_unreadable_reports_them():
     file = RowFile(name="f.jsonl", columns=(), problems=["f.jsonl, line 1: not valid JSON"])
     with pytest.raises(DataError, match=r"f.jsonl, line 1: not valid JSON"):
         check_documents(file)
 
 
-def test_an_unknown_document_and_a_foreign_course_are_problems():
-    checked = check_questions(truth(("q", "ml", "nope"), ("q", "de", "d1"), ("q", "ml", "d1")), known("d1"))
+def test_an_unknown_document_and_a_foreign_filter_value_are_problems():
+    checked = check_questions(truth(("q", "ml", "nope"), ("q", "de", "d1"), ("q", "ml", "d1")), known("d1"), "course")
     assert checked.problems == (
         "truth.csv, line 1: document nope is not an id in the documents",
         "truth.csv, line 2: course is de, but its document belongs to ml (document d1)",
@@ -141,6 +185,7 @@ def test_a_question_with_several_documents_stays_one_row_each_with_alternates():
     checked = check_questions(
         truth(("q", "ml", "d1"), ("q", "ml", "d2"), ("other", "ml", "d2"), ("q", "ml", "d3")),
         known("d1", "d2", "d3"),
+        "course",
     )
     assert [q.alternate_ids for q in checked.questions] == [("d2", "d3"), ("d1", "d3"), (), ("d1", "d2")]
     assert checked.notes[0].startswith("1 question stands with several documents (3 rows)")
@@ -187,32 +232,38 @@ def test_an_id_that_looks_like_another_is_told_apart_by_its_code_points(referenc
     assert (hint in problem) if hint else problem.endswith("is not an id in the documents")
 
 
-def test_a_course_that_looks_like_the_documents_is_told_apart_too():
-    [problem] = check_questions(truth(("q", "m\N{CYRILLIC SMALL LETTER PALOCHKA}", "d1")), known("d1")).problems
+def test_a_filter_value_that_looks_like_the_documents_is_told_apart_too():
+    [problem] = check_questions(
+        truth(("q", "m\N{CYRILLIC SMALL LETTER PALOCHKA}", "d1")), known("d1"), "course"
+    ).problems
     assert "they look alike, but the first has U+04CF CYRILLIC SMALL LETTER PALOCHKA in place of U+006C" in problem
 
 
 def select(items: list[Question], **options: Any) -> tuple[Question, ...]:
-    return select_questions(items, ["ml", "de"], **{"course": "", "sample": None, "seed": 1, **options})
+    return select_questions(
+        items, ["ml", "de"], **{"filter_by": "course", "only": "", "sample": None, "seed": 1, **options}
+    )
 
 
-def test_the_course_filter_keeps_only_its_questions():
-    assert select(questions(2) + questions(3, "de"), course="de") == tuple(questions(3, "de"))
+def test_only_keeps_the_questions_with_its_value():
+    assert select(questions(2) + questions(3, "de"), only="de") == tuple(questions(3, "de"))
 
 
-def test_an_unknown_course_lists_the_known_ones():
-    with pytest.raises(ConfigError, match=r'data.course is "x".*known courses: de, ml'):
-        select(questions(2), course="x")
+def test_an_unknown_value_lists_the_known_ones():
+    with pytest.raises(
+        ConfigError, match=r'`only` is "x", but no document has that course; the documents have: de, ml'
+    ):
+        select(questions(2), only="x")
 
 
-def test_a_course_without_questions_is_an_error():
-    with pytest.raises(DataError, match=r'no question of data.course "de"; it has questions of: ml'):
-        select(questions(2), course="de")
+def test_a_value_without_questions_is_an_error():
+    with pytest.raises(DataError, match=r'no question whose course is "de" \(data.only\); it has questions of: ml'):
+        select(questions(2), only="de")
 
 
 def test_a_sample_larger_than_the_set_says_how_many_there_are():
-    with pytest.raises(ConfigError, match=r"data.sample is 3, but there are only 2 questions of course ml"):
-        select(questions(2), sample=3, course="ml")
+    with pytest.raises(ConfigError, match=r"data.sample is 3, but there are only 2 questions whose course is ml"):
+        select(questions(2), sample=3, only="ml")
 
 
 @given(seed=st.integers(0, 2**32 - 1), sample=st.integers(1, 30), shuffled=st.permutations(questions(30)))
@@ -234,5 +285,7 @@ def test_a_file_that_grows_changes_the_sample_only_where_new_questions_are_drawn
 
 
 def test_content_decides_the_content_hash_and_the_id_does_not():
-    one, two = check_documents(rows(DOCUMENT, {**DOCUMENT, "id": "d2"})).documents
+    one, two = check_documents(rows(DOCUMENT, {**dict(reversed(DOCUMENT.items())), "id": "d2"})).documents
     assert replace(two, document_id="d1") == one
+    (moved,) = check_documents(rows({**DOCUMENT, "section": "ml", "course": "s"})).documents
+    assert moved.content_hash != one.content_hash

@@ -21,7 +21,7 @@ def test_each_filter_gives_its_reason() -> None:
         *drafts("5", "do install it from the given folder", text="First do install it from the given folder."),
         Draft(document=document("6"), number=0, question=None, status="failed", reason=filters.NO_REPLY),
     ]
-    found = filter_texts(given, fewest_words=4)
+    found = filter_texts(given, fewest_words=4, filter_by="course")
     assert [draft.reason for draft in found] == [
         filters.TOO_SHORT, None, filters.REPEATED,
         filters.AMBIGUOUS, None,
@@ -39,12 +39,12 @@ def test_near_questions_of_one_document_keep_the_first_and_those_of_two_document
     given[2] = Draft(document=given[2].document, number=3, question="q3", status="dropped", reason=filters.TOO_SHORT)
     # Only the kept ones have vectors. q1 and q2 are close, and so are q5 and q6, which belong to different courses.
     vectors = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1]], np.float32)
-    found = filter_near(given, vectors, 0.9)
+    found = filter_near(given, vectors, 0.9, "course")
     assert [draft.reason for draft in found] == [None, filters.NEAR, filters.TOO_SHORT, None, None, None]
 
     # Now q4 is close to q1: either document may be right for either question.
     vectors[2] = [1, 0, 0]
-    found = filter_near(given, vectors, 0.9)
+    found = filter_near(given, vectors, 0.9, "course")
     assert [draft.reason for draft in found] == [
         filters.NEAR_OTHER, filters.NEAR_OTHER, filters.TOO_SHORT, filters.NEAR_OTHER, None, None,
     ]  # fmt: skip

@@ -17,11 +17,11 @@ CHUNK = Chunk(number=0, start=0, stop=1)
 def run(tmp_path: Path) -> RunStore:
     store = RunStore(str(tmp_path / "r1"))
     documents = [
-        Document(document_id=i, course="c", section="", question=i, text=f"Text of {i}", content_hash=i) for i in "abc"
+        Document(document_id=i, title=i, text=f"Text of {i}", metadata={"course": "c"}, content_hash=i) for i in "abc"
     ]
     question = Question(
-        question_id="q", question="Why?", course="c", document_id="c", grade=3, alternate_ids=("a", "b"),
-        alternate_grades=(2, 1),
+        question_id="q", question="Why?", filter_value="c", document_id="c", grade=3, alternate_ids=("a", "b"),
+        alternate_grades=(2, 1), tags={"asked by": "mail"},
     )  # fmt: skip
     found = {"question_id": "q", "retriever": "text", "document_ids": ["a", "b", "c"], "scores": [3.0, 2.0, 1.0]}
     store.write("documents", to_table(documents, DOCUMENTS))

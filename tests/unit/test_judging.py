@@ -40,7 +40,7 @@ class Run:
         self.words = random.integers(1, 40, size=len(self.keys))
         self.questions = table(
             "questions",
-            [{"question_id": f"q{i}", "question": "?", "course": "c", "document_id": f"d{i // 3}", "grade": 1}
+            [{"question_id": f"q{i}", "question": "?", "filter_value": "c", "document_id": f"d{i // 3}", "grade": 1}
              | {"alternate_ids": [], "alternate_grades": []} for i in range(N)],
         )  # fmt: skip
         started = {"started_at": datetime(2025, 1, 1, tzinfo=UTC), "request_fingerprint": "", "attempts": 1}

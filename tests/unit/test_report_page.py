@@ -40,13 +40,13 @@ def build(n=12, models=("alpha", "beta"), text="plain words", seed=0, status="co
     """A run of `n` questions over n/3 documents; every 7th answer failed, every 5th verdict is unreadable."""
     random = np.random.default_rng(seed)
     documents = [
-        {"document_id": f"d{i}", "course": text, "section": text, "question": f"Title {text}", "text": text * 3}
+        {"document_id": f"d{i}", "title": f"Title {text}", "text": text * 3, "metadata": {text: f"{text} {i % 2}"}}
         | {"content_hash": ""}
         for i in range(max(6, n // 3))
     ]
     questions = [
-        {"question_id": f"q{i}", "question": f"{i}? {text}", "course": text, "document_id": f"d{i // 3}"}
-        | {"alternate_ids": [], "grade": 1, "alternate_grades": []}
+        {"question_id": f"q{i}", "question": f"{i}? {text}", "filter_value": text, "document_id": f"d{i // 3}"}
+        | {"alternate_ids": [], "grade": 1, "alternate_grades": [], "tags": {}}
         for i in range(n)
     ]
     retrieval = [

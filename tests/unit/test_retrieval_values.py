@@ -27,7 +27,7 @@ def tables(cases, accept_alternates=True):
     for number, (grades, found) in enumerate(cases):
         own, *others = grades
         questions.append(
-            {"question_id": f"q{number}", "question": "", "course": "", "document_id": own, "grade": grades[own]}
+            {"question_id": f"q{number}", "question": "", "filter_value": "", "document_id": own, "grade": grades[own]}
             | {"alternate_ids": others, "alternate_grades": [grades[other] for other in others]}
         )
         rank = first_relevant_rank(found, set(grades) if accept_alternates else {own})

@@ -6,7 +6,7 @@ import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rageval.comparison.slices import LARGEST, slice_tables
+from rageval.comparison.slices import LARGEST, MOST_VALUES, slice_tables
 from rageval.report.page import render_page
 from rageval.statistics.groups import group_difference
 from rageval.statistics.intervals import mean_interval
@@ -20,10 +20,10 @@ def run_of(sections, values, *, metric="judge_with_reference", per_document=2, r
     """Two questions a document: the section, value and rank of each document."""
     n = len(sections)
     courses = courses or ["c"] * n
-    documents = [{"document_id": f"d{i}", "course": courses[i], "section": sections[i]} for i in range(n)]
+    documents = [{"document_id": f"d{i}", "metadata": {"course": courses[i], "section": sections[i]}} for i in range(n)]
     asked = [(i, j) for i in range(n) for j in range(per_document)]
     questions = [
-        {"question_id": f"q{i}-{j}", "question": "w" * (10 + i), "course": courses[i], "document_id": f"d{i}"}
+        {"question_id": f"q{i}-{j}", "question": "w" * (10 + i), "filter_value": courses[i], "document_id": f"d{i}"}
         for i, j in asked
     ]
     retrieval = [
@@ -61,12 +61,29 @@ def test_a_slice_has_its_questions_documents_mean_and_clustered_interval():
     assert [s.figures["text"].n for s in hits.slices] == [4, 2]
 
 
-def test_one_course_is_no_slice_and_sections_of_several_courses_keep_apart():
+def test_one_value_is_no_slice_and_columns_of_several_filter_values_keep_apart():
     kinds = {table.kind for table in slice_tables(*run_of(["a", "b"], [1.0, 0.0]), None)}
     assert kinds == {"section", "length of the question"}
     tables = slice_tables(*run_of(["a", "a"], [1.0, 0.0], courses=["x", "y"]), None)
     assert [s.name for s in table_of(tables, "course", "judge_with_reference").slices] == ["x", "y"]
     assert [s.name for s in table_of(tables, "section", "judge_with_reference").slices] == ["x: a", "y: a"]
+
+
+def test_tags_come_before_metadata_of_the_same_name_and_many_values_are_no_slices():
+    n = MOST_VALUES + 1
+    questions, documents, retrieval, scores = run_of([f"s{i}" for i in range(n)], [1.0] * n, per_document=1)
+    rows = [row | {"tags": {"level": "hard"} if i < 2 else {}} for i, row in enumerate(questions.to_pylist())]
+    owners = [row | {"metadata": {"level": "easy" if i % 2 else "none"}} for i, row in enumerate(documents.to_pylist())]
+    tables = slice_tables(questions, documents, retrieval, scores, None)
+    assert {table.kind for table in tables} == {"length of the question"}
+    tables = slice_tables(filled(QUESTIONS, rows), filled(DOCUMENTS, owners), retrieval, scores, None)
+    slices = table_of(tables, "level", "judge_with_reference").slices
+    # Of 21 documents the first two questions are tagged hard; of the other 19 ten have an even number.
+    assert [(found.name, found.questions) for found in slices] == [("none", 10), ("easy", 9), ("hard", 2)]
+    untagged = [row | {"metadata": {}} for row in documents.to_pylist()]
+    tables = slice_tables(filled(QUESTIONS, rows), filled(DOCUMENTS, untagged), retrieval, scores, None)
+    slices = table_of(tables, "level", "judge_with_reference").slices
+    assert [(found.name, found.questions) for found in slices] == [("no level", 19), ("hard", 2)]
 
 
 def test_lengths_are_cut_into_quarters_that_hold_every_question_once():

@@ -24,6 +24,7 @@ def table(schema, rows):
         "int64": 0,
         "double": 0.0,
         "list": [],
+        "map": {},
         "timestamp[us, tz=UTC]": datetime(2025, 1, 1, tzinfo=UTC),
     }
     defaults = {f.name: None if f.nullable else filler[str(f.type).split("<", 1)[0]] for f in schema}

@@ -28,7 +28,7 @@ def result_of(ranks: Mapping[SearchSetting, Ranks], **plan: Any) -> tuple[SweepR
     """A sweep whose settings find the right document of question i at the given rank."""
     n = 2 * DOCUMENTS
     questions = [
-        {"question_id": f"q{i}", "question": "", "course": "", "document_id": f"d{i // 2}", "grade": 1}
+        {"question_id": f"q{i}", "question": "", "filter_value": "", "document_id": f"d{i // 2}", "grade": 1}
         | {"alternate_ids": [], "alternate_grades": []}
         for i in range(n)
     ]

@@ -22,9 +22,7 @@ GRID = GridConfig(
 
 
 def question(document_id: str, *others: str) -> Question:
-    return Question(
-        question_id=f"q-{document_id}", question="", course="", document_id=document_id, alternate_ids=others
-    )
+    return Question(question_id=f"q-{document_id}", question="", document_id=document_id, alternate_ids=others)
 
 
 def test_a_setting_that_makes_no_difference_is_not_varied() -> None:

@@ -18,15 +18,16 @@ ANSWER = Answer(
     request_fingerprint="f", started_at=datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
 )  # fmt: skip
 RECORDS: dict[str, Any] = {
-    "documents": Document(document_id="d", course="c", section="s", question="q", text="t", content_hash="h"),
+    "documents": Document(document_id="d", title="q", text="t", metadata={"course": "c"}, content_hash="h"),
     "questions": Question(
         question_id="q",
         question="why",
-        course="c",
+        filter_value="c",
         document_id="d",
         grade=3,
         alternate_ids=("e", "f"),
         alternate_grades=(1, 2),
+        tags={"source": "mail"},
     ),
     "retrieval": Retrieval(
         question_id="q", retriever="text", document_ids=(), scores=(), first_relevant_rank=None, latency_s=0.1
@@ -53,7 +54,7 @@ def test_records_come_back_from_parquet_as_they_were(table: str, tmp_path: Path)
     assert read.schema == SCHEMAS[table]
     assert [field.metadata for field in read.schema] == [field.metadata for field in SCHEMAS[table]]
     expected = {name: list(value) if isinstance(value, tuple) else value for name, value in to_row(record).items()}
-    assert read.to_pylist() == [expected, expected]
+    assert read.to_pylist(maps_as_pydicts="strict") == [expected, expected]
 
 
 @pytest.mark.parametrize("table", RECORDS)
