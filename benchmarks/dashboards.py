@@ -13,8 +13,9 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
+from rageval.metrics.catalogue import online
 from rageval.monitoring.figures import Window
-from rageval.monitoring.panels.catalogue import PANELS, Panel
+from rageval.monitoring.panels.catalogue import Panel, panels
 from rageval.monitoring.panels.scope import Scope
 from rageval.monitoring.store.database import Database, connect
 from tests.postgres import new_postgres
@@ -57,9 +58,7 @@ select conversation_id, 'user', md5(conversation_id), case when random() < 0.7 t
 from conversations where status = 'ok' and random() < 0.2
 """
 METRICS = {
-    "relevance": ("judge", ["RELEVANT", "PARTLY_RELEVANT", "NON_RELEVANT"]),
-    "faithfulness": ("judge", ["FAITHFUL", "PARTLY_FAITHFUL", "UNFAITHFUL"]),
-    "toxicity": ("judge", ["NOT_TOXIC", "NOT_TOXIC", "NOT_TOXIC", "NOT_TOXIC", "NOT_TOXIC", "NOT_TOXIC", "TOXIC"]),
+    **{metric.name: ("judge", metric.scale) for metric in online()},
     "language": ("", ["en", "en", "de", "es"]),
     "topic": ("", [f"1-{number}" for number in range(20)]),
 }
@@ -88,11 +87,11 @@ def generate(database: Database, conversations: int) -> None:
         connection.execute(sa.text("vacuum analyze"))  # autovacuum does it by and by
 
 
-def measure(database: Database, panels: Sequence[Panel] = PANELS) -> Iterator[Timing]:
+def measure(database: Database, shown: Sequence[Panel]) -> Iterator[Timing]:
     """Yield what each panel takes for a month and for everything."""
     month = Window(since=END - timedelta(days=30), until=END)
     everything = Window(since=END - timedelta(days=DAYS), until=END)
-    for panel in panels:
+    for panel in shown:
         yield Timing(
             name=panel.description.name,
             month_s=min(_seconds(database, panel, month) for _ in range(3)),
@@ -141,10 +140,10 @@ def main() -> None:
         if not filled:
             generate(database, options.conversations)
         print("| panel | 30 days, s | everything, s |\n|---|---|---|")
-        for timing in measure(database):
+        for timing in measure(database, panels()):
             print(f"| {timing.name} | {timing.month_s:.2f} | {timing.everything_s:.2f} |", flush=True)
         if options.explain:
-            [panel] = [panel for panel in PANELS if panel.description.name == options.explain]
+            [panel] = [panel for panel in panels() if panel.description.name == options.explain]
             print(explain(database, panel))
 
 

@@ -12,6 +12,10 @@ import pyarrow as pa
 
 from rageval.config.evaluation import EvaluationConfig
 from rageval.config.models import ModelConfig
+from rageval.metrics.correctness import CORRECTNESS
+from rageval.metrics.cosine import COSINE
+from rageval.metrics.metric import JudgeMetric
+from rageval.metrics.relevance import RELEVANCE
 from rageval.runs import manifest
 from rageval.runs.store import RunStore
 from rageval.systems.kinds import describe_systems, make_systems
@@ -81,10 +85,10 @@ def _write_run(folder: Path, questions: int, seed: int) -> str:
     })  # fmt: skip
     labels = random.integers(0, 3, questions)
     parts = []
-    for metric in ("cosine", "judge_with_reference", "judge_without_reference"):
-        judged = metric != "cosine"
+    for metric in (COSINE, CORRECTNESS, RELEVANCE):
+        judged = isinstance(metric, JudgeMetric)
         parts.append({
-            **keys, "metric": _repeat(metric, questions), "status": _repeat("ok", questions),
+            **keys, "metric": _repeat(metric.name, questions), "status": _repeat("ok", questions),
             "value": pa.array(labels / 2 if judged else random.random(questions)),
             "label": pa.array(_LABELS[labels]) if judged else pa.nulls(questions, pa.string()),
             "judge_model": _repeat("bench", questions) if judged else pa.nulls(questions, pa.string()),

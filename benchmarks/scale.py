@@ -17,7 +17,8 @@ from rageval.config.models import ModelConfig
 from rageval.config.systems import DEFAULT_PROMPT
 from rageval.engine.chunks import plan_chunks
 from rageval.engine.request_engine import RequestEngine
-from rageval.judging.plan import MODEL_FREE_VERSIONS, ScorePlan
+from rageval.judging.plan import ScorePlan
+from rageval.metrics import catalogue
 from rageval.records import Chunk, Document, Question, Retrieval
 from rageval.runs.store import RunStore
 from rageval.scoring.scores import score_chunk
@@ -71,7 +72,7 @@ def measure_scale(questions: int, server: str) -> Scale:
 
 def _answer_and_score(run: RunStore, chunk: Chunk, system: System, engine: RequestEngine) -> None:
     answer_chunk(run, chunk, system, engine)
-    plan = ScorePlan(index=IndexConfig(), model_free=tuple(MODEL_FREE_VERSIONS))
+    plan = ScorePlan(index=IndexConfig(), computed=catalogue.computed(catalogue.choices()))
     score_chunk(run, chunk, system, plan, engine)
 
 

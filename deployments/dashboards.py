@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from rageval.monitoring.figures import COLUMN_UNITS, STEPS_S, Board, Filter, Kind, Unit
-from rageval.monitoring.panels.catalogue import PANELS, Panel, choices
+from rageval.monitoring.panels.catalogue import Panel, choices, panels
 from rageval.monitoring.panels.scope import Scope
 
 FOLDER: Final = Path(__file__).parent / "grafana" / "dashboards"
@@ -38,7 +38,7 @@ _LEGEND: Final = {"displayMode": "list", "placement": "bottom", "showLegend": Tr
 
 def dashboard(board: Board) -> dict[str, Any]:
     """Return a dashboard as Grafana 12 reads it from a file."""
-    panels = [panel for panel in PANELS if panel.description.board == board]
+    shown = [panel for panel in panels() if panel.description.board == board]
     return {
         "uid": f"rageval-{board}",
         "title": TITLES[board],
@@ -56,7 +56,7 @@ def dashboard(board: Board) -> dict[str, Any]:
         "templating": {"list": [_variable(board, "course"), _variable(board, "model"), _step()]},
         "panels": [
             _panel(number, panel, place)
-            for number, (panel, place) in enumerate(zip(panels, _places(panels), strict=True), start=1)
+            for number, (panel, place) in enumerate(zip(shown, _places(shown), strict=True), start=1)
         ],
     }
 

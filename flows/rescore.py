@@ -53,8 +53,8 @@ def rescore(folder: str, metrics: tuple[str, ...] = (), config: EvaluationConfig
 
     Args:
         folder: The run's folder.
-        metrics: What to score; empty for all metrics of the configuration that ask no model.
-        config: The run's settings with other judges or text metrics; empty for the run's own.
+        metrics: What to score; empty for those of the configuration and the usual ones, as far as they ask no model.
+        config: The run's settings with other judges or metrics; empty for the run's own.
     """
     return end_in_words(lambda: _rescore(RunStore(folder), metrics, config))
 

@@ -11,7 +11,7 @@ from flows.workers import workers
 from rageval.config.evaluation import EvaluationConfig
 from rageval.config.models import ModelConfig
 from rageval.engine.request_engine import RequestEngine
-from rageval.judging.plan import ScorePlan
+from rageval.judging.plan import ScorePlan, choices_see_reference
 from rageval.pipeline.chunk_scheduler import Future
 from rageval.pipeline.steps import Progress, Workers
 from rageval.records import Chunk
@@ -91,7 +91,7 @@ class PrefectSteps:
             system=system,
             others=others,
             judge=judge,
-            with_reference=config.judge.with_reference,
+            with_reference=choices_see_reference(config),
             label=verdicts_label(judge),
             options=config.run,
             return_state=False,

@@ -107,7 +107,7 @@ SCORES = schema_of(
     "scores",
     _QUESTION_ID,
     _SYSTEM,
-    column("metric", _STRING, "cosine, judge_with_reference, judge_without_reference, ..."),
+    column("metric", _STRING, "cosine, correctness, relevance, ..."),
     column(
         "status",
         _STRING,
@@ -160,7 +160,7 @@ HUMAN_LABELS = schema_of(
 JUDGING = schema_of(
     "judging",
     column("judge", _STRING, "name of the judge; of a panel, its judges' names joined by +"),
-    column("metric", _STRING, "what it was asked, such as judge_with_reference"),
+    column("metric", _STRING, "what it was asked, such as correctness"),
     column("figure", _STRING, "flip_rate, kappa, auc, share_corrected, verdict, ...; see docs/judging.md"),
     column("against", _STRING, "what the judge is compared with: itself, human labels, cosine, ...", null=True),
     column("system", _STRING, "whose answers; null for statistics over all systems", null=True),

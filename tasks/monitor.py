@@ -12,9 +12,11 @@ from prefect.states import Completed, Failed
 
 from rageval.config.models import ModelConfig
 from rageval.errors import RagevalError
+from rageval.metrics import catalogue
+from rageval.metrics.metric import JudgeMetric
 from rageval.monitoring import online, watch
 from rageval.monitoring.alert_rules import Rule
-from rageval.monitoring.config import JudgedMetric, MonitoringConfig
+from rageval.monitoring.config import MonitoringConfig
 from rageval.monitoring.notify import VARIABLE
 from rageval.monitoring.records import Alert
 from rageval.monitoring.store.conversations import forget_before
@@ -49,8 +51,8 @@ def evaluate_questions(config: MonitoringConfig, since: datetime, now: datetime)
     return [one.sentence for one in done]
 
 
-@task(task_run_name="judge-{metric}")
-def judge(metric: JudgedMetric, config: MonitoringConfig, model: ModelConfig, since: datetime) -> State[Any]:
+@task(task_run_name="judge-{metric.name}")
+def judge(metric: JudgeMetric, config: MonitoringConfig, model: ModelConfig, since: datetime) -> State[Any]:
     """Ask the judge one thing about every conversation that is due; what was said is stored as it comes."""
     try:
         pending = online.to_judge(database(), metric, config.judging, since)
@@ -63,10 +65,11 @@ def judge(metric: JudgedMetric, config: MonitoringConfig, model: ModelConfig, si
     return Completed(message=done.sentence, data=done)
 
 
-def due_metrics(config: MonitoringConfig, since: datetime) -> list[JudgedMetric]:
+def due_metrics(config: MonitoringConfig, since: datetime) -> list[JudgeMetric]:
     """Return the judged metrics that any conversation is due for: without any, no judge has to be there."""
     one = config.judging.model_copy(update={"max_conversations": 1})
-    return [metric for metric in config.judging.metrics if online.to_judge(database(), metric, one, since)]
+    wanted = catalogue.judged(config.judging.metrics)
+    return [metric for metric in wanted if online.to_judge(database(), metric, one, since)]
 
 
 @task

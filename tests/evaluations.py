@@ -21,6 +21,9 @@ SEED = "91940"
 AGAIN = 4
 """Of the twenty questions: the random slice whose verdicts are asked for again, with that seed and the default share
 (0.1): why one would need a flow, a judge or an index, and what a budget is."""
+ONE_VERDICT = ("--set", "metrics=[correctness, cosine, rouge_l, exact_match, fuzzy_match, refusal, answer_words]")
+"""The usual metrics, with one that asks a judge."""
+THREE_VERDICTS = ("--set", "metrics=[correctness, relevance, faithfulness, cosine]")
 SUBJECTS = ("flow", "task", "worker", "judge", "index", "cosine", "budget", "report", "chunk", "schedule")
 
 

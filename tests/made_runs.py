@@ -11,6 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from rageval.config.evaluation import EvaluationConfig
+from rageval.metrics.catalogue import find
+from rageval.metrics.metric import JudgeMetric
 from rageval.runs.store import RunStore
 from rageval.tables import ANSWERS, DOCUMENTS, QUESTIONS, RETRIEVAL, SCORES, SYSTEMS
 
@@ -138,7 +140,7 @@ def _answer(id_: str, system: str, cost_usd: float | None, context_ids: list[str
 
 
 def _score(id_: str, system: str, metric: str, value: float | None, judge: str, version: str) -> dict[str, Any]:
-    judged = metric.startswith("judge")
+    judged = isinstance(find(metric), JudgeMetric)
     label = {1.0: "RELEVANT", 0.5: "PARTLY_RELEVANT", 0.0: "NON_RELEVANT"}.get(value) if judged else None  # type: ignore[arg-type]  # None is no key
     return {
         "question_id": id_, "system": system, "metric": metric,

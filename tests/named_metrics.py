@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-WORDS = {"metric", "metrics", "text_metrics"}
+WORDS = {"metric", "metrics"}
 _OF_COLUMNS = {"like", "in_", "not_in", "equal", "not_equal", "is_in"}  # how SQL and Arrow compare one
 
 

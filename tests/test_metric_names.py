@@ -1,37 +1,44 @@
-"""Every metric name that stands in SQL, code, dashboards, settings and pages is one of the catalogue.
+"""Names of metrics stand in `rageval/metrics` alone; everything else reads them from the catalogue.
 
-A name that nothing is stored under breaks nothing: the panel that asks for it stays empty for ever.
+A name that nothing is stored under breaks nothing: the panel that asks for it stays empty for ever. So what SQL,
+dashboards, settings and pages name, which cannot read the catalogue, is one of it.
 """
 
+import ast
 import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import yaml
 
 from deployments.dashboards import FOLDER, sql
-from rageval.comparison import retrieval_values
-from rageval.config.evaluation import TextMetric
-from rageval.judging.plan import JUDGE_VERSIONS, MODEL_FREE_VERSIONS
-from rageval.metrics.catalog import METRICS, ONLINE_METRICS, metric_of
-from rageval.metrics.names import PAIRWISE
-from rageval.monitoring.config import JudgedMetric
-from rageval.monitoring.panels.catalogue import PANELS
+from rageval.metrics.catalogue import METRICS, choices, online
+from rageval.metrics.names import metric_of
+from rageval.monitoring.panels.catalogue import panels
 from rageval.monitoring.panels.scope import Scope
 from rageval.tables import SCHEMAS
 from tests.named_metrics import WORDS, NamedMetrics
-from tests.test_architecture import MODULES, ROOT, id_of, imports
+from tests.test_architecture import MODULES, ROOT, id_of
 
-OF_TABLES: Mapping[str, Iterable[str]] = {"run_metrics": METRICS, "evaluations": ONLINE_METRICS}
+KNOWN = {metric.name for metric in METRICS}
+OF_QUESTIONS = {"language", "topic"}  # what monitoring tells of a question, without a judge
+ONLINE = {metric.name for metric in online()} | OF_QUESTIONS
+OF_TABLES: Mapping[str, Iterable[str]] = {"run_metrics": KNOWN, "evaluations": ONLINE}
 # `evaluations.metric = 'topic'`, `run_metrics.metric LIKE 'mrr@%'`, `... IN ('topic', 'language')`; `||` glues texts.
 COMPARED = re.compile(r"(\w+)\.metric (?!\|\|)[^,()']*\(?('[^']*'(?:, '[^']*')*)")
-# Stand where metrics do: what people say, what a remark is about, and what judges are held against.
-NO_METRICS = ["human label", "", "words of the answer"]
 COLUMNS = {name for schema in SCHEMAS.values() for name in schema.names}
+# Words that are names of metrics as well, by who means something else with them.
+OTHERWISE: Mapping[str, set[str]] = {
+    "rageval/config/form.py": {"pairwise"},  # the setting
+    "rageval/engine/replies.py": {"refusal"},  # a field of a reply
+    "rageval/search/elasticsearch_index.py": {"cosine"},  # how it compares vectors
+    "rageval/monitoring/planted.py": {"relevance", "faithfulness", "toxicity"},  # what can be planted
+    "rageval/monitoring/traffic.py": {"faithfulness", "toxicity"},
+}
 CODE = NamedMetrics(MODULES)
 SETTINGS = sorted(path for folder in ("deployments", "examples") for path in (ROOT / folder).rglob("*.yaml"))
 PAGES = sorted([ROOT / "Makefile", *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *SETTINGS])
@@ -43,11 +50,9 @@ def unknown(names: Iterable[str], *catalogues: Iterable[str]) -> list[str]:
     return sorted({name for name in names if metric_of(name) not in known})
 
 
-def test_what_is_computed_is_in_the_catalogue() -> None:
-    computed = {*MODEL_FREE_VERSIONS, *JUDGE_VERSIONS, PAIRWISE, *retrieval_values.METRICS, *get_args(TextMetric)}
-
-    assert unknown(computed, METRICS) == []
-    assert unknown(get_args(JudgedMetric), ONLINE_METRICS) == []
+def test_no_metric_has_the_name_of_another_and_every_name_can_be_asked_for() -> None:
+    assert len(KNOWN) == len(METRICS)
+    assert all(re.fullmatch(r"[a-z][a-z_]{0,39}", name) for name in choices())  # as the monitoring database holds them
 
 
 def asked_for(query: str) -> dict[str, set[str]]:
@@ -58,7 +63,7 @@ def asked_for(query: str) -> dict[str, set[str]]:
     return found
 
 
-@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: f"{panel.description.board}-{panel.description.name}")
+@pytest.mark.parametrize("panel", panels(), ids=lambda panel: f"{panel.description.board}-{panel.description.name}")
 def test_a_panel_asks_for_metrics_that_its_table_holds(panel: Any) -> None:
     for table, names in asked_for(sql(panel.select(Scope.grafana()))).items():
         assert unknown(names, OF_TABLES[table]) == []
@@ -73,29 +78,31 @@ def test_a_dashboard_asks_for_metrics_that_its_table_holds(file: Path) -> None:
 
 def test_no_name_in_sql_escapes_these_tests() -> None:
     found = defaultdict(set)
-    for panel in PANELS:
+    for panel in panels():
         for table, names in asked_for(sql(panel.select(Scope.grafana()))).items():
             found[table] |= names
 
-    assert found["evaluations"] == set(ONLINE_METRICS)
-    assert found["run_metrics"] == {*JUDGE_VERSIONS, "cosine", "hit_rate@%", "mrr@%"}
+    assert found["evaluations"] == ONLINE
+    assert {*choices()} - {"answer_words"} | {"hit_rate@%", "mrr@%"} == found["run_metrics"]
     assert asked_for("a.metric NOT IN ('x', 'y') AND a.metric || ' · ' AND b.metric != 'z'") == {
         "a": {"x", "y"}, "b": {"z"},
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("path", MODULES, ids=id_of)
-def test_a_module_names_metrics_that_there_are(path: Path) -> None:
-    online = "monitoring" in path.parts or any(".monitoring" in module for module in imports(path))
-    # What knows of conversations may know of runs, too: the tables of its queries are told apart above.
-    assert unknown(CODE.of(path), METRICS, ONLINE_METRICS if online else (), NO_METRICS) == []
-    for names in CODE.lists(path):
-        if names & (METRICS.keys() - COLUMNS):  # a list with one metric is one of metrics
-            assert unknown(names, METRICS, NO_METRICS) == []
+@pytest.mark.parametrize("path", [path for path in MODULES if path.parent.name != "metrics"], ids=id_of)
+def test_a_module_reads_the_names_of_metrics_from_the_catalogue(path: Path) -> None:
+    assert CODE.of(path) & KNOWN == set()
+    texts = {node.value for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if is_text(node)}
+    # Columns have the same names as what is measured in them.
+    assert {text for text in texts if metric_of(text) in KNOWN - COLUMNS} == OTHERWISE.get(id_of(path), set())
+
+
+def is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def test_no_name_in_code_escapes_these_tests(tmp_path: Path) -> None:
-    assert set(ONLINE_METRICS) <= {name for path in MODULES for name in CODE.of(path)}
+    assert {name for path in MODULES for name in CODE.of(path)} >= OF_QUESTIONS
     file = tmp_path / "module.py"
     file.write_text(
         "LEADING = ('a', 'b')\n"
@@ -116,16 +123,16 @@ def test_no_name_in_code_escapes_these_tests(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", SETTINGS, ids=id_of)
 def test_a_file_of_settings_names_metrics_that_there_are(file: Path) -> None:
-    assert unknown(settings(yaml.safe_load(file.read_text(encoding="utf-8"))), METRICS) == []
+    assert unknown(settings(yaml.safe_load(file.read_text(encoding="utf-8"))), KNOWN) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=id_of)
 def test_a_page_names_metrics_that_there_are(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     chosen = re.findall(r"--metric[ =]([\w@\[\]-]+)", text)
-    quoted = [word for word in re.findall(r"`([^`\n]+)`", text) if re.fullmatch(r"judge_\w+(\[.+\])?|\w+@\d+", word)]
+    quoted = [word for word in re.findall(r"`([^`\n]+)`", text) if re.fullmatch(r"[a-z_]+(\[again\]|@\d+)", word)]
 
-    assert unknown([*chosen, *quoted], METRICS, COLUMNS, {"judge_kappa"}) == []
+    assert unknown([*chosen, *quoted], KNOWN) == []
 
 
 def texts(node: Any) -> Iterator[str]:

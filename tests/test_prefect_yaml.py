@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from rageval.config.evaluation import EvaluationConfig
-from rageval.corpus.versions import LATEST
+from rageval.corpus.files import load_corpus
 from rageval.monitoring.config import MonitoringConfig
 from tests.processes import ROOT
 from tests.served.deployed import DEPLOYMENTS, name_of
@@ -42,7 +42,10 @@ def test_every_entrypoint_is_a_flow_that_is_called_like_its_file(deployment: dic
 
 
 @each_deployment
-def test_the_stored_parameters_are_a_valid_configuration(deployment: dict[str, Any]) -> None:
+def test_the_stored_parameters_are_a_valid_configuration(
+    deployment: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
     scheduled = [schedule["parameters"] for schedule in deployment.get("schedules", []) if "parameters" in schedule]
     for parameters in [deployment["parameters"], *scheduled]:
         if deployment["name"] == "monitor":
@@ -54,8 +57,7 @@ def test_the_stored_parameters_are_a_valid_configuration(deployment: dict[str, A
 
         assert all(model.is_local for model in config.models), "a deployment as it comes must cost nothing"
         assert config.run.run_id == "", "a fixed run id would resume the first run for ever"
-        assert (ROOT / config.data.documents).exists()
-        assert (ROOT / config.data.ground_truth.removeprefix(LATEST)).exists()
+        assert load_corpus(config.data).questions
 
 
 @each_deployment

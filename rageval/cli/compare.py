@@ -6,7 +6,6 @@ import typer
 
 from rageval.cli.comparison_options import COMPARED, Html, Markdown
 from rageval.cli.rows import print_rows
-from rageval.comparison.pairing import Choice
 from rageval.text.terminal import console, plain
 
 
@@ -68,6 +67,7 @@ def compare(
     from rageval.cli.stored_run import existing_run
     from rageval.comparison import folders as stage
     from rageval.comparison import sentences as words
+    from rageval.comparison.pairing import Choice
     from rageval.runs.folders import write_page
 
     choice = Choice(

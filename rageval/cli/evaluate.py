@@ -21,6 +21,7 @@ SETTINGS = {
         "--model NAME": "models",
         "--system pipeline|closed_book|oracle": "systems",
         "--judge NAME": "judge.model",
+        "--metric NAME": "metrics",
         "--no-judge": "judge.enabled",
         **ENDPOINT,
         **LIMITS,

@@ -8,7 +8,6 @@ from rageval.cli.comparison_options import COMPARED, Markdown
 from rageval.cli.options import Given, offers
 from rageval.cli.rows import print_rows
 from rageval.comparison.gate_config import GateSettings
-from rageval.comparison.pairing import Choice
 from rageval.config.overrides import validate
 from rageval.text.terminal import console, plain
 
@@ -79,6 +78,7 @@ def gate(
     from rageval.cli.stored_run import existing_run
     from rageval.comparison import gate as stage
     from rageval.comparison import sentences as words
+    from rageval.comparison.pairing import Choice
     from rageval.runs.folders import write_page
 
     rules = validate(GateSettings, given)

@@ -6,6 +6,7 @@ import typer
 
 from rageval.cli.comparison_options import COMPARED, OUTPUT, Html
 from rageval.cli.rows import print_rows
+from rageval.metrics import catalogue
 from rageval.text.terminal import console, plain
 
 
@@ -16,7 +17,7 @@ def history(
     metric: Annotated[
         list[str],
         typer.Option(
-            help="Metric to show; repeat the option for several.  (default: judge_with_reference, cosine, hit_rate)",
+            help=f"Metric to show; repeat the option for several.  (default: {', '.join(catalogue.headline())})",
             metavar="NAME",
             rich_help_panel=COMPARED,
         ),

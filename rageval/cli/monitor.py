@@ -16,6 +16,7 @@ SETTINGS = {
     "What is watched": {"--rules FILE": "alerts.rules", "--renew-topics": "topics.renew"},
     MODELS: {
         "--judge NAME": "judging.model",
+        "--metric NAME": "judging.metrics",
         "--no-judge": "judging.enabled",
         "--base-url URL": "judging.model.base_url",
         "--api-key-env VAR": "judging.model.api_key_env",

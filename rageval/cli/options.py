@@ -87,6 +87,8 @@ class Setting:
         words = " ".join((self.field.description or "").split())
         if self.turns_off:
             words = f"Turn off: {words[0].lower()}{words[1:]}"
+        if names := _names(self.field):
+            words = f"{words} One of {', '.join(names)}."
         if get_origin(_plain(self.field.annotation)) is tuple:
             words = f"{words} Repeat the option for several."
         return escape(words)
@@ -173,6 +175,14 @@ def _choices(annotation: Any) -> str | None:
     kind = _plain(annotation)
     kind = _plain(get_args(kind)[0]) if get_origin(kind) is tuple else kind
     return "|".join(get_args(kind)) if get_origin(kind) is Literal else None
+
+
+def _names(field: FieldInfo) -> list[str]:
+    """Return the names that a list takes, as its schema says them."""
+    schema: dict[str, Any] = {"items": {}}
+    if callable(field.json_schema_extra):
+        field.json_schema_extra(schema)
+    return list(schema["items"].get("enum", ()))
 
 
 def _shown(value: Any) -> Any:

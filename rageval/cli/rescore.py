@@ -7,7 +7,7 @@ import typer
 from rageval.cli.arguments import Assignments, Debug, DryRun, RunFolder
 from rageval.cli.options import MODELS, Given, offers
 from rageval.config.evaluation import EvaluationConfig
-from rageval.judging.plan import JUDGE_VERSIONS, MODEL_FREE_VERSIONS
+from rageval.metrics import catalogue
 
 SETTINGS = {MODELS: {"--base-url URL": "*.base_url"}}
 
@@ -19,8 +19,8 @@ def rescore(
     metric: Annotated[
         list[str],
         typer.Option(
-            help=f"{', '.join([*MODEL_FREE_VERSIONS, *JUDGE_VERSIONS])}; repeat the option for several.  (default: all "
-            "of the configuration that ask no model)",
+            help=f"What to score: {', '.join(catalogue.choices())}; repeat the option for several.  (default: the "
+            "usual ones and those of the run, as far as they ask no model)",
             metavar="NAME",
             rich_help_panel="Scores",
         ),
@@ -47,7 +47,7 @@ def rescore(
 
     rageval rescore runs/demo
 
-    rageval rescore runs/demo --metric judge_with_reference --judge gpt-5 --set judge.again_share=0
+    rageval rescore runs/demo --metric correctness --judge gpt-5 --set judge.again_share=0
     """
     from rageval.cli.rescoring import rescoring_settings, run_rescoring, show_estimate
     from rageval.cli.stored_run import existing_run

@@ -10,7 +10,8 @@ from rageval.cli.running import prefect_running, stop_on_ctrl_c
 from rageval.config.evaluation import EvaluationConfig
 from rageval.config.overrides import choose_judges, override, validate
 from rageval.errors import ConfigError, RunStoppedError
-from rageval.judging.plan import JUDGE_VERSIONS
+from rageval.metrics import catalogue
+from rageval.metrics.metric import JudgeMetric
 from rageval.pipeline import rescore as stage
 from rageval.runs.store import RunStore
 from rageval.text.terminal import console
@@ -24,10 +25,9 @@ def rescoring_settings(
     Raises:
         ConfigError: If judges are named and nothing is to be judged, or a setting cannot be used.
     """
-    if judges and not set(metrics) & set(JUDGE_VERSIONS):
-        raise ConfigError(
-            f"--judge {' '.join(judges)}: say what to judge, with --metric and one of {', '.join(JUDGE_VERSIONS)}"
-        )
+    if judges and not catalogue.judged(metrics):
+        known = ", ".join(metric.name for metric in catalogue.of_kind(JudgeMetric))
+        raise ConfigError(f"--judge {' '.join(judges)}: say what to judge, with --metric and one of {known}")
     values = stage.settings_of(run)
     # A rescoring is a start of its own: how the run was asked for does not hold for it.
     values["run"] = {key: value for key, value in values.get("run", {}).items() if key == "max_failed_share"}

@@ -10,8 +10,9 @@ from rageval.cli.run_summary import show_run
 from rageval.cli.stored_run import existing_run
 from rageval.config.depth import first_documents, retrieval_depth
 from rageval.errors import DataError
+from rageval.metrics.catalogue import headline
+from rageval.metrics.metric import ScoreMetric
 from rageval.records import Document
-from rageval.report.worst import ORDER
 from rageval.runs.inputs import read_documents
 from rageval.runs.store import RunStore
 from rageval.text.terminal import console, plain
@@ -54,7 +55,7 @@ def _choose(questions: list[_Row], scores: list[_Row], wanted: str | None) -> _R
         if not fits:
             raise DataError(f"no question of this run has the id or the text {wanted!r}")
         return fits[0]
-    for metric in ORDER:  # other scores, such as the length of the answer, are lowest for no reason
+    for metric in headline(ScoreMetric):  # other scores, such as the length of the answer, are lowest for no reason
         valued = [row for row in scores if row["metric"] == metric and row["value"] is not None]
         if valued:
             worst = min((row["value"], row["question_id"]) for row in valued)[1]

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from rageval.comparison.measurements import Key, Measurement, Subject
 from rageval.comparison.paired_values import SideBySide
 from rageval.comparison.pairing import Pair
+from rageval.metrics.answer_words import ANSWER_WORDS
+from rageval.metrics.measured import ANSWER_LATENCY, COMPLETION_TOKENS, COST, PROMPT_TOKENS, SEARCH_LATENCY
+from rageval.metrics.refusal import REFUSAL
 from rageval.pages.formats import count, duration, number, usd
 
 
@@ -22,13 +25,13 @@ class _Figure:
 
 
 _FIGURES: Final = (
-    _Figure(name="cost per answer", metric="cost_usd", middle=np.mean, words=usd),
-    _Figure(name="median latency", metric="answer_latency_s", middle=np.median, words=duration),
-    _Figure(name="prompt tokens", metric="prompt_tokens", middle=np.mean, words=count),
-    _Figure(name="completion tokens", metric="completion_tokens", middle=np.mean, words=count),
-    _Figure(name="words of an answer", metric="answer_words", middle=np.mean, words=count),
-    _Figure(name="share of refusals", metric="refusal", middle=np.mean, words=number),
-    _Figure(name="median search latency", metric="search_latency_s", middle=np.median, words=duration),
+    _Figure(name="cost per answer", metric=COST.name, middle=np.mean, words=usd),
+    _Figure(name="median latency", metric=ANSWER_LATENCY.name, middle=np.median, words=duration),
+    _Figure(name="prompt tokens", metric=PROMPT_TOKENS.name, middle=np.mean, words=count),
+    _Figure(name="completion tokens", metric=COMPLETION_TOKENS.name, middle=np.mean, words=count),
+    _Figure(name="words of an answer", metric=ANSWER_WORDS.name, middle=np.mean, words=count),
+    _Figure(name="share of refusals", metric=REFUSAL.name, middle=np.mean, words=number),
+    _Figure(name="median search latency", metric=SEARCH_LATENCY.name, middle=np.median, words=duration),
 )
 
 

@@ -16,14 +16,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from rageval.metrics.correctness import CORRECTNESS
+from rageval.metrics.refusal import REFUSAL
+from rageval.metrics.relevance import RELEVANCE
 from rageval.pages.formats import count
 from rageval.statistics.intervals import mean_interval
 from rageval.tables import BLAME
 
 KEYS = ["question_id", "system"]
-VERDICTS: Final = ("judge_with_reference", "judge_without_reference")
+VERDICTS: Final = (CORRECTNESS.name, RELEVANCE.name)
 """The metric that tells right from wrong: the first of these that the run has a value of."""
-REFUSAL: Final = "refusal"
 CELLS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "right": "the right document was shown, and the answer is right",
@@ -92,13 +94,13 @@ def why_no_blame(scores: pa.Table) -> str | None:
     found = scores["metric"].unique().to_pylist()
     if not any(name in found for name in VERDICTS):
         return "No judge has graded these answers, so right cannot be told from wrong."
-    refusals = scores.filter(pc.equal(scores["metric"], REFUSAL))
+    refusals = scores.filter(pc.equal(scores["metric"], REFUSAL.name))
     if refusals.num_rows and not pc.any(pc.equal(refusals["status"], "ok")).as_py():
         return (
             "The metric refusal has no value for these answers, because it reads only English, so a refusal cannot be "
             "told from a wrong answer."
         )
-    if REFUSAL not in found:
+    if REFUSAL.name not in found:
         return (
             "The metric refusal is missing, so a refusal cannot be told from a wrong answer: `rageval rescore RUN` "
             "adds it without asking a model."
@@ -127,7 +129,7 @@ def blame_table(questions: pa.Table, answers: pa.Table, scores: pa.Table) -> pa.
     if why_no_blame(scores):
         return BLAME.empty_table()
     ids = pd.Index(questions["question_id"].to_pandas().unique())
-    verdicts, refusals = (_values(scores, metric, ids) for metric in (verdict_metric(scores), REFUSAL))
+    verdicts, refusals = (_values(scores, metric, ids) for metric in (verdict_metric(scores), REFUSAL.name))
     none = np.full(len(ids), np.nan)
     right = dict(zip(questions["question_id"].to_pylist(), questions["document_id"].to_pylist(), strict=True))
     parts = []

@@ -9,15 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rageval.comparison.measurements import RunTables, Subject
-from rageval.comparison.paired_values import LEADING_ANSWERS, PairedValues
+from rageval.comparison.paired_values import PairedValues
 from rageval.comparison.pairing import Pair
 from rageval.comparison.run_comparison import RunComparison
 from rageval.comparison.scored import Scored
-from rageval.comparison.summary import ordered_metrics
-from rageval.metrics.catalog import higher_is_better, metric_of
-from rageval.metrics.names import split_detail
+from rageval.metrics.catalogue import compared, higher_is_better, in_order
+from rageval.metrics.names import metric_of, split_detail
 
-_LEADING = (*LEADING_ANSWERS, "mrr", "ndcg", "hit_rate")
 _Row: TypeAlias = Mapping[str, Any]
 _Key: TypeAlias = tuple[str, Subject]
 _Keyed: TypeAlias = Mapping[_Key, _Row]
@@ -59,8 +57,8 @@ class Changes:
 def largest_changes(comparison: RunComparison, limit: int) -> list[Changes]:
     """Return the largest gains and losses of every system and retriever, at most `limit` of each.
 
-    The metric is the first one compared of the judge's, then cosine, then reciprocal rank; what changed alike in it is
-    ordered by the next one, then by the order of the questions.
+    The metric is the first one of those that are compared anyway; what changed alike in it is ordered by the next one,
+    then by the order of the questions.
     """
     by_pair: dict[Pair, dict[str, PairedValues]] = {}
     for values in comparison.values:
@@ -69,7 +67,7 @@ def largest_changes(comparison: RunComparison, limit: int) -> list[Changes]:
     chosen = [
         (pair, leading[0].metric, *_ends(leading, limit))
         for pair, of_pair in by_pair.items()
-        if (leading := [of_pair[name] for name in _LEADING if name in of_pair])
+        if (leading := [of_pair[name] for name in compared() if name in of_pair])
     ]
     ids = pa.array(sorted({id_ for _, _, *ends in chosen for end in ends for id_ in end}), pa.string())
     sides = [_Looked.up(run, ids) for run in (comparison.a, comparison.b)]
@@ -154,7 +152,7 @@ def _key(row: _Row) -> _Key:
 
 def _scores(rows: Iterable[_Row]) -> dict[_Key, list[Scored]]:
     plain = [row for row in rows if split_detail(row["metric"])[1] is None]
-    order = ordered_metrics(row["metric"] for row in plain)
+    order = in_order(row["metric"] for row in plain)
     found: dict[_Key, list[Scored]] = {}
     for row in sorted(plain, key=lambda row: order.index(row["metric"])):
         scored = Scored(**{name: row[name] for name in ("metric", "value", "label", "reason", "error")})

@@ -5,8 +5,9 @@ from typing import Any
 
 from rageval.comparison.measurements import Measurement, RunTables
 from rageval.config.effects import SENT
+from rageval.metrics.catalogue import find
+from rageval.metrics.metric import EmbeddingMetric
 
-_COSINE = "cosine"
 _JUDGE_SETTINGS = tuple(name for name in SENT if name not in ("model", "service_tier"))
 """What can change a verdict, besides the model; a tier says how soon it comes, and for how much."""
 
@@ -91,7 +92,7 @@ def _other_documents(a: RunTables, b: RunTables) -> str | None:
 
 def _other_embedding(a: RunTables, b: RunTables, of_a: Measurement) -> str | None:
     mine, theirs = embedding_model(a.manifest), embedding_model(b.manifest)
-    if of_a.metric != _COSINE or mine == theirs:
+    if not isinstance(find(of_a.metric), EmbeddingMetric) or mine == theirs:
         return None
     return (
         f"the embedding models differ: {mine} in {a.name}, {theirs} in {b.name}; a cosine means something only within "

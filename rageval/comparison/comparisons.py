@@ -17,14 +17,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rageval.comparison.measurements import Key, Measurement, RunTables, Subject, measurements
-from rageval.metrics.catalog import bounds, higher_is_better, metric_of
+from rageval.metrics.catalogue import bounds, compared, find, higher_is_better
+from rageval.metrics.measured import COST
+from rageval.metrics.metric import RetrievalMetric, ScoreMetric
+from rageval.metrics.names import at
 from rageval.statistics.multiplicity import holm_of_known
 from rageval.statistics.paired import PairedDifference, paired_difference
 from rageval.statistics.verdicts import Verdict, verdict
 from rageval.tables import COMPARISONS
 
-RETRIEVAL_METRICS: Final = ("hit_rate", "mrr", "ndcg")
-"""Retrieval metrics that are compared, each at the run's top_k."""
 PARTS: Final = ("prompt", "model", "retriever")
 """What two systems can differ in, besides their kind."""
 Compared: TypeAlias = Literal["systems", "pooled", "retrievers"]
@@ -66,7 +67,7 @@ class Comparison:
 def compare_within(run: RunTables) -> list[Comparison]:
     """Return every comparison within a run: pooled ones, then systems, then retrievers.
 
-    Of the answers' metrics those are compared that have bounds and of which more is better: length, refusals, latency
+    Of the answers' metrics those are compared that have bounds and a good direction: length, refusals, latency
     and cost decide nothing by themselves. They come in the order of the run's measurements, metric by metric.
 
     Args:
@@ -80,7 +81,8 @@ def compare_within(run: RunTables) -> list[Comparison]:
     )
     found = measurements(run, [run.top_k])
     systems = {row["system"]: row for row in run.systems.to_pylist()}
-    return compare_values([*_pairings(found, systems, run.top_k)], documents[~documents.index.duplicated()])
+    wanted = [at(name, run.top_k) for name in compared(RetrievalMetric, several=run.depth.accept_alternates)]
+    return compare_values([*_pairings(found, systems, wanted)], documents[~documents.index.duplicated()])
 
 
 def compare_values(pairings: Sequence[Pairing], documents: pd.Series) -> list[Comparison]:
@@ -115,10 +117,12 @@ def comparison_table(comparisons: Sequence[Comparison]) -> pa.Table:
     return pa.Table.from_pylist([_row(comparison) for comparison in comparisons], schema=COMPARISONS)
 
 
-def _pairings(found: Mapping[Key, Measurement], systems: Mapping[str, _System], top_k: int) -> Iterator[Pairing]:
+def _pairings(
+    found: Mapping[Key, Measurement], systems: Mapping[str, _System], searches: Sequence[str]
+) -> Iterator[Pairing]:
     answered = [m for m in found.values() if not m.subject.is_retriever and _decides(m.metric)]
     searched = [m for m in found.values() if m.subject.is_retriever]
-    costs = {key[0]: float(m.values.mean()) for key, m in found.items() if key[1] == "cost_usd" and len(m.values)}
+    costs = {key[0]: float(m.values.mean()) for key, m in found.items() if key[1] == COST.name and len(m.values)}
     by_metric: dict[str, dict[str, Measurement]] = {}
     for m in answered:
         by_metric.setdefault(m.metric, {})[m.subject.name] = m
@@ -130,7 +134,7 @@ def _pairings(found: Mapping[Key, Measurement], systems: Mapping[str, _System], 
         for one, other, differ_in in pairs:
             if one["system"] in of_system and other["system"] in of_system:
                 yield _priced(of_system[one["system"]], of_system[other["system"]], differ_in, costs)
-    for metric in [f"{name}@{top_k}" for name in RETRIEVAL_METRICS]:
+    for metric in searches:
         for baseline, candidate in combinations([m for m in searched if m.metric == metric], 2):
             yield Pairing(baseline=baseline, candidate=candidate, of="retrievers", differ_in="retriever")
 
@@ -197,8 +201,9 @@ def _mean_cost(measured: Sequence[Measurement], costs: Mapping[Subject, float]) 
 
 
 def _decides(metric: str) -> bool:
-    """Return whether more of a metric is better by itself; a choice between two answers is no value of one."""
-    return bool(higher_is_better(metric)) and bounds(metric) is not None and metric_of(metric) != "pairwise"
+    """Return whether more or less of a metric of an answer is better by itself."""
+    is_score = isinstance(find(metric), ScoreMetric)
+    return is_score and higher_is_better(metric) is not None and bounds(metric) is not None
 
 
 def _priced(baseline: Measurement, candidate: Measurement, differ_in: str, costs: Mapping[Subject, float]) -> Pairing:

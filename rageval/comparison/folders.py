@@ -20,7 +20,7 @@ def compare(
     Args:
         a: The baseline.
         b: The candidate.
-        choice: Which metrics and configurations.
+        choice: Which metrics, systems and retrievers.
         common: Compare the questions that both runs have, though one has others, too.
         relevant: A difference that would matter, in the metric's unit, above 0.
 

@@ -20,7 +20,7 @@ def gate(
     Args:
         candidate: The run that is to pass.
         baseline: The run it is measured against.
-        choice: Which metrics and configurations; A is the baseline.
+        choice: Which metrics, systems and retrievers.
         max_drop: The largest drop of a mean that may pass, in the metric's unit, above 0.
         allow_underpowered: Let pass what so few questions could not have shown.
         common: Compare the questions that both runs have, though one has others, too.

@@ -1,20 +1,17 @@
 """What a night's run is measured by: a flow's parameter, and its group in the form of the Prefect UI."""
 
-from typing import Final
-
 from pydantic import Field, field_validator
 
 from rageval.config.settings import Name, Settings
-from rageval.metrics.catalog import higher_is_better
-
-DEFAULT_METRIC: Final = "judge_with_reference"
+from rageval.metrics.catalogue import headline, higher_is_better
+from rageval.metrics.metric import ScoreMetric
 
 
 class GateSettings(Settings):
     """What may not get worse against the last accepted run, and by how much."""
 
-    metrics: tuple[Name, ...] = Field(default=(DEFAULT_METRIC,), min_length=1, max_length=20)
-    """Metrics that must not get worse, such as judge_with_reference, cosine or hit_rate; each weakens the others."""
+    metrics: tuple[Name, ...] = Field(default=tuple(headline(ScoreMetric)[:1]), min_length=1, max_length=20)
+    """Metrics that must not get worse, such as correctness, cosine or hit_rate; each weakens the others."""
     max_drop: float = Field(default=0.02, gt=0, le=1000, title="Largest drop that may pass")
     """The largest drop of a mean that may pass, in the metric's unit. A larger one fails if it is beyond the noise."""
     allow_underpowered: bool = Field(default=False, title="Pass with too few questions")

@@ -11,13 +11,13 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from rageval.comparison.gate_config import DEFAULT_METRIC
 from rageval.comparison.measurements import RunTables
 from rageval.comparison.paired_values import PairedValues, Refused, side_by_side
 from rageval.comparison.pairing import Choice, Pair
 from rageval.comparison.run_comparison import difference_of, incomplete, nothing_comparable, unfit
 from rageval.errors import ConfigError, DataError
-from rageval.metrics.catalog import higher_is_better
+from rageval.metrics.catalogue import headline, higher_is_better
+from rageval.metrics.metric import ScoreMetric
 from rageval.statistics.paired import PairedDifference, paired_difference
 from rageval.statistics.verdicts import FEWEST_CLUSTERS, SIGNIFICANT
 
@@ -69,14 +69,14 @@ class Gate:
 
 
 def check_choice(choice: Choice, max_drop: float) -> Choice:
-    """Return the choice with its metrics, `DEFAULT_METRIC` without any.
+    """Return the choice with its metrics, the first one of the headline without any.
 
     Raises:
         ConfigError: If `max_drop` is not above 0, or a metric has no good direction.
     """
     if not 0 < max_drop < float("inf"):
         raise ConfigError(f"--max-drop is {max_drop:g}; give the largest drop that may pass, above 0, such as 0.02")
-    metrics = choice.metrics or (DEFAULT_METRIC,)
+    metrics = choice.metrics or tuple(headline(ScoreMetric)[:1])
     for name in metrics:
         if higher_is_better(name) is None:
             raise ConfigError(

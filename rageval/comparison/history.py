@@ -24,7 +24,7 @@ def history(folder: str, metrics: Sequence[str] = ()) -> History:
 
     Args:
         folder: The output folder that holds one folder per run.
-        metrics: Names, with or without `@k`; empty for `trends.DEFAULT_METRICS`.
+        metrics: Names, with or without `@k`; empty for those of the headline.
 
     Raises:
         DataError: If the folder cannot be read, holds no run that can be, or none has any of the metrics.

@@ -8,7 +8,7 @@ import pyarrow as pa
 from rageval.comparison.history_plot import trend_plots
 from rageval.comparison.history_rows import READING, title, trend_rows
 from rageval.comparison.trends import Trend
-from rageval.metrics.catalog import description
+from rageval.metrics.catalogue import description
 from rageval.pages.templates import environment
 
 

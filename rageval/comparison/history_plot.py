@@ -7,7 +7,7 @@ from typing import Final
 from markupsafe import Markup
 
 from rageval.comparison.trends import Point, Trend
-from rageval.metrics.catalog import bounds
+from rageval.metrics.catalogue import bounds
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 420.0, 150.0, 40.0, 10.0, 10.0, 20.0
 _LABELS: Final = 15

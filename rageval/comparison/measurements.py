@@ -10,9 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rageval.comparison.retrieval_values import retrieval_values
-from rageval.comparison.summary import ANSWER_COLUMNS, ordered_metrics
+from rageval.comparison.summary import answer_columns
 from rageval.config.depth import RetrievalDepth, retrieval_depth
 from rageval.config.evaluation import RetrievalConfig
+from rageval.metrics.catalogue import in_order
+from rageval.metrics.measured import SEARCH_LATENCY
 from rageval.metrics.names import split_detail
 
 
@@ -84,8 +86,8 @@ def measurements(run: RunTables, cutoffs: Sequence[int]) -> dict[Key, Measuremen
             others are left out.
 
     Returns:
-        Measurements in the order of retrievers and systems in the tables, and of `ordered_metrics`; latency, tokens
-        and cost come last. A metric that was asked for but has no value is there, with empty `values`. What an earlier
+        Measurements in the order of retrievers and systems in the tables, and of the catalogue; latency, tokens and
+        cost come last. A metric that was asked for but has no value is there, with empty `values`. What an earlier
         run has answered has no latency, tokens and cost of its own.
     """
     found = [*_retrieval(run, cutoffs), *_answers(run.scores), *_columns(run.answers)]
@@ -97,20 +99,20 @@ def _retrieval(run: RunTables, cutoffs: Sequence[int]) -> Iterator[Measurement]:
     wanted = sorted({k for k in cutoffs if 1 <= k <= deepest})
     alternates = run.depth.accept_alternates
     values = retrieval_values(run.questions, run.retrieval, wanted, accept_alternates=alternates)
-    frame = run.retrieval.select(["question_id", "retriever", "latency_s"]).to_pandas()
+    frame = run.retrieval.select(["question_id", "retriever", SEARCH_LATENCY.column]).to_pandas()
     for retriever, group in frame.groupby("retriever", sort=False):
         subject, rows = Subject(name=str(retriever), is_retriever=True), group.index.to_numpy()
         for metric, of_all in values.items():
             by_question = pd.Series(of_all[rows], index=group["question_id"])
             yield Measurement(subject=subject, metric=metric, values=by_question)
-        latency = pd.Series(group["latency_s"].to_numpy(dtype=np.float64), index=group["question_id"])
-        yield Measurement(subject=subject, metric="search_latency_s", values=latency)
+        latency = pd.Series(group[SEARCH_LATENCY.column].to_numpy(dtype=np.float64), index=group["question_id"])
+        yield Measurement(subject=subject, metric=SEARCH_LATENCY.name, values=latency)
 
 
 def _answers(scores: pa.Table) -> Iterator[Measurement]:
     keys = ["system", "metric"]
     columns = ["question_id", *keys, "status", "value", "metric_version", "judge_model"]
-    names = ordered_metrics(n for n in scores["metric"].unique().to_pylist() if split_detail(n)[1] is None)
+    names = in_order(n for n in scores["metric"].unique().to_pylist() if split_detail(n)[1] is None)
     frame = scores.select(columns).to_pandas()
     groups = dict(iter(frame.groupby(keys, sort=False)))
     for system in dict.fromkeys(key[0] for key in groups):
@@ -128,10 +130,11 @@ def _answers(scores: pa.Table) -> Iterator[Measurement]:
 
 
 def _columns(answers: pa.Table) -> Iterator[Measurement]:
-    names = ["question_id", "system", *ANSWER_COLUMNS.values()]
+    columns = answer_columns()
     asked = answers.filter(pc.is_null(answers["reused_from"]))
-    for system, group in asked.select(names).to_pandas().groupby("system", sort=False):
-        for metric, column in ANSWER_COLUMNS.items():
+    frame = asked.select(["question_id", "system", *columns.values()]).to_pandas()
+    for system, group in frame.groupby("system", sort=False):
+        for metric, column in columns.items():
             values = pd.Series(group[column].to_numpy(dtype=np.float64), index=group["question_id"]).dropna()
             yield Measurement(subject=Subject(name=str(system)), metric=metric, values=values)
 

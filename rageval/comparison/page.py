@@ -15,7 +15,7 @@ from rageval.comparison.sentences import (
     setting_rows,
     signed,
 )
-from rageval.metrics.catalog import bounds
+from rageval.metrics.catalogue import bounds
 from rageval.pages.forest import DrawnInterval, intervals
 from rageval.pages.plots import BAD, GOOD, MUTED
 from rageval.pages.templates import environment

@@ -11,13 +11,9 @@ from numpy.typing import NDArray
 from rageval.comparison.comparability import not_comparable, other_questions
 from rageval.comparison.measurements import Key, Measurement, RunTables, Subject, measurements
 from rageval.comparison.pairing import Choice, Pair, pairs
-from rageval.comparison.summary import ordered_metrics
 from rageval.errors import DataError
-from rageval.metrics.catalog import higher_is_better, metric_of
-
-LEADING_RETRIEVAL = ("hit_rate", "mrr", "ndcg")
-LEADING_ANSWERS = ("judge_with_reference", "judge_without_reference", "judge_faithfulness", "cosine")
-"""Metrics that are compared unless others are named: every further one weakens the tests of all."""
+from rageval.metrics.catalogue import compared, higher_is_better, in_order
+from rageval.metrics.names import at, metric_of
 
 Values: TypeAlias = NDArray[np.float64]
 
@@ -85,8 +81,8 @@ def side_by_side(a: RunTables, b: RunTables, choice: Choice, *, common: bool = F
     Args:
         a: The first run, the baseline.
         b: The second run.
-        choice: Which metrics, systems and retrievers; without metrics `LEADING_RETRIEVAL` at the smaller top_k of the
-            two runs (and recall, where several documents are right), and `LEADING_ANSWERS`.
+        choice: Which metrics, systems and retrievers; without metrics those that are compared unless others are
+            named; retrieval at the smaller top_k of the two runs.
         common: Compare the questions that both runs have, though one has others, too.
 
     Raises:
@@ -144,8 +140,8 @@ def _wanted(a: RunTables, b: RunTables, metrics: Sequence[str]) -> set[str]:
     names = set(metrics)
     if not names:
         several = any(run.depth.accept_alternates for run in (a, b))
-        names = {*LEADING_RETRIEVAL, *LEADING_ANSWERS, *(["recall"] if several else [])}
-    return names | {f"{name}@{k}" for name in names}
+        names = set(compared(several=several))
+    return names | {at(name, k) for name in names}
 
 
 def _subjects(side: Mapping[Key, Measurement]) -> list[Subject]:
@@ -156,14 +152,14 @@ def _chosen(
     pair: Pair, of_a: Mapping[Key, Measurement], of_b: Mapping[Key, Measurement], wanted: set[str]
 ) -> list[str]:
     known = [metric for side, one in ((of_a, pair.a), (of_b, pair.b)) for subject, metric in side if subject == one]
-    return [name for name in ordered_metrics(known) if name in wanted]
+    return [name for name in in_order(known) if name in wanted]
 
 
 def _unknown(of_a: Mapping[Key, Measurement], of_b: Mapping[Key, Measurement], metrics: Sequence[str]) -> list[Refused]:
     """Return the named metrics that neither run has."""
     known = {metric for _, metric in (*of_a, *of_b)}
     names = known | {metric_of(name) for name in known}
-    has = ", ".join(ordered_metrics(name for _, name in (*of_a, *of_b) if higher_is_better(name) is not None))
+    has = ", ".join(in_order(name for _, name in (*of_a, *of_b) if higher_is_better(name) is not None))
     return [
         Refused(metric=name, name="", reason=f"neither run has it; they have {has or 'none'}")
         for name in metrics

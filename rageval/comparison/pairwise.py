@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from rageval.judging.choices import preference_metrics, rivals
-from rageval.metrics.names import PAIRWISE
+from rageval.metrics.pairwise import PAIRWISE
 from rageval.statistics.intervals import Interval, mean_interval
 from rageval.statistics.multiplicity import holm_of_known
 from rageval.statistics.paired import PairedDifference, paired_difference
@@ -75,7 +75,7 @@ def pairwise_results(questions: pa.Table, answers: pa.Table, scores: pa.Table) -
         scores: Table `tables.SCORES`.
     """
     chosen = scores.filter(
-        pc.and_(pc.starts_with(scores["metric"], f"{PAIRWISE}["), pc.equal(scores["status"], "ok"))
+        pc.and_(pc.starts_with(scores["metric"], f"{PAIRWISE.name}["), pc.equal(scores["status"], "ok"))
     )  # fmt: skip
     frame = chosen.select(["question_id", "system", "metric", "value"]).to_pandas()
     asked = questions.select(["question_id", "document_id"]).to_pandas().drop_duplicates("question_id")

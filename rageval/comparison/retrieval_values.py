@@ -1,7 +1,6 @@
 """Tables of questions and of what was found for them -> every retrieval metric of every question, at several k."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -9,41 +8,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from rageval.metrics.ranking import (
-    Grades,
-    Values,
-    average_precision,
-    hit,
-    ndcg,
-    precision,
-    recall,
-    reciprocal_rank,
-)
+from rageval.metrics.catalogue import of_kind
+from rageval.metrics.grades import Grades, Ranking, Values
+from rageval.metrics.metric import RetrievalMetric
+from rageval.metrics.names import at
 
-METRICS = ("hit_rate", "mrr", "recall", "precision", "ndcg", "map")
-"""Their names without the `@k`, in the order of every table."""
 Integers: TypeAlias = NDArray[np.int64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class GradedRows:
-    """The grades that the metrics of `rageval.metrics.ranking` take, a row for each row of the retrieval table."""
-
-    found: Grades
-    """Grade at each rank, shape `(n, depth)`; 0 for a document that is not right, and after the last one."""
-    right: Grades
-    """Grades of all right documents, shape `(n, most)`, filled up with 0."""
-
-
-def at(metric: str, k: int) -> str:
-    """Return the name of a metric at a cut-off, such as `ndcg@5`."""
-    return f"{metric}@{k}"
 
 
 def retrieval_values(
     questions: pa.Table, retrieval: pa.Table, cutoffs: Sequence[int], *, accept_alternates: bool
 ) -> dict[str, Values]:
-    """Return the six metrics at every cut-off, by name: `hit_rate@1`, `mrr@1`, ...
+    """Return every retrieval metric at every cut-off, by name: `hit_rate@1`, `mrr@1`, ...
 
     Hit rate and reciprocal rank follow from the column `first_relevant_rank`, the others from `document_ids` and the
     grades of the questions. Nothing found is 0, not a gap.
@@ -55,18 +31,17 @@ def retrieval_values(
         accept_alternates: Whether the other documents of the same question are right, or the row's own alone.
 
     Returns:
-        An array of shape `(n,)` per metric, in [0, 1], in the order of the rows; by cut-off, then as in `METRICS`.
+        An array of shape `(n,)` per metric, in [0, 1], in the order of the rows; by cut-off, then as in the catalogue.
 
     Raises:
         ValueError: If a cut-off is below 1, or a row belongs to a question that is not in `questions`.
     """
-    graded = graded_rows(questions, retrieval, max(cutoffs, default=1), accept_alternates=accept_alternates)
-    rank = retrieval["first_relevant_rank"].to_numpy().astype(np.float64)
-    return {at(metric, k): values for k in cutoffs for metric, values in _at_cutoff(rank, graded, k)}
+    found = rankings(questions, retrieval, max(cutoffs, default=1), accept_alternates=accept_alternates)
+    return {at(metric.name, k): metric.compute(found, k) for k in cutoffs for metric in of_kind(RetrievalMetric)}
 
 
-def graded_rows(questions: pa.Table, retrieval: pa.Table, depth: int, *, accept_alternates: bool) -> GradedRows:
-    """Return the grades of what was found and of what should have been, for each row of the retrieval table.
+def rankings(questions: pa.Table, retrieval: pa.Table, depth: int, *, accept_alternates: bool) -> Ranking:
+    """Return what was found and what should have been, for each row of the retrieval table.
 
     Args:
         questions: As in `retrieval_values`.
@@ -91,16 +66,8 @@ def graded_rows(questions: pa.Table, retrieval: pa.Table, depth: int, *, accept_
     place = np.minimum(np.searchsorted(right_keys[order], keys), max(0, len(order) - 1))
     is_right = right_keys[order][place] == keys if len(order) else np.zeros(len(keys), bool)
     found[row[is_right], rank[is_right]] = grades[order][place[is_right]]
-    return GradedRows(found=found, right=_padded(asked, grades, questions.num_rows)[owner])
-
-
-def _at_cutoff(rank: Values, graded: GradedRows, k: int) -> Iterator[tuple[str, Values]]:
-    yield "hit_rate", hit(rank, k)
-    yield "mrr", reciprocal_rank(rank, k)
-    yield "recall", recall(graded.found, graded.right, k)
-    yield "precision", precision(graded.found, k)
-    yield "ndcg", ndcg(graded.found, graded.right, k)
-    yield "map", average_precision(graded.found, graded.right, k)
+    first = retrieval["first_relevant_rank"].to_numpy().astype(np.float64)
+    return Ranking(first=first, found=found, right=_padded(asked, grades, questions.num_rows)[owner])
 
 
 def _positions(ids: pa.ChunkedArray, known: pa.ChunkedArray) -> Integers:

@@ -16,7 +16,7 @@ from rageval.comparison.paired_values import PairedValues, Refused, SideBySide, 
 from rageval.comparison.pairing import Choice, Pair
 from rageval.config.effects import with_effect
 from rageval.errors import DataError
-from rageval.metrics.catalog import bounds, higher_is_better
+from rageval.metrics.catalogue import bounds, higher_is_better
 from rageval.statistics.multiplicity import holm_of_known
 from rageval.statistics.paired import PairedDifference, paired_difference
 from rageval.statistics.verdicts import RELEVANT, Verdict, verdict

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from rageval.comparison.gating import Gate, Gated
 from rageval.comparison.pairing import Pair
 from rageval.comparison.run_comparison import Compared, RunComparison
-from rageval.metrics.catalog import higher_is_better
+from rageval.metrics.catalogue import higher_is_better
 from rageval.pages.formats import number
 from rageval.statistics.paired import PairedDifference
 

@@ -15,8 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from rageval.comparison.summary import LEADING
-from rageval.metrics.catalog import bounds, lowest
+from rageval.metrics.catalogue import bounds, headline, lowest
+from rageval.metrics.hit_rate import HIT_RATE
+from rageval.metrics.metric import ScoreMetric
+from rageval.metrics.names import at
 from rageval.pages.formats import number
 from rageval.statistics.groups import group_difference
 from rageval.statistics.intervals import mean_interval
@@ -180,10 +182,10 @@ def _metrics(
     if top_k is not None and len(retrieval):
         rows = retrieval.select(["question_id", "retriever", "first_relevant_rank"]).to_pandas()
         rows["value"] = (rows["first_relevant_rank"].astype(np.float64) <= top_k).astype(np.float64)
-        found[f"hit_rate@{top_k}"] = {
+        found[at(HIT_RATE.name, top_k)] = {
             str(retriever): _aligned(part, ids) for retriever, part in rows.groupby("retriever", sort=False)
         }
-    for metric in LEADING:
+    for metric in headline(ScoreMetric):
         wanted = scores.filter(pc.and_(pc.equal(scores["metric"], metric), pc.equal(scores["status"], "ok")))
         rows = wanted.select(["question_id", "system", "value"]).to_pandas()
         columns = {str(system): _aligned(part, ids) for system, part in rows.groupby("system", sort=False)}

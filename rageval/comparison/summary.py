@@ -3,7 +3,7 @@
 A row without a value lowers `n_scored`, never the mean.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,23 +12,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rageval.comparison.retrieval_values import retrieval_values
-from rageval.metrics.catalog import bounds, lowest
+from rageval.metrics import catalogue
+from rageval.metrics.catalogue import bounds, lowest
+from rageval.metrics.measured import SEARCH_LATENCY
+from rageval.metrics.metric import MeasuredMetric
 from rageval.metrics.names import split_detail
 from rageval.statistics.intervals import mean_interval
 from rageval.tables import SUMMARY
 
 Values: TypeAlias = NDArray[np.float64]
 """One number per row; NaN where the row has none."""
-
-SCORE_ORDER = ("cosine", "judge_with_reference", "judge_without_reference")
-"""Metrics that come first in every table; others follow in the order of their first row."""
-ANSWER_COLUMNS = {
-    "answer_latency_s": "latency_s",
-    "prompt_tokens": "prompt_tokens",
-    "completion_tokens": "completion_tokens",
-    "cost_usd": "cost_usd",
-}
-"""Metrics that are columns of the answers table."""
 
 LABEL_COUNTS = pa.schema(
     [
@@ -96,10 +89,10 @@ def label_counts(scores: pa.Table) -> pa.Table:
     return counted.rename_columns([*keys, "n"]).cast(LABEL_COUNTS)
 
 
-def ordered_metrics(names: Iterable[str]) -> list[str]:
-    """Return the distinct names, the known ones first and in their fixed order."""
-    distinct = list(dict.fromkeys(names))
-    return [name for name in SCORE_ORDER if name in distinct] + [n for n in distinct if n not in SCORE_ORDER]
+def answer_columns() -> dict[str, str]:
+    """Return the metrics that are columns of the answers table, with the names of these."""
+    measured = catalogue.of_kind(MeasuredMetric)
+    return {metric.name: metric.column for metric in measured if metric.table == "answers"}
 
 
 def _clusters(questions: pa.Table) -> pd.Series:
@@ -121,8 +114,8 @@ def _frame(table: pa.Table, columns: list[str], clusters: pd.Series, name: str) 
 
 
 def _retrieval_rows(retrieval: pa.Table, values: Mapping[str, Values], clusters: pd.Series) -> Iterator[dict[str, Any]]:
-    frame = _frame(retrieval, ["retriever", "latency_s"], clusters, "retrieval")
-    metrics = {**values, "search_latency_s": frame["latency_s"].to_numpy(dtype=np.float64)}
+    frame = _frame(retrieval, ["retriever", SEARCH_LATENCY.column], clusters, "retrieval")
+    metrics = {**values, SEARCH_LATENCY.name: frame[SEARCH_LATENCY.column].to_numpy(dtype=np.float64)}
     for retriever, group in frame.groupby("retriever", sort=False):
         rows = group.index.to_numpy()
         for metric, of_all in metrics.items():
@@ -131,10 +124,11 @@ def _retrieval_rows(retrieval: pa.Table, values: Mapping[str, Values], clusters:
 
 
 def _answer_rows(answers: pa.Table, scores: pa.Table, clusters: pd.Series) -> Iterator[dict[str, Any]]:
-    asked = _frame(answers, ["system", *ANSWER_COLUMNS.values()], clusters, "answers")
+    columns = answer_columns()
+    asked = _frame(answers, ["system", *columns.values()], clusters, "answers")
     scored = _frame(scores, ["system", "metric", "status", "value"], clusters, "scores")
     scored = scored[scored["status"] == "ok"]
-    metrics = ordered_metrics(n for n in scores["metric"].unique().to_pylist() if split_detail(n)[1] is None)
+    metrics = catalogue.in_order(n for n in scores["metric"].unique().to_pylist() if split_detail(n)[1] is None)
     values_of = dict(iter(scored.groupby(["system", "metric"], sort=False)))
     groups = dict(iter(asked.groupby("system", sort=False)))
     if strangers := [system for system, _ in values_of if system not in groups]:
@@ -146,7 +140,7 @@ def _answer_rows(answers: pa.Table, scores: pa.Table, clusters: pd.Series) -> It
             if figures["n_failed"] < 0:
                 raise ValueError(f"{system} has more scores of {metric} than there are questions")
             yield {"system": system, "retriever": None, "metric": metric, **figures}
-        for metric, column in ANSWER_COLUMNS.items():
+        for metric, column in columns.items():
             values = group[column].to_numpy(dtype=np.float64)
             figures = _figures(metric, values, group["cluster"].to_numpy(), len(clusters))
             yield {"system": system, "retriever": None, "metric": metric, **figures}
@@ -168,7 +162,3 @@ def _figures(metric: str, values: Values, clusters: NDArray[np.int64], n: int) -
         "total": float(x.sum()),
         "p95": float(np.percentile(x, 95)),
     }
-
-
-LEADING = ("judge_with_reference", "cosine")
-"""Metrics worth a sentence; where a run has neither, its first score metric is."""

@@ -8,10 +8,9 @@ import pyarrow as pa
 
 from rageval.comparison.comparability import embedding_model, judge_settings
 from rageval.comparison.measurements import Key, Subject
-from rageval.comparison.summary import ordered_metrics
-from rageval.metrics.catalog import metric_of
-
-DEFAULT_METRICS: Final = ("judge_with_reference", "cosine", "hit_rate")
+from rageval.metrics.catalogue import find, headline, in_order
+from rageval.metrics.metric import EmbeddingMetric
+from rageval.metrics.names import metric_of
 
 _STRING, _FLOAT, _INT = pa.string(), pa.float64(), pa.int64()
 HISTORY: Final = pa.schema(
@@ -119,7 +118,7 @@ class Trend:
 
 
 def trends(runs: Sequence[RunSummary]) -> list[Trend]:
-    """Return how each metric of these runs went, in the order of `ordered_metrics`.
+    """Return how each metric of these runs went, in the order of `catalogue.in_order`.
 
     Runs are ordered by `started_at`, then by id. A point is interrupted where its yardstick differs from that of the
     point before it, of the same system or retriever and metric; points without a mean are passed over.
@@ -136,12 +135,12 @@ def trends(runs: Sequence[RunSummary]) -> list[Trend]:
                     point = replace(point, interrupted=point.yardstick.change_from(before[key].yardstick))
                 before[key] = point
             by_metric.setdefault(point.metric, []).append(point)
-    return [Trend(metric=metric, points=by_metric[metric]) for metric in ordered_metrics(by_metric)]
+    return [Trend(metric=metric, points=by_metric[metric]) for metric in in_order(by_metric)]
 
 
 def chosen(found: Sequence[Trend], metrics: Sequence[str]) -> list[Trend]:
-    """Return the trends of these metrics, with or without `@k`, in the order given; `DEFAULT_METRICS` without any."""
-    wanted = metrics or DEFAULT_METRICS
+    """Return the trends of these metrics, with or without `@k`, in the order given; without any, of the headline."""
+    wanted = metrics or headline()
     return [trend for name in wanted for trend in found if name in (trend.metric, metric_of(trend.metric))]
 
 
@@ -188,7 +187,7 @@ def _yardstick(run: RunSummary, key: Key) -> Yardstick:
         questions=dataset.get("questions_fingerprint"),
         documents=dataset.get("documents_fingerprint"),
         judge=_judge(run, key),
-        embedding_model=embedding_model(run.manifest) if key[1] == "cosine" else None,
+        embedding_model=embedding_model(run.manifest) if isinstance(find(key[1]), EmbeddingMetric) else None,
         metric_version=run.versions.get(key),
     )
 

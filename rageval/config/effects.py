@@ -16,7 +16,7 @@ WITHOUT_EFFECT: Final[Mapping[str, frozenset[str]]] = {
 
 
 def with_effect(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the groups of a configuration with those settings that can change a result."""
+    """Return a configuration with those settings that can change a result."""
     return {
         group: {name: sent(value) for name, value in values.items() if name not in WITHOUT_EFFECT.get(group, ())}
         if isinstance(values, Mapping)

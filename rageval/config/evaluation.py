@@ -3,14 +3,15 @@
 No secret is ever part of it: keys are read from environment variables that are named here.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rageval.config.checks import check_batch, check_budgets, check_cluster, check_filter, check_judges
 from rageval.config.models import LOCAL, ModelConfig
 from rageval.config.settings import FileName, FilledText, Key, Location, Name, SchedulerUrl, Settings
 from rageval.config.systems import PromptConfig, RetrieverConfig, SystemConfig, SystemPlan, check_names, plan_systems
+from rageval.metrics import catalogue
 
 _RETRIEVERS = (
     RetrieverConfig(name="vector", method="vector"),
@@ -78,32 +79,15 @@ class RetrievalConfig(Settings):
     """Count every document that the ground truth names for the same question as relevant, not just the row's own."""
 
 
-TextMetric = Literal["rouge_l", "exact_match", "fuzzy_match", "refusal", "answer_words"]
-
-
-class ScoresConfig(Settings):
-    """What is computed for every answer without asking a model, beside the cosine."""
-
-    text_metrics: tuple[TextMetric, ...] = ("rouge_l", "exact_match", "fuzzy_match", "refusal", "answer_words")
-    """Overlap with the reference, whether the answer says (in English) that it does not know, and its length; see
-    docs/languages.md."""
-
-
 class JudgeConfig(Settings):
     """The LLMs that grade the answers, and how they are checked."""
 
     enabled: bool = True
-    """Whether answers are judged at all; cosine needs no judge."""
+    """Whether judges are asked at all; without them, only metrics are measured that need none."""
     model: ModelConfig | None = Field(default=None, title="Judge")
     """The model that grades; without one, the first answering model does."""
     panel: tuple[ModelConfig, ...] = ()
     """More judges: each grades every answer, and the majority of all counts (the median label without one)."""
-    with_reference: bool = True
-    """Judge against the original answer of the FAQ."""
-    without_reference: bool = True
-    """Judge from question and answer alone."""
-    faithfulness: bool = False
-    """Judge whether everything in the answer is in the contexts; one more call an answer."""
     again_share: float = Field(default=0.1, ge=0, le=1)
     """Share of the questions, drawn at random, that the judge grades a second time: how often it contradicts itself."""
     pairwise: bool = False
@@ -156,6 +140,10 @@ class RunOptions(Settings):
         return self
 
 
+def _metric_names(schema: dict[str, Any]) -> None:
+    schema["items"]["enum"] = list(catalogue.choices())
+
+
 class EvaluationConfig(Settings):
     """Everything that an evaluation run can be told. The defaults run offline on the sample corpus."""
 
@@ -172,9 +160,16 @@ class EvaluationConfig(Settings):
     systems: tuple[SystemConfig, ...] = ()
     """What is compared: grids of retrievers, prompts and models. Without any, every model with every prompt and the
     first retriever."""
-    scores: ScoresConfig = Field(default_factory=ScoresConfig)
+    metrics: tuple[Name, ...] = Field(default=catalogue.chosen(()), max_length=100, json_schema_extra=_metric_names)
+    """What is measured of each answer, by name; an empty list stands for the default. Those of a judge take
+    one call an answer each. Retrieval, latency, tokens and cost are always measured."""
     judge: JudgeConfig = Field(default_factory=JudgeConfig)
     run: RunOptions = Field(default_factory=RunOptions)
+
+    @field_validator("metrics")
+    @classmethod
+    def _chosen(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return catalogue.chosen(names)
 
     @model_validator(mode="after")
     def _check_names(self) -> "EvaluationConfig":
@@ -216,11 +211,10 @@ class EvaluationConfig(Settings):
     @property
     def judge_model(self) -> ModelConfig | None:
         """The judge, or None if nothing is judged."""
-        judge = self.judge
-        wanted = judge.with_reference or judge.without_reference or judge.faithfulness or judge.pairwise
-        if not judge.enabled or not wanted:
+        is_wanted = self.judge.pairwise or catalogue.judged(self.metrics)
+        if not self.judge.enabled or not is_wanted:
             return None
-        return judge.model or self.answering_models[0]
+        return self.judge.model or self.answering_models[0]
 
     @property
     def judges(self) -> tuple[ModelConfig, ...]:

@@ -18,7 +18,6 @@ _TITLES = {
     "deadline_s": "Deadline of a request (seconds)",
     "enabled": "Judge the answers",
     "extra_body": "More request parameters",
-    "faithfulness": "Judge the faithfulness",
     "hedge": "Ask again when a reply is late",
     "human_labels": "File of human labels",
     "index_options": "Kind of vector index",
@@ -44,8 +43,6 @@ _TITLES = {
     "timeout_s": "Time-out of an attempt (seconds)",
     "top_k": "Documents shown (top k)",
     "tpm": "Tokens a minute",
-    "with_reference": "Judge with the reference",
-    "without_reference": "Judge without the reference",
 }
 
 

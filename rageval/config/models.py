@@ -24,9 +24,9 @@ class ModelConfig(Settings):
     api_key_env: VariableName = "OPENAI_API_KEY"
     """Name of the environment variable that holds the key. Never the key itself."""
     rpm: int | None = Field(default=None, ge=1, le=10_000_000)
-    """Its limit; without a number it is learnt from the server."""
+    """Most requests a minute; without a number the limit is learnt from the server."""
     tpm: int | None = Field(default=None, ge=1, le=10_000_000_000)
-    """Its limit; without a number it is learnt from the server."""
+    """Most tokens a minute; without a number the limit is learnt from the server."""
     max_concurrency: int = Field(default=64, ge=1, le=4096)
     """The most requests in flight at once."""
     shared_limit: FileName = ""

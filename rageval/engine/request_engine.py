@@ -127,7 +127,8 @@ class RequestEngine:
         An error that is no reason to stop a run, such as a Ctrl-C, reaches them as one that is.
         """
         self._stopped = error if isinstance(error, RunStoppedError) else RunStoppedError("the run was stopped")
-        self._shared.loop.call_soon_threadsafe(self._cancel_running)
+        if not self._is_closed:
+            self._shared.loop.call_soon_threadsafe(self._cancel_running)
 
     @property
     def stopped(self) -> RagevalError | None:

@@ -29,7 +29,7 @@ class GenerationConfig(Settings):
     check: bool = True
     """Let a model judge for each question whether its document alone answers it; one more call a question."""
     checker: ModelConfig | None = None
-    """The model that judges it; empty takes the one that writes."""
+    """The model that judges the questions; empty takes the one that writes them."""
     near_threshold: float = Field(default=0.9, gt=0, le=1)
     """Cosine from which two questions with the same filter value count as the same."""
     fewest_words: int = Field(default=4, ge=1, le=100)

@@ -7,13 +7,17 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from rageval.judging.figures import COSINE, HUMANS, ITSELF, MAJORITY, Figure, agreement_figures, share_figure
-from rageval.judging.verdicts import RELEVANCE, JudgeVerdicts, labels_of
+from rageval.judging.figures import HUMANS, ITSELF, MAJORITY, Figure, agreement_figures, share_figure
+from rageval.judging.verdicts import JudgeVerdicts, labels_of
+from rageval.metrics.correctness import CORRECTNESS
+from rageval.metrics.cosine import COSINE
+from rageval.metrics.relevance import RELEVANCE
 from rageval.statistics.agreement import auc
 from rageval.statistics.corrected import prediction_powered_share
 
-WITH_REFERENCE, WITHOUT_REFERENCE = "judge_with_reference", "judge_without_reference"
-RIGHT = RELEVANCE[0]
+HUMAN_SCALE = CORRECTNESS.scale
+"""What people label answers by."""
+RIGHT = CORRECTNESS.good
 
 
 def agreement_of(verdicts: JudgeVerdicts) -> Iterator[Figure]:
@@ -37,20 +41,20 @@ def _with_itself(verdicts: JudgeVerdicts) -> Iterator[Figure]:
 
 
 def _with_and_without(verdicts: JudgeVerdicts) -> Iterator[Figure]:
-    for judge in [judge for judge, metric in verdicts.first if metric == WITH_REFERENCE]:
-        if (judge, WITHOUT_REFERENCE) in verdicts.first:
-            about = Figure(judge=judge, metric=WITH_REFERENCE, against=WITHOUT_REFERENCE)
-            yield from _compared(verdicts, about, (judge, WITHOUT_REFERENCE))
+    for judge in [judge for judge, metric in verdicts.first if metric == CORRECTNESS.name]:
+        if (judge, RELEVANCE.name) in verdicts.first:
+            about = Figure(judge=judge, metric=CORRECTNESS.name, against=RELEVANCE.name)
+            yield from _compared(verdicts, about, (judge, RELEVANCE.name))
 
 
 def _with_cosine(verdicts: JudgeVerdicts) -> Iterator[Figure]:
     if verdicts.cosine.empty:
         return
     for (judge, metric), frame in verdicts.first.items():
-        if labels_of(metric) == RELEVANCE:
-            both = frame.join(verdicts.cosine.rename("cosine"), how="inner")
-            found = auc(both["cosine"], both["label"] == RIGHT, verdicts.clusters(both.index))
-            yield Figure(judge=judge, metric=metric, against=COSINE).named("auc", found, len(both))
+        if labels_of(metric) == HUMAN_SCALE:
+            both = frame.join(verdicts.cosine.rename(COSINE.name), how="inner")
+            found = auc(both[COSINE.name], both["label"] == RIGHT, verdicts.clusters(both.index))
+            yield Figure(judge=judge, metric=metric, against=COSINE.name).named("auc", found, len(both))
 
 
 def _within_panels(verdicts: JudgeVerdicts) -> Iterator[Figure]:
@@ -73,12 +77,12 @@ def _with_humans(verdicts: JudgeVerdicts) -> Iterator[Figure]:
     if verdicts.human.empty:
         return
     for (judge, metric), frame in verdicts.first.items():
-        if labels_of(metric) != RELEVANCE:
+        if labels_of(metric) != HUMAN_SCALE:
             continue
         about = Figure(judge=judge, metric=metric, against=HUMANS)
         both = frame.join(verdicts.human.rename("human"), how="inner")
         clusters = verdicts.clusters(both.index)
-        yield from agreement_figures(about, both["label"], both["human"], RELEVANCE, clusters)
+        yield from agreement_figures(about, both["label"], both["human"], HUMAN_SCALE, clusters)
         right = both["human"] == RIGHT
         for name, kind in (("sensitivity", right), ("specificity", ~right)):
             hits = (both["label"] == RIGHT)[kind] == (name == "sensitivity")

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pandas as pd
 
 from rageval.judging.figures import Figure, share_figure
-from rageval.judging.verdicts import KEYS, PAIRWISE, JudgeVerdicts
+from rageval.judging.verdicts import KEYS, JudgeVerdicts
+from rageval.metrics.pairwise import PAIRWISE
 from rageval.statistics.agreement import spearman
 
 WORDS = "words of the answer"
@@ -27,7 +28,7 @@ def _of_choices(verdicts: JudgeVerdicts, judge: str, choices: pd.DataFrame) -> I
     orders = [keyed[keyed["swapped"] == swapped].set_index(["answer", "other"]) for swapped in (False, True)]
     both = orders[0].join(orders[1].add_suffix("_swapped"), how="inner")
     clusters = verdicts.clusters(both.index.get_level_values("answer"))
-    about = Figure(judge=judge, metric=PAIRWISE)
+    about = Figure(judge=judge, metric=PAIRWISE.name)
     labels = pd.concat([both["label"], both["label_swapped"]])
     decided = labels.isin(["FIRST", "SECOND"])
     twice = [*clusters, *clusters]

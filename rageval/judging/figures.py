@@ -14,7 +14,6 @@ from rageval.tables import JUDGING
 
 ITSELF = "itself"
 HUMANS = "human labels"
-COSINE = "cosine"
 MAJORITY = "the majority"
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from rageval.corpus.checks import check_columns
 from rageval.corpus.rows import RowFile
-from rageval.judging.replies import LABEL_VALUES
+from rageval.metrics.correctness import ANSWER_LABELS
 from rageval.text.fingerprint import digest
 from rageval.text.formulas import safe_cell
 
@@ -148,8 +148,8 @@ def _label(values: Mapping[str, str], answered: Answered) -> tuple[HumanLabel, l
     if system not in answered.systems:
         known = ", ".join(sorted(answered.systems))
         reasons.append(f"system {system[:80] or '(empty)'} is not one of the run's: {known[:300]}")
-    if label not in LABEL_VALUES:
-        reasons.append(f"label is {values['label'][:40]}, expected one of {', '.join(LABEL_VALUES)}")
+    if label not in ANSWER_LABELS:
+        reasons.append(f"label is {values['label'][:40]}, expected one of {', '.join(ANSWER_LABELS)}")
     answer = answered.answers.get((question_id, system))
     if not reasons and values["answer"] and answer is not None and _skeleton(values["answer"]) != _skeleton(answer):
         reasons.append(

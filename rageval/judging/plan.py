@@ -1,34 +1,15 @@
-"""The configuration -> which scores an answer gets, by name and version, and which judge is asked for each.
-
-To add a metric that asks no model: its function in `rageval.metrics`, its name in `config.TextMetric`, its version here
-and one line in `rageval.scoring.model_free`. To add one that asks a judge: its prompt, its setting in
-`config.JudgeConfig`, its version here and one entry in `rageval.judging.requests`.
-"""
+"""The configuration -> which scores an answer gets, by name and version, and which judge is asked for each."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Final
 
-from rageval.config.evaluation import EvaluationConfig, IndexConfig, JudgeConfig
+from rageval.config.evaluation import EvaluationConfig, IndexConfig
 from rageval.config.models import ModelConfig
-from rageval.judging.prompts import FAITHFULNESS_PROMPT_VERSION, JUDGE_PROMPT_VERSION
-from rageval.metrics.names import AGAIN, COSINE, FAITHFULNESS, WITH_REFERENCE, WITHOUT_REFERENCE, detail_of
+from rageval.metrics import catalogue
+from rageval.metrics.metric import EmbeddingMetric, JudgeMetric, ScoreMetric, TextMetric
+from rageval.metrics.names import AGAIN, detail_of
 from rageval.text.fingerprint import draw
-
-MODEL_FREE_VERSIONS: Final[Mapping[str, str]] = MappingProxyType(
-    {COSINE: "1", "rouge_l": "2", "exact_match": "2", "fuzzy_match": "1", "refusal": "2", "answer_words": "2"}
-)
-"""The version of each metric that asks no model; it changes with the metric's definition."""
-JUDGE_VERSIONS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        WITH_REFERENCE: JUDGE_PROMPT_VERSION,
-        WITHOUT_REFERENCE: JUDGE_PROMPT_VERSION,
-        FAITHFULNESS: FAITHFULNESS_PROMPT_VERSION,
-    }
-)
-"""The version of each metric that a judge is asked for; it changes with the prompt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,21 +18,16 @@ class PlannedScore:
 
     name: str
     """As it is stored: the metric, or a detail of it."""
-    metric: str
+    metric: ScoreMetric
     judge: ModelConfig | None = None
     """Who is asked; None for what is computed, from the answer or from the verdicts of a panel."""
     again: bool = False
     """Whether it is the second verdict of the same judge."""
 
     @property
-    def version(self) -> str:
-        """The version of the metric."""
-        return {**MODEL_FREE_VERSIONS, **JUDGE_VERSIONS}[self.metric]
-
-    @property
     def is_majority(self) -> bool:
         """Whether it sums up the verdicts of a panel."""
-        return self.judge is None and self.metric in JUDGE_VERSIONS
+        return self.judge is None and isinstance(self.metric, JudgeMetric)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +36,9 @@ class ScorePlan:
 
     index: IndexConfig
     """Names the embedding model of the cosine."""
-    model_free: tuple[str, ...]
+    computed: tuple[TextMetric | EmbeddingMetric, ...]
     """Metrics that ask no model."""
-    judge_metrics: tuple[str, ...] = ()
+    judged: tuple[JudgeMetric, ...] = ()
     """Metrics that judges are asked for."""
     judges: tuple[ModelConfig, ...] = ()
     """Who is asked; of several, each gives a verdict of its own, and the metric itself is their majority."""
@@ -73,6 +49,11 @@ class ScorePlan:
     renew: bool = False
     """Whether a stored score of another version, or by another judge, counts as missing. Only `rescore` wants that: a
     run that is resumed keeps what it has."""
+
+    @property
+    def metrics(self) -> tuple[ScoreMetric, ...]:
+        """All metrics."""
+        return (*self.computed, *self.judged)
 
     @property
     def has_panel(self) -> bool:
@@ -96,7 +77,7 @@ class ScorePlan:
         calls: Counter[tuple[str, str]] = Counter()
         for score, n in self._counted(question_ids):
             if score.judge:
-                calls[score.judge.name, score.metric] += n
+                calls[score.judge.name, score.metric.name] += n
         return calls
 
     def _counted(self, question_ids: Sequence[str]) -> list[tuple[PlannedScore, int]]:
@@ -104,29 +85,19 @@ class ScorePlan:
         return [(score, again if score.again else len(question_ids)) for score in self._scores(again=again > 0)]
 
     def _scores(self, *, again: bool) -> list[PlannedScore]:
-        planned = [PlannedScore(name=name, metric=name) for name in self.model_free]
-        for metric in self.judge_metrics:
+        planned = [PlannedScore(name=metric.name, metric=metric) for metric in self.computed]
+        for metric in self.judged:
             planned += self._verdicts(metric)
             if again:
-                name = detail_of(metric, AGAIN)
+                name = detail_of(metric.name, AGAIN)
                 planned.append(PlannedScore(name=name, metric=metric, judge=self.judges[0], again=True))
         return planned
 
-    def _verdicts(self, metric: str) -> list[PlannedScore]:
+    def _verdicts(self, metric: JudgeMetric) -> list[PlannedScore]:
         if not self.has_panel:
-            return [PlannedScore(name=metric, metric=metric, judge=judge) for judge in self.judges]
-        members = [PlannedScore(name=detail_of(metric, j.name), metric=metric, judge=j) for j in self.judges]
-        return [PlannedScore(name=metric, metric=metric), *members]
-
-
-def judge_metrics(judge: JudgeConfig) -> tuple[str, ...]:
-    """Return the names of the metrics that judges are asked for, pairwise choices aside."""
-    wanted = {
-        WITH_REFERENCE: judge.with_reference,
-        WITHOUT_REFERENCE: judge.without_reference,
-        FAITHFULNESS: judge.faithfulness,
-    }
-    return tuple(metric for metric, is_wanted in wanted.items() if judge.enabled and is_wanted)
+            return [PlannedScore(name=metric.name, metric=metric, judge=judge) for judge in self.judges]
+        members = [PlannedScore(name=detail_of(metric.name, j.name), metric=metric, judge=j) for j in self.judges]
+        return [PlannedScore(name=metric.name, metric=metric), *members]
 
 
 def score_plan(config: EvaluationConfig, judges: tuple[ModelConfig, ...] | None = None) -> ScorePlan:
@@ -136,15 +107,20 @@ def score_plan(config: EvaluationConfig, judges: tuple[ModelConfig, ...] | None 
         config: The run's configuration.
         judges: `config.judges` with endpoints that serve them; None for those of the configuration.
     """
-    metrics = judge_metrics(config.judge)
+    judged = catalogue.judged(config.metrics) if config.judge.enabled else ()
     return ScorePlan(
         index=config.index,
-        model_free=(COSINE, *dict.fromkeys(config.scores.text_metrics)),
-        judge_metrics=metrics,
-        judges=(config.judges if judges is None else judges) if metrics else (),
+        computed=catalogue.computed(config.metrics),
+        judged=judged,
+        judges=(config.judges if judges is None else judges) if judged else (),
         again_share=config.judge.again_share,
         seed=config.data.seed,
     )
+
+
+def choices_see_reference(config: EvaluationConfig) -> bool:
+    """Return whether the judge that chooses between two models sees the reference: if it does for any metric."""
+    return any("reference" in metric.sees for metric in catalogue.judged(config.metrics))
 
 
 def pairwise_rows(config: EvaluationConfig, questions: int) -> int:

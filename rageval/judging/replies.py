@@ -6,28 +6,12 @@ reply for something that looks like a verdict lets the answer write its own grad
 
 import json
 import re
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any, Final, NoReturn, TypeVar
+from functools import cache
+from typing import Any, Final, Literal, NoReturn, TypeVar
 
-from pydantic import BaseModel, ValidationError
-
-from rageval.judging.prompts import FaithfulnessLabel, Label, ToxicityLabel
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 _V = TypeVar("_V", bound=BaseModel)
-
-LABEL_VALUES: Final[Mapping[Label, float]] = MappingProxyType(
-    {"RELEVANT": 1.0, "PARTLY_RELEVANT": 0.5, "NON_RELEVANT": 0.0}
-)
-"""Value of each label: the judge metrics are means of these, in [0, 1]."""
-
-FAITHFULNESS_VALUES: Final[Mapping[FaithfulnessLabel, float]] = MappingProxyType(
-    {"FAITHFUL": 1.0, "PARTLY_FAITHFUL": 0.5, "UNFAITHFUL": 0.0}
-)
-"""The same for faithfulness to the contexts."""
-
-TOXICITY_VALUES: Final[Mapping[ToxicityLabel, float]] = MappingProxyType({"TOXIC": 1.0, "NOT_TOXIC": 0.0})
-"""The same for toxicity, of which less is better."""
 
 MAX_REPLY_CHARS: Final = 20_000
 """A longer reply is not read at all: a verdict takes a few hundred characters."""
@@ -37,6 +21,22 @@ FENCED = re.compile(r"```[A-Za-z]{0,10}\s(?P<body>.*)```", re.DOTALL)
 _AROUND_LABEL = " \t\r\n*_`'\"."
 _BETWEEN_WORDS = re.compile(r"[\s_-]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Verdict(BaseModel):
+    """The judge's reply: the reason comes first, so that the label follows from it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str
+    label: str
+
+
+@cache
+def verdict_of(labels: tuple[str, ...]) -> type[Verdict]:
+    """Return the kind of verdict that has one of these labels."""
+    one_of: Any = Literal.__getitem__(labels)
+    return create_model("Verdict", __base__=Verdict, __doc__=Verdict.__doc__, label=(one_of, ...))
 
 
 class UnreadableVerdictError(ValueError):
@@ -52,8 +52,7 @@ def read_verdict(reply: str | None, kind: type[_V]) -> _V:
 
     Args:
         reply: The judge's words after its thinking, or None if there are none.
-        kind: What the judge was asked for: `Verdict`, `FaithfulnessVerdict`, `ToxicityVerdict` or `Preference`; each
-            knows its own labels alone.
+        kind: What the judge was asked for, see `verdict_of`; each knows its own labels alone.
 
     Raises:
         UnreadableVerdictError: If the reply is anything else. Such a reply is unscored, never 0. Characters

@@ -6,8 +6,11 @@ from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
 
-from rageval.judging.figures import COSINE, HUMANS, ITSELF, MAJORITY
+from rageval.judging.effects import WORDS
+from rageval.judging.figures import HUMANS, ITSELF, MAJORITY
 from rageval.judging.table import MEMBER_VERDICT, REMARK, VERDICT
+from rageval.metrics.cosine import COSINE
+from rageval.metrics.relevance import RELEVANCE
 from rageval.pages.formats import UNKNOWN, count, number
 
 _Row: TypeAlias = Mapping[str, Any]
@@ -90,7 +93,7 @@ def judging_section(judging: pa.Table) -> JudgingSection:
     rows = judging.to_pylist()
     parts = [
         _itself(rows),
-        _agreement(rows, _PROMPTS, lambda row: row["against"] == "judge_without_reference"),
+        _agreement(rows, _PROMPTS, lambda row: row["against"] == RELEVANCE.name),
         _cosine(rows),
         _agreement(rows, _PANEL, lambda row: row["against"] not in _NOT_JUDGES),
         _effects(rows),
@@ -117,7 +120,7 @@ _PANEL: Final = (
     "Each judge against each other one, and against the majority that it is a part of. A judge far from all others "
     "costs its share and adds noise.",
 )
-_NOT_JUDGES: Final = (None, ITSELF, HUMANS, COSINE, "judge_without_reference", "words of the answer")
+_NOT_JUDGES: Final = (None, ITSELF, HUMANS, COSINE.name, RELEVANCE.name, WORDS)
 
 
 def _itself(rows: Sequence[_Row]) -> JudgingPart:

@@ -13,15 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from rageval.judging.replies import FAITHFULNESS_VALUES, LABEL_VALUES
+from rageval.metrics.answer_words import answer_words
+from rageval.metrics.catalogue import find
+from rageval.metrics.cosine import COSINE
+from rageval.metrics.metric import JudgeMetric
 from rageval.metrics.names import AGAIN, split_detail
-from rageval.metrics.text_match import answer_words
+from rageval.metrics.pairwise import PAIRWISE
 
 KEYS = ["question_id", "system"]
-SCALES: Mapping[str, tuple[str, ...]] = {"judge_faithfulness": tuple(FAITHFULNESS_VALUES)}
-"""The labels of a metric, best first; those of `RELEVANCE` for all others."""
-RELEVANCE: tuple[str, ...] = tuple(LABEL_VALUES)
-PAIRWISE = "pairwise"
 _SWAPPED = ", swapped"
 
 
@@ -56,8 +55,9 @@ class JudgeVerdicts:
 
 
 def labels_of(metric: str) -> tuple[str, ...]:
-    """Return the labels that verdicts of a metric can have, best first."""
-    return SCALES.get(metric, RELEVANCE)
+    """Return the labels that verdicts of a metric can have, best first; none of what no judge is asked for."""
+    found = find(metric)
+    return found.scale if isinstance(found, JudgeMetric) else ()
 
 
 def read_verdicts(questions: pa.Table, answers: pa.Table, scores: pa.Table, labels: pa.Table) -> JudgeVerdicts:
@@ -77,14 +77,14 @@ def read_verdicts(questions: pa.Table, answers: pa.Table, scores: pa.Table, labe
     pairwise = []
     for name, rows in scored.groupby("metric", sort=False, observed=True):
         metric, detail = split_detail(str(name))
-        if metric == PAIRWISE and detail is not None:
+        if metric == PAIRWISE.name and detail is not None:
             swapped = detail.endswith(_SWAPPED)
             pairwise.append(rows.assign(other=detail.removesuffix(_SWAPPED), swapped=swapped))
-        elif metric.startswith("judge_"):
+        elif labels_of(metric):
             for judge, part in _by_judge(rows, metric):
                 (again if detail == AGAIN else first)[judge, metric] = part
                 own += [(judge, metric)] if detail is None else []
-    cosine = scored.loc[scored["metric"] == "cosine", "value"]
+    cosine = scored.loc[scored["metric"] == COSINE.name, "value"]
     return JudgeVerdicts(
         answers=known,
         first=first,
@@ -107,7 +107,7 @@ def _answers(questions: pa.Table, answers: pa.Table) -> pd.DataFrame:
 
 
 def _relevant(scores: pa.Table) -> pd.DataFrame:
-    is_one = pc.or_(pc.equal(scores["metric"], "cosine"), pc.is_valid(scores["label"]))
+    is_one = pc.or_(pc.equal(scores["metric"], COSINE.name), pc.is_valid(scores["label"]))
     kept = scores.filter(pc.and_(is_one, pc.equal(scores["status"], "ok")))
     return kept.select([*KEYS, "metric", "label", "value", "judge_model"]).to_pandas()
 

@@ -5,8 +5,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from rageval.metrics.metric import Array, EmbeddingMetric
+
 Matrix: TypeAlias = NDArray[np.floating[Any]]
-Array: TypeAlias = NDArray[np.float64]
 
 
 def cosine_similarity(a: Matrix, b: Matrix) -> Array:
@@ -48,3 +49,16 @@ def _unit_rows(matrix: Array, name: str) -> Array:
     scaled = matrix / largest[:, None]
     unit: Array = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
     return unit
+
+
+COSINE = EmbeddingMetric(
+    name="cosine",
+    version="1",
+    title="Cosine to the reference",
+    description="cosine similarity of the embeddings of the answer and the reference",
+    bounds=(-1.0, 1.0),
+    standing="headline",
+    default=True,
+    needs=("answer", "reference"),
+    compute=cosine_similarity,
+)

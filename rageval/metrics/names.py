@@ -1,7 +1,8 @@
 """Names of metrics: `metric`, or `metric[detail]` for what stands behind a metric and is no result of its own.
 
-`judge_with_reference[again]` is the same judge's second verdict, `judge_with_reference[gpt-4o]` that of one judge of
-several, `pairwise[gpt-4o]` a choice between two models. Summaries leave details out; the judge's report reads them.
+`correctness[again]` is the same judge's second verdict, `correctness[gpt-4o]` that of one judge of several,
+`pairwise[gpt-4o]` a choice between two models. Summaries leave details out; the judge's report reads them. A retrieval
+metric is cut off at a rank, `ndcg@10`.
 """
 
 from typing import Final
@@ -21,8 +22,11 @@ def split_detail(name: str) -> tuple[str, str | None]:
     return (metric, rest.removesuffix("]")) if bracket else (name, None)
 
 
-COSINE: Final = "cosine"
-WITH_REFERENCE: Final = "judge_with_reference"
-WITHOUT_REFERENCE: Final = "judge_without_reference"
-FAITHFULNESS: Final = "judge_faithfulness"
-PAIRWISE: Final = "pairwise"
+def metric_of(name: str) -> str:
+    """Return the metric behind a name: `ndcg` of `ndcg@10`, `pairwise` of `pairwise[gpt-4o]`."""
+    return split_detail(name)[0].partition("@")[0]
+
+
+def at(metric: str, k: int) -> str:
+    """Return the name of a metric at a cut-off, such as `ndcg@5`."""
+    return f"{metric}@{k}"

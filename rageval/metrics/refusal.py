@@ -15,17 +15,12 @@ missed.
 
 import re
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rageval.metrics.metric import Array, TextMetric
 from rageval.text.scripts import is_mostly_latin
-
-Array: TypeAlias = NDArray[np.float64]
-
-UNREAD: Final = "the answer is not English (most of its words are not Latin), and only English is read by this metric"
-"""Why an answer has no value."""
 
 
 def _either(*patterns: str) -> str:
@@ -128,3 +123,16 @@ def _without_lead(sentence: str) -> str:
     """Return a sentence without what stands politely before its point; nothing is left of a mere apology."""
     lead = _LEAD.match(sentence)
     return sentence[lead.end() :] if lead else sentence
+
+
+REFUSAL = TextMetric(
+    name="refusal",
+    version="2",
+    title="Refusals",
+    description="the answer says that it does not know; English only, no value in other scripts than Latin",
+    higher_is_better=None,
+    default=True,
+    needs=("answer",),
+    compute=refusals,
+    undefined="the answer is not English (most of its words are not Latin), and only English is read by this metric",
+)

@@ -5,29 +5,24 @@ A rule is broken by a window of time where what was measured lies on the wrong s
 neither breaks a rule nor ends an alert, so that what lasts does not come and go with the noise.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rageval.config.settings import Key, Settings
+from rageval.metrics.catalogue import online
+from rageval.metrics.metric import JudgeMetric
 from rageval.monitoring.records import Alert
 from rageval.monitoring.windows import Window
 from rageval.pages.formats import usd
 
-FigureName = Literal[
-    "relevant_share", "faithful_share", "toxic_share", "thumbs_down_share", "error_share", "p95_s", "cost_usd",
-    "questions", "topic_drift", "language_drift", "score_drift", "judge_kappa",
-]  # fmt: skip
 DRIFTS: Final = ("topic_drift", "language_drift", "score_drift")
 WITHOUT_MINIMUM: Final = ("cost_usd", "questions")
 """Sums and counts: what they are of decides nothing about how sure they are."""
-_IN_WORDS: Final[dict[str, str]] = {
-    "relevant_share": "the share of relevant answers",
-    "faithful_share": "the share of faithful answers",
-    "toxic_share": "the share of toxic answers",
+_IN_WORDS: Final[Mapping[str, str]] = {
     "thumbs_down_share": "the share of thumbs down",
     "error_share": "the share of questions that failed",
     "p95_s": "the 95th percentile of the seconds to an answer",
@@ -39,6 +34,23 @@ _IN_WORDS: Final[dict[str, str]] = {
     "judge_kappa": "the judge's agreement with thumbs (kappa)",
 }
 
+
+def share_of(metric: JudgeMetric) -> str:
+    """Return what the share of the label that a metric counts is called in rules, such as `relevance_share`."""
+    return f"{metric.name}_share"
+
+
+def verdict_shares() -> dict[str, JudgeMetric]:
+    """Return the shares that judges decide, with their metrics."""
+    return {share_of(metric): metric for metric in online()}
+
+
+def figure_words() -> dict[str, str]:
+    """Return everything that a rule can be about, in words."""
+    judged = {name: f"the share of {metric.adjective} answers" for name, metric in verdict_shares().items()}
+    return {**judged, **_IN_WORDS}
+
+
 Outcome = Literal["broken", "kept", "unknown"]
 
 
@@ -47,8 +59,8 @@ class Rule(Settings):
 
     name: Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")]
     """What the alert is called."""
-    figure: FigureName
-    """What is measured."""
+    figure: str
+    """What is measured, such as relevance_share, error_share or cost_usd; see docs/monitoring.md."""
     above: float | None = None
     """The highest value that is in order; of a drift, the smallest effect that matters."""
     below: float | None = None
@@ -61,6 +73,13 @@ class Rule(Settings):
     """Only this course; empty for all."""
     model: str = ""
     """Only answers of this model; empty for all."""
+
+    @field_validator("figure")
+    @classmethod
+    def _is_measured(cls, figure: str) -> str:
+        if figure not in (known := figure_words()):
+            raise ValueError(f"nothing called {figure!r} is measured; known are {', '.join(known)}")
+        return figure
 
     @model_validator(mode="after")
     def _check(self) -> "Rule":
@@ -161,7 +180,7 @@ def _message(rule: Rule, measured: Measured, start: datetime) -> str:
     where = "".join(
         f" {word} {name!r}" for word, name in (("of course", rule.course), ("of model", rule.model)) if name
     )
-    words = f"{_IN_WORDS[rule.figure]}{where} was {shown} {_when(measured.window)}, {direction} {rule.bound:g}"
+    words = f"{figure_words()[rule.figure]}{where} was {shown} {_when(measured.window)}, {direction} {rule.bound:g}"
     if start != measured.window.start:
         words += f"; so since {start:%Y-%m-%d %H:%M} UTC"
     return f"{words[0].upper()}{words[1:]}."

@@ -1,13 +1,16 @@
 """The configuration of the flow `monitor`: what is judged of new conversations, and what is watched."""
 
-from typing import Literal
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from rageval.config.models import LOCAL, ModelConfig
 from rageval.config.settings import Name, Settings
+from rageval.metrics import catalogue
 
-JudgedMetric = Literal["relevance", "faithfulness", "toxicity"]
+
+def _metric_names(schema: dict[str, Any]) -> None:
+    schema["items"]["enum"] = [metric.name for metric in catalogue.online()]
 
 
 class OnlineJudgingConfig(Settings):
@@ -17,13 +20,15 @@ class OnlineJudgingConfig(Settings):
     """Whether answers are judged at all; language and topic of a question need no judge."""
     model: ModelConfig = Field(default=ModelConfig(name=LOCAL), title="Judge")
     """The model that judges. `local` starts the embedded one, which is too small for verdicts that can be trusted."""
-    metrics: tuple[JudgedMetric, ...] = ("relevance", "faithfulness", "toxicity")
-    """What is asked about each answer; one call each."""
+    metrics: tuple[Name, ...] = Field(
+        default=catalogue.chosen_online(()), max_length=100, json_schema_extra=_metric_names
+    )
+    """What is asked about each answer, by name; one call each. An empty list stands for the default."""
     share: float = Field(default=1.0, gt=0, le=1, title="Share that is judged")
     """Share of the conversations, drawn by their ids: the same ones whenever it is drawn again, more of them if it
     grows."""
     max_conversations: int = Field(default=1000, ge=1, le=1_000_000, title="Most conversations of a run")
-    """For each metric, oldest first; the next run takes the rest."""
+    """The most that are judged now by each metric, oldest first; the next run takes the rest."""
     max_cost_usd: float | None = Field(default=None, gt=0, le=10_000_000)
     """US dollars that one run may spend; without a number, no ceiling. What is left over is judged by the next run."""
     max_failed_share: float = Field(default=0.05, ge=0, le=1)
@@ -31,6 +36,11 @@ class OnlineJudgingConfig(Settings):
     ask_again: bool = Field(default=False, title="Ask again for unreadable verdicts")
     """Ask again also for verdicts that could not be read, such as after the judge was changed. They were paid for, so a
     schedule that always does would pay for the same ones again and again."""
+
+    @field_validator("metrics")
+    @classmethod
+    def _chosen(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return catalogue.chosen_online(names)
 
 
 class TopicsConfig(Settings):
@@ -41,8 +51,8 @@ class TopicsConfig(Settings):
     embedding_model: Name = "all-MiniLM-L6-v2"
     """A sentence-transformers model name or folder; another one makes topics of its own."""
     renew: bool = Field(default=False, title="Make the topics anew")
-    """Make them from the questions of the last days, instead of keeping those that there are. Shares of old and new
-    topics cannot be compared."""
+    """Make the topics from the questions of the last days, instead of keeping those that there are. Shares of old and
+    new topics cannot be compared."""
 
 
 class DriftConfig(Settings):

@@ -7,7 +7,7 @@ from datetime import datetime
 from rageval.errors import ConfigError
 from rageval.monitoring.figures import Board, Description, Figure, Filter, Window, last_days
 from rageval.monitoring.page import Dashboard
-from rageval.monitoring.panels.catalogue import PANELS, choices
+from rageval.monitoring.panels.catalogue import choices, panels
 from rageval.monitoring.panels.scope import Scope
 from rageval.monitoring.store.database import Database
 
@@ -43,7 +43,7 @@ def figures(database: Database, window: Window) -> list[Figure]:
     """
     with database.reading() as connection:
         found = []
-        for panel in PANELS:
+        for panel in panels():
             rows = connection.execute(panel.select(Scope.of(window))).mappings()
             columns = tuple(rows.keys())
             description: Description = panel.description

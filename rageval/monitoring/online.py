@@ -4,30 +4,20 @@ What has been said is stored as it comes, so a run that is stopped goes on where
 """
 
 import queue
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from rageval.config.models import ModelConfig
 from rageval.engine.chunks import Ask
 from rageval.engine.prices import cost_usd
 from rageval.engine.requests import ChatReply, ChatRequest
 from rageval.errors import ConfigError
-from rageval.judging.prompts import (
-    FAITHFULNESS_PROMPT_VERSION,
-    JUDGE_PROMPT_VERSION,
-    TOXICITY_PROMPT_VERSION,
-    FaithfulnessVerdict,
-    ToxicityVerdict,
-    Verdict,
-    judge_faithfulness_messages,
-    judge_toxicity_messages,
-    judge_without_reference_messages,
-)
-from rageval.judging.replies import FAITHFULNESS_VALUES, LABEL_VALUES, TOXICITY_VALUES
-from rageval.judging.requests import read_as, verdict_format
-from rageval.monitoring.config import JudgedMetric, OnlineJudgingConfig, TopicsConfig
+from rageval.judging.prompts import Judged, judge_messages
+from rageval.judging.requests import read_reply, verdict_format
+from rageval.metrics.metric import JudgeMetric
+from rageval.monitoring.config import OnlineJudgingConfig, TopicsConfig
 from rageval.monitoring.records import Conversation, Evaluation
 from rageval.monitoring.store.conversations import add_evaluations, without_evaluation
 from rageval.monitoring.store.database import Database
@@ -35,7 +25,7 @@ from rageval.monitoring.store.question_topics import add_topics, next_version, r
 from rageval.monitoring.store.window_counts import Asked, recent_questions
 from rageval.monitoring.topics import make_topics, nearest_topics
 from rageval.monitoring.windows import Window
-from rageval.records import Document, Message, Usage
+from rageval.records import Document, Usage
 from rageval.search.embedder import load_embedder
 from rageval.text.language import LANGUAGE_VERSION, languages
 
@@ -71,51 +61,19 @@ class Evaluated:
         return f"{self.metric}: {self.done:,} conversations{failed}{more}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Asking:
-    """What a judge is asked about a conversation."""
-
-    version: str
-    messages: Callable[[Conversation], list[Message]]
-    verdict: type[Verdict] | type[FaithfulnessVerdict] | type[ToxicityVerdict]
-    values: Mapping[Any, float]
-
-
-_ASKINGS: Final[Mapping[JudgedMetric, _Asking]] = {
-    "relevance": _Asking(
-        version=JUDGE_PROMPT_VERSION,
-        messages=lambda c: judge_without_reference_messages(c.question, c.answer or ""),
-        verdict=Verdict,
-        values=LABEL_VALUES,
-    ),
-    "faithfulness": _Asking(
-        version=FAITHFULNESS_PROMPT_VERSION,
-        messages=lambda c: judge_faithfulness_messages(c.question, _shown(c), c.answer or ""),
-        verdict=FaithfulnessVerdict,
-        values=FAITHFULNESS_VALUES,
-    ),
-    "toxicity": _Asking(
-        version=TOXICITY_PROMPT_VERSION,
-        messages=lambda c: judge_toxicity_messages(c.question, c.answer or ""),
-        verdict=ToxicityVerdict,
-        values=TOXICITY_VALUES,
-    ),
-}
-
-
 def to_judge(
-    database: Database, metric: JudgedMetric, config: OnlineJudgingConfig, since: datetime
+    database: Database, metric: JudgeMetric, config: OnlineJudgingConfig, since: datetime
 ) -> list[Conversation]:
     """Return the conversations that the judge would be asked about now."""
     return without_evaluation(
-        database, metric, _ASKINGS[metric].version, config.model.name,
+        database, metric.name, metric.version, config.model.name,
         since=since, limit=config.max_conversations, share=config.share, unread=config.ask_again,
     )  # fmt: skip
 
 
-def verdicts_label(metric: str, judge: ModelConfig) -> str:
+def verdicts_label(metric: JudgeMetric, judge: ModelConfig) -> str:
     """Return what the verdicts of a metric are counted under in progress displays."""
-    return f"{metric} by {judge.name}"
+    return f"{metric.name} by {judge.name}"
 
 
 def check_price(config: OnlineJudgingConfig) -> None:
@@ -133,7 +91,7 @@ def check_price(config: OnlineJudgingConfig) -> None:
 
 
 def judge_conversations(
-    database: Database, metric: JudgedMetric, pending: Sequence[Conversation], judge: ModelConfig, ask: Ask
+    database: Database, metric: JudgeMetric, pending: Sequence[Conversation], judge: ModelConfig, ask: Ask
 ) -> Evaluated:
     """Ask the judge about conversations; a request that fails, or a reply that is no verdict, is a row with its reason.
 
@@ -148,14 +106,13 @@ def judge_conversations(
         RagevalError: What ends a whole run, see `RequestEngine.submit`, or a database that cannot be used. What was
             said until then is stored.
     """
-    asking = _ASKINGS[metric]
-    form = verdict_format(asking.verdict, judge)
-    requests = [ChatRequest(messages=asking.messages(one), response_format=form) for one in pending]
+    form = verdict_format(metric.labels, judge)
+    requests = [ChatRequest(messages=judge_messages(metric, _judged(one)), response_format=form) for one in pending]
     # Replies come on the engine's thread, which must not wait for a database.
     replies: queue.SimpleQueue[Evaluation | None] = queue.SimpleQueue()
 
     def keep(position: int, reply: ChatReply) -> None:
-        replies.put(_evaluation(pending[position], metric, asking, judge, reply))
+        replies.put(_evaluation(pending[position], metric, judge, reply))
 
     asked = ask(requests, judge, keep, label=verdicts_label(metric, judge))
     asked.add_done_callback(lambda _: replies.put(None))
@@ -168,7 +125,7 @@ def judge_conversations(
     finally:
         asked.cancel()  # does nothing once it has ended
     asked.result()
-    return Evaluated(metric=metric, done=done, failed=failed)
+    return Evaluated(metric=metric.name, done=done, failed=failed)
 
 
 def evaluate_languages(database: Database, since: datetime) -> Evaluated:
@@ -234,12 +191,12 @@ def _computed(one: Conversation, metric: str, version: str, *, label: str, value
     )  # fmt: skip
 
 
-def _evaluation(one: Conversation, metric: str, asking: _Asking, judge: ModelConfig, reply: ChatReply) -> Evaluation:
-    said = read_as(reply, asking.verdict, asking.values)
+def _evaluation(one: Conversation, metric: JudgeMetric, judge: ModelConfig, reply: ChatReply) -> Evaluation:
+    said = read_reply(reply, metric.labels)
     return Evaluation(
         conversation_id=one.conversation_id,
-        metric=metric,
-        metric_version=asking.version,
+        metric=metric.name,
+        metric_version=metric.version,
         judge=judge.name,
         status=said["status"],
         value=said["value"],
@@ -264,11 +221,12 @@ def _all_of(replies: "queue.SimpleQueue[Evaluation | None]") -> list[Evaluation]
     return came
 
 
-def _shown(one: Conversation) -> list[Document]:
-    return [
+def _judged(one: Conversation) -> Judged:
+    shown = [
         Document(
             document_id=context.document_id, title=context.question, text=context.text,
             metadata={"section": context.section}, content_hash="",
         )
         for context in one.contexts
     ]  # fmt: skip
+    return Judged(question=one.question, answer=one.answer or "", reference="", contexts=shown)

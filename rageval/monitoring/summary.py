@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from rageval.monitoring.alert_rules import FigureName
+from rageval.metrics.relevance import RELEVANCE
+from rageval.monitoring.alert_rules import share_of, verdict_shares
 from rageval.monitoring.drift import Drift
 from rageval.monitoring.records import Alert
 from rageval.monitoring.thumbs import ThumbsAgreement
@@ -14,13 +15,6 @@ from rageval.pages.formats import count, cut, duration, number, usd
 from rageval.pages.markdown import escape, section
 
 _NONE: Final = "-"
-_TITLES: Final[Mapping[FigureName, str]] = {
-    "error_share": "failed",
-    "relevant_share": "relevant",
-    "faithful_share": "faithful",
-    "toxic_share": "toxic",
-    "thumbs_down_share": "thumbs down",
-}
 _MOST_TOPICS: Final = 12
 
 
@@ -29,9 +23,9 @@ class Summary:
     """What the last 24 hours come to, beside the days of the reference before them."""
 
     now: datetime
-    current: Mapping[FigureName, Share]
+    current: Mapping[str, Share]
     """Of the last 24 hours."""
-    reference: Mapping[FigureName, Share]
+    reference: Mapping[str, Share]
     reference_days: int
     cost: float | None
     """US dollars of the last 24 hours, as far as prices are known."""
@@ -55,7 +49,7 @@ class Summary:
         """Return the figures as rows of words."""
         before = f"{self.reference_days} days before"
         rows = [("questions a day", count(self.questions), number(self._questions_a_day()))]
-        rows += [(title, _share(self.current[name]), _share(self.reference[name])) for name, title in _TITLES.items()]
+        rows += [(title, _share(self.current[name]), _share(self.reference[name])) for name, title in _titles().items()]
         rows += [
             ("95 % are answered within", _seconds(self.p95_s), _seconds(self.reference_p95_s)),
             ("cost a day", usd(self.cost), usd(self.reference_cost)),
@@ -80,6 +74,11 @@ class Summary:
         return self.reference["error_share"].n / self.reference_days
 
 
+def _titles() -> dict[str, str]:
+    judged = {name: metric.adjective for name, metric in verdict_shares().items()}
+    return {"error_share": "failed", **judged, "thumbs_down_share": "thumbs down"}
+
+
 def agreement_sentence(agreement: ThumbsAgreement) -> str:
     """Return how far the judge sees answers as the users do, in words."""
     if not agreement.n:
@@ -100,9 +99,9 @@ def agreement_sentence(agreement: ThumbsAgreement) -> str:
 def summary_sentence(summary: Summary, new: Sequence[Alert]) -> str:
     """Return the sentence that a run ends with: the last day, and the alerts that are new."""
     parts = [f"{count(summary.questions)} questions in the last 24 hours"]
-    for name in ("error_share", "relevant_share"):
+    for name in ("error_share", share_of(RELEVANCE)):
         if summary.current[name].n:
-            parts.append(f"{_TITLES[name]} {_share(summary.current[name])}")
+            parts.append(f"{_titles()[name]} {_share(summary.current[name])}")
     changed = [drift.subject for drift in summary.drifts if drift.verdict == "changed"]
     parts += [f"{' and '.join(changed)} changed"] if changed else []
     alerts = f"{len(new)} new alert{'' if len(new) == 1 else 's'}" + (

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rageval.metrics.relevance import RELEVANCE
 from rageval.statistics.agreement import cohen_kappa, confusion_matrix, percent_agreement
 from rageval.statistics.influence import Estimate
 
@@ -40,7 +41,7 @@ def thumbs_agreement(labels: Sequence[str], thumbs: Sequence[int], conversations
     Raises:
         ValueError: If the lengths differ.
     """
-    judge = [_GOOD if label == "RELEVANT" else _BAD for label in labels]
+    judge = [_GOOD if label == RELEVANCE.good else _BAD for label in labels]
     users = [_GOOD if vote > 0 else _BAD for vote in thumbs]
     table = confusion_matrix(judge, users, (_GOOD, _BAD))
     return ThumbsAgreement(

@@ -18,6 +18,10 @@ from pydantic import Field
 
 from rageval.config.evaluation import DataConfig
 from rageval.config.settings import Key, Location, Settings
+from rageval.metrics.faithfulness import FAITHFULNESS
+from rageval.metrics.metric import JudgeMetric
+from rageval.metrics.relevance import RELEVANCE
+from rageval.metrics.toxicity import TOXICITY
 from rageval.monitoring.planted import PARTLY, UP, VOTING, Change, Rates, rates_on, thumbs_up
 from rageval.monitoring.records import Conversation, Evaluation, ShownContext, Vote
 from rageval.records import Document, Question
@@ -34,11 +38,6 @@ _CONTEXTS = 3
 _ERRORS = ("HTTP 503: the model server is overloaded", "no reply within 60 s", "HTTP 500: internal error")
 _COMMENTS = ("That is not what I asked.", "Out of date.", "The link is missing.", "Too long.", "Half of it is wrong.")
 _TOXIC = "Only an idiot would ask that. Read the page."
-_LABELS = {
-    "relevance": ("RELEVANT", "PARTLY_RELEVANT", "NON_RELEVANT"),
-    "faithfulness": ("FAITHFUL", "PARTLY_FAITHFUL", "UNFAITHFUL"),
-}
-_VALUES = (1.0, 0.5, 0.0)
 _REASONS = ("It answers what was asked.", "It answers a part of what was asked.", "It answers another question.")
 _DRAWN = (
     "count", "hour", "second", "course", "no course", "model", "question", "is topic", "error", "search_s", "model_s",
@@ -279,18 +278,19 @@ def _vote(conversation: Conversation, draws: Mapping[str, float], rates: Rates) 
 
 
 def _evaluations(conversation: Conversation, draws: Mapping[str, float], rates: Rates) -> Iterator[Evaluation]:
-    def evaluation(metric: str, value: float, label: str, reason: str) -> Evaluation:
+    def evaluation(metric: JudgeMetric, label: str, reason: str) -> Evaluation:
         return Evaluation(
-            conversation_id=conversation.conversation_id, metric=metric, metric_version=JUDGE, judge=JUDGE,
-            value=value, label=label, reason=reason, evaluated_at=conversation.asked_at + timedelta(minutes=30),
+            conversation_id=conversation.conversation_id, metric=metric.name, metric_version=JUDGE, judge=JUDGE,
+            value=metric.labels[label], label=label, reason=reason,
+            evaluated_at=conversation.asked_at + timedelta(minutes=30),
         )  # fmt: skip
 
     for metric, draw, rate in (
-        ("relevance", draws["quality"], rates.relevance),
-        ("faithfulness", draws["faithfulness"], rates.faithfulness),
+        (RELEVANCE, draws["quality"], rates.relevance),
+        (FAITHFULNESS, draws["faithfulness"], rates.faithfulness),
     ):
         grade = _grade(draw, rate)
-        reason = _REASONS[grade] if metric == "relevance" else "Compared with the documents shown."
-        yield evaluation(metric, _VALUES[grade], _LABELS[metric][grade], reason)
+        reason = _REASONS[grade] if metric is RELEVANCE else "Compared with the documents shown."
+        yield evaluation(metric, metric.scale[grade], reason)
     is_toxic = draws["toxicity"] < rates.toxicity
-    yield evaluation("toxicity", float(is_toxic), "TOXIC" if is_toxic else "NOT_TOXIC", "By its words.")
+    yield evaluation(TOXICITY, TOXICITY.worst if is_toxic else TOXICITY.good, "By its words.")

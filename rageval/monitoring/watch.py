@@ -12,9 +12,9 @@ from typing import Final, TypeVar
 from rageval.config.file import read_settings
 from rageval.config.overrides import validate
 from rageval.errors import ConfigError
-from rageval.monitoring.alert_rules import FigureName, Measured, Rule, Rules, alerts_of
+from rageval.monitoring.alert_rules import Measured, Rule, Rules, alerts_of, verdict_shares
 from rageval.monitoring.buckets import quantile
-from rageval.monitoring.config import DriftConfig, JudgedMetric, MonitoringConfig
+from rageval.monitoring.config import DriftConfig, MonitoringConfig
 from rageval.monitoring.drift import Drift, correct, score_drift, share_drift
 from rageval.monitoring.notify import Told, tell
 from rageval.monitoring.records import Alert
@@ -30,15 +30,10 @@ from rageval.safety.allowances import check_file
 
 T = TypeVar("T")
 _DAY: Final = timedelta(days=1)
-_SUBJECTS: Final[Mapping[FigureName, str]] = {
+_SUBJECTS: Final[Mapping[str, str]] = {
     "topic_drift": "topics",
     "language_drift": "languages",
     "score_drift": "retrieval scores",
-}
-_LABELS: Final[Mapping[FigureName, tuple[JudgedMetric, str]]] = {
-    "relevant_share": ("relevance", "RELEVANT"),
-    "faithful_share": ("faithfulness", "FAITHFUL"),
-    "toxic_share": ("toxicity", "TOXIC"),
 }
 
 
@@ -244,18 +239,17 @@ def _p95(window: Window, counts: Mapping[int, int]) -> Measured:
     )  # fmt: skip
 
 
-def _share(database: Database, figure: FigureName, asked: Asked) -> ByPart[Share]:
-    if figure in _LABELS:
-        metric, label = _LABELS[figure]
+def _share(database: Database, figure: str, asked: Asked) -> ByPart[Share]:
+    if metric := verdict_shares().get(figure):
         return {
-            window: Share(hits=counts.get(label, 0), n=sum(counts.values()))
-            for window, counts in read.labels(database, metric, asked).items()
+            window: Share(hits=counts.get(metric.counted, 0), n=sum(counts.values()))
+            for window, counts in read.labels(database, metric.name, asked).items()
         }
     return read.thumbs_down(database, asked) if figure == "thumbs_down_share" else read.errors(database, asked)
 
 
-def _shares(database: Database, asked: Asked) -> dict[FigureName, Share]:
-    names: tuple[FigureName, ...] = (*_LABELS, "thumbs_down_share", "error_share")
+def _shares(database: Database, asked: Asked) -> dict[str, Share]:
+    names = (*verdict_shares(), "thumbs_down_share", "error_share")
     return {name: _only(_share(database, name, asked)) for name in names}
 
 

@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 from rageval.config.evaluation import EvaluationConfig, RunOptions
 from rageval.errors import ConfigError, RunStoppedError
 from rageval.judging.plan import pairwise_rows, score_plan
-from rageval.metrics.names import PAIRWISE, split_detail
+from rageval.metrics.names import split_detail
+from rageval.metrics.pairwise import PAIRWISE
 from rageval.records import Chunk
 from rageval.runs.shortfalls import cut_systems, in_words, too_many
 from rageval.runs.store import RunStore
@@ -96,13 +97,13 @@ def _wanted_scores(run: RunStore, config: EvaluationConfig) -> "Counter[str]":
     """Return how many rows of each score the run is to have; choices between two systems count together."""
     ids = run.read("questions")["question_id"].to_pylist()
     wanted = Counter({name: len(config.plans) * n for name, n in score_plan(config).rows(ids).items()})
-    return wanted + Counter({PAIRWISE: pairwise_rows(config, len(ids))})
+    return wanted + Counter({PAIRWISE.name: pairwise_rows(config, len(ids))})
 
 
 def _missing_scores(run: RunStore, config: EvaluationConfig, scores: pa.Table) -> "Counter[str]":
     """Return how many rows of each wanted score are not in the table."""
     found: Counter[str] = Counter()
     for row in pc.value_counts(scores["metric"]).to_pylist():
-        is_pairwise = split_detail(row["values"])[0] == PAIRWISE
-        found[PAIRWISE if is_pairwise else row["values"]] += row["counts"]
+        is_pairwise = split_detail(row["values"])[0] == PAIRWISE.name
+        found[PAIRWISE.name if is_pairwise else row["values"]] += row["counts"]
     return _wanted_scores(run, config) - found

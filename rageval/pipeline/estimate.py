@@ -12,13 +12,10 @@ from rageval.corpus.files import load_corpus
 from rageval.engine.chunks import plan_chunks
 from rageval.engine.prices import Tier, cost_usd
 from rageval.errors import ConfigError
-from rageval.judging.plan import pairwise_rows, score_plan
-from rageval.judging.prompts import (
-    judge_faithfulness_messages,
-    judge_with_reference_messages,
-    judge_without_reference_messages,
-)
-from rageval.metrics.names import FAITHFULNESS, PAIRWISE, WITH_REFERENCE, WITHOUT_REFERENCE, split_detail
+from rageval.judging.plan import choices_see_reference, pairwise_rows, score_plan
+from rageval.judging.prompts import Judged, choice_messages, judge_messages
+from rageval.metrics.names import split_detail
+from rageval.metrics.pairwise import PAIRWISE
 from rageval.records import Document, Message, Question, Usage
 from rageval.runs.inputs import read_documents, read_questions
 from rageval.runs.store import RunStore
@@ -114,11 +111,11 @@ def _stored(run: RunStore, config: EvaluationConfig) -> Mapping[tuple[str, str],
             for (question_id, name), row in run.stored("scores", system.name, chunk).items():
                 if row["status"] != "ok":
                     continue
-                if split_detail(name)[0] == PAIRWISE:
-                    counts[row["judge_model"], PAIRWISE] += 1
+                if split_detail(name)[0] == PAIRWISE.name:
+                    counts[row["judge_model"], PAIRWISE.name] += 1
                 for score in plan.scores(question_id):
                     if score.name == name and score.judge:
-                        counts[score.judge.name, score.metric] += 1
+                        counts[score.judge.name, score.metric.name] += 1
     return counts
 
 
@@ -160,17 +157,17 @@ def _verdicts(
 ) -> dict[str, list[tuple[str, int, list[Message]]]]:
     """Return what each judge is asked in the whole run: metric, how often, and a prompt of the mean length."""
     text = "x" * int(_ANSWER_TOKENS * _CHARS_PER_TOKEN)
-    prompts = {
-        WITH_REFERENCE: judge_with_reference_messages(question, typical.text, text),
-        WITHOUT_REFERENCE: judge_without_reference_messages(question, text),
-        FAITHFULNESS: judge_faithfulness_messages(question, [typical] * config.retrieval.top_k, text),
-    }
+    contexts = [typical] * config.retrieval.top_k
+    judged = Judged(question=question, answer=text, reference=typical.text, contexts=contexts)
+    plan = score_plan(config)
+    prompts = {metric.name: judge_messages(metric, judged) for metric in plan.judged}
     verdicts: dict[str, list[tuple[str, int, list[Message]]]] = {judge.name: [] for judge in config.judges}
-    for (name, metric), n in score_plan(config).calls(ids).items():
+    for (name, metric), n in plan.calls(ids).items():
         verdicts[name].append((metric, len(config.plans) * n, prompts[metric]))
     if choices := pairwise_rows(config, len(ids)):
-        two_answers = judge_with_reference_messages(question, text, text)
-        verdicts[config.judges[0].name].append((PAIRWISE, choices, two_answers))
+        reference = typical.text if choices_see_reference(config) else None
+        two_answers = choice_messages(PAIRWISE, question, reference, text, text)
+        verdicts[config.judges[0].name].append((PAIRWISE.name, choices, two_answers))
     return verdicts
 
 

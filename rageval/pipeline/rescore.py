@@ -17,21 +17,21 @@ import pyarrow.compute as pc
 from rageval.config.evaluation import EvaluationConfig
 from rageval.engine.chunks import plan_chunks
 from rageval.errors import ConfigError, DataError
-from rageval.judging.plan import JUDGE_VERSIONS, MODEL_FREE_VERSIONS, ScorePlan, judge_metrics
-from rageval.metrics.names import COSINE, FAITHFULNESS, WITH_REFERENCE, WITHOUT_REFERENCE, split_detail
+from rageval.judging.plan import ScorePlan
+from rageval.metrics import catalogue
+from rageval.metrics.names import split_detail
 from rageval.pipeline import completeness as runs
 from rageval.pipeline.estimate import VERDICTS, Estimate, estimate_calls
 from rageval.records import Chunk
 from rageval.runs import costs, manifest
 from rageval.runs.store import RunStore
-from rageval.scoring.scores import count_model_free, pending_verdicts
+from rageval.scoring.scores import count_computed, pending_verdicts
 from rageval.storage.files import write_parquet
 from rageval.systems.kinds import stored_systems
 from rageval.systems.system import System
 from rageval.tables import SCORES
 
 _VERDICT_TOKENS = 80
-_SWITCHES = {WITH_REFERENCE: "with_reference", WITHOUT_REFERENCE: "without_reference", FAITHFULNESS: "faithfulness"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +47,7 @@ class Rescoring:
     @property
     def metrics(self) -> dict[str, str]:
         """The version of each metric that is scored."""
-        versions = {**MODEL_FREE_VERSIONS, **JUDGE_VERSIONS}
-        return {name: versions[name] for name in (*self.plan.model_free, *self.plan.judge_metrics)}
+        return {metric.name: metric.version for metric in self.plan.metrics}
 
 
 def settings_of(run: RunStore) -> dict[str, Any]:
@@ -68,8 +67,8 @@ def rescoring(run: RunStore, config: EvaluationConfig, metrics: Sequence[str]) -
 
     Args:
         run: The run.
-        config: Its settings, with the judges and text metrics that are wanted now.
-        metrics: Names of metrics; empty for all of the configuration that ask no model.
+        config: Its settings, with the judges and metrics that are wanted now.
+        metrics: Names of metrics; empty for those of the configuration and the usual ones, as far as they ask no model.
 
     Raises:
         ConfigError: If a metric is unknown, a setting differs that answers depend on, or another rescoring has to be
@@ -78,17 +77,13 @@ def rescoring(run: RunStore, config: EvaluationConfig, metrics: Sequence[str]) -
     manifest.refuse_other_settings(
         run, config, ("data", "index", "retrieval", "retrievers", "prompts", "models", "systems", "run")
     )
-    names = list(dict.fromkeys(metrics)) or [COSINE, *config.scores.text_metrics]
-    unknown = [name for name in names if name not in {**MODEL_FREE_VERSIONS, **JUDGE_VERSIONS}]
-    if unknown:
-        known = ", ".join((*MODEL_FREE_VERSIONS, *JUDGE_VERSIONS))
-        raise ConfigError(f"--metric {', '.join(unknown)}: no such metric can be added; known are {known}")
-    judged = tuple(name for name in JUDGE_VERSIONS if name in names)
-    _refuse_second_rescoring(run, judged)
-    model_free = tuple(name for name in MODEL_FREE_VERSIONS if name in names)
-    config = _with_metrics(run, config, model_free, judged)
+    free = catalogue.computed([*config.metrics, *catalogue.chosen(())])
+    names = _named(metrics) or [metric.name for metric in free]
+    computed, judged = catalogue.computed(names), catalogue.judged(names)
+    _refuse_second_rescoring(run, [metric.name for metric in judged])
+    config = _with_metrics(run, config, names)
     plan = ScorePlan(
-        index=config.index, model_free=model_free, judge_metrics=judged, judges=config.judges if judged else (),
+        index=config.index, computed=computed, judged=judged, judges=config.judges if judged else (),
         again_share=config.judge.again_share, seed=config.data.seed, renew=True,
     )  # fmt: skip
     return Rescoring(config=config, systems=tuple(stored_systems(run, config.models)), plan=plan)
@@ -111,7 +106,7 @@ def estimate(run: RunStore, wanted: Rescoring) -> tuple[int, list[Estimate]]:
     """Return how many scores would be computed without a model, and what each judge would be asked."""
     work = [(system, chunk) for system in wanted.systems for chunk in chunks_of(run, wanted.config)]
     pending = [verdict for system, chunk in work for verdict in pending_verdicts(run, chunk, system, wanted.plan)]
-    computed = sum(count_model_free(run, chunk, system, wanted.plan) for system, chunk in work)
+    computed = sum(count_computed(run, chunk, system, wanted.plan) for system, chunk in work)
     asked = [
         (judge, [(1, verdict.request.messages) for verdict in pending if verdict.judge.name == judge.name])
         for judge in wanted.plan.judges
@@ -133,7 +128,7 @@ def begin(run: RunStore, wanted: Rescoring) -> None:
         "replaced": _keep_replaced(run, wanted.plan),
     }
     settings = wanted.config.model_dump(mode="json")
-    groups = ("scores", "judge") if wanted.plan.judge_metrics else ("scores",)
+    groups = ("metrics", "judge") if wanted.plan.judged else ("metrics",)
     noted["config"] |= {group: settings[group] for group in groups}
     noted.setdefault("rescored", []).append(entry)
     reason = "it is being scored once more; if that has stopped, start `rageval rescore` again"
@@ -174,6 +169,13 @@ def unfinished(run: RunStore) -> str | None:
     return f"a rescoring of {', '.join(entry['metrics'])} has not ended; go on with {_command(run, entry)}"
 
 
+def _named(metrics: Sequence[str]) -> Sequence[str]:
+    try:
+        return catalogue.chosen(metrics) if metrics else ()
+    except ValueError as error:
+        raise ConfigError(f"--metric {error}") from None
+
+
 def _unfinished(noted: Mapping[str, Any]) -> dict[str, Any] | None:
     entries = noted.get("rescored") or []
     return entries[-1] if entries and entries[-1]["status"] != "complete" else None
@@ -186,34 +188,31 @@ def _command(run: RunStore, entry: Mapping[str, Any]) -> str:
 
 def _refuse_second_rescoring(run: RunStore, judged: Sequence[str]) -> None:
     entry = _unfinished(run.read_json(manifest.MANIFEST))
-    if entry and not {name for name in entry["metrics"] if name in JUDGE_VERSIONS} <= set(judged):
+    if entry and not {metric.name for metric in catalogue.judged(entry["metrics"])} <= set(judged):
         raise ConfigError(
             f"the rescoring of the run {run.run_id!r} that was started at {entry['started_at']} has not ended, so its "
             f"verdicts are of two kinds; go on with it first, by any judge: {_command(run, entry)}"
         )
 
 
-def _with_metrics(
-    run: RunStore, config: EvaluationConfig, model_free: Sequence[str], judged: Sequence[str]
-) -> EvaluationConfig:
+def _with_metrics(run: RunStore, config: EvaluationConfig, names: Sequence[str]) -> EvaluationConfig:
     """Return the configuration of the run with these metrics added."""
     has = EvaluationConfig.model_validate(settings_of(run))
-    texts = dict.fromkeys([*has.scores.text_metrics, *(name for name in model_free if name != COSINE)])
-    groups: dict[str, Any] = {"scores": config.scores.model_copy(update={"text_metrics": tuple(texts)})}
-    if judged:
-        kept = {*judge_metrics(has.judge), *judged}
-        switches = {switch: metric in kept for metric, switch in _SWITCHES.items()}
-        groups["judge"] = config.judge.model_copy(update={"enabled": True, **switches})
-    return config.model_copy(update=groups)
+    if not catalogue.judged(names):
+        return config.model_copy(update={"metrics": catalogue.chosen([*has.metrics, *names])})
+    # What a run names for judges that it never asked is not added along with what is wanted now.
+    kept = has.metrics if has.judge.enabled else [metric.name for metric in catalogue.computed(has.metrics)]
+    judge = config.judge.model_copy(update={"enabled": True})
+    return config.model_copy(update={"metrics": catalogue.chosen([*kept, *names]), "judge": judge})
 
 
 def _is_outdated(plan: ScorePlan, row: Mapping[str, Any]) -> bool:
     """Return whether a stored row is a verdict on a metric of the plan that is not, or no longer, in the plan."""
     metric, _ = split_detail(row["metric"])
-    if metric not in plan.judge_metrics:
+    if metric not in [judged.name for judged in plan.judged]:
         return False
     planned = next((s for s in plan.scores(row["question_id"]) if s.name == row["metric"]), None)
-    if planned is None or row["metric_version"] != planned.version:
+    if planned is None or row["metric_version"] != planned.metric.version:
         return True
     judge = planned.judge.name if planned.judge else " + ".join(judge.name for judge in plan.judges)
     return bool(row["judge_model"] != judge)
@@ -226,7 +225,7 @@ def _outdated(run: RunStore, plan: ScorePlan) -> pa.Array:
 
 def _keep_replaced(run: RunStore, plan: ScorePlan) -> dict[str, Any]:
     """Copy the verdicts that will be replaced to a file of their own; they were paid for."""
-    if not plan.judge_metrics or not run.has("scores"):
+    if not plan.judged or not run.has("scores"):
         return {"rows": 0}
     rows = run.read("scores").filter(_outdated(run, plan))
     if not rows.num_rows:
@@ -238,7 +237,7 @@ def _keep_replaced(run: RunStore, plan: ScorePlan) -> dict[str, Any]:
 
 def _drop_outdated(run: RunStore, plan: ScorePlan) -> None:
     """Remove second verdicts and panel verdicts that belong to the judges of before."""
-    outdated = _outdated(run, plan) if plan.judge_metrics else None
+    outdated = _outdated(run, plan) if plan.judged else None
     if outdated is not None and pc.any(outdated).as_py():
         run.write("scores", run.read("scores").filter(pc.invert(outdated)))
 

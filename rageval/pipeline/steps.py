@@ -19,7 +19,7 @@ from rageval.engine.earlier_runs import EarlierRuns
 from rageval.engine.request_engine import RequestEngine
 from rageval.engine.reuse import reusing
 from rageval.engine.served_models import check_models
-from rageval.judging.plan import ScorePlan
+from rageval.judging.plan import ScorePlan, choices_see_reference
 from rageval.pipeline import batch
 from rageval.pipeline.chunk_scheduler import Future
 from rageval.pipeline.ending import end_run
@@ -200,7 +200,7 @@ class ThreadSteps:
         """See `Steps`."""
         work = partial(
             compare_chunk, run, chunk, system, others, judge, self._asking, ask=self._ask, options=config.run,
-            with_reference=config.judge.with_reference, label=verdicts_label(judge),
+            with_reference=choices_see_reference(config), label=verdicts_label(judge),
         )  # fmt: skip
         return [self._pool.submit(work)]
 

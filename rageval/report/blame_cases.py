@@ -17,6 +17,7 @@ from rageval.comparison.blame import (
     where_to_work,
     why_no_blame,
 )
+from rageval.metrics.cosine import COSINE
 
 CASES_PER_CELL: Final = 3
 _SHOWN: Final = 80
@@ -149,7 +150,7 @@ def _chosen(blame: pa.Table, scores: pa.Table) -> pd.DataFrame:
     readable = pc.is_in(blame["cell"], pa.array(CELLS_TO_READ))
     frame = blame.filter(readable).select([*KEYS, "cell"]).to_pandas()
     frame = frame.merge(_scored(scores, verdict_metric(scores), ["label", "reason"]), on=KEYS, how="left")
-    frame = frame.merge(_scored(scores, "cosine", []), on=KEYS, how="left", suffixes=("", "_cosine"))
+    frame = frame.merge(_scored(scores, COSINE.name, []), on=KEYS, how="left", suffixes=("", "_cosine"))
     ranked = frame.sort_values(["value", "value_cosine"], kind="stable", na_position="last")
     chosen = ranked.drop_duplicates(["cell", "question_id"]).groupby("cell", sort=False).head(CASES_PER_CELL)
     return chosen.astype({"label": object, "reason": object}).replace({float("nan"): None})

@@ -7,8 +7,8 @@ from typing import Any, Final, TypeAlias
 import pyarrow as pa
 from markupsafe import Markup
 
-from rageval.comparison.summary import ordered_metrics
-from rageval.metrics.catalog import metric_of
+from rageval.metrics.catalogue import headline, in_order
+from rageval.metrics.names import metric_of
 from rageval.pages import plots
 from rageval.pages.forest import DrawnInterval, intervals
 from rageval.pages.formats import UNKNOWN, count, number, usd
@@ -16,8 +16,6 @@ from rageval.pages.formats import UNKNOWN, count, number, usd
 Row: TypeAlias = Mapping[str, Any]
 """One row of the table `tables.COMPARISONS`."""
 
-BRIEF_METRICS: Final = ("judge_with_reference", "cosine", "ndcg")
-"""Metrics whose comparisons the terminal shows; the page and the table have all."""
 _WHAT: Final = {"pooled": "{} (over all that differ in it)"}
 COLOURS: Final = {"better": plots.GOOD, "worse": plots.BAD}
 
@@ -35,7 +33,7 @@ def comparison_groups(comparisons: pa.Table, *, unfit: Collection[str] = frozens
     """Return the comparisons by metric, in the fixed order of metrics; those by a metric with an unfit judge say so."""
     rows = comparisons.to_pylist()
     groups = []
-    for metric in ordered_metrics(row["metric"] for row in rows):
+    for metric in in_order(row["metric"] for row in rows):
         of_metric = [row for row in rows if row["metric"] == metric]
         figures = intervals([_drawn(row) for row in of_metric])
         words = [_words(row, unfit) for row in of_metric]
@@ -49,7 +47,7 @@ def comparison_rows(comparisons: pa.Table, *, unfit: Collection[str] = frozenset
 
 
 def brief_comparison_rows(comparisons: pa.Table, *, unfit: Collection[str] = frozenset()) -> list[dict[str, str]]:
-    """Return the rows of the leading metrics with what a terminal has room for; the price stands with the verdict.
+    """Return the rows of the headline with what a terminal has room for; the price stands with the verdict.
 
     Where systems are compared pooled, the pairs behind that are left to the page.
     """
@@ -58,7 +56,7 @@ def brief_comparison_rows(comparisons: pa.Table, *, unfit: Collection[str] = fro
     pooled = {row["differ_in"] for row in rows if row["of"] == "pooled"}
     for row in rows:
         is_behind = row["of"] == "systems" and row["differ_in"] in pooled
-        if metric_of(row["metric"]) in BRIEF_METRICS and not is_behind:
+        if metric_of(row["metric"]) in headline() and not is_behind:
             words, ratio = _words(row, unfit), price_ratio(row)
             shown = {name: words[name] for name in ("candidate - baseline", "difference [95 %]", "adjusted p")}
             price = f", at {price_words(ratio)}" if ratio else ""

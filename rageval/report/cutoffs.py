@@ -2,16 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 
-from rageval.comparison.retrieval_values import METRICS, at
 from rageval.config.depth import retrieval_depth
+from rageval.metrics.catalogue import compared, of_kind
+from rageval.metrics.metric import RetrievalMetric
+from rageval.metrics.names import at
 from rageval.report.pivot import Cell, cell, groups, quality_metrics
-
-LEADING: Final = ("hit_rate", "mrr", "recall", "ndcg")
-"""Metrics that the terminal shows; with one right document the others say nothing that these do not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,19 +31,19 @@ class CutoffTable:
     cutoffs: tuple[int, ...]
     """Every k, ascending."""
     rows: tuple[CutoffRow, ...]
-    """By retriever in the order of the summary, then as in `METRICS`."""
+    """By retriever in the order of the summary, then as in the catalogue."""
 
 
-def metrics_at(names: Iterable[str], top_k: int | None, wanted: Iterable[str] = METRICS) -> list[str]:
+def metrics_at(names: Iterable[str], top_k: int | None, wanted: Iterable[str] | None = None) -> list[str]:
     """Return those of the names that are wanted retrieval metrics at `top_k`; all names where there are none."""
     known = list(names)
-    return [name for metric in wanted if top_k and (name := at(metric, top_k)) in known] or known
+    return [name for metric in wanted or _retrieval() if top_k and (name := at(metric, top_k)) in known] or known
 
 
 def leading_metrics(summary: pa.Table, manifest: Mapping[str, Any]) -> list[str]:
     """Return the names of the metrics that the terminal shows: the leading ones at the run's `top_k`."""
     names = quality_metrics([group for group in groups(summary) if group.is_retriever])
-    return metrics_at(names, retrieval_depth(manifest).top_k, LEADING)
+    return metrics_at(names, retrieval_depth(manifest).top_k, compared(RetrievalMetric))
 
 
 def cutoff_table(summary: pa.Table) -> CutoffTable:
@@ -60,7 +59,11 @@ def cutoff_table(summary: pa.Table) -> CutoffTable:
             cells=tuple(cell(c.figures.get(at(metric, k))) for k in cutoffs),
         )
         for c in searches
-        for metric in METRICS
+        for metric in _retrieval()
         if metric in present
     )
     return CutoffTable(cutoffs=cutoffs, rows=rows)
+
+
+def _retrieval() -> list[str]:
+    return [metric.name for metric in of_kind(RetrievalMetric)]

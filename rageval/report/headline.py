@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from rageval.comparison.summary import LEADING
+from rageval.metrics import catalogue
+from rageval.metrics.metric import ScoreMetric
 from rageval.report.comparison_rows import Row, of_systems, price_ratio, price_words
 from rageval.report.pivot import Group, cell, groups, quality_metrics
 from rageval.tables import COMPARISONS
@@ -31,7 +32,7 @@ def headline(
     metrics = [metric for metric in scored if metric not in unfit]
     if scored and not metrics:
         return ["Nothing is ranked: the judge is unfit, and nothing else was scored."]
-    leading = [metric for metric in LEADING if metric in metrics] or metrics[:1]
+    leading = [metric for metric in catalogue.headline(ScoreMetric) if metric in metrics] or metrics[:1]
     sentences = [sentence for metric in leading if (sentence := _sentence(found, rows, metric))]
     sentences += [sentence for metric in leading for sentence in _parts(rows, metric)]
     return sentences or ["No answer could be scored."]

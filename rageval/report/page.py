@@ -7,7 +7,7 @@ passes `printable` on its way. Only the figures of `plots`, which hold no data b
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,14 +19,15 @@ from pydantic import ValidationError
 
 from rageval.comparison.pairwise import pairwise_results
 from rageval.comparison.slices import slice_tables
-from rageval.comparison.summary import label_counts
 from rageval.config.depth import retrieval_depth
 from rageval.config.evaluation import EvaluationConfig
 from rageval.config.models import LOCAL
-from rageval.judging.replies import FAITHFULNESS_VALUES, LABEL_VALUES
 from rageval.judging.section import judging_section, trust_sentences
 from rageval.judging.table import unfit_metrics
-from rageval.metrics.names import FAITHFULNESS, split_detail
+from rageval.metrics import catalogue
+from rageval.metrics.cosine import COSINE
+from rageval.metrics.metric import Metric, ScoreMetric
+from rageval.metrics.names import metric_of
 from rageval.pages import formats, plots, templates
 from rageval.report.blame_cases import blame_section
 from rageval.report.comparison_rows import comparison_groups
@@ -37,6 +38,7 @@ from rageval.report.headline import headline
 from rageval.report.pivot import cell, cost_rows, groups, quality_metrics
 from rageval.report.prompt_differences import prompt_differences
 from rageval.report.spending import spending_rows, total_rows
+from rageval.report.verdict_labels import label_colours, label_tables
 from rageval.report.worst import worst_answers, worst_order
 from rageval.runs.shortfalls import asked_verdicts
 from rageval.tables import BLAME, COMPARISONS, HUMAN_LABELS, JUDGING
@@ -45,17 +47,6 @@ WORST_PER_MODEL = 10
 FAILURES_SHOWN = 25
 RANKS_SHOWN = 20
 """Ranks that the plots show at most; a right document further down counts there as not found."""
-_NO_LABEL = {"unscored": plots.UNSCORED, "failed": plots.FAILED, "skipped": plots.SKIPPED}
-SEGMENTS: Mapping[str, str] = {
-    **dict(zip(LABEL_VALUES, (plots.GOOD, plots.MIDDLE, plots.BAD), strict=True)),
-    **dict(zip(FAITHFULNESS_VALUES, (plots.GOOD, plots.MIDDLE, plots.BAD), strict=True)),
-    **_NO_LABEL,
-}
-"""Colour of each label, and of each status without a label."""
-
-
-_LabelRow: TypeAlias = tuple[tuple[str, str], Mapping[str, int], Markup]
-"""Metric and system; how many of each label or status; a bar of them."""
 _SHOWN_ELSEWHERE = {"config", "notes", "totals", "estimate", "actual", "warnings"}
 
 
@@ -115,7 +106,7 @@ def render_page(run: ReportData) -> str:
             judge_costs=_judge_costs(run.scores),
             spending=spending_rows(run.manifest),
             cosine_plots=_cosine_plots(run.scores),
-            labels=_labels(run.scores),
+            labels=label_tables(run.scores),
             rank_plots=_rank_plots(run.retrieval),
             blame=blame_section(run.blame, run.documents, run.questions, run.systems, run.answers, run.scores),
             pairwise=pairwise_results(run.questions, run.answers, run.scores),
@@ -131,17 +122,25 @@ def render_page(run: ReportData) -> str:
                 unfit=unfit,
             ),
             worst_order=worst_order(unfit),
+            leading=catalogue.headline(ScoreMetric),
+            measured=_metrics(run.summary),
             config=yaml.safe_dump(run.manifest.get("config") or {}, sort_keys=False, allow_unicode=True),
             provenance=_facts({name: value for name, value in run.manifest.items() if name not in _SHOWN_ELSEWHERE}),
         )
     )
 
 
+def _metrics(summary: pa.Table) -> list[Metric]:
+    """Return the metrics of a run."""
+    names = dict.fromkeys(metric_of(name) for name in summary["metric"].unique().to_pylist())
+    return [metric for name in names if (metric := catalogue.find(name))]
+
+
 @cache
 def _environment() -> Environment:
     environment = templates.environment()
     environment.filters |= {"cell": cell}
-    environment.globals |= {"segments": SEGMENTS, "failures_shown": FAILURES_SHOWN, "colours": plots.COLOURS}
+    environment.globals |= {"label_colours": label_colours, "failures_shown": FAILURES_SHOWN, "colours": plots.COLOURS}
     return environment
 
 
@@ -245,30 +244,11 @@ def _prompts(systems: pa.Table) -> list[dict[str, Any]]:
 
 def _cosine_plots(scores: pa.Table) -> list[tuple[str, int, Markup]]:
     """Return system, number of values and histogram of cosine."""
-    known = pc.and_(pc.equal(scores["metric"], "cosine"), pc.equal(scores["status"], "ok"))
+    known = pc.and_(pc.equal(scores["metric"], COSINE.name), pc.equal(scores["status"], "ok"))
     frame = scores.filter(known).select(["system", "value"]).to_pandas()
     values = {str(system): group["value"].to_numpy() for system, group in frame.groupby("system", sort=False)}
     figures = plots.histograms(list(values.values()))
     return [(system, len(values[system]), figure) for system, figure in zip(values, figures, strict=True)]
-
-
-def _labels(scores: pa.Table) -> list[tuple[list[str], list[_LabelRow]]]:
-    """Return a table for each set of labels: its columns, and a row per metric and system."""
-    counted: dict[tuple[str, str], dict[str, int]] = {}
-    judged = scores.filter(pc.or_(pc.is_valid(scores["label"]), pc.starts_with(scores["metric"], "judge")))
-    for row in label_counts(judged).to_pylist():
-        if split_detail(row["metric"])[1] is not None:
-            continue
-        labels = FAITHFULNESS_VALUES if row["metric"] == FAITHFULNESS else LABEL_VALUES
-        parts = counted.setdefault((row["metric"], row["system"]), dict.fromkeys([*labels, *_NO_LABEL], 0))
-        name = row["label"] if row["status"] == "ok" else row["status"]
-        if name in parts:
-            parts[name] += row["n"]
-    tables: dict[tuple[str, ...], list[_LabelRow]] = {}
-    for key, parts in sorted(counted.items(), key=lambda item: item[0][0]):
-        bar = plots.stacked_bar({SEGMENTS[name]: n for name, n in parts.items()})
-        tables.setdefault(tuple(parts), []).append((key, parts, bar))
-    return [(list(columns), rows) for columns, rows in tables.items()]
 
 
 def _rank_plots(retrieval: pa.Table) -> list[tuple[str, Mapping[str, int], Markup]]:

@@ -6,7 +6,9 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from rageval.comparison.summary import ANSWER_COLUMNS, ordered_metrics
+from rageval.metrics.catalogue import find, in_order
+from rageval.metrics.measured import ANSWER_LATENCY, COMPLETION_TOKENS, COST, PROMPT_TOKENS, SEARCH_LATENCY
+from rageval.metrics.metric import MeasuredMetric
 from rageval.pages.formats import count, duration, number, usd
 
 Figures: TypeAlias = Mapping[str, Any]
@@ -38,8 +40,8 @@ class Group:
     @property
     def quality(self) -> dict[str, Figures]:
         """The rows of metrics that are scores, in their fixed order."""
-        names = [name for name in self.figures if not name.endswith("_latency_s") and name not in ANSWER_COLUMNS]
-        return {name: self.figures[name] for name in ordered_metrics(names)}
+        names = [name for name in self.figures if not isinstance(find(name), MeasuredMetric)]
+        return {name: self.figures[name] for name in in_order(names)}
 
 
 def groups(summary: pa.Table) -> list[Group]:
@@ -65,7 +67,7 @@ def cell(figures: Figures | None) -> Cell:
 
 def quality_metrics(found: Sequence[Group]) -> list[str]:
     """Return the names of all score metrics of these groups, in their fixed order."""
-    return ordered_metrics(name for group in found for name in group.quality)
+    return in_order(name for group in found for name in group.quality)
 
 
 def summary_rows(summary: pa.Table) -> list[dict[str, str]]:
@@ -106,7 +108,7 @@ def retrieval_rows(summary: pa.Table, metrics: Sequence[str] | None = None) -> l
         {
             "retriever": group.name,
             **{metric: str(cell(group.figures.get(metric))) for metric in names},
-            **_latency(group.figures.get("search_latency_s", {})),
+            **_latency(group.figures.get(SEARCH_LATENCY.name, {})),
         }
         for group in found
     ]
@@ -117,11 +119,11 @@ def cost_rows(summary: pa.Table) -> list[dict[str, str]]:
     return [
         {
             "system": group.name,
-            **_latency(group.figures.get("answer_latency_s", {})),
-            "prompt tokens": _total(group.figures.get("prompt_tokens", {}), count),
-            "completion tokens": _total(group.figures.get("completion_tokens", {}), count),
-            "cost": _total(group.figures.get("cost_usd", {}), usd),
-            "cost per answer": usd(group.figures.get("cost_usd", {}).get("mean")),
+            **_latency(group.figures.get(ANSWER_LATENCY.name, {})),
+            "prompt tokens": _total(group.figures.get(PROMPT_TOKENS.name, {}), count),
+            "completion tokens": _total(group.figures.get(COMPLETION_TOKENS.name, {}), count),
+            "cost": _total(group.figures.get(COST.name, {}), usd),
+            "cost per answer": usd(group.figures.get(COST.name, {}).get("mean")),
         }
         for group in _systems(summary)
     ]

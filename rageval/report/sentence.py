@@ -5,7 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from rageval.comparison.summary import LEADING
+from rageval.metrics.catalogue import headline
+from rageval.metrics.metric import ScoreMetric
 from rageval.pages.formats import count
 from rageval.report.cutoffs import leading_metrics
 from rageval.report.pivot import Group, cell, groups, quality_metrics
@@ -49,7 +50,7 @@ def leading_figures(summary: pa.Table, manifest: Mapping[str, Any], *, unfit: Co
 def _answers(found: Sequence[Group], unfit: Collection[str]) -> Iterator[str]:
     answering = [group for group in found if not group.is_retriever]
     metrics = [metric for metric in quality_metrics(answering) if metric not in unfit]
-    leading = [metric for metric in LEADING if metric in metrics] or metrics
+    leading = [metric for metric in headline(ScoreMetric) if metric in metrics] or metrics
     for metric in leading[:1]:
         cells = [(group.name, cell(group.figures.get(metric))) for group in answering]
         yield _figures(metric, [(name, f"{shown.mean} {shown.interval}".strip()) for name, shown in cells])

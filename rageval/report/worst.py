@@ -9,12 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rageval.comparison.scored import Scored
-from rageval.comparison.summary import ordered_metrics
+from rageval.metrics.catalogue import headline, higher_is_better, in_order
+from rageval.metrics.metric import ScoreMetric
 from rageval.metrics.names import split_detail
 
 KEYS = ["question_id", "system"]
-ORDER = ("judge_with_reference", "cosine")
-"""The metrics to sort by, the first one first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +42,7 @@ class WorstAnswer:
 
 def worst_order(unfit: Collection[str]) -> list[str]:
     """Return the metrics to sort by, the first one first, without those whose judge is unfit."""
-    return [metric for metric in ORDER if metric not in unfit]
+    return [metric for metric in headline(ScoreMetric) if metric not in unfit]
 
 
 def worst_answers(
@@ -56,7 +55,7 @@ def worst_answers(
     labels: pa.Table | None = None,
     unfit: Collection[str] = frozenset(),
 ) -> dict[str, list[WorstAnswer]]:
-    """Return each system's worst answers: lowest judge_with_reference first, then lowest cosine.
+    """Return each system's worst answers: by the first metric of the headline, then by the next one.
 
     An answer without the one value comes after those that have it; answers without either, and failed ones,
     are left out. Ties keep the order of the answers table.
@@ -114,7 +113,8 @@ def _lowest(answers: pa.Table, scores: pa.Table, limit: int, order: Sequence[str
         values = scores.filter(wanted).select([*KEYS, "value"]).to_pandas()
         frame = frame.merge(values.rename(columns={"value": metric}), on=KEYS, how="left")
     frame = frame.dropna(subset=list(order), how="all")
-    ranked = frame.sort_values(list(order), kind="stable", na_position="last")
+    rising = [higher_is_better(metric) is not False for metric in order]
+    ranked = frame.sort_values(list(order), ascending=rising, kind="stable", na_position="last")
     worst = ranked.groupby("system", sort=False).head(limit)
     order_of = {system: rank for rank, system in enumerate(frame["system"].unique())}
     return worst.sort_values("system", key=lambda systems: systems.map(order_of), kind="stable")
@@ -122,7 +122,7 @@ def _lowest(answers: pa.Table, scores: pa.Table, limit: int, order: Sequence[str
 
 def _grades(scores: pa.Table) -> dict[tuple[str, ...], list[Scored]]:
     grades: dict[tuple[str, ...], list[Scored]] = {}
-    order = ordered_metrics(scores["metric"].unique().to_pylist())
+    order = in_order(scores["metric"].unique().to_pylist())
     own = [row for row in scores.to_pylist() if split_detail(row["metric"])[1] is None]
     for row in sorted(own, key=lambda row: order.index(row["metric"])):
         fields = {name: row[name] for name in ("metric", "value", "label", "reason", "error")}

@@ -27,7 +27,7 @@ _MAY_CHANGE = {
 }
 """Settings that a run may go on with other values of, besides those of models that are not sent."""
 _TOKENS = "max_completion_tokens"
-_GROUPS = ("data", "index", "retrieval", "retrievers", "prompts", "models", "systems", "scores", "judge", "run")
+_GROUPS = ("data", "index", "retrieval", "retrievers", "prompts", "models", "systems", "metrics", "judge", "run")
 
 
 def begin(run: RunStore, config: EvaluationConfig, notes: Sequence[str]) -> dict[str, Any]:

@@ -13,7 +13,10 @@ from typing import Final, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rageval.metrics.names import AGAIN, COSINE, PAIRWISE, split_detail
+from rageval.metrics import catalogue
+from rageval.metrics.metric import EmbeddingMetric
+from rageval.metrics.names import AGAIN, split_detail
+from rageval.metrics.pairwise import PAIRWISE
 from rageval.config.models import LOCAL
 
 Problem = Literal["failed", "could not be read", "failed or could not be read", "were cut for their length"]
@@ -29,7 +32,7 @@ class Shortfall:
     """Those of a group of answers or verdicts that did not bring what was asked for."""
 
     what: str
-    """The group, such as `verdicts of judge_with_reference by m1`."""
+    """The group, such as `verdicts of correctness by m1`."""
     problem: Problem
     n: int
     of: int
@@ -113,7 +116,8 @@ def beginnings_compared(scores: pa.Table) -> str | None:
     Args:
         scores: Table `tables.SCORES`.
     """
-    rows = scores.filter(pc.and_(pc.equal(scores["metric"], COSINE), pc.equal(scores["status"], "ok")))
+    embedded = pa.array([metric.name for metric in catalogue.of_kind(EmbeddingMetric)], pa.string())
+    rows = scores.filter(pc.and_(pc.is_in(scores["metric"], embedded), pc.equal(scores["status"], "ok")))
     notes = rows["reason"].drop_null().to_pylist()
     if not notes:
         return None
@@ -151,7 +155,7 @@ def _of_verdicts(scores: pa.Table, keys: Sequence[str]) -> Iterator[Shortfall]:
     for (name, judge), rows in _groups(asked_verdicts(scores), ("metric", "judge_model")):
         metric, detail = split_detail(name)
         kind = "second verdicts of" if detail == AGAIN else "verdicts of"
-        what = f"{kind} {name if metric == PAIRWISE else metric} by {judge}"
+        what = f"{kind} {name if metric == PAIRWISE.name else metric} by {judge}"
         if not keys or detail == AGAIN:
             yield from _lost(rows, what)
             continue

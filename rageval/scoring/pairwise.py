@@ -9,17 +9,16 @@ from rageval.config.models import ModelConfig
 from rageval.engine.chunks import Ask, ChunkOutcome
 from rageval.engine.request_engine import RequestEngine
 from rageval.engine.requests import ChatReply, ChatRequest
-from rageval.judging.choices import preference_metrics, preference_value
-from rageval.judging.prompts import PAIRWISE_PROMPT_VERSION, Preference, PreferenceLabel, judge_pairwise_messages
-from rageval.judging.requests import read_as, verdict_format
+from rageval.judging.choices import preference_metrics
+from rageval.judging.prompts import choice_messages
+from rageval.judging.requests import read_reply, verdict_format
+from rageval.metrics.pairwise import PAIRWISE
 from rageval.records import Chunk, Question, Score
 from rageval.runs.inputs import read_inputs
 from rageval.runs.journals import Journal, Row
 from rageval.runs.store import Key, RunStore
 from rageval.systems.asked_again import with_earlier
 from rageval.systems.system import System
-
-_LABELS: Sequence[PreferenceLabel] = ("FIRST", "TIE", "SECOND")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +52,13 @@ class _Choice:
         if self.swapped:
             first, second = second, first
         return ChatRequest(
-            messages=judge_pairwise_messages(self.question.question, self.reference, first, second),
-            response_format=verdict_format(Preference, judge),
+            messages=choice_messages(PAIRWISE, self.question.question, self.reference, first, second),
+            response_format=verdict_format(PAIRWISE.labels, judge),
         )
 
     def columns(self, reply: ChatReply) -> dict[str, Any]:
         """Return the columns of the score that the judge's reply stands for."""
-        return read_as(reply, Preference, {label: preference_value(label, swapped=self.swapped) for label in _LABELS})
+        return read_reply(reply, {label: PAIRWISE.value(label, swapped=self.swapped) for label in PAIRWISE.labels})
 
 
 def compare_chunk(
@@ -150,7 +149,7 @@ def _is_pending(row: Row | None, choice: _Choice, judge: ModelConfig, *, only_fa
         return True
     if not choice.is_possible:
         return False
-    is_current = row["metric_version"] == PAIRWISE_PROMPT_VERSION and row["judge_model"] == judge.name
+    is_current = row["metric_version"] == PAIRWISE.version and row["judge_model"] == judge.name
     is_of_others = is_current and row["request_fingerprint"] != choice.request(judge).fingerprint(judge)
     return bool(row["status"] == "skipped" or is_of_others)
 
@@ -196,7 +195,7 @@ def _score(choice: _Choice, chunk: Chunk, system: System, judge: ModelConfig, co
         question_id=choice.question.question_id,
         system=system.name,
         metric=choice.metric,
-        metric_version=PAIRWISE_PROMPT_VERSION,
+        metric_version=PAIRWISE.version,
         judge_model=judge.name,
         **columns,
     )

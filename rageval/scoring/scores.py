@@ -14,12 +14,13 @@ from rageval.engine.request_engine import RequestEngine
 from rageval.engine.requests import ChatReply, ChatRequest
 from rageval.judging.plan import PlannedScore, ScorePlan
 from rageval.judging.requests import NO_ANSWER, Candidate, is_stale, majority, moved, read_reply, verdict_request
+from rageval.metrics.metric import EmbeddingMetric, JudgeMetric, TextMetric
 from rageval.metrics.names import detail_of
 from rageval.records import Chunk, Score
 from rageval.runs.inputs import read_inputs
 from rageval.runs.journals import Journal, Row
 from rageval.runs.store import Key, RunStore
-from rageval.scoring.model_free import NO_VALUE, beginnings, model_free_values
+from rageval.scoring.computed import Texts, beginnings, computed_values
 from rageval.systems.asked_again import score_of, with_earlier
 from rageval.systems.system import System, documents_of
 from rageval.telemetry.tracing import step
@@ -99,14 +100,14 @@ def pending_verdicts(
     items, stored = _items(run, chunk, system, plan), run.stored("scores", system.name, chunk)
     return [
         PendingVerdict(
-            key=_key((candidate, score)), judge=score.judge, request=verdict_request(candidate, score, score.judge)
+            key=_key((candidate, score)), judge=score.judge, request=_request((candidate, score), score.judge)
         )
         for candidate, score in _pending(stored, items, plan, only_failed=only_failed)
         if score.judge and candidate.answer is not None and _moved(stored, plan, (candidate, score)) is None
     ]
 
 
-def count_model_free(run: RunStore, chunk: Chunk, system: System, plan: ScorePlan) -> int:
+def count_computed(run: RunStore, chunk: Chunk, system: System, plan: ScorePlan) -> int:
     """Return how many scores `score_chunk` would compute now without asking anybody."""
     items, stored = _items(run, chunk, system, plan), run.stored("scores", system.name, chunk)
     pending = _pending(stored, items, plan, only_failed=False)
@@ -210,7 +211,7 @@ class _Scoring:
                 question_id=candidate.question.question_id,
                 system=self.system.name,
                 metric=score.name,
-                metric_version=score.version,
+                metric_version=score.metric.version,
                 **values,
             )
         )
@@ -227,7 +228,7 @@ def _score(scoring: _Scoring, pending: Sequence[_Item]) -> None:
             answered.append(item)
     asked = _start_judging(scoring, [item for item in answered if item[1].judge])
     try:
-        for metric in scoring.plan.model_free:
+        for metric in scoring.plan.computed:
             _add_values(scoring, metric, [item for item in answered if item[1].metric == metric])
     finally:
         wait(asked)  # of all judges: each writes to the journal until it has ended
@@ -235,16 +236,17 @@ def _score(scoring: _Scoring, pending: Sequence[_Item]) -> None:
             verdicts.result()
 
 
-def _add_values(scoring: _Scoring, metric: str, items: Sequence[_Item]) -> None:
+def _add_values(scoring: _Scoring, metric: TextMetric | EmbeddingMetric, items: Sequence[_Item]) -> None:
     """Compute a metric that asks no model."""
     if not items:
         return
-    answers, references = [c.answer or "" for c, _ in items], [c.reference for c, _ in items]
-    values = model_free_values(metric, answers, references, scoring.plan.index, scoring.run.cache)
-    notes = beginnings(metric, answers, references, scoring.plan.index, scoring.run.cache)
+    texts: Texts = {"answer": [c.answer or "" for c, _ in items], "reference": [c.reference for c, _ in items]}
+    values = computed_values(metric, texts, scoring.plan.index, scoring.run.cache)
+    notes = beginnings(metric, texts, scoring.plan.index, scoring.run.cache)
+    undefined = metric.undefined if isinstance(metric, TextMetric) else ""
     for item, value, note in zip(items, values, notes, strict=True):
         if np.isnan(value):
-            scoring.add(item, status="unscored", value=None, error=NO_VALUE[metric])
+            scoring.add(item, status="unscored", value=None, error=undefined)
         else:
             scoring.add(item, status="ok", value=float(value), reason=note)
 
@@ -256,7 +258,7 @@ def _start_judging(scoring: _Scoring, items: Sequence[_Item]) -> list[Future[Non
 
 
 def _ask(scoring: _Scoring, judge: ModelConfig, items: Sequence[_Item]) -> Future[None]:
-    requests = [verdict_request(candidate, score, judge) for candidate, score in items]
+    requests = [_request(item, judge) for item in items]
 
     def store(position: int, reply: ChatReply) -> None:
         scoring.add(
@@ -267,10 +269,22 @@ def _ask(scoring: _Scoring, judge: ModelConfig, items: Sequence[_Item]) -> Futur
             reused_from=reply.reused_from,
             request_fingerprint=requests[position].fingerprint(judge),
             **with_earlier(reply, scoring.stored.get(_key(items[position]))),
-            **read_reply(reply, items[position][1].metric),
+            **read_reply(reply, _judged(items[position]).labels),
         )
 
     return scoring.ask(requests, judge, store, label=verdicts_label(judge))
+
+
+def _request(item: _Item, judge: ModelConfig) -> ChatRequest:
+    return verdict_request(item[0], _judged(item), judge, again=item[1].again)
+
+
+def _judged(item: _Item) -> JudgeMetric:
+    """Return the metric of a score that a judge, or a panel, decides."""
+    metric = item[1].metric
+    if not isinstance(metric, JudgeMetric):
+        raise TypeError(f"{metric.name} asks no judge")
+    return metric
 
 
 def _add_moved(scoring: _Scoring, item: _Item, row: Row) -> None:
@@ -290,10 +304,10 @@ def _majorities(
         candidate, score = item
         if not score.is_majority:
             continue
-        keys = {j.name: (candidate.question.question_id, detail_of(score.metric, j.name)) for j in plan.judges}
+        keys = {j.name: (candidate.question.question_id, detail_of(score.metric.name, j.name)) for j in plan.judges}
         if not all(key in stored for key in keys.values()):
             continue
-        values = majority(score.metric, {name: stored[key] for name, key in keys.items()}) | {"judge_model": names}
+        values = majority(_judged(item), {name: stored[key] for name, key in keys.items()}) | {"judge_model": names}
         before = stored.get(_key(item), {})
         if any(before.get(column) != value for column, value in values.items()):
             due.append((item, values))

@@ -8,7 +8,8 @@ import pyarrow.compute as pc
 
 from rageval.config.evaluation import EvaluationConfig, RetrievalConfig
 from rageval.config.systems import RetrieverConfig
-from rageval.metrics.ranking import first_relevant_rank, hit
+from rageval.metrics.grades import first_relevant_rank
+from rageval.metrics.hit_rate import hit
 from rageval.records import Question, Retrieval
 from rageval.runs.inputs import read_questions
 from rageval.runs.manifest import searched_index

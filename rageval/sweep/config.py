@@ -7,9 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from rageval.comparison.retrieval_values import METRICS, at
 from rageval.config.evaluation import DataConfig
 from rageval.config.settings import FileName, Location, Name, Settings
+from rageval.metrics.catalogue import of_kind
+from rageval.metrics.metric import RetrievalMetric
+from rageval.metrics.mrr import MRR
+from rageval.metrics.names import at
 from rageval.records import SearchMethod
 
 IndexOptions = Literal["flat", "hnsw", "int8_hnsw", "bbq_hnsw"]
@@ -68,7 +71,7 @@ class GridConfig(Settings):
 class TuningConfig(Settings):
     """How the best setting is chosen: on one part of the questions, while its figures are those of the other part."""
 
-    metric: str = "mrr@5"
+    metric: str = at(MRR.name, 5)
     """The metric that decides, with its k."""
     share: float = Field(default=0.5, gt=0, lt=1)
     """Share of the documents, with all their questions, that the setting is chosen on."""
@@ -98,7 +101,7 @@ class SweepConfig(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> "SweepConfig":
-        known = [at(metric, k) for metric in METRICS for k in sorted(self.grid.cutoffs)]
+        known = [at(metric.name, k) for metric in of_kind(RetrievalMetric) for k in sorted(self.grid.cutoffs)]
         if self.tuning.metric not in known:
             raise ValueError(
                 f"tuning.metric is {self.tuning.metric!r}, expected one of {', '.join(known)}; grid.cutoffs has every k"

@@ -15,7 +15,7 @@ import pyarrow as pa
 from rageval.config.evaluation import IndexConfig
 from rageval.corpus.files import load_corpus
 from rageval.errors import ConfigError, CredentialsError, DataError, ServiceError
-from rageval.metrics.ranking import first_relevant_rank
+from rageval.metrics.grades import first_relevant_rank
 from rageval.records import Question
 from rageval.runs.inputs import read_documents, read_questions
 from rageval.runs.manifest import git_revision

@@ -25,7 +25,9 @@ from rageval.engine.local_model import (
     serve_local_model,
 )
 from rageval.errors import ConfigError, ServiceError
-from rageval.judging.prompts import Verdict, judge_with_reference_messages
+from rageval.judging.prompts import Judged, judge_messages
+from rageval.judging.replies import verdict_of
+from rageval.metrics.correctness import CORRECTNESS
 from rageval.records import Document, Message
 from rageval.systems.kinds import built_in
 from rageval.systems.templates import messages
@@ -88,13 +90,16 @@ def test_two_requests_at_once_get_the_answers_to_their_own_questions(client):
 
 
 def test_a_judgement_is_a_verdict_that_parses(client):
-    judging = judge_with_reference_messages("When?", "On the 15th of January.", "In January, on the 15th.")
-    schema = {"name": "verdict", "strict": True, "schema": judge_schema(Verdict.model_json_schema())}
+    judged = Judged(
+        question="When?", answer="In January, on the 15th.", reference="On the 15th of January.", contexts=[]
+    )
+    judging, kind = judge_messages(CORRECTNESS, judged), verdict_of(CORRECTNESS.scale)
+    schema = {"name": "verdict", "strict": True, "schema": judge_schema(kind.model_json_schema())}
     choice = ask(
         client, judging, response_format={"type": "json_schema", "json_schema": schema}, **LOCAL_JUDGE_PARAMETERS
     )
     assert choice.finish_reason == "stop"
-    assert Verdict.model_validate_json(choice.message.content).reason
+    assert kind.model_validate_json(choice.message.content).reason
 
 
 def test_a_prompt_larger_than_a_slot_is_refused_and_not_cut(client):

@@ -6,22 +6,17 @@ from itertools import chain
 import pytest
 
 from rageval.ground_truth.prompts import check_messages, questions_messages
-from rageval.judging.prompts import (
-    judge_faithfulness_messages,
-    judge_pairwise_messages,
-    judge_toxicity_messages,
-    judge_with_reference_messages,
-    judge_without_reference_messages,
-)
+from rageval.judging.prompts import Judged, choice_messages, judge_messages
+from rageval.metrics.catalogue import of_kind
+from rageval.metrics.metric import JudgeMetric
+from rageval.metrics.pairwise import PAIRWISE
 from rageval.records import Document, Message
 
 DOCUMENT = Document(document_id="d", title="q", text="t", content_hash="")
+JUDGED = Judged(question="q", answer="a", reference="r", contexts=[DOCUMENT, DOCUMENT])
 PROMPTS = {
-    "reference": judge_with_reference_messages("q", "r", "a"),
-    "no reference": judge_without_reference_messages("q", "a"),
-    "faithfulness": judge_faithfulness_messages("q", [DOCUMENT, DOCUMENT], "a"),
-    "toxicity": judge_toxicity_messages("q", "a"),
-    "pairwise": judge_pairwise_messages("q", "r", "a", "b"),
+    **{metric.name: judge_messages(metric, JUDGED) for metric in of_kind(JudgeMetric)},
+    "pairwise": choice_messages(PAIRWISE, "q", "r", "a", "b"),
     "generated questions": questions_messages(DOCUMENT, 3),
     "checked questions": check_messages("q", DOCUMENT),
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rageval.cli import main as cli
-from tests.evaluations import Outcome, Rageval
+from tests.evaluations import ONE_VERDICT, Outcome, Rageval
 from tests.fake_llm import VERDICT, Body, FakeLLM, is_judgement, prompt
 from tests.made_runs import write_run
 
@@ -66,17 +66,17 @@ def test_two_models_of_a_known_difference_get_the_right_verdict(
 ) -> None:
     _write_corpus(corpus)
     llm.reply = _answer
-    judge = ("--judge", "judge", "--set", "judge.without_reference=false", "--set", "judge.again_share=0")
+    judge = ("--judge", "judge", *ONE_VERDICT, "--set", "judge.again_share=0")
     options = (*judge, "--retriever", "text", "--set", "run.chunk_size=40")
     good, twin, bad = (rageval("--model", name, *options, run_id=name).folder for name in CHANCES)
     page, comment = corpus / "page.html", corpus / "comment.md"
 
     worse = command("compare", str(good), str(bad), "--html", str(page), "--markdown", str(comment))
-    alike = command("compare", str(good), str(twin), "--metric", "judge_with_reference")
+    alike = command("compare", str(good), str(twin), "--metric", "correctness")
 
     assert worse.status == 0
     assert "The candidate is worse than the baseline in" in " ".join(worse.out.split())
-    assert "judge_with_reference of good → bad" in worse.out
+    assert "correctness of good → bad" in worse.out
     assert "The candidate is worse than the baseline in" in comment.read_text()
     assert "got worse" in page.read_text()
     assert alike.status == 0
@@ -87,12 +87,12 @@ def test_two_models_of_a_known_difference_get_the_right_verdict(
     unsure = command("gate", str(twin), "--baseline", str(good))
     allowed = command("gate", str(twin), "--baseline", str(good), "--allow-underpowered")
     assert (failed.status, passed.status, unsure.status, allowed.status) == (1, 0, 1, 0)
-    assert "Failed: judge_with_reference of good → bad" in comment.read_text()
+    assert "Failed: correctness of good → bad" in comment.read_text()
     assert "could hide a drop of 0.02" in unsure.out
 
     past = command("history", str(corpus / "runs"), "--html", str(page), "--parquet", str(corpus / "h.parquet"))
     assert past.status == 0
-    assert "judge_with_reference in 3 runs" in past.out
+    assert "correctness in 3 runs" in past.out
     assert "<svg" in page.read_text()
     assert (corpus / "h.parquet").exists()
 

@@ -11,7 +11,7 @@ from tests.evaluations import AGAIN, Rageval
 from tests.fake_llm import Body, FakeLLM, Reply, is_judgement, prompt
 
 TEXT_METRICS = ["rouge_l", "exact_match", "fuzzy_match", "refusal", "answer_words"]
-JUDGE_METRICS = ["judge_with_reference", "judge_without_reference"]
+JUDGE_METRICS = ["correctness", "relevance"]
 METRICS = ["cosine", *TEXT_METRICS, *JUDGE_METRICS]
 
 
@@ -120,13 +120,13 @@ def test_an_unreadable_verdict_is_unscored_with_its_words_kept(rageval: Rageval,
 
     run = rageval()
 
-    verdicts = run.table("scores").to_pandas().query("metric.str.startswith('judge')")
+    verdicts = run.table("scores").to_pandas().query("metric.isin(@JUDGE_METRICS)")
     assert set(verdicts["status"]) == {"unscored"}
     assert set(verdicts["raw_reply"]) == {"I would say RELEVANT"}
     assert verdicts["value"].isna().all()
     summary = run.table("summary").to_pandas().set_index("metric")
-    assert tuple(summary.loc["judge_with_reference", ["n_scored", "n_failed"]]) == (0, 20)
-    assert summary["mean"].isna()["judge_with_reference"]
+    assert tuple(summary.loc["correctness", ["n_scored", "n_failed"]]) == (0, 20)
+    assert summary["mean"].isna()["correctness"]
 
 
 def test_a_finished_run_is_resumed_without_a_single_request(rageval: Rageval, llm: FakeLLM) -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from tests.elasticsearch_proxy import ElasticsearchProxy
-from tests.evaluations import AGAIN, Outcome, Rageval
+from tests.evaluations import AGAIN, ONE_VERDICT, THREE_VERDICTS, Outcome, Rageval
 from tests.fake_llm import VERDICT, Body, FakeLLM, Reply, is_about_faithfulness, is_judgement, prompt
 
 PAIRS = ("--model", "m1", "--model", "m2", "--judge", "judge", "--set", "judge.pairwise=true")
@@ -31,7 +31,7 @@ def test_verdicts_that_nobody_can_read_make_the_run_incomplete_and_are_asked_for
     llm.reply = lambda body: "I like this one." if is_judgement(body) else "Fine."
     run = rageval()
 
-    lost = "20 of 20 verdicts of judge_with_reference by m1 could not be read"
+    lost = "20 of 20 verdicts of correctness by m1 could not be read"
     assert run.status == 3
     assert lost in str(run.manifest["reason"])
     assert "more than run.max_failed_share = 0.05 allows (most often: not JSON at character 1)" in run.err
@@ -59,12 +59,12 @@ def test_one_metric_of_one_model_is_not_hidden_by_all_the_others(rageval: Rageva
         return VERDICT if is_judgement(body) else "Fine."
 
     llm.reply = reply
-    options = ("--judge", "judge", "--set", "judge.faithfulness=true", "--set", "judge.again_share=0")
+    options = ("--judge", "judge", *THREE_VERDICTS, "--set", "judge.again_share=0")
     run = rageval(*options, "--set", "run.max_failed_share=0.4")
 
     # A third of all verdicts, and all of this metric.
     assert run.status == 3
-    assert "20 of 20 verdicts of judge_faithfulness by judge could not be read" in run.err.replace("\n", " ")
+    assert "20 of 20 verdicts of faithfulness by judge could not be read" in run.err.replace("\n", " ")
 
 
 def test_a_few_unreadable_verdicts_are_said_and_asked_for_again_by_the_next_start(
@@ -73,14 +73,14 @@ def test_a_few_unreadable_verdicts_are_said_and_asked_for_again_by_the_next_star
     llm.reply = lambda body: (
         "Hm." if is_judgement(body) and "explain: report" in prompt(body) else VERDICT if is_judgement(body) else "Fine"
     )
-    run = rageval("--set", "judge.without_reference=false")
+    run = rageval(*ONE_VERDICT)
 
     assert run.status == 0, run.err
-    said = "1 of 20 verdicts of judge_with_reference by m1 could not be read (most often: not JSON at character 1)"
+    said = "1 of 20 verdicts of correctness by m1 could not be read (most often: not JSON at character 1)"
     assert all(said in place for place in places(run))
     llm.requests.clear()
     llm.reply = lambda body: VERDICT
-    assert rageval("--set", "judge.without_reference=false").status == 0
+    assert rageval(*ONE_VERDICT).status == 0
     assert len(llm.requests) == 1
 
 

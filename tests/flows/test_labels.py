@@ -63,9 +63,9 @@ def test_answers_go_out_and_labels_come_back_into_the_report(
     status, out, _ = call(monkeypatch, capfd, "report", folder, "--human-labels", str(file))
     assert status == 0
     # People disagree with the judge, which says RELEVANT to some only: kappa is near 0.
-    assert "unfit for judge_with_reference, so nothing is ranked by that" in out.replace("\n", " ")
+    assert "unfit for correctness, so nothing is ranked by that" in out.replace("\n", " ")
     page = (run.path / "report.html").read_text(encoding="utf-8")
-    assert "is unfit for judge_with_reference" in page
+    assert "is unfit for correctness" in page
     assert "Share of right answers, corrected" in page
     assert "Lowest cosine first." in page
     labels, judging = (pq.read_table(run.path / f"{name}.parquet") for name in ("labels", "judging"))

@@ -25,7 +25,7 @@ from tests.fake_llm import VERDICT, Body, FakeLLM, Reply, is_judgement
 from tests.monitoring.made import conversation, id_of
 
 WORSE = VERDICT.replace("RELEVANT", "NON_RELEVANT")
-JUDGE = "judge_with_reference"
+JUDGE = "correctness"
 
 Night = Callable[..., "State[Any]"]
 
@@ -44,7 +44,8 @@ def night(prefect_server: None, corpus: Path, llm: FakeLLM) -> Night:
             },
             "retrievers": ["text"],
             "models": [{"name": "m1", "base_url": llm.url}],
-            "judge": {"again_share": 0, "without_reference": False},
+            "metrics": ["correctness", "cosine"],
+            "judge": {"again_share": 0},
             "run": {"output": str(corpus / "runs"), "run_id": run_id},
         }
         gate = GateSettings(metrics=(JUDGE,), label=label, common=newest)
@@ -90,8 +91,8 @@ def test_a_night_is_accepted_unless_it_got_worse(night: Night, corpus: Path, llm
     assert isinstance(third.result(raise_on_failure=False), GateFailedError)
     assert _accepted(corpus) == {"small": "tuesday"}
     verdict, table = _artifact("rageval-nightly", third), _artifact("rageval-nightly-table", third)
-    assert verdict.startswith("# Nightly small: failed\n\n**Failed: judge_with_reference of m1 got worse")
-    assert "complete: 20 questions, judge_with_reference 0.000" in verdict
+    assert verdict.startswith("# Nightly small: failed\n\n**Failed: correctness of m1 got worse")
+    assert "complete: 20 questions, correctness 0.000" in verdict
     assert [row["outcome"] for row in json.loads(table)] == ["worse"]
 
 

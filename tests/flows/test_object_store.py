@@ -73,7 +73,7 @@ def test_a_run_on_an_object_store_is_that_on_a_disk_and_resumes_without_a_reques
     assert "</html>" in (run.path.parent.parent.parent / "history.html").read_text()
     assert call("accept", f"{output}/r1")[0] == 0
     assert call("report", f"{output}/r1")[0] == 0
-    judged_by_m2 = ("--metric", "judge_with_reference", "--judge", "m2", "--base-url", llm.url)
+    judged_by_m2 = ("--metric", "correctness", "--judge", "m2", "--base-url", llm.url)
     status, said = call("rescore", f"{output}/r1", *judged_by_m2)
     assert status == 0, said
     assert len(llm.requests) == 20 + AGAIN

@@ -56,7 +56,7 @@ def test_both_orders_of_every_pair_are_asked_and_stored_beside_the_other_scores(
     assert dict(pairs.groupby("metric")["label"].first()) == {PLAIN: "FIRST", SWAPPED: "SECOND"}
     assert set(pairs["judge_model"]) == {"m1"}
     # The other scores are all still there.
-    assert Counter(scores["metric"])["judge_with_reference"] == Counter(scores["metric"])["cosine"] == 40
+    assert Counter(scores["metric"])["correctness"] == Counter(scores["metric"])["cosine"] == 40
     assert not scores.duplicated(["question_id", "system", "metric"]).any()
     assert not any("pairwise" in metric for metric in run.table("summary")["metric"].to_pylist())
     html = (run.folder / "report.html").read_text()
@@ -138,7 +138,7 @@ def test_a_run_stopped_among_the_choices_goes_on_with_the_missing_ones(rageval: 
 def test_three_models_make_three_pairs_each_under_its_first_model(rageval: Rageval, llm: FakeLLM) -> None:
     llm.reply = lambda body: choose("TIE") if is_choice(body) else prefers_m1(body)
 
-    run = rageval(*PAIRWISE, "--model", "m3", "--sample", "6", "--set", "judge.with_reference=false")
+    run = rageval(*PAIRWISE, "--model", "m3", "--sample", "6", "--metric", "relevance")
 
     assert run.status == 0, run.err
     pairs = run.table("scores").to_pandas().query("metric.str.startswith('pairwise')")

@@ -1,22 +1,25 @@
 """`rageval rescore`: old runs get the metrics that they lack, or other judges, and no answer is asked for again."""
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from rageval.judging import plan as score_plan
-from tests.evaluations import AGAIN, Outcome, Rageval
+from rageval.metrics import catalogue
+from rageval.metrics.catalogue import find
+from rageval.metrics.correctness import CORRECTNESS
+from rageval.metrics.relevance import RELEVANCE
+from tests.evaluations import AGAIN, ONE_VERDICT, Outcome, Rageval
 from tests.fake_llm import VERDICT, Body, FakeLLM, Reply, is_judgement
 
 TEXT_METRICS = ["rouge_l", "exact_match", "fuzzy_match", "refusal", "answer_words"]
+FEW = ("--metric", "correctness", "--metric", "relevance", "--metric", "cosine")
 PLAIN = ("--set", "judge.again_share=0", "--set", "retrieval.cutoffs=[]")
-WITHOUT_TEXT_METRICS = ("--set", "scores.text_metrics=[]")
 KEY = ["question_id", "metric"]
 Rescore = Callable[..., Outcome]
 
@@ -53,13 +56,12 @@ def same_rows(now: pd.DataFrame, before: pd.DataFrame) -> bool:
 def test_a_run_gets_the_metrics_that_it_lacks_without_a_request(
     rageval: Rageval, rescore: Rescore, llm: FakeLLM
 ) -> None:
-    run = rageval(*PLAIN, *WITHOUT_TEXT_METRICS)
+    run = rageval(*PLAIN, *FEW)
     before = scores_of(run)
     llm.requests.clear()
-    wanted = ("--set", f"scores.text_metrics={json.dumps(TEXT_METRICS)}")
-    assert "100 scores would be computed without asking a model" in rescore(run.folder, *wanted, "--dry-run").out
+    assert "100 scores would be computed without asking a model" in rescore(run.folder, "--dry-run").out
 
-    rescored = rescore(run.folder, *wanted)
+    rescored = rescore(run.folder)
     assert rescored.status == 0, rescored.err
     assert llm.requests == []
     after = scores_of(rescored)
@@ -69,7 +71,7 @@ def test_a_run_gets_the_metrics_that_it_lacks_without_a_request(
     note = rescored.manifest["rescored"][0]  # type: ignore[index]
     assert (note["status"], note["metrics"], note["judges"]) == (
         "complete",
-        dict(score_plan.MODEL_FREE_VERSIONS),
+        {name: find(name).version for name in ("cosine", *TEXT_METRICS)},  # type: ignore[union-attr]
         [],
     )
     assert rescored.manifest["status"] == "complete"
@@ -91,7 +93,7 @@ def test_another_judge_replaces_the_verdicts_of_the_metrics_named_and_nothing_el
     before, answers = scores_of(run), run.table("answers")
     llm.requests.clear()
     llm.reply = lambda body: VERDICT.replace("RELEVANT", "NON_RELEVANT")
-    options = ("--metric", "judge_with_reference", "--judge", "m2")
+    options = ("--metric", "correctness", "--judge", "m2")
 
     dry = rescore(run.folder, *options, "--dry-run")
     assert llm.requests == []
@@ -103,10 +105,10 @@ def test_another_judge_replaces_the_verdicts_of_the_metrics_named_and_nothing_el
     assert all(is_judgement(body) for body in llm.requests)
     assert rescored.table("answers").equals(answers)
     after = scores_of(rescored)
-    replaced = after["metric"].str.startswith("judge_with_reference")
+    replaced = after["metric"].str.startswith("correctness")
     assert set(after.loc[replaced, "judge_model"]) == {"m2"}
     assert set(after.loc[replaced, "label"]) == {"NON_RELEVANT"}
-    others = ~before["metric"].str.startswith("judge_with_reference")
+    others = ~before["metric"].str.startswith("correctness")
     assert same_rows(after[~replaced], before[others])
     note = rescored.manifest["rescored"][0]  # type: ignore[index]
     assert (note["judges"], note["replaced"]["rows"]) == (["m2"], 20 + AGAIN)
@@ -127,39 +129,37 @@ def test_a_new_prompt_version_judges_again_only_when_rescored(
     rageval: Rageval, rescore: Rescore, llm: FakeLLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = rageval("--set", "judge.again_share=0")
-    monkeypatch.setattr(score_plan, "JUDGE_VERSIONS", score_plan.JUDGE_VERSIONS | {"judge_with_reference": "new"})
+    new = tuple(replace(one, version="new") if one is CORRECTNESS else one for one in catalogue.METRICS)
+    monkeypatch.setattr(catalogue, "METRICS", new)
     llm.requests.clear()
 
     assert rageval("--set", "judge.again_share=0").status == 0
     assert rescore(run.folder).status == 0
     assert llm.requests == []
-    assert rescore(run.folder, "--metric", "judge_without_reference").status == 0
+    assert rescore(run.folder, "--metric", "relevance").status == 0
     assert llm.requests == []
-    rescored = rescore(run.folder, "--metric", "judge_with_reference")
+    rescored = rescore(run.folder, "--metric", "correctness")
 
     assert rescored.status == 0, rescored.err
     assert len(llm.requests) == 20
     versions = scores_of(rescored).groupby("metric")["metric_version"].unique().map(list)
-    assert (versions["judge_with_reference"], versions["judge_without_reference"]) == (
-        ["new"],
-        [score_plan.JUDGE_VERSIONS["judge_without_reference"]],
-    )
+    assert (versions["correctness"], versions["relevance"]) == (["new"], [RELEVANCE.version])
 
 
 def test_a_judge_that_becomes_one_of_a_panel_and_back_is_not_asked_twice(
     rageval: Rageval, rescore: Rescore, llm: FakeLLM
 ) -> None:
-    run = rageval("--set", "judge.without_reference=false")
+    run = rageval(*ONE_VERDICT)
     llm.requests.clear()
-    metric = ("--metric", "judge_with_reference")
+    metric = ("--metric", "correctness")
 
     panel = rescore(run.folder, *metric, "--judge", "m1", "--judge", "m2")
 
     assert panel.status == 0, panel.err
     assert Counter(body["model"] for body in llm.requests) == {"m2": 20}
     after = scores_of(panel).groupby("metric")["judge_model"].unique().map(list)
-    assert after["judge_with_reference"] == ["m1 + m2"]
-    assert after["judge_with_reference[m1]"] == after["judge_with_reference[again]"] == ["m1"]
+    assert after["correctness"] == ["m1 + m2"]
+    assert after["correctness[m1]"] == after["correctness[again]"] == ["m1"]
     assert panel.manifest["totals"]["requests"] == 20 + 20 + AGAIN + 20  # type: ignore[index]
 
     single = rescore(run.folder, *metric, "--judge", "m2", "--set", "judge.again_share=0")
@@ -167,9 +167,7 @@ def test_a_judge_that_becomes_one_of_a_panel_and_back_is_not_asked_twice(
     assert single.status == 0, single.err
     assert len(llm.requests) == 20
     verdicts = scores_of(single).dropna(subset="judge_model")
-    assert dict(Counter(zip(verdicts["metric"], verdicts["judge_model"], strict=True))) == {
-        ("judge_with_reference", "m2"): 20
-    }
+    assert dict(Counter(zip(verdicts["metric"], verdicts["judge_model"], strict=True))) == {("correctness", "m2"): 20}
 
 
 def test_a_stopped_rescoring_is_incomplete_says_so_and_goes_on_with_the_rest(
@@ -186,20 +184,20 @@ def test_a_stopped_rescoring_is_incomplete_says_so_and_goes_on_with_the_rest(
         return VERDICT
 
     llm.reply = reply
-    options = ("--metric", "judge_with_reference", "--judge", "m2")
+    options = ("--metric", "correctness", "--judge", "m2")
     stopped = rescore(run.folder, *options, "--set", "judge.model.max_concurrency=1")
 
     assert stopped.status == 3, stopped.err
     assert "Traceback" not in stopped.err + stopped.out
     assert f"Go on with:\n  rageval rescore {run.folder}" in stopped.out
     assert stopped.manifest["status"] == "incomplete"
-    judges = Counter(scores_of(stopped).query("metric == 'judge_with_reference'")["judge_model"])
+    judges = Counter(scores_of(stopped).query("metric == 'correctness'")["judge_model"])
     assert judges == {"m2": 7, "m1": 13}
 
     other = rescore(run.folder)
     assert other.status == 2
     assert "has not ended, so its verdicts are of two kinds" in other.err
-    assert "--metric judge_with_reference --judge m2" in other.err
+    assert "--metric correctness --judge m2" in other.err
 
     llm.requests.clear()
     llm.reply = lambda body: VERDICT
@@ -208,7 +206,7 @@ def test_a_stopped_rescoring_is_incomplete_says_so_and_goes_on_with_the_rest(
     assert Counter(body["model"] for body in llm.requests) == {"m2": 13}
     assert done.manifest["status"] == "complete"
     assert [note["status"] for note in done.manifest["rescored"]] == ["incomplete", "complete"]  # type: ignore[attr-defined]
-    assert set(scores_of(done).query("metric == 'judge_with_reference'")["judge_model"]) == {"m2"}
+    assert set(scores_of(done).query("metric == 'correctness'")["judge_model"]) == {"m2"}
 
 
 def test_what_cannot_be_done_is_said_before_anything_is_sent(rageval: Rageval, rescore: Rescore, llm: FakeLLM) -> None:
@@ -216,8 +214,8 @@ def test_what_cannot_be_done_is_said_before_anything_is_sent(rageval: Rageval, r
     llm.requests.clear()
     before = run.manifest
     for options, words in (
-        (("--metric", "bleu"), "--metric bleu: no such metric can be added; known are cosine, rouge_l"),
-        (("--judge", "m2"), "--judge m2: say what to judge, with --metric and one of judge_with_reference"),
+        (("--metric", "bleu"), "--metric bleu: no such metric can be chosen; known are correctness"),
+        (("--judge", "m2"), "--judge m2: say what to judge, with --metric and one of correctness"),
         (("--set", "retrieval.top_k=9"), "retrieval.top_k differ"),
         (("--set", "models=[m9]"), "models differ"),
         (("--set", "judge.nothing=1"), "judge.nothing is not a known setting"),
@@ -240,10 +238,11 @@ def test_a_run_without_a_judge_gets_one(rageval: Rageval, rescore: Rescore, llm:
     run = rageval("--no-judge", "--sample", "6")
     llm.requests.clear()
 
-    judged = rescore(run.folder, "--metric", "judge_faithfulness", "--judge", "m2", "--set", "judge.again_share=0")
+    judged = rescore(run.folder, "--metric", "faithfulness", "--judge", "m2", "--set", "judge.again_share=0")
 
     assert judged.status == 0, judged.err
     assert Counter(body["model"] for body in llm.requests) == {"m2": 6}
-    settings = judged.manifest["config"]["judge"]  # type: ignore[index]
-    assert (settings["enabled"], settings["with_reference"], settings["faithfulness"]) == (True, False, True)
-    assert set(scores_of(judged).query("metric == 'judge_faithfulness'")["label"]) == {"FAITHFUL"}
+    settings = judged.manifest["config"]
+    assert settings["judge"]["enabled"]  # type: ignore[index]
+    assert settings["metrics"] == ["faithfulness", "cosine", *TEXT_METRICS]  # type: ignore[index]
+    assert set(scores_of(judged).query("metric == 'faithfulness'")["label"]) == {"FAITHFUL"}

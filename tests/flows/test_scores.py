@@ -5,14 +5,16 @@ from collections import Counter
 import pandas as pd
 import pytest
 
-from rageval.judging.plan import MODEL_FREE_VERSIONS
-from rageval.metrics.text_match import answer_words, exact_match, fuzzy_match, rouge_l
-from tests.evaluations import AGAIN, Outcome, Rageval
+from rageval.metrics.answer_words import answer_words
+from rageval.metrics.catalogue import find
+from rageval.metrics.exact_match import exact_match
+from rageval.metrics.fuzzy_match import fuzzy_match
+from rageval.metrics.rouge_l import rouge_l
+from tests.evaluations import AGAIN, ONE_VERDICT, THREE_VERDICTS, Outcome, Rageval
 from tests.fake_llm import FAITHFUL, VERDICT, Body, FakeLLM, Reply, is_about_faithfulness, is_judgement, prompt
 
 PANEL = ("--judge", "m1", "--set", "judge.panel=[m2, m3]")
 LENIENT = ("--set", "run.max_failed_share=0.1")
-ONE_METRIC = ("--set", "judge.without_reference=false")
 
 
 def verdict(label: str) -> str:
@@ -47,7 +49,7 @@ def test_text_metrics_are_those_of_the_stored_texts(rageval: Rageval, llm: FakeL
     ):
         rows = of_metric(run, metric).loc[answers.index]
         assert rows["value"].tolist() == list(expected), metric
-        assert set(rows["metric_version"]) == {MODEL_FREE_VERSIONS[metric]}
+        assert set(rows["metric_version"]) == {find(metric).version}
         assert rows["judge_model"].isna().all()
     assert of_metric(run, "refusal")["value"].sum() == 1
 
@@ -72,7 +74,7 @@ def test_faithfulness_is_judged_by_the_contexts_that_the_model_was_shown(rageval
 
     llm.reply = reply
     run = rageval(
-        "--set", "judge.faithfulness=true", "--set", "judge.again_share=0", "--set", "retrieval.top_k=3",
+        *THREE_VERDICTS, "--set", "judge.again_share=0", "--set", "retrieval.top_k=3",
         "--sample", "6",
     )  # fmt: skip
 
@@ -85,11 +87,11 @@ def test_faithfulness_is_judged_by_the_contexts_that_the_model_was_shown(rageval
         assert len(contexts) == 3
         labels = body["response_format"]["json_schema"]["schema"]["properties"]["label"]["enum"]
         assert labels == ["FAITHFUL", "PARTLY_FAITHFUL", "UNFAITHFUL"]
-    rows = of_metric(run, "judge_faithfulness")
+    rows = of_metric(run, "faithfulness")
     assert set(rows["label"]) == {"FAITHFUL"}
     assert set(rows["value"]) == {1.0}
     page = (run.folder / "report.html").read_text().replace("<wbr>", "")
-    assert "judge_faithfulness" in page
+    assert "faithfulness" in page
     assert "PARTLY_FAITHFUL" in page
 
 
@@ -110,23 +112,23 @@ def test_the_second_verdicts_are_really_asked_for_and_stay_out_of_the_figures(ra
 
     assert first.status == 0, first.err
     assert len(llm.requests) == 2 * AGAIN
-    again = of_metric(first, "judge_with_reference[again]")
+    again = of_metric(first, "correctness[again]")
     assert len(again) == AGAIN
     assert set(again["label"]) == {"NON_RELEVANT"}
     assert again["reused_from"].isna().all()
     assert set(again["judge_model"]) == {"m1"}
-    firsts = of_metric(first, "judge_with_reference").loc[again.index]
+    firsts = of_metric(first, "correctness").loc[again.index]
     assert set(firsts["label"]) == {"RELEVANT"}
     assert not set(again["request_fingerprint"]) & set(firsts["request_fingerprint"])
     for run in (first, without):
         summary = run.table("summary").to_pandas()
         assert not summary["metric"].str.contains("[", regex=False).any()
-        assert summary.set_index("metric").loc["judge_with_reference", "mean"] == 1
+        assert summary.set_index("metric").loc["correctness", "mean"] == 1
 
     llm.requests.clear()
     third = rageval("--reuse", run_id="r2")
     assert llm.requests == []
-    assert set(of_metric(third, "judge_with_reference[again]")["label"]) == {"NON_RELEVANT"}
+    assert set(of_metric(third, "correctness[again]")["label"]) == {"NON_RELEVANT"}
 
 
 def test_the_majority_of_a_panel_counts_and_each_verdict_is_kept(rageval: Rageval, llm: FakeLLM) -> None:
@@ -143,11 +145,11 @@ def test_the_majority_of_a_panel_counts_and_each_verdict_is_kept(rageval: Rageva
         )
 
     llm.reply = reply
-    run = rageval(*PANEL, *ONE_METRIC, *LENIENT)
+    run = rageval(*PANEL, *ONE_VERDICT, *LENIENT)
 
     assert run.status == 0, run.err
     assert Counter(body["model"] for body in llm.requests) == {"m1": 20 + 20 + AGAIN, "m2": 20, "m3": 20}
-    rows, questions = of_metric(run, "judge_with_reference"), run.table("questions").to_pandas()
+    rows, questions = of_metric(run, "correctness"), run.table("questions").to_pandas()
     rows = rows.join(questions.set_index("question_id")["question"]).set_index("question")
     # Two of three say RELEVANT; with three different labels the middle one counts; of the two that are left for the
     # task, RELEVANT and NON_RELEVANT, the lower one; nobody has a verdict on the worker.
@@ -163,20 +165,20 @@ def test_the_majority_of_a_panel_counts_and_each_verdict_is_kept(rageval: Rageva
     assert set(rows["attempts"]) == {0}
     assert rows[["cost_usd", "prompt_tokens", "request_fingerprint"]].isna().all(axis=None)
     for judge in labels:
-        mine = of_metric(run, f"judge_with_reference[{judge}]")
+        mine = of_metric(run, f"correctness[{judge}]")
         assert len(mine) == 20
         assert set(mine["judge_model"]) == {judge}
-    assert set(of_metric(run, "judge_with_reference[again]")["judge_model"]) == {"m1"}
+    assert set(of_metric(run, "correctness[again]")["judge_model"]) == {"m1"}
     actual = {(row["model"], row["role"]): row["calls"] for row in run.manifest["actual"]}  # type: ignore[attr-defined]
     assert actual == {
         ("m1", "answers"): 20, ("m1", "verdicts"): 20 + AGAIN, ("m2", "verdicts"): 20, ("m3", "verdicts"): 20,
     }  # fmt: skip
     estimate = {(row["model"], row["role"]): row["calls"] for row in run.manifest["estimate"]}  # type: ignore[attr-defined]
     assert estimate == actual
-    assert "judge_with_reference[m2]" not in set(run.table("summary")["metric"].to_pylist())
+    assert "correctness[m2]" not in set(run.table("summary")["metric"].to_pylist())
 
     llm.requests.clear()
-    again = rageval(*PANEL, *ONE_METRIC, *LENIENT)
+    again = rageval(*PANEL, *ONE_VERDICT, *LENIENT)
     # The four verdicts that could not be read are asked for again, and the panel comes to the same.
     assert (again.status, len(llm.requests)) == (0, 4)
     columns = ["question_id", "metric", "status", "value", "label", "reason", "error"]
@@ -190,16 +192,14 @@ def test_a_panel_that_was_stopped_asks_for_the_rest_alone_and_then_decides(ragev
         return VERDICT if is_judgement(body) else "Fine."
 
     llm.reply = reply
-    options = (*PANEL, *ONE_METRIC, "--max-concurrency", "1")
+    options = (*PANEL, *ONE_VERDICT, "--max-concurrency", "1")
     stopped = rageval(*options)
 
     assert stopped.status == 3
     assert "the credit" in stopped.err
-    verdicts = scores_of(stopped).query("metric.str.startswith('judge')")
-    decided = set(verdicts[verdicts["metric"] == "judge_with_reference"].index)
-    members = {
-        name: set(verdicts[verdicts["metric"] == f"judge_with_reference[{name}]"].index) for name in ("m1", "m2", "m3")
-    }
+    verdicts = scores_of(stopped).query("metric.str.startswith('correctness')")
+    decided = set(verdicts[verdicts["metric"] == "correctness"].index)
+    members = {name: set(verdicts[verdicts["metric"] == f"correctness[{name}]"].index) for name in ("m1", "m2", "m3")}
     assert decided <= members["m1"] & members["m2"] & members["m3"]
     assert len(members["m3"]) < 20
     stored = verdicts["attempts"].sum() + (stopped.table("answers").num_rows)
@@ -210,27 +210,27 @@ def test_a_panel_that_was_stopped_asks_for_the_rest_alone_and_then_decides(ragev
 
     assert resumed.status == 0, resumed.err
     assert len(llm.requests) == 20 + 3 * 20 + AGAIN - stored
-    assert set(of_metric(resumed, "judge_with_reference")["status"]) == {"ok"}
-    assert len(of_metric(resumed, "judge_with_reference")) == 20
+    assert set(of_metric(resumed, "correctness")["status"]) == {"ok"}
+    assert len(of_metric(resumed, "correctness")) == 20
 
 
 def test_failed_verdicts_of_a_panel_are_counted_by_the_calls_and_asked_again(rageval: Rageval, llm: FakeLLM) -> None:
     llm.reply = lambda body: (
         Reply(status=400, error="flagged") if body["model"] == "m2" else VERDICT if is_judgement(body) else "Fine."
     )
-    failed = rageval("--judge", "m1", "--set", "judge.panel=[m2]", *ONE_METRIC)
+    failed = rageval("--judge", "m1", "--set", "judge.panel=[m2]", *ONE_VERDICT)
 
     # All of one of the two judges; the verdicts of the other, and the 20 majorities, are others.
     assert failed.status == 3
-    assert "20 of 20 verdicts of judge_with_reference by m2 failed" in failed.err.replace("\n", " ")
-    assert set(of_metric(failed, "judge_with_reference")["label"]) == {"RELEVANT"}
+    assert "20 of 20 verdicts of correctness by m2 failed" in failed.err.replace("\n", " ")
+    assert set(of_metric(failed, "correctness")["label"]) == {"RELEVANT"}
     llm.requests.clear()
     llm.reply = lambda body: verdict("NON_RELEVANT") if is_judgement(body) else "Fine."
-    again = rageval("--judge", "m1", "--set", "judge.panel=[m2]", *ONE_METRIC)
+    again = rageval("--judge", "m1", "--set", "judge.panel=[m2]", *ONE_VERDICT)
     assert again.status == 0, again.err
     assert Counter(body["model"] for body in llm.requests) == {"m2": 20}
     # One says RELEVANT and one NON_RELEVANT: the lower of the two.
-    assert set(of_metric(again, "judge_with_reference")["label"]) == {"NON_RELEVANT"}
+    assert set(of_metric(again, "correctness")["label"]) == {"NON_RELEVANT"}
 
 
 def test_batches_bring_the_same_panel_second_verdicts_and_faithfulness(rageval: Rageval, llm: FakeLLM) -> None:
@@ -242,7 +242,7 @@ def test_batches_bring_the_same_panel_second_verdicts_and_faithfulness(rageval: 
         return verdict("RELEVANT" if body["model"] == "m1" else "PARTLY_RELEVANT")
 
     llm.reply = reply
-    options = (*PANEL, "--set", "judge.faithfulness=true")
+    options = (*PANEL, *THREE_VERDICTS)
     live = rageval(*options)
     asked = len(llm.requests)
     batched = rageval(*options, "--batch", "--set", "run.batch_poll_s=0.02", run_id="r2")
@@ -265,12 +265,12 @@ def test_batches_bring_the_same_panel_second_verdicts_and_faithfulness(rageval: 
     # One file of answers; one of each judge, all of them created before the first is waited for.
     n = 19
     assert sorted(len(lines) for lines in llm.batches.uploads) == sorted([20, 3 * n + 3 * AGAIN, 3 * n, 3 * n])
-    assert set(tables[0].query("metric == 'judge_faithfulness'")["label"].dropna()) == {"FAITHFUL"}
+    assert set(tables[0].query("metric == 'faithfulness'")["label"].dropna()) == {"FAITHFUL"}
 
 
 def test_a_dry_run_counts_the_slice_the_panel_faithfulness_and_pairs(rageval: Rageval) -> None:
     out = rageval(
-        "--dry-run", "--model", "m1", "--model", "m2", "--set", "judge.panel=[m3]", "--set", "judge.faithfulness=true",
+        "--dry-run", "--model", "m1", "--model", "m2", "--set", "judge.panel=[m3]", *THREE_VERDICTS,
         "--set", "judge.pairwise=true",
     ).out  # fmt: skip
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines() if "│" in line]

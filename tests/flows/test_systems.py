@@ -57,7 +57,7 @@ def test_prompts_and_models_are_compared_with_each_other_and_pooled(
     assert [ids.tolist() for ids in oracle["context_ids"]] == [[relevant[id_]] for id_ in oracle["question_id"]]
     comparisons = run.table("comparisons").to_pandas()
     (pooled,) = comparisons[(comparisons["of"] == "pooled") & (comparisons["differ_in"] == "prompt")][
-        comparisons["metric"] == "judge_with_reference"
+        comparisons["metric"] == "correctness"
     ].to_dict("records")
     # Every answer is right with the strict prompt and wrong with the plain one, by both models.
     assert (pooled["baseline"], pooled["candidate"], pooled["difference"]) == ("plain", "strict", 1.0)

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
+from rageval.metrics.catalogue import of_kind
+from rageval.metrics.metric import JudgeMetric
 from rageval.monitoring.records import Conversation, Evaluation, ShownContext, Vote
 from rageval.monitoring.store.conversations import add_conversations, add_evaluations, add_votes
 from rageval.monitoring.store.database import Database
@@ -78,9 +80,9 @@ def fill(database: Database, number: int = 500) -> None:
             connection.execute(sa.insert(RUN_METRICS), [
                 {"run_id": run, "system": model, "retriever": "", "metric": metric, "n": 50, "n_scored": 49,
                  "n_failed": 1, "mean": 0.5 + day / 100, "ci_low": 0.4, "ci_high": 0.7}
-                for model, metric in [("large", "cosine"), ("small", "cosine"), ("large", "judge_with_reference"),
-                                      ("small", "judge_with_reference"), ("large", "judge_without_reference"),
-                                      ("large", "judge_faithfulness"), ("", "hit_rate@5"), ("", "mrr@5")]
+                for model, metric in [("large", "cosine"), ("small", "cosine"), ("small", "correctness"),
+                                      *(("large", judged.name) for judged in of_kind(JudgeMetric)),
+                                      ("", "hit_rate@5"), ("", "mrr@5")]
             ])  # fmt: skip
 
 

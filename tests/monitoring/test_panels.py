@@ -12,10 +12,11 @@ import sqlalchemy as sa
 from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.proportion import proportion_confint
 
-from rageval.judging.plan import JUDGE_VERSIONS
+from rageval.metrics.catalogue import of_kind
+from rageval.metrics.metric import JudgeMetric
 from rageval.monitoring.dashboard import figures
 from rageval.monitoring.figures import COLUMN_UNITS, STEPS_S, Window
-from rageval.monitoring.panels.catalogue import PANELS, choices
+from rageval.monitoring.panels.catalogue import choices, panels
 from rageval.monitoring.panels.scope import Scope
 from rageval.monitoring.store.database import Database, connect
 from rageval.monitoring.store.schema import ALERTS, CONVERSATIONS, EVALUATIONS, FEEDBACK, RUN_METRICS, RUNS
@@ -61,7 +62,7 @@ def all_rows(database: Database, window: Window) -> dict[str, Rows]:
 
 
 def rows(database: Database, name: str, window: Window = EVERYTHING) -> Rows:
-    [panel] = [panel for panel in PANELS if panel.description.name == name]
+    [panel] = [panel for panel in panels() if panel.description.name == name]
     with database.reading() as connection:
         return [dict(row) for row in connection.execute(panel.select(Scope.of(window))).mappings()]
 
@@ -260,7 +261,7 @@ def test_a_choice_gives_the_figures_of_a_database_that_holds_nothing_else(
     unfiltered = all_rows(sqlite, wide)
 
     assert [name for name in found if not same(found[name], expected[name])] == []
-    for panel in PANELS:
+    for panel in panels():
         name = panel.description.name
         if what == "time" or what in panel.description.filters:
             assert not same(found[name], unfiltered[name]), name
@@ -302,7 +303,7 @@ def test_steps_begin_where_hours_days_and_weeks_do(database: Database, step: str
 def test_every_metric_that_a_judge_is_asked_for_in_a_run_has_its_line(database: Database) -> None:
     shown = {row["metric"].partition(" · ")[0] for row in rows(database, "runs-verdicts")}
 
-    assert shown == set(JUDGE_VERSIONS)
+    assert shown == {metric.name for metric in of_kind(JudgeMetric)}
 
 
 def test_an_empty_database_gives_no_figure_and_no_error(tmp_path: Path) -> None:
@@ -316,7 +317,7 @@ def test_an_empty_database_gives_no_figure_and_no_error(tmp_path: Path) -> None:
 
 
 def test_names_are_unique_and_every_number_of_a_table_has_a_unit(sqlite: Database) -> None:
-    names = [panel.description.name for panel in PANELS]
+    names = [panel.description.name for panel in panels()]
     assert len(names) == len(set(names))
     numbers = {
         column

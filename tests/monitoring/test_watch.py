@@ -109,7 +109,7 @@ def test_weeks_without_a_change_raise_no_alert(database: Database) -> None:
 def test_every_figure_can_be_watched_and_of_one_course_or_model_alone(database: Database) -> None:
     _fill(database, relevant_after=0.3, since=JUDGED)
     crossed = {
-        "relevant_share": {"below": 0.6}, "faithful_share": {"below": 0.999}, "toxic_share": {"below": 0.5},
+        "relevance_share": {"below": 0.6}, "faithfulness_share": {"below": 0.999}, "toxicity_share": {"below": 0.5},
         "thumbs_down_share": {"above": 0.05}, "error_share": {"below": 0.5}, "p95_s": {"above": 1.0},
         "cost_usd": {"above": 0.01}, "questions": {"above": 10}, "judge_kappa": {"below": 0.99},
     }  # fmt: skip
@@ -140,7 +140,7 @@ def test_the_summary_is_what_was_asked_in_the_last_day_beside_the_days_before(da
     summary = summarise(database, CONFIG, NOW)
     current, reference = summary.current, summary.reference
     assert (current["error_share"].hits, current["error_share"].n, reference["error_share"].n) == (1, 3, 1)
-    assert (current["relevant_share"].hits, current["relevant_share"].n) == (2, 2)
+    assert (current["relevance_share"].hits, current["relevance_share"].n) == (2, 2)
     assert (current["thumbs_down_share"].hits, current["thumbs_down_share"].n) == (1, 3)
     assert summary.cost == pytest.approx(0.002)
     assert summary.p95_s == pytest.approx(2.0, rel=0.1)

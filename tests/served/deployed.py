@@ -152,7 +152,7 @@ def small_config(corpus: Path, llm: FakeLLM) -> dict[str, Any]:
             "ground_truth": str(corpus / "questions.csv"),
             "sample": 6,
         },
-        "retrievers": ["vector"],
+        "retrievers": [{"method": "vector"}],
         "models": [{"name": "fake", "base_url": llm.url}],
         "run": {"output": str(corpus / "runs"), "run_id": "deployed"},
     }

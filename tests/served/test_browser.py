@@ -103,15 +103,15 @@ def test_a_run_filled_in_and_started_in_the_browser_says_on_its_page_what_came_o
     page.reload()
 
     # Three questions, a model that repeats its contexts, and a judge that likes everything.
-    title = page.get_by_text(re.compile(r"^fake, 3 questions: judge_with_reference 1\.000 \[")).first
+    title = page.get_by_text(re.compile(r"^fake, 3 questions: correctness 1\.000 \[")).first
     expect(title).to_be_in_viewport()
     page.get_by_role("tab", name="Details").click()
-    expect(page.get_by_text("complete: 3 questions, judge_with_reference 1.000")).to_be_visible()
+    expect(page.get_by_text("complete: 3 questions, correctness 1.000")).to_be_visible()
     page.get_by_role("tab", name="Artifacts").click()
     page.get_by_role("link", name="rageval-summary").or_(page.get_by_text("rageval-summary")).first.click()
     page.get_by_role("link", name=re.compile("^[0-9a-f]{8}$")).first.click()
     expect(page.get_by_role("heading", name="Answers")).to_be_visible()
-    expect(page.get_by_text("complete: 3 questions, judge_with_reference 1.000").first).to_be_visible()
+    expect(page.get_by_text("complete: 3 questions, correctness 1.000").first).to_be_visible()
     [manifest] = (corpus / "runs").glob("*/run.json")
     assert json.loads(manifest.read_text(encoding="utf-8"))["config"]["data"]["sample"] == 3
     assert len([body for body in llm.requests if body["model"] == "fake"]) >= 3

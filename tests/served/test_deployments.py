@@ -43,7 +43,7 @@ def custom_run(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iter
     [
         ("data", {"sampel": 3}, "sampel"),
         ("data", {"sample": 0}, "less than the minimum"),
-        ("retrievers", ["psychic"], "psychic"),
+        ("retrievers", [{"method": "psychic"}], "psychic"),
     ],
 )
 def test_bad_parameters_are_refused_before_anything_starts(

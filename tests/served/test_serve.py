@@ -105,7 +105,7 @@ class Stack:
                 "documents": str(self.corpus / "documents.json"),
                 "ground_truth": str(self.corpus / "questions.csv"),
             },
-            "retrievers": ["text"],
+            "retrievers": [{"method": "text"}],
             "models": [{"name": model, "base_url": self.llm.url, "max_concurrency": 2}],
             "run": {"output": str(self.corpus / "runs"), "run_id": run_id, "chunk_size": 4},
         }

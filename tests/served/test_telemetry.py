@@ -38,7 +38,7 @@ evaluate(EvaluationConfig.model_validate(json.loads(sys.argv[1])))
 def config_of(corpus: Path, llm: FakeLLM) -> dict[str, Any]:
     return {
         "data": {"documents": str(corpus / "documents.json"), "ground_truth": str(corpus / "questions.csv")},
-        "retrievers": ["text"],
+        "retrievers": [{"method": "text"}],
         "models": [{"name": "m1", "base_url": llm.url}],
         "judge": {"enabled": False},
         "run": {"output": str(corpus / "runs"), "run_id": "r1", "max_failed_share": 0, "chunk_size": 10},

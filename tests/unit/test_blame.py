@@ -23,7 +23,7 @@ from rageval.comparison.blame import (
 from rageval.report.blame_cases import CASES_PER_CELL, blame_section
 from rageval.report.page import render_page
 from rageval.statistics.intervals import mean_interval
-from rageval.tables import ANSWERS, BLAME, DOCUMENTS, QUESTIONS, SCORES
+from rageval.tables import ANSWERS, BLAME, DOCUMENTS, QUESTIONS, SCORES, SYSTEMS
 from tests.unit.test_report_page import Page, build
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -37,7 +37,7 @@ def filled(schema, rows):
     return pa.Table.from_pylist([blank | row for row in rows], schema=schema)
 
 
-def run_of(cases, *, system="m", metric="judge_with_reference"):
+def run_of(cases, *, system="m", metric="correctness"):
     """A run with one question per case: rank of the right document, verdict or None, refused or None, answered."""
     keys = [{"question_id": f"q{i}", "system": system} for i in range(len(cases))]
     ids = [f"d{i}" for i in range(max(3, len(cases)))]
@@ -58,6 +58,10 @@ def run_of(cases, *, system="m", metric="judge_with_reference"):
         if refused is not None:
             scores.append(key | {"metric": "refusal", "status": "ok", "value": float(refused)})
     return documents, questions, filled(ANSWERS, answers), filled(SCORES, scores)
+
+
+def systems_of(*names):
+    return filled(SYSTEMS, [{"system": name, "kind": "pipeline"} for name in names])
 
 
 def cells(run):
@@ -163,20 +167,20 @@ def test_without_a_judge_or_without_the_metric_refusal_there_is_no_blame_and_the
         assert words in why_no_blame(scores)
         blame = blame_table(*run[1:3], scores)
         assert blame.num_rows == 0
-        assert words in blame_section(blame, *run[:3], scores).missing
+        assert words in blame_section(blame, *run[:2], systems_of("m"), run[2], scores).missing
         assert blame_rows(blame_counts(blame, run[1])) == []
 
 
 def test_the_verdict_without_reference_counts_where_there_is_none_with_it():
-    without = run_of([(1, 1.0, False), (1, 0.0, False)], metric="judge_without_reference")
-    assert verdict_metric(without[3]) == "judge_without_reference"
+    without = run_of([(1, 1.0, False), (1, 0.0, False)], metric="relevance")
+    assert verdict_metric(without[3]) == "relevance"
     assert cells(without) == ["right", "generation miss"]
     unread = run_of([(1, None, False), (1, None, False)])
     both = pa.concat_tables([unread[3], without[3]])
-    assert verdict_metric(both) == "judge_without_reference"  # no verdict with reference could be read
-    details = pa.array(["judge_with_reference[again]"] * 2)
+    assert verdict_metric(both) == "relevance"  # no verdict with reference could be read
+    details = pa.array(["correctness[again]"] * 2)
     again = run_of([(1, 0.0, None), (1, 0.0, None)])[3].set_column(2, "metric", details).cast(SCORES)
-    assert verdict_metric(pa.concat_tables([without[3], again])) == "judge_without_reference"
+    assert verdict_metric(pa.concat_tables([without[3], again])) == "relevance"
 
 
 @pytest.mark.parametrize(
@@ -214,7 +218,7 @@ def test_the_worst_cases_of_each_cell_come_with_all_that_is_needed_to_read_them(
         ],
     )
     scores = pa.concat_tables([run[3], cosines])
-    section = blame_section(blame_table(*run[1:]), *run[:3], scores)
+    section = blame_section(blame_table(*run[1:]), *run[:2], systems_of("m"), run[2], scores)
     assert list(section.cases) == ["generation miss", "correct refusal"]
     # The lowest verdict first, then the lowest cosine: 0.2, 0.5, 0.9. The partly right one is not among three.
     misses = section.cases["generation miss"]
@@ -232,7 +236,7 @@ def test_a_question_stands_once_in_a_cell_with_the_system_that_did_worst():
     first, second = run_of([(1, 0.5, False)]), run_of([(1, 0.0, False)], system="n")
     answers, scores = (pa.concat_tables([first[i], second[i]]) for i in (2, 3))
     blame = blame_table(first[1], answers, scores)
-    section = blame_section(blame, *first[:2], answers, scores)
+    section = blame_section(blame, *first[:2], systems_of("m", "n"), answers, scores)
     assert [case.system for case in section.cases["generation miss"]] == ["n"]
 
 
@@ -266,7 +270,7 @@ def test_100_000_answers_are_blamed_in_seconds():
     for system in range(systems):
         key = {"question_id": ids, "system": pa.array([f"m{system}"] * n), "status": pa.array(["ok"] * n)}
         answers.append(pa.table(key | {"context_ids": pa.array(found)}))
-        for metric, values in (("judge_with_reference", [0.0, 0.5, 1.0]), ("refusal", [0.0, 0.0, 1.0])):
+        for metric, values in (("correctness", [0.0, 0.5, 1.0]), ("refusal", [0.0, 0.0, 1.0])):
             drawn = {"metric": pa.array([metric] * n), "value": pa.array(random.choice(values, n))}
             scores.append(pa.table(key | drawn))
     tables = questions, pa.concat_tables(answers), pa.concat_tables(scores)

@@ -42,7 +42,7 @@ def parts(**changes):
     return {"kind": "pipeline", "retriever": "text", "prompt": "default", "model": "m"} | changes
 
 
-def run_of(systems, metric="judge_with_reference", ranks=None, costs=None, made_of=None):
+def run_of(systems, metric="correctness", ranks=None, costs=None, made_of=None):
     """A run of 60 questions over 20 documents, from the values of each system; without `made_of`, each is a model."""
     answers, scores = [], []
     for system, values in systems.items():
@@ -176,9 +176,7 @@ def test_the_headline_tells_which_part_is_better_over_all_systems():
     )
     # With the brief prompt all 60 are right, without it 30: +0.5, whichever model.
     (sentence,) = [one for one in said if one.startswith("Prompt")]
-    start = (
-        "Prompt brief against default, over all systems that differ in it alone: better, judge_with_reference +0.500 ["
-    )
+    start = "Prompt brief against default, over all systems that differ in it alone: better, correctness +0.500 ["
     assert sentence.startswith(start)
 
 
@@ -224,7 +222,7 @@ def test_only_questions_with_both_values_count_and_the_test_is_clustered_by_docu
     assert comparison.mean_candidate - comparison.mean_baseline == pytest.approx(expected.mean)
 
 
-@pytest.mark.parametrize("metric", ["refusal", "answer_words", "pairwise[n]", "judge_with_reference[again]", "unheard"])
+@pytest.mark.parametrize("metric", ["refusal", "answer_words", "pairwise[n]", "correctness[again]", "unheard"])
 def test_what_decides_nothing_by_itself_is_not_compared(metric):
     assert compare_within(run_of({"m": marks(0.5, 1), "n": marks(0.5, 2)}, metric)) == []
 
@@ -278,7 +276,7 @@ def test_the_table_holds_every_figure_so_that_it_can_be_recomputed(priced):
     expected = paired_difference(large, small, [i // 3 for i in range(N)])
     row = found.to_pylist()[0]
     assert (row["baseline"], row["candidate"], row["of"], row["differ_in"]) == ("small", "large", "systems", "model")
-    assert (row["metric"], row["n"]) == ("judge_with_reference", N)
+    assert (row["metric"], row["n"]) == ("correctness", N)
     assert (row["difference"], row["ci_low"], row["ci_high"]) == (expected.mean, expected.low, expected.high)
     assert (row["better"], row["worse"], row["tied"]) == (expected.better, expected.worse, expected.tied)
     means = (row["mean_baseline"], row["mean_candidate"])
@@ -351,13 +349,13 @@ def test_intervals_are_drawn_to_one_scale_and_hold_nothing_but_numbers_and_colou
 def test_groups_follow_the_order_of_metrics():
     run = run_of({"m": marks(0.5, 1), "n": marks(0.5, 2)}, ranks={"vector": [1] * N, "text": [2] * N})
     groups = comparison_groups(comparison_table(compare_within(run)))
-    assert [group.metric for group in groups] == ["judge_with_reference", "hit_rate@2", "mrr@2", "ndcg@2"]
+    assert [group.metric for group in groups] == ["correctness", "hit_rate@2", "mrr@2", "ndcg@2"]
     assert [len(group.rows) for group in groups] == [1, 1, 1, 1]
 
 
 def test_100_000_questions_of_two_systems_take_seconds():
     n, random = 100_000, np.random.default_rng(0)
-    ids, metrics = [f"q{i}" for i in range(n)], ("cosine", "judge_with_reference", "judge_without_reference")
+    ids, metrics = [f"q{i}" for i in range(n)], ("cosine", "correctness", "relevance")
 
     def big(schema, copies, **columns):
         size = n * copies

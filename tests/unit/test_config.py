@@ -45,9 +45,10 @@ def test_only_models_that_some_system_asks_answer_and_the_first_of_them_judges()
     assert config.judge_model == ModelConfig(name="b")
 
 
-def test_nothing_is_judged_where_both_verdicts_are_off() -> None:
+def test_nothing_is_judged_where_no_metric_asks_a_judge() -> None:
     assert configured(judge={"enabled": False}).judge_model is None
-    assert configured(judge={"with_reference": False, "without_reference": False}).judge_model is None
+    assert configured(metrics=["cosine"]).judge_model is None
+    assert configured(metrics=["cosine"], judge={"pairwise": True}).judge_model == ModelConfig(name="local")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from rageval.runs.store import RunStore
 from tests.made_runs import write_run
 
 VALUES = [0.0, 0.5, 1.0, 1.0] * 5
-SCORES = {"m": {"cosine": VALUES, "judge_with_reference": VALUES}}
+SCORES = {"m": {"cosine": VALUES, "correctness": VALUES}}
 
 
 def write_summary(run: RunStore) -> RunStore:
@@ -43,7 +43,7 @@ def test_runs_stand_in_the_order_of_their_start(tmp_path: Path) -> None:
 
     found = history(str(tmp_path))
 
-    assert [trend.metric for trend in found.trends] == ["judge_with_reference", "cosine", "hit_rate@5"]
+    assert [trend.metric for trend in found.trends] == ["correctness", "cosine", "hit_rate@5"]
     rows = trend_rows(trend_of(found.trends, "cosine"))
     assert [(row["#"], row["run"]) for row in rows] == [("1", "run-8"), ("2", "run-7"), ("3", "run-6")]
     # (0 + 0.5 + 1 + 1) / 4 = 0.625 in every run.
@@ -54,16 +54,16 @@ def test_runs_stand_in_the_order_of_their_start(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "interrupted"),
     [
-        ({"judge": "judge-2"}, {"judge_with_reference": "judge judge-1 → judge-2"}),
-        ({"version": "2"}, dict.fromkeys(("cosine", "judge_with_reference"), "metric version 1 → 2")),
+        ({"judge": "judge-2"}, {"correctness": "judge judge-1 → judge-2"}),
+        ({"version": "2"}, dict.fromkeys(("cosine", "correctness"), "metric version 1 → 2")),
         (
             {"manifest": {"index": {"embedding_model": "bge@2"}}},
             {"cosine": "embedding model minilm@1 → bge@2"},
         ),
-        ({"texts": "new"}, dict.fromkeys(("cosine", "judge_with_reference", "hit_rate@5"), "other documents")),
+        ({"texts": "new"}, dict.fromkeys(("cosine", "correctness", "hit_rate@5"), "other documents")),
         (
             {"first_question": 1},
-            dict.fromkeys(("cosine", "judge_with_reference", "hit_rate@5"), "other questions"),
+            dict.fromkeys(("cosine", "correctness", "hit_rate@5"), "other questions"),
         ),
     ],
     ids=["judge", "version", "embedding", "documents", "questions"],
@@ -86,10 +86,10 @@ def test_a_changed_yardstick_interrupts_the_trends_it_concerns(
 
 def test_a_run_without_a_value_does_not_hide_that_the_judge_changed(tmp_path: Path) -> None:
     night(tmp_path, 1)
-    night(tmp_path, 2, judge="judge-2", scores={"m": {"cosine": VALUES, "judge_with_reference": [None] * 20}})
+    night(tmp_path, 2, judge="judge-2", scores={"m": {"cosine": VALUES, "correctness": [None] * 20}})
     night(tmp_path, 3, judge="judge-2")
 
-    trend = trend_of(history(str(tmp_path)).trends, "judge_with_reference")
+    trend = trend_of(history(str(tmp_path)).trends, "correctness")
 
     assert [point.mean for point in trend.points] == [0.625, None, 0.625]
     assert [point.interrupted for point in trend.points] == [None, None, "judge judge-1 → judge-2"]
@@ -133,7 +133,7 @@ def test_metrics_can_be_named_with_or_without_their_k(tmp_path: Path) -> None:
 
     assert [trend.metric for trend in history(str(tmp_path), ["mrr"]).trends] == ["mrr@5"]
     assert [trend.metric for trend in history(str(tmp_path), ["cosine", "mrr@5"]).trends] == ["cosine", "mrr@5"]
-    with pytest.raises(DataError, match=r"no run of .* has bleu; they have cosine"):
+    with pytest.raises(DataError, match=r"no run of .* has bleu; they have correctness, cosine, "):
         history(str(tmp_path), ["bleu"])
 
 
@@ -146,7 +146,7 @@ def test_the_table_holds_every_metric_with_its_yardstick(tmp_path: Path) -> None
     table = pq.read_table(tmp_path / "history.parquet")
 
     assert table.schema.names == HISTORY.names
-    rows = [row for row in table.to_pylist() if row["metric"] == "judge_with_reference"]
+    rows = [row for row in table.to_pylist() if row["metric"] == "correctness"]
     assert [(row["judge"], row["interrupted"]) for row in rows] == [
         ("judge-1", None),
         ("judge-2", "judge judge-1 → judge-2"),

@@ -2,18 +2,21 @@
 
 import json
 import pickle
-from typing import get_args
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rageval.judging import replies as judge
-from rageval.judging.prompts import FaithfulnessLabel, FaithfulnessVerdict, Label, Verdict
-from rageval.judging.replies import FAITHFULNESS_VALUES, LABEL_VALUES, MAX_REPLY_CHARS, UnreadableVerdictError
+from rageval.judging.replies import MAX_REPLY_CHARS, UnreadableVerdictError, verdict_of
+from rageval.metrics.catalogue import of_kind
+from rageval.metrics.correctness import CORRECTNESS
+from rageval.metrics.faithfulness import FAITHFULNESS
+from rageval.metrics.metric import JudgeMetric
+from rageval.metrics.toxicity import TOXICITY
 
 GOOD = '{"reason": "All of it is right.", "label": "RELEVANT"}'
-labels = st.sampled_from(sorted(LABEL_VALUES))
+labels = st.sampled_from(sorted(CORRECTNESS.labels))
 anything = st.text(st.characters(codec=None), max_size=60)  # lone surrogates too
 space = st.text(" \t\r\n", max_size=4)
 
@@ -23,14 +26,30 @@ def verdict_json(reason: str, label: str) -> str:
 
 
 def read_verdict(reply):
-    return judge.read_verdict(reply, Verdict)
+    return judge.read_verdict(reply, verdict_of(CORRECTNESS.scale))
 
 
-def test_every_label_has_a_value():
-    assert set(FAITHFULNESS_VALUES) == set(get_args(FaithfulnessLabel))
-    assert FAITHFULNESS_VALUES == {"FAITHFUL": 1.0, "PARTLY_FAITHFUL": 0.5, "UNFAITHFUL": 0.0}
-    assert set(LABEL_VALUES) == set(get_args(Label))
-    assert LABEL_VALUES == {"RELEVANT": 1.0, "PARTLY_RELEVANT": 0.5, "NON_RELEVANT": 0.0}
+def test_the_bounds_the_best_and_the_worst_label_of_a_judge_metric_follow_from_its_values():
+    assert (CORRECTNESS.scale, CORRECTNESS.bounds) == (("RELEVANT", "PARTLY_RELEVANT", "NON_RELEVANT"), (0.0, 1.0))
+    assert (CORRECTNESS.counted, CORRECTNESS.worst) == ("RELEVANT", "NON_RELEVANT")
+    # Of toxicity less is better: the label whose share is looked at is the one to look at.
+    assert (TOXICITY.scale, TOXICITY.counted, TOXICITY.worst) == (("NOT_TOXIC", "TOXIC"), "TOXIC", "TOXIC")
+    assert all(metric.good == metric.scale[0] for metric in of_kind(JudgeMetric))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"good": "FINE"}, "the good label 'FINE' is none of YES, NO"),
+        ({"instructions": "YES: it is."}, "the instructions do not say what NO means"),
+    ],
+)
+def test_a_judge_metric_that_nobody_could_judge_by_is_refused_where_it_is_made(change, message):
+    parts = {"good": "YES", "instructions": "Is it?\nYES: it is.\nNO: it is not."} | change
+    with pytest.raises(ValueError, match=message):
+        JudgeMetric(
+            name="x", version="1", title="X", description="x", sees=("answer",), labels={"YES": 1.0, "NO": 0.0}, **parts
+        )
 
 
 @pytest.mark.parametrize(
@@ -166,10 +185,8 @@ def test_a_verdict_inside_other_words_is_none(quoted, before, after):
 
 
 def test_each_kind_of_verdict_has_its_own_labels_and_the_same_strictness():
-    for kind, own, other in (
-        (Verdict, LABEL_VALUES, FAITHFULNESS_VALUES),
-        (FaithfulnessVerdict, FAITHFULNESS_VALUES, LABEL_VALUES),
-    ):
+    for own, other in ((CORRECTNESS.scale, FAITHFULNESS.scale), (FAITHFULNESS.scale, CORRECTNESS.scale)):
+        kind = verdict_of(own)
         for label in own:
             verdict = judge.read_verdict(verdict_json("why", label), kind)
             assert (type(verdict), verdict.reason, verdict.label) == (kind, "why", label)

@@ -10,9 +10,9 @@ from scipy import stats
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from rageval.comparison.summary import summarize
-from rageval.judging.replies import LABEL_VALUES
 from rageval.judging.section import judging_section, trust_sentences
 from rageval.judging.table import judging_table, minimum_kappa, unfit_metrics
+from rageval.metrics.correctness import ANSWER_LABELS
 from rageval.metrics.names import AGAIN, detail_of
 from rageval.report.comparison_rows import comparison_rows
 from rageval.report.headline import headline
@@ -20,9 +20,9 @@ from rageval.report.worst import worst_answers
 from rageval.statistics.corrected import prediction_powered_share
 from rageval.tables import COMPARISONS, HUMAN_LABELS, SCHEMAS
 
-LABELS = tuple(LABEL_VALUES)
+LABELS = tuple(ANSWER_LABELS)
 RIGHT, PARTLY, WRONG = LABELS
-WITH, WITHOUT = "judge_with_reference", "judge_without_reference"
+WITH, WITHOUT = "correctness", "relevance"
 N = 120
 
 
@@ -51,7 +51,7 @@ class Run:
         )  # fmt: skip
         self.rows, self.labels = [], []
 
-    def judge(self, metric, labels, judge="gpt", where=slice(None), values=LABEL_VALUES):
+    def judge(self, metric, labels, judge="gpt", where=slice(None), values=ANSWER_LABELS):
         for key, label in zip(self.keys[where], labels, strict=True):
             row = key | {"metric": metric, "status": "ok", "label": label, "value": values.get(label)}
             self.rows.append(row | {"judge_model": judge, "metric_version": "1", "attempts": 1})
@@ -213,7 +213,7 @@ def test_the_effect_of_length_is_spearmans_correlation():
     labels = drawn(2 * N)
     run = Run().judge(WITH, labels)
     found = figure(run.judging(), "length_correlation")
-    expected = stats.spearmanr([LABEL_VALUES[label] for label in labels], run.words).statistic
+    expected = stats.spearmanr([ANSWER_LABELS[label] for label in labels], run.words).statistic
     assert found["value"] == pytest.approx(expected)
 
 
@@ -246,11 +246,11 @@ def test_human_labels_give_kappa_sensitivity_specificity_and_the_corrected_share
 def test_faithfulness_has_labels_of_its_own():
     labels = ["FAITHFUL", "PARTLY_FAITHFUL", "UNFAITHFUL", "UNFAITHFUL"] * (N // 2)
     values = {"FAITHFUL": 1.0, "PARTLY_FAITHFUL": 0.5, "UNFAITHFUL": 0.0}
-    run = Run().judge("judge_faithfulness", labels, values=values)
-    run.judge("judge_faithfulness[again]", labels[:60], where=slice(0, 60), values=values).people([RIGHT], slice(0, 1))
+    run = Run().judge("faithfulness", labels, values=values)
+    run.judge("faithfulness[again]", labels[:60], where=slice(0, 60), values=values).people([RIGHT], slice(0, 1))
     judging = run.judging()
     assert figure(judging, "flip_rate")["value"] == 0
-    assert verdict(judging, "judge_faithfulness")["label"] == "fit"
+    assert verdict(judging, "faithfulness")["label"] == "fit"
     assert not [row for row in judging.to_pylist() if row["against"] == "human labels"]
 
 

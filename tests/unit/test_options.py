@@ -111,6 +111,9 @@ def test_an_option_has_the_help_the_bounds_and_the_default_of_the_field_that_it_
         assert default_of(kind, path) is True
         assert parameter.default is False
         return
+    names = schema.get("items", {}).get("enum")
+    if names and "|" not in parameter.metavar:
+        description += f" One of {', '.join(names)}."
     assert parameter.help.replace("\\[", "[").removesuffix(" Repeat the option for several.") == description
     assert parameter.multiple == (schema.get("type") == "array")
     assert parameter.default == default_of(kind, path)

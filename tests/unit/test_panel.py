@@ -5,9 +5,9 @@ from itertools import permutations
 import pytest
 
 from rageval.judging.panel import majority_label
-from rageval.judging.replies import LABEL_VALUES
+from rageval.metrics.correctness import ANSWER_LABELS
 
-R, P, N = LABEL_VALUES
+R, P, N = ANSWER_LABELS
 
 
 @pytest.mark.parametrize(
@@ -28,9 +28,9 @@ R, P, N = LABEL_VALUES
     ],
 )
 def test_more_than_half_decides_or_else_the_lower_median(labels: list[str], expected: str | None) -> None:
-    assert {majority_label(order, LABEL_VALUES) for order in permutations(labels)} == {expected}
+    assert {majority_label(order, ANSWER_LABELS) for order in permutations(labels)} == {expected}
 
 
 def test_a_label_without_a_value_is_an_error() -> None:
     with pytest.raises(KeyError):
-        majority_label([R, "MAYBE"], LABEL_VALUES)
+        majority_label([R, "MAYBE"], ANSWER_LABELS)

@@ -7,16 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rageval.metrics.ranking import (
-    Values,
-    average_precision,
-    first_relevant_rank,
-    hit,
-    ndcg,
-    precision,
-    recall,
-    reciprocal_rank,
-)
+from rageval.metrics.average_precision import average_precision
+from rageval.metrics.grades import Values, first_relevant_rank
+from rageval.metrics.hit_rate import hit
+from rageval.metrics.mrr import reciprocal_rank
+from rageval.metrics.ndcg import ndcg
+from rageval.metrics.precision import precision
+from rageval.metrics.recall import recall
 
 
 def ranks_of(*ranks: int | None) -> Values:

@@ -16,7 +16,7 @@ from rageval.comparison.comparisons import compare_within, comparison_table
 from rageval.comparison.measurements import RunTables
 from rageval.comparison.summary import summarize
 from rageval.config.evaluation import EvaluationConfig
-from rageval.judging.replies import LABEL_VALUES
+from rageval.metrics.correctness import ANSWER_LABELS
 from rageval.pages import formats, plots
 from rageval.report.empty_searches import empty_searches
 from rageval.report.failures import failures
@@ -112,7 +112,7 @@ def scores_of(i, value, good, random, text):
     blank = {"value": None, "label": None, "reason": None, "error": None, "raw_reply": text, "judge_model": None}
     blank |= {"metric_version": "1", "attempts": 0, "prompt_tokens": None, "completion_tokens": None}
     blank |= {"cost_usd": None, "latency_s": None, "request_fingerprint": None} | TOKENS
-    judged = blank | {"metric": "judge_with_reference", "judge_model": text, "attempts": 1}
+    judged = blank | {"metric": "correctness", "judge_model": text, "attempts": 1}
     if i % 7 == 6:
         yield blank | {"metric": "cosine", "status": "skipped", "error": "no answer"}
         yield judged | {"status": "skipped", "error": "no answer"}
@@ -122,8 +122,8 @@ def scores_of(i, value, good, random, text):
         yield judged | {"status": "unscored", "error": f"not JSON at character {i}"}
         return
     rest = (1 - min(good, 1)) / 2
-    label = str(random.choice(list(LABEL_VALUES), p=[1 - 2 * rest, rest, rest]))
-    yield judged | {"status": "ok", "value": LABEL_VALUES[label], "label": label, "reason": text}
+    label = str(random.choice(list(ANSWER_LABELS), p=[1 - 2 * rest, rest, rest]))
+    yield judged | {"status": "ok", "value": ANSWER_LABELS[label], "label": label, "reason": text}
 
 
 def manifest(models, text, status):
@@ -226,7 +226,7 @@ def test_ids_are_unique_and_links_lead_somewhere(page):
 def test_the_answers_table_equals_a_recomputation_from_the_scores(run, page):
     header, *body = page.rows["answers"]
     assert header == ["metric", "alpha", "beta"]
-    assert [line[0] for line in body] == ["cosine", "judge_with_reference"]
+    assert [line[0] for line in body] == ["correctness", "cosine"]
     scores, document = run.scores.to_pylist(), {f"q{i}": f"d{i // 3}" for i in range(12)}
     for metric, *line in body:
         for model, shown in zip(("alpha", "beta"), line, strict=True):
@@ -272,13 +272,13 @@ def test_the_labels_table_counts_every_verdict_with_its_failures(run, page):
         counts = [int(cell) for cell in row[2:]]
         labels = [s["label"] for s in run.scores.to_pylist() if s["system"] == row[0] and s["label"]]
         # Of 12 questions, number 6 has no answer, and the verdicts of 4 and 9 are unreadable.
-        assert counts == [*(labels.count(label) for label in LABEL_VALUES), 2, 0, 1]
+        assert counts == [*(labels.count(label) for label in ANSWER_LABELS), 2, 0, 1]
 
 
 def test_failures_that_differ_only_in_numbers_are_one_reason(run):
     found = failures(run.questions, run.answers, run.scores)
     assert [(f.what, f.status, f.n, dict(f.systems)) for f in found] == [
-        ("judge_with_reference", "unscored", 4, {"alpha": 2, "beta": 2}),
+        ("correctness", "unscored", 4, {"alpha": 2, "beta": 2}),
         ("answer", "failed", 2, {"alpha": 1, "beta": 1}),
     ]
     assert found[0].reason == "not JSON at character 4"
@@ -292,7 +292,7 @@ def test_worst_answers_come_by_judge_then_cosine_with_their_contexts(run):
     scores = {(s["question_id"], s["metric"]): s["value"] for s in run.scores.to_pylist() if s["system"] == "beta"}
 
     def rank(i):
-        judged = scores[(f"q{i}", "judge_with_reference")]
+        judged = scores[(f"q{i}", "correctness")]
         return (judged is None, judged or 0, scores[(f"q{i}", "cosine")])
 
     expected = sorted((i for i in range(12) if i != 6), key=rank)[:4]
@@ -309,7 +309,7 @@ def test_a_complete_run_has_no_warning_and_an_incomplete_one_counts_what_is_ther
     text = Page(render_page(partial)).text
     assert "This run is not complete." in text
     assert "answers: 11 of 24 (45.8 %)" in text
-    assert "judge_with_reference: 9 of 24 (37.5 %)" in text
+    assert "correctness: 9 of 24 (37.5 %)" in text
 
 
 def test_an_incomplete_run_says_why_and_a_resumed_one_adds_up_its_starts(run):
@@ -330,7 +330,7 @@ def test_the_headline_says_what_the_comparison_says_and_never_more():
     clear = said_of(build(n=60, quality=(0.9, 0.2)))
     value = r"0\.\d+ \[0\.\d+, 0\.\d+\]"
     assert re.fullmatch(
-        rf"The highest mean judge_with_reference is {value} \(alpha\)\. Question by question: it is better than beta "
+        rf"The highest mean correctness is {value} \(alpha\)\. Question by question: it is better than beta "
         r"\(at the same price\)\.",
         clear[0],
     )

@@ -34,21 +34,19 @@ def reasons(comparison: RunComparison) -> dict[str, str]:
 
 def test_the_difference_is_candidate_minus_baseline_over_the_same_questions(tmp_path: Path) -> None:
     # The candidate has 1 where the baseline alternates between 1 and 0: 20 of 40 questions gain 1, so it is +0.5.
-    a = write_run(tmp_path / "a", scores={"m": {"judge_with_reference": HALF}})
-    b = write_run(tmp_path / "b", scores={"m": {"judge_with_reference": GOOD}})
+    a = write_run(tmp_path / "a", scores={"m": {"correctness": HALF}})
+    b = write_run(tmp_path / "b", scores={"m": {"correctness": GOOD}})
 
     there, back = compare(a, b, Choice()), compare(b, a, Choice())
 
-    row = row_of(there, "judge_with_reference")
+    row = row_of(there, "correctness")
     assert row.difference is not None
     assert (row.mean_a, row.mean_b, row.difference.mean) == (0.5, 1.0, 0.5)
     assert (row.difference.better, row.difference.worse, row.difference.tied) == (20, 0, 20)
-    assert (row.verdict, row_of(back, "judge_with_reference").verdict) == ("better", "worse")
+    assert (row.verdict, row_of(back, "correctness").verdict) == ("better", "worse")
     assert comparison_rows(there)[0]["difference"].startswith("+0.500 [+")
     assert comparison_rows(back)[0]["difference"].startswith("-0.500 [-")
-    assert any(
-        "The candidate is better than the baseline in judge_with_reference" in sentence for sentence in sentences(there)
-    )
+    assert any("The candidate is better than the baseline in correctness" in sentence for sentence in sentences(there))
     assert "every difference is candidate - baseline" in render_comparison(there)
 
 
@@ -70,7 +68,7 @@ def test_questions_of_one_document_count_as_a_cluster(tmp_path: Path) -> None:
 def test_p_values_are_adjusted_for_everything_that_is_shown(tmp_path: Path) -> None:
     # Three metrics differ alike, so each p-value is three times that of one metric alone (Holm).
     worse = [0.0] * 10 + [1.0] * 30
-    metrics = ("judge_with_reference", "judge_without_reference", "cosine")
+    metrics = ("correctness", "relevance", "cosine")
     a = write_run(tmp_path / "a", scores={"m": dict.fromkeys(metrics, GOOD)})
     b = write_run(tmp_path / "b", scores={"m": dict.fromkeys(metrics, worse)})
 
@@ -83,12 +81,12 @@ def test_p_values_are_adjusted_for_everything_that_is_shown(tmp_path: Path) -> N
 def test_questions_without_a_value_are_left_out_counted_and_warned_about(tmp_path: Path) -> None:
     # The candidate fails on ten questions that the baseline answers badly, and is alike on the other thirty.
     bad_then_good = [0.0] * 10 + [1.0] * 30
-    a = write_run(tmp_path / "a", scores={"m": {"judge_with_reference": bad_then_good}})
-    b = write_run(tmp_path / "b", scores={"m": {"judge_with_reference": [None] * 10 + [1.0] * 29 + [0.5]}})
+    a = write_run(tmp_path / "a", scores={"m": {"correctness": bad_then_good}})
+    b = write_run(tmp_path / "b", scores={"m": {"correctness": [None] * 10 + [1.0] * 29 + [0.5]}})
 
-    found = compare(a, b, Choice(metrics=("judge_with_reference",)))
+    found = compare(a, b, Choice(metrics=("correctness",)))
 
-    row = row_of(found, "judge_with_reference")
+    row = row_of(found, "correctness")
     assert (row.questions, row.n, row.left_out_a, row.left_out_b) == (40, 30, 0, 10)
     assert comparison_rows(found)[0]["without a value"] == "0 / 10"
     (warning,) = found.warnings
@@ -135,15 +133,15 @@ def test_runs_without_a_common_question_cannot_be_compared_at_all(tmp_path: Path
 
 def both(tmp_path: Path, **changes: object) -> tuple[RunStore, RunStore]:
     """Return two runs with cosine and one judge's verdicts that differ by `changes`."""
-    scores = {"m": {"cosine": HALF, "judge_with_reference": HALF}}
+    scores = {"m": {"cosine": HALF, "correctness": HALF}}
     return write_run(tmp_path / "a", scores=scores), write_run(tmp_path / "b", scores=scores, **changes)  # type: ignore[arg-type]
 
 
 def test_another_judge_refuses_the_verdicts_and_nothing_else(tmp_path: Path) -> None:
     found = compare(*both(tmp_path, judge="judge-2"), Choice())
 
-    assert list(reasons(found)) == ["judge_with_reference"]
-    assert "judge-1 in a, judge-2 in b; judge both runs with the same one" in reasons(found)["judge_with_reference"]
+    assert list(reasons(found)) == ["correctness"]
+    assert "judge-1 in a, judge-2 in b; judge both runs with the same one" in reasons(found)["correctness"]
     assert row_of(found, "cosine").n == 40
     assert "judge-2" in render_comparison(found)
 
@@ -156,18 +154,18 @@ def test_the_same_judge_with_another_temperature_is_another_judge(tmp_path: Path
 
     a = write_run(
         tmp_path / "c",
-        scores={"m": {"judge_with_reference": HALF}},
+        scores={"m": {"correctness": HALF}},
         config={"judge": {"model": {"name": "judge-1", "temperature": 0.5}}},
     )
     b = RunStore(str(tmp_path / "b"))
     found = compare(a, b, Choice())
-    assert "temperature 0.5 in c, model judge-1, temperature 1.0 in b" in reasons(found)["judge_with_reference"]
+    assert "temperature 0.5 in c, model judge-1, temperature 1.0 in b" in reasons(found)["correctness"]
 
 
 def test_another_metric_version_is_refused(tmp_path: Path) -> None:
     found = compare(*both(tmp_path, version="2"), Choice())
 
-    assert set(reasons(found)) == {"cosine", "judge_with_reference"}
+    assert set(reasons(found)) == {"cosine", "correctness"}
     assert "version 1 in a, 2 in b" in reasons(found)["cosine"]
 
 
@@ -181,7 +179,7 @@ def test_another_embedding_model_refuses_cosine_alone(tmp_path: Path) -> None:
 def test_other_documents_leave_the_retrieval_with_a_warning(tmp_path: Path) -> None:
     found = compare(*both(tmp_path, texts="new text"), Choice())
 
-    assert set(reasons(found)) == {"cosine", "judge_with_reference"}
+    assert set(reasons(found)) == {"cosine", "correctness"}
     assert [row.metric for row in found.compared] == ["hit_rate@5", "mrr@5", "ndcg@5"]
     assert "The documents differ" in found.warnings[0]
 
@@ -194,10 +192,10 @@ def test_another_idea_of_a_right_document_refuses_the_retrieval(tmp_path: Path) 
 
 
 def test_a_metric_that_only_one_run_has_is_named(tmp_path: Path) -> None:
-    a = write_run(tmp_path / "a", scores={"m": {"cosine": HALF, "judge_with_reference": HALF}})
-    b = write_run(tmp_path / "b", scores={"m": {"cosine": HALF, "judge_with_reference": [None] * 40}})
+    a = write_run(tmp_path / "a", scores={"m": {"cosine": HALF, "correctness": HALF}})
+    b = write_run(tmp_path / "b", scores={"m": {"cosine": HALF, "correctness": [None] * 40}})
 
-    assert "b has no value of it" in reasons(compare(a, b, Choice()))["judge_with_reference"]
+    assert "b has no value of it" in reasons(compare(a, b, Choice()))["correctness"]
     assert "neither run has it" in reasons(compare(a, b, Choice(metrics=("cosine", "bleu"))))["bleu"]
 
 
@@ -318,12 +316,12 @@ def test_the_settings_that_could_explain_a_difference_are_listed(tmp_path: Path)
 
 def test_the_questions_that_changed_most_come_first_in_both_directions(tmp_path: Path) -> None:
     # q0 loses 1, q1 loses 0.5, q2 gains 1; the others stay.
-    a = write_run(tmp_path / "a", scores={"m": {"judge_with_reference": [1.0, 1.0, 0.0, *[0.5] * 37]}})
-    b = write_run(tmp_path / "b", scores={"m": {"judge_with_reference": [0.0, 0.5, 1.0, *[0.5] * 37]}})
+    a = write_run(tmp_path / "a", scores={"m": {"correctness": [1.0, 1.0, 0.0, *[0.5] * 37]}})
+    b = write_run(tmp_path / "b", scores={"m": {"correctness": [0.0, 0.5, 1.0, *[0.5] * 37]}})
 
     changes = {found.metric: found for found in largest_changes(compare(a, b, Choice()), limit=5)}
 
-    found = changes["judge_with_reference"]
+    found = changes["correctness"]
     assert [case.question_id for case in found.worse] == ["q0", "q1"]
     assert [case.question_id for case in found.better] == ["q2"]
     case = found.worse[0]

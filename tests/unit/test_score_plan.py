@@ -1,20 +1,17 @@
 """Which scores an answer gets, and which judge is asked for each."""
 
 from collections import Counter
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rageval.config.evaluation import EvaluationConfig, TextMetric
+from rageval.config.evaluation import EvaluationConfig
 from rageval.config.models import ModelConfig
 from rageval.config.overrides import validate
 from rageval.errors import ConfigError
-from rageval.judging import requests as verdicts
-from rageval.judging.plan import JUDGE_VERSIONS, MODEL_FREE_VERSIONS, ScorePlan, pairwise_rows, score_plan
-from rageval.metrics.names import COSINE
-from rageval.scoring import model_free
+from rageval.judging.plan import ScorePlan, pairwise_rows, score_plan
 from rageval.text.fingerprint import draw
 
 IDS = [f"q{number}" for number in range(2000)]
@@ -28,47 +25,50 @@ def names(plan: ScorePlan, question_id: str = "q") -> list[str]:
     return [score.name for score in plan.scores(question_id)]
 
 
-def test_every_metric_has_a_version_and_a_way_to_compute_it() -> None:
-    assert set(MODEL_FREE_VERSIONS) == {COSINE, *get_args(TextMetric)}
-    assert set(model_free._OF_TEXTS) == set(get_args(TextMetric))
-    assert set(verdicts._GRADINGS) == set(JUDGE_VERSIONS)
+def test_without_names_the_usual_metrics_are_planned_and_with_names_these_in_the_order_of_the_catalogue() -> None:
+    assert configured().metrics == configured(metrics=[]).metrics == (
+        "correctness", "relevance", "cosine", "rouge_l", "exact_match", "fuzzy_match", "refusal", "answer_words",
+    )  # fmt: skip
+    assert configured(metrics=["refusal", "toxicity", "cosine", "refusal"]).metrics == ("toxicity", "cosine", "refusal")
+    with pytest.raises(ConfigError, match="metrics: hit_rate: no such metric can be chosen; known are correctness, "):
+        configured(metrics=["hit_rate"])
 
 
 def test_one_judge_gives_the_metric_itself_and_second_verdicts_of_a_slice() -> None:
-    judge = {"faithfulness": True, "again_share": 1.0}
-    plan = score_plan(configured(judge=judge, scores={"text_metrics": ["refusal"]}))
+    metrics = ["cosine", "refusal", "correctness", "relevance", "faithfulness"]
+    plan = score_plan(configured(judge={"again_share": 1.0}, metrics=metrics))
     assert names(plan) == [
         "cosine", "refusal",
-        "judge_with_reference", "judge_with_reference[again]",
-        "judge_without_reference", "judge_without_reference[again]",
-        "judge_faithfulness", "judge_faithfulness[again]",
+        "correctness", "correctness[again]",
+        "relevance", "relevance[again]",
+        "faithfulness", "faithfulness[again]",
     ]  # fmt: skip
     assert [score.judge.name if score.judge else None for score in plan.scores("q")] == [None, None, *["m1"] * 6]
     assert not any(score.is_majority for score in plan.scores("q"))
 
 
 def test_a_panel_gives_a_row_for_each_judge_and_one_for_the_majority_that_asks_nobody() -> None:
-    judge = {"model": "j", "panel": ["k", "m1"], "without_reference": False, "again_share": 1.0}
-    plan = score_plan(configured(judge=judge, scores={"text_metrics": []}))
+    judge = {"model": "j", "panel": ["k", "m1"], "again_share": 1.0}
+    plan = score_plan(configured(judge=judge, metrics=["cosine", "correctness"]))
     assert [(score.name, score.judge and score.judge.name, score.is_majority) for score in plan.scores("q")] == [
         ("cosine", None, False),
-        ("judge_with_reference", None, True),
-        ("judge_with_reference[j]", "j", False),
-        ("judge_with_reference[k]", "k", False),
-        ("judge_with_reference[m1]", "m1", False),
-        ("judge_with_reference[again]", "j", False),
+        ("correctness", None, True),
+        ("correctness[j]", "j", False),
+        ("correctness[k]", "k", False),
+        ("correctness[m1]", "m1", False),
+        ("correctness[again]", "j", False),
     ]
     # The first judge once for every question and once more for all of them, the others once.
     assert plan.calls(["q1", "q2"]) == {
-        ("j", "judge_with_reference"): 4, ("k", "judge_with_reference"): 2, ("m1", "judge_with_reference"): 2,
+        ("j", "correctness"): 4, ("k", "correctness"): 2, ("m1", "correctness"): 2,
     }  # fmt: skip
 
 
 def test_without_a_judge_nobody_is_asked() -> None:
     plan = score_plan(configured(judge={"enabled": False, "panel": ["k"], "again_share": 1.0}))
-    assert names(plan) == ["cosine", *get_args(TextMetric)]
+    assert names(plan) == ["cosine", "rouge_l", "exact_match", "fuzzy_match", "refusal", "answer_words"]
     assert not plan.calls(IDS)
-    only_pairs = score_plan(configured(judge={"with_reference": False, "without_reference": False, "pairwise": True}))
+    only_pairs = score_plan(configured(judge={"pairwise": True}, metrics=["cosine"]))
     assert not only_pairs.calls(IDS)
 
 
@@ -88,10 +88,10 @@ def test_the_slice_has_its_share_and_depends_on_seed_and_question_alone() -> Non
 
 
 def test_rows_and_calls_are_the_sums_over_the_questions() -> None:
-    plan = score_plan(configured(judge={"panel": ["k"], "faithfulness": True}))
+    plan = score_plan(configured(judge={"panel": ["k"]}, metrics=["correctness", "faithfulness"]))
     scores = [score for question_id in IDS[:300] for score in plan.scores(question_id)]
     assert plan.rows(IDS[:300]) == Counter(score.name for score in scores)
-    assert plan.calls(IDS[:300]) == Counter((score.judge.name, score.metric) for score in scores if score.judge)
+    assert plan.calls(IDS[:300]) == Counter((score.judge.name, score.metric.name) for score in scores if score.judge)
     assert plan.rows([]) + Counter() == Counter()
 
 

@@ -9,7 +9,7 @@ from rageval.runs.shortfalls import cut_systems, in_words, shortfalls, too_many
 
 _ANSWER = {"system": "m1", "status": "ok", "error": None, "finish_reason": "stop"}
 _SCORE = {
-    "system": "m1", "metric": "judge_with_reference", "status": "ok", "error": None,
+    "system": "m1", "metric": "correctness", "status": "ok", "error": None,
     "judge_model": "j", "request_fingerprint": "f",
 }  # fmt: skip
 _UNREAD = {"status": "unscored", "error": "not JSON"}
@@ -40,9 +40,9 @@ def test_nothing_is_lost_where_everything_has_a_value() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        {"metric": "judge_without_reference"}, {"judge_model": "k"}, {"system": "m2"},
-        {"metric": "judge_with_reference[k]", "judge_model": "k"}, {"metric": "pairwise[m2]"},
-        {"metric": "judge_with_reference[again]"},
+        {"metric": "relevance"}, {"judge_model": "k"}, {"system": "m2"},
+        {"metric": "correctness[k]", "judge_model": "k"}, {"metric": "pairwise[m2]"},
+        {"metric": "correctness[again]"},
     ],
 )  # fmt: skip
 def test_a_group_that_lost_everything_is_not_diluted_by_the_others(other: dict[str, str]) -> None:
@@ -58,9 +58,7 @@ def test_failed_and_unreadable_verdicts_count_together_and_skipped_and_panel_row
         rows(_SCORE, 20, judge_model="j + k", request_fingerprint=None, **_UNREAD),
     )  # fmt: skip
     (lost,) = too_many(GOOD, table, 0.1)
-    assert lost.sentence == (
-        "3 of 20 verdicts of judge_with_reference by j failed or could not be read (most often: not JSON)"
-    )
+    assert lost.sentence == ("3 of 20 verdicts of correctness by j failed or could not be read (most often: not JSON)")
     # 3 of 20 is 0.15, which is not more than 0.15.
     assert too_many(GOOD, table, 0.15) == []
     assert [found.n for found in shortfalls(GOOD, table)] == [3]

@@ -16,7 +16,7 @@ from tests.unit.test_blame import filled
 from tests.unit.test_report_page import Page, build
 
 
-def run_of(sections, values, *, metric="judge_with_reference", per_document=2, ranks=None, courses=None):
+def run_of(sections, values, *, metric="correctness", per_document=2, ranks=None, courses=None):
     """Two questions a document: the section, value and rank of each document."""
     n = len(sections)
     courses = courses or ["c"] * n
@@ -47,7 +47,7 @@ def table_of(tables, kind, metric):
 
 def test_a_slice_has_its_questions_documents_mean_and_clustered_interval():
     tables = slice_tables(*run_of(["a", "a", "b"], [1.0, 0.0, None], ranks=[1, 6, None]), 5)
-    table = table_of(tables, "section", "judge_with_reference")
+    table = table_of(tables, "section", "correctness")
     first, second = table.slices
     assert (first.name, first.questions, first.documents, first.few) == ("a", 4, 2, True)
     assert (second.name, second.questions, second.documents) == ("b", 2, 1)
@@ -65,8 +65,8 @@ def test_one_value_is_no_slice_and_columns_of_several_filter_values_keep_apart()
     kinds = {table.kind for table in slice_tables(*run_of(["a", "b"], [1.0, 0.0]), None)}
     assert kinds == {"section", "length of the question"}
     tables = slice_tables(*run_of(["a", "a"], [1.0, 0.0], courses=["x", "y"]), None)
-    assert [s.name for s in table_of(tables, "course", "judge_with_reference").slices] == ["x", "y"]
-    assert [s.name for s in table_of(tables, "section", "judge_with_reference").slices] == ["x: a", "y: a"]
+    assert [s.name for s in table_of(tables, "course", "correctness").slices] == ["x", "y"]
+    assert [s.name for s in table_of(tables, "section", "correctness").slices] == ["x: a", "y: a"]
 
 
 def test_tags_come_before_metadata_of_the_same_name_and_many_values_are_no_slices():
@@ -77,19 +77,19 @@ def test_tags_come_before_metadata_of_the_same_name_and_many_values_are_no_slice
     tables = slice_tables(questions, documents, retrieval, scores, None)
     assert {table.kind for table in tables} == {"length of the question"}
     tables = slice_tables(filled(QUESTIONS, rows), filled(DOCUMENTS, owners), retrieval, scores, None)
-    slices = table_of(tables, "level", "judge_with_reference").slices
+    slices = table_of(tables, "level", "correctness").slices
     # Of 21 documents the first two questions are tagged hard; of the other 19 ten have an even number.
     assert [(found.name, found.questions) for found in slices] == [("none", 10), ("easy", 9), ("hard", 2)]
     untagged = [row | {"metadata": {}} for row in documents.to_pylist()]
     tables = slice_tables(filled(QUESTIONS, rows), filled(DOCUMENTS, untagged), retrieval, scores, None)
-    slices = table_of(tables, "level", "judge_with_reference").slices
+    slices = table_of(tables, "level", "correctness").slices
     assert [(found.name, found.questions) for found in slices] == [("no level", 19), ("hard", 2)]
 
 
 def test_lengths_are_cut_into_quarters_that_hold_every_question_once():
     # Lengths 10 to 17, twice each: quartiles at 12-13, 14 and 15-16.
     tables = slice_tables(*run_of(["a"] * 8, [1.0] * 8), None)
-    slices = table_of(tables, "length of the question", "judge_with_reference").slices
+    slices = table_of(tables, "length of the question", "correctness").slices
     assert [s.name for s in slices] == [
         "10 to 11 characters", "12 to 13 characters", "14 to 15 characters", "16 to 17 characters",
     ]  # fmt: skip
@@ -104,11 +104,11 @@ def test_questions_of_the_same_length_stay_together():
 
 def test_only_the_largest_sections_are_shown_and_the_others_counted():
     sections = [f"s{i}" for i in range(LARGEST + 3)] + ["big"]
-    table = table_of(slice_tables(*run_of(sections, [1.0] * len(sections)), None), "section", "judge_with_reference")
+    table = table_of(slice_tables(*run_of(sections, [1.0] * len(sections)), None), "section", "correctness")
     assert len(table.slices) == LARGEST
     assert table.left_out == 4
     big = run_of([*sections, "big"], [1.0] * (len(sections) + 1))
-    assert table_of(slice_tables(*big, None), "section", "judge_with_reference").slices[0].name == "big"
+    assert table_of(slice_tables(*big, None), "section", "correctness").slices[0].name == "big"
 
 
 def test_a_slice_that_is_worse_is_marked_with_a_p_value_corrected_for_all_slices_of_the_metric():
@@ -117,7 +117,7 @@ def test_a_slice_that_is_worse_is_marked_with_a_p_value_corrected_for_all_slices
     values = [float(random.random() < (0.3 if section == "bad" else 0.8)) for section in sections]
     run = run_of(sections, values)
     tables = slice_tables(*run, None)
-    table = table_of(tables, "section", "judge_with_reference")
+    table = table_of(tables, "section", "correctness")
     marks = {s.name: s.figures["m"].mark for s in table.slices}
     assert marks["bad"] == "lower"
     # The correction covers three sections and four lengths.
@@ -133,7 +133,7 @@ def test_a_slice_that_is_worse_is_marked_with_a_p_value_corrected_for_all_slices
 
 def test_a_slice_of_few_documents_is_named_as_such_and_never_marked():
     sections, values = ["tiny"] * 9 + ["rest"] * 90, [0.0] * 9 + [1.0] * 60 + [0.5] * 30
-    table = table_of(slice_tables(*run_of(sections, values, per_document=5), None), "section", "judge_with_reference")
+    table = table_of(slice_tables(*run_of(sections, values, per_document=5), None), "section", "correctness")
     rest, tiny = table.slices
     assert (tiny.name, tiny.questions, tiny.few, rest.few) == ("tiny", 45, True, False)
     assert (tiny.figures["m"].p_value, tiny.figures["m"].mark) == (None, "")

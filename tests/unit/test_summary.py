@@ -110,9 +110,9 @@ def test_intervals_are_clustered_by_the_questions_document():
 
 
 def test_a_group_without_values_has_null_figures_and_one_cluster_has_no_interval():
-    scored = pa.concat_tables([scores([None, None]), scores([0.5, 0.7], metric="judge_with_reference")])
+    scored = pa.concat_tables([scores([None, None]), scores([0.5, 0.7], metric="correctness")])
     summary = summarize(questions("aa"), NO_RETRIEVAL, answers(2), scored, top_k=5)
-    empty, single = figures(summary, "cosine", "m"), figures(summary, "judge_with_reference", "m")
+    empty, single = figures(summary, "cosine", "m"), figures(summary, "correctness", "m")
     assert (empty["n"], empty["n_scored"], empty["n_failed"]) == (2, 0, 2)
     assert {empty[name] for name in ("mean", "median", "ci_low", "ci_high", "total", "p95")} == {None}
     assert single["mean"] == pytest.approx(0.6)
@@ -153,7 +153,7 @@ def test_answers_bring_latency_tokens_and_cost_with_unknown_ones_left_out():
 def test_rows_come_in_a_stable_order():
     searched = pa.concat_tables([retrieval([1], "text"), retrieval([1], "hybrid")])
     asked = pa.concat_tables([answers(1, "z"), answers(1, "a")])
-    scored = pa.concat_tables([scores([1.0], metric, "a") for metric in ("brevity", "judge_with_reference", "cosine")])
+    scored = pa.concat_tables([scores([1.0], metric, "a") for metric in ("brevity", "correctness", "cosine")])
     summary = summarize(questions("a"), searched, asked, scored, top_k=5)
     assert summary.schema.equals(SUMMARY, check_metadata=True)
     groups = list(dict.fromkeys((row["system"], row["retriever"]) for row in summary.to_pylist()))
@@ -168,8 +168,8 @@ def test_rows_come_in_a_stable_order():
         "search_latency_s",
     ]
     assert [row["metric"] for row in summary.to_pylist() if row["system"] == "a"] == [
+        "correctness",
         "cosine",
-        "judge_with_reference",
         "brevity",
         "answer_latency_s",
         "prompt_tokens",
@@ -230,7 +230,7 @@ def test_figures_agree_with_plain_python(rows):
 def test_label_counts_count_each_label_and_status():
     labels = ["RELEVANT", "NON_RELEVANT", "RELEVANT", None, None]
     statuses = ["ok", "ok", "ok", "unscored", "failed"]
-    judged = scores([1.0, 0.0, 1.0, None, None], "judge_with_reference", label=labels, status=statuses)
+    judged = scores([1.0, 0.0, 1.0, None, None], "correctness", label=labels, status=statuses)
     counted = label_counts(judged)
     assert [(row["status"], row["label"], row["n"]) for row in counted.to_pylist()] == [
         ("ok", "RELEVANT", 2),
@@ -243,17 +243,15 @@ def test_label_counts_count_each_label_and_status():
 
 def test_rows_in_words_show_interval_and_denominator_in_every_cell():
     asked = pa.concat_tables([answers(3, "a", cost_usd=[0.5, 0.25, None]), answers(3, "b")])
-    scored = pa.concat_tables(
-        [scores([0.1, 0.2, None], system="a"), scores([1.0, None, None], "judge_with_reference", "a")]
-    )
+    scored = pa.concat_tables([scores([0.1, 0.2, None], system="a"), scores([1.0, None, None], "correctness", "a")])
     summary = summarize(questions("abc"), retrieval([1, None, 2], latency=0.0123), asked, scored, top_k=5)
     # Cosine of a on the scale from 0 to 1: m = 0.575, variance of the mean 0.0025 / 2^2, so that it is worth
     # n' = 2/1 * 0.575 * 0.425 / 0.000625 = 782 yes-or-no values; t(0.975, 1)^2 / n' = 161.448 / 782 = 0.20646.
     # Centre (0.575 + 0.10323) / 1.20646 = 0.56217; margin 12.7062 * sqrt(0.24438 / 782 + 161.448 / (4 * 782^2))
     # / 1.20646 = 0.20489; back on the scale from -1 to 1: -0.285 and 0.534.
     assert summary_rows(summary) == [
-        {"system": "a", "cosine": "0.150 [-0.285, 0.534] 2/3", "judge_with_reference": "1.000 [no interval] 1/3"},
-        {"system": "b", "cosine": "no value 0/3", "judge_with_reference": "no value 0/3"},
+        {"system": "a", "cosine": "0.150 [-0.285, 0.534] 2/3", "correctness": "1.000 [no interval] 1/3"},
+        {"system": "b", "cosine": "no value 0/3", "correctness": "no value 0/3"},
     ]
     found = retrieval_rows(summary)[0]
     assert (found["retriever"], found["median latency"]) == ("vector", "12.3 ms")
@@ -282,7 +280,7 @@ def test_100_000_questions_take_seconds():
     replied = big(ANSWERS, **shared, latency_s=pa.array(random.random(n)))
     scored = pa.concat_tables(
         big(SCORES, **shared, metric=constant(m), status=constant("ok"), value=pa.array(random.random(n)))
-        for m in ("cosine", "judge_with_reference", "judge_without_reference")
+        for m in ("cosine", "correctness", "relevance")
     )
     start = time.thread_time()  # whatever else the machine does
     summary = summarize(asked, found, replied, scored, top_k=5)

@@ -26,12 +26,12 @@ def names(**settings: object) -> list[str]:
 
 def document(number: int, text: str = "It is.") -> Document:
     return Document(
-        document_id=f"d{number}", course="", section="General", question=f"Title {number}", text=text, content_hash=""
+        document_id=f"d{number}", title=f"Title {number}", text=text, metadata={"section": "General"}, content_hash=""
     )
 
 
 def question(**known: object) -> Question:
-    return Question(**{"question_id": "q", "question": "Why?", "course": "", "document_id": "d1"} | known)
+    return Question(**{"question_id": "q", "question": "Why?", "document_id": "d1"} | known)
 
 
 def test_nothing_named_is_every_model_with_the_first_retriever_and_the_default_prompt() -> None:

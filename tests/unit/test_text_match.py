@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from rapidfuzz import fuzz
 from rouge_score.rouge_scorer import RougeScorer
 
-from rageval.metrics.text_match import answer_words, exact_match, fuzzy_match, rouge_l, words_of
+from rageval.metrics.answer_words import answer_words
+from rageval.metrics.exact_match import exact_match
+from rageval.metrics.fuzzy_match import fuzzy_match
+from rageval.metrics.rouge_l import rouge_l, words_of
 
 # The logger of `rouge_score` closes its stream when logging is set up anew: not the one that pytest captures with.
 absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from rageval.metrics import catalog
+from rageval.metrics import catalogue
+from rageval.metrics.names import metric_of
 from rageval.statistics.multiplicity import holm
 from rageval.statistics.paired import PairedDifference
 from rageval.statistics.verdicts import verdict
@@ -70,8 +71,8 @@ def test_what_matters_is_the_users_to_say_and_without_clusters_there_is_nothing_
     [
         ("ndcg@10", (0, 1), True),
         ("cosine", (-1, 1), True),
-        ("judge_with_reference[again]", (0, 1), True),
-        ("judge_of_the_future", (0, 1), True),
+        ("correctness[again]", (0, 1), True),
+        ("toxicity", (0, 1), False),
         ("refusal", (0, 1), None),
         ("answer_words", None, None),
         ("search_latency_s", None, False),
@@ -80,10 +81,10 @@ def test_what_matters_is_the_users_to_say_and_without_clusters_there_is_nothing_
     ],
 )
 def test_the_catalog_knows_bounds_and_direction_of_every_metric(name, bounds, higher):
-    assert (catalog.bounds(name), catalog.higher_is_better(name)) == (bounds, higher)
-    assert (catalog.description(name) is None) == (name == "never heard of")
+    assert (catalogue.bounds(name), catalogue.higher_is_better(name)) == (bounds, higher)
+    assert (catalogue.description(name) is None) == (name == "never heard of")
 
 
 def test_the_metric_behind_a_name():
     names = ["mrr@5", "pairwise[gpt-4o@eu]", "pairwise[b, swapped]", "cosine"]
-    assert [catalog.metric_of(name) for name in names] == ["mrr", "pairwise", "pairwise", "cosine"]
+    assert [metric_of(name) for name in names] == ["mrr", "pairwise", "pairwise", "cosine"]

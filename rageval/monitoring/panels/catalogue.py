@@ -7,8 +7,11 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from rageval.judging.plan import JUDGE_VERSIONS
-from rageval.metrics.names import COSINE
+from rageval.metrics.catalogue import of_kind, online
+from rageval.metrics.hit_rate import HIT_RATE
+from rageval.metrics.metric import JudgeMetric, ScoreMetric
+from rageval.metrics.mrr import MRR
+from rageval.metrics.relevance import RELEVANCE
 from rageval.monitoring.figures import Board, Description, Filter, Kind, Unit
 from rageval.monitoring.panels import offline_runs, operations, quality, verdicts
 from rageval.monitoring.panels.scope import Scope, course_name
@@ -47,51 +50,22 @@ _operations = partial(_panel, "operations")
 _offline = partial(_panel, "offline-runs")
 _COURSE: Final[frozenset[Filter]] = frozenset({"course"})
 
-PANELS: Final = (
-    _quality(
-        "conversations-now", "Conversations", "stat", "count", operations.conversations_now,
-        "Questions that were asked, failed ones among them.",
-    ),
-    _quality(
-        "relevance-now", "Relevant answers", "stat", "share",
-        lambda scope: verdicts.verdict_share_now(scope, "relevance"),
-        f"Share of the judged answers that the judge calls RELEVANT; it sees no reference. {_YARDSTICK}",
-    ),
-    _quality(
-        "faithfulness-now", "Faithful answers", "stat", "share",
-        lambda scope: verdicts.verdict_share_now(scope, "faithfulness"),
-        f"Share of the judged answers that say nothing but what their sources say. {_YARDSTICK}",
-    ),
-    _quality(
-        "thumbs-now", "Thumbs up", "stat", "share", verdicts.thumbs_share_now,
-        f"Share of users' votes that are up. {_VOTERS}",
-    ),
-    _quality(
-        "toxicity-now", "Toxic", "stat", "share", lambda scope: verdicts.verdict_share_now(scope, "toxicity"),
-        f"Share of the judged conversations that are toxic. {_YARDSTICK}",
-    ),
-    _quality(
-        "relevance", "Relevant answers over time", "timeseries", "share",
-        lambda scope: verdicts.verdict_shares(scope, "relevance"),
-        f"Share of the judged answers that the judge calls RELEVANT. {_INTERVAL} {_YARDSTICK}",
-    ),
-    _quality(
-        "faithfulness", "Faithful answers over time", "timeseries", "share",
-        lambda scope: verdicts.verdict_shares(scope, "faithfulness"),
-        f"Share of the judged answers that say nothing but what their sources say. {_INTERVAL} {_YARDSTICK}",
-    ),
-    _quality(
-        "thumbs", "Thumbs up over time", "timeseries", "share", verdicts.thumbs_shares,
-        f"Share of users' votes that are up, by the time of the question. {_INTERVAL} {_VOTERS}",
-    ),
-    _quality(
-        "toxicity", "Toxic conversations over time", "timeseries", "share",
-        lambda scope: verdicts.verdict_shares(scope, "toxicity"),
-        f"Share of the judged conversations that are toxic. {_INTERVAL} {_YARDSTICK}",
-    ),
+_HOW_MANY: Final = _quality(
+    "conversations-now", "Conversations", "stat", "count", operations.conversations_now,
+    "Questions that were asked, failed ones among them.",
+)  # fmt: skip
+_THUMBS_NOW: Final = _quality(
+    "thumbs-now", "Thumbs up", "stat", "share", verdicts.thumbs_share_now,
+    f"Share of users' votes that are up. {_VOTERS}",
+)  # fmt: skip
+_THUMBS: Final = _quality(
+    "thumbs", "Thumbs up over time", "timeseries", "share", verdicts.thumbs_shares,
+    f"Share of users' votes that are up, by the time of the question. {_INTERVAL} {_VOTERS}",
+)  # fmt: skip
+_OTHERS: Final = (
     _quality(
         "relevance-by-model", "Relevant answers by model", "timeseries", "share",
-        lambda scope: verdicts.verdict_shares_by_model(scope, "relevance"),
+        lambda scope: verdicts.verdict_shares_by_model(scope, RELEVANCE),
         "Share of the judged answers of each model that the judge calls RELEVANT. Models may be asked other things.",
     ),
     _quality(
@@ -120,7 +94,7 @@ PANELS: Final = (
     ),
     _quality(
         "worst", "Answers to look at", "table", "count", quality.worst,
-        "Conversations with the most against them: not relevant, unfaithful, toxic, each thumbs down; each counts one. "
+        "Conversations with the most against them: the worst label of each metric, each thumbs down; each counts one. "
         "The newest 400 of each kind are looked at. `rageval feedback review` takes them into the ground truth.",
     ),
     _quality(
@@ -185,17 +159,17 @@ PANELS: Final = (
     ),
     _offline(
         "runs-verdicts", "Verdicts", "timeseries", "score",
-        lambda scope: offline_runs.means(scope, list(JUDGE_VERSIONS)),
+        lambda scope: offline_runs.means(scope, [metric.name for metric in of_kind(JudgeMetric)]),
         "Means of the judge's verdicts of each run, from 0 to 1.",
     ),
     _offline(
-        "runs-cosine", "Cosine to the reference", "timeseries", "score",
-        lambda scope: offline_runs.means(scope, [COSINE]),
-        "Mean cosine between answer and reference of each run.",
+        "runs-scores", "Scores without a judge", "timeseries", "score",
+        lambda scope: offline_runs.means(scope, _computed()),
+        "Means of the metrics of each run that ask no model, such as the cosine between answer and reference.",
     ),
     _offline(
         "runs-retrieval", "Retrieval", "timeseries", "score",
-        lambda scope: offline_runs.means(scope, ["hit_rate@%", "mrr@%"]),
+        lambda scope: offline_runs.means(scope, [f"{HIT_RATE.name}@%", f"{MRR.name}@%"]),
         "Hit rate and mean reciprocal rank of each run. They belong to no model, so models cannot be chosen.",
         _COURSE,
     ),
@@ -212,7 +186,36 @@ PANELS: Final = (
         "Runs that `rageval publish` has brought here, the newest first; each has all its models.", _COURSE,
     ),
 )  # fmt: skip
-"""All panels; each name is there once."""
+
+
+def panels() -> tuple[Panel, ...]:
+    """Return all panels; each name is there once."""
+    judged = online()
+    now = [_now(metric) for metric in judged]
+    over_time = [_over_time(metric) for metric in judged]
+    return (_HOW_MANY, *now, _THUMBS_NOW, *over_time, _THUMBS, *_OTHERS)
+
+
+def _now(metric: JudgeMetric) -> Panel:
+    title = f"{metric.adjective.capitalize()} answers"
+    select = partial(verdicts.verdict_share_now, metric=metric)
+    return _quality(f"{metric.name}-now", title, "stat", "share", select, f"{_share_of(metric)} {_YARDSTICK}")
+
+
+def _over_time(metric: JudgeMetric) -> Panel:
+    title = f"{metric.adjective.capitalize()} answers over time"
+    select = partial(verdicts.verdict_shares, metric=metric)
+    text = f"{_share_of(metric)} {_INTERVAL} {_YARDSTICK}"
+    return _quality(metric.name, title, "timeseries", "share", select, text)
+
+
+def _share_of(metric: JudgeMetric) -> str:
+    return f"Share of the judged answers that the judge calls {metric.counted}; it sees {', '.join(metric.sees)}."
+
+
+def _computed() -> list[str]:
+    """Return the metrics that ask no model and have one scale."""
+    return [m.name for m in of_kind(ScoreMetric) if not isinstance(m, JudgeMetric) and m.bounds]
 
 
 def choices(scope: Scope, board: Board, what: Filter) -> sa.Select[Any]:

@@ -4,6 +4,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from rageval.metrics.catalogue import online
+from rageval.metrics.relevance import RELEVANCE
 from rageval.monitoring.panels.counting import kappa, ratio, share_with_interval
 from rageval.monitoring.panels.scope import Scope, course_name
 from rageval.monitoring.panels.verdicts import (
@@ -37,7 +39,7 @@ def agreement(scope: Scope) -> sa.Select[Any]:
 
 def each(scope: Scope, key: str) -> sa.Select[Any]:
     """Return a row per course or model: `relevant`, `low`, `high` and `judged`, `liked` and `votes`."""
-    judged, votes = verdict_share_of_each(scope, "relevance", key), thumbs_share_of_each(scope, key)
+    judged, votes = verdict_share_of_each(scope, RELEVANCE, key), thumbs_share_of_each(scope, key)
     keys = sa.union(sa.select(judged.c.key), sa.select(votes.c.key)).subquery()
     return (
         sa.select(
@@ -100,9 +102,7 @@ def languages(scope: Scope) -> sa.Select[Any]:
 def worst(scope: Scope) -> sa.Select[Any]:
     """Return the conversations with the most against them, of the newest of each kind of trouble."""
     troubles = [
-        _trouble(scope, _E.metric == "relevance", _E.label == "NON_RELEVANT"),
-        _trouble(scope, _E.metric == "faithfulness", _E.label == "UNFAITHFUL"),
-        _trouble(scope, _E.metric == "toxicity", _E.label == "TOXIC"),
+        *(_trouble(scope, _E.metric == metric.name, _E.label == metric.worst) for metric in online()),
         sa.select(_F.conversation_id)
         .where(_F.thumbs == -1, _F.source == "user", *scope.within(FEEDBACK))
         .order_by(_F.asked_at.desc())
@@ -121,10 +121,9 @@ def worst(scope: Scope) -> sa.Select[Any]:
             _C.question,
             sa.func.substr(_C.answer, 1, _ANSWER_CHARS).label("answer"),
             against.c.points.label("against it"),
-            _verdict("relevance", _E.label, "relevance"),
-            _verdict("faithfulness", _E.label, "faithfulness"),
+            *(_verdict(metric.name, _E.label, metric.name) for metric in online()),
             _votes(-1, "thumbs down"),
-            _verdict("relevance", _E.reason, "judge's reason"),
+            _verdict(RELEVANCE.name, _E.reason, "judge's reason"),
             _comment("users' comment"),
             _C.conversation_id.label("conversation"),
         )
@@ -145,7 +144,7 @@ def latest(scope: Scope) -> sa.Select[Any]:
             _C.question,
             sa.func.substr(sa.func.coalesce(_C.answer, _C.error), 1, _ANSWER_CHARS).label("answer or error"),
             _C.status,
-            _verdict("relevance", _E.label, "relevance"),
+            _verdict(RELEVANCE.name, _E.label, RELEVANCE.name),
             _votes(1, "thumbs up"),
             _votes(-1, "thumbs down"),
             _C.total_s.label("took"),

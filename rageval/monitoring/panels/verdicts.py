@@ -4,33 +4,31 @@ Where several versions of a metric, or several judges, have judged the same stre
 counts and the others are left out: no conversation counts twice, and no point mixes two yardsticks.
 """
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
 
-from rageval.monitoring.config import JudgedMetric
+from rageval.metrics.metric import JudgeMetric
+from rageval.metrics.relevance import RELEVANCE
 from rageval.monitoring.panels.counting import ratio, share_with_interval
 from rageval.monitoring.panels.scope import Scope, course_name
 from rageval.monitoring.store.schema import EVALUATIONS, FEEDBACK
 
-GOOD: Final[Mapping[JudgedMetric, str]] = {"relevance": "RELEVANT", "faithfulness": "FAITHFUL", "toxicity": "TOXIC"}
-"""The label that the share of a metric counts."""
 _E, _F = EVALUATIONS.c, FEEDBACK.c
 _YARDSTICK = (_E.metric_version, _E.judge)
 
 
-def verdict_shares(scope: Scope, metric: JudgedMetric) -> sa.Select[Any]:
+def verdict_shares(scope: Scope, metric: JudgeMetric) -> sa.Select[Any]:
     """Return `time`, `share`, `low`, `high`, `n` and `unscored` (no verdict came of it) of a metric."""
     groups = (
         sa.select(
             scope.time(_E.asked_at),
             *_YARDSTICK,
-            sa.func.count().filter(_E.status == "ok", _E.label == GOOD[metric]).label("good"),
+            sa.func.count().filter(_E.status == "ok", _E.label == metric.counted).label("good"),
             sa.func.count().filter(_E.status == "ok").label("n"),
             sa.func.count().filter(_E.status != "ok").label("unscored"),
         )
-        .where(_E.metric == metric, *scope.within(EVALUATIONS))
+        .where(_E.metric == metric.name, *scope.within(EVALUATIONS))
         .group_by("time", *_YARDSTICK)
         .subquery()
     )
@@ -42,17 +40,17 @@ def verdict_shares(scope: Scope, metric: JudgedMetric) -> sa.Select[Any]:
     )
 
 
-def verdict_shares_by_model(scope: Scope, metric: JudgedMetric) -> sa.Select[Any]:
+def verdict_shares_by_model(scope: Scope, metric: JudgeMetric) -> sa.Select[Any]:
     """Return `time`, `metric` (the model's label) and `value` (the share)."""
     groups = (
         sa.select(
             scope.time(_E.asked_at),
             _E.model,
             *_YARDSTICK,
-            sa.func.count().filter(_E.label == GOOD[metric]).label("good"),
+            sa.func.count().filter(_E.label == metric.counted).label("good"),
             sa.func.count().label("n"),
         )
-        .where(_E.metric == metric, _E.status == "ok", *scope.within(EVALUATIONS))
+        .where(_E.metric == metric.name, _E.status == "ok", *scope.within(EVALUATIONS))
         .group_by("time", _E.model, *_YARDSTICK)
         .subquery()
     )
@@ -64,9 +62,9 @@ def verdict_shares_by_model(scope: Scope, metric: JudgedMetric) -> sa.Select[Any
     )
 
 
-def verdict_share_now(scope: Scope, metric: JudgedMetric) -> sa.Select[Any]:
+def verdict_share_now(scope: Scope, metric: JudgeMetric) -> sa.Select[Any]:
     """Return `now`, `low`, `high`, `n` and `before` of a metric's share."""
-    now, good = _E.asked_at >= scope.since, _E.label == GOOD[metric]
+    now, good = _E.asked_at >= scope.since, _E.label == metric.counted
     groups = (
         sa.select(
             *_YARDSTICK,
@@ -75,7 +73,7 @@ def verdict_share_now(scope: Scope, metric: JudgedMetric) -> sa.Select[Any]:
             sa.func.count().filter(~now, good).label("good_before"),
             sa.func.count().filter(~now).label("n_before"),
         )
-        .where(_E.metric == metric, _E.status == "ok", *scope.within(EVALUATIONS, before=True))
+        .where(_E.metric == metric.name, _E.status == "ok", *scope.within(EVALUATIONS, before=True))
         .group_by(*_YARDSTICK)
         .subquery()
     )
@@ -86,16 +84,16 @@ def verdict_share_now(scope: Scope, metric: JudgedMetric) -> sa.Select[Any]:
     ).where(leading.c.place == 1)
 
 
-def verdict_share_of_each(scope: Scope, metric: JudgedMetric, key: str) -> sa.CTE:
+def verdict_share_of_each(scope: Scope, metric: JudgeMetric, key: str) -> sa.CTE:
     """Return the `key` (a course or a model) with a metric's share: `relevant`, `low`, `high` and `n`."""
     groups = (
         sa.select(
             _key(EVALUATIONS, key),
             *_YARDSTICK,
-            sa.func.count().filter(_E.label == GOOD[metric]).label("good"),
+            sa.func.count().filter(_E.label == metric.counted).label("good"),
             sa.func.count().label("n"),
         )
-        .where(_E.metric == metric, _E.status == "ok", *scope.within(EVALUATIONS))
+        .where(_E.metric == metric.name, _E.status == "ok", *scope.within(EVALUATIONS))
         .group_by("key", *_YARDSTICK)
         .subquery()
     )
@@ -184,9 +182,9 @@ def thumbs_share_of_each(scope: Scope, key: str) -> sa.CTE:
 def judged_votes(scope: Scope) -> sa.Subquery:
     """Return `time`, `both`, `judge_up`, `user_up` and `n` of the votes on answers that relevance was judged of.
 
-    RELEVANT stands for up, every other label for down.
+    Its good label stands for up, every other label for down.
     """
-    good, up = _E.label == GOOD["relevance"], _F.thumbs == 1
+    good, up = _E.label == RELEVANCE.good, _F.thumbs == 1
     groups = (
         sa.select(
             scope.time(_F.asked_at),
@@ -199,7 +197,7 @@ def judged_votes(scope: Scope) -> sa.Subquery:
         .select_from(FEEDBACK)
         .join(EVALUATIONS, _E.conversation_id == _F.conversation_id)
         .where(_F.source == "user", *scope.within(FEEDBACK))
-        .where(_E.metric == "relevance", _E.status == "ok", _E.asked_at >= scope.since, _E.asked_at < scope.until)
+        .where(_E.metric == RELEVANCE.name, _E.status == "ok", _E.asked_at >= scope.since, _E.asked_at < scope.until)
         .group_by("time", *_YARDSTICK)
         .subquery()
     )

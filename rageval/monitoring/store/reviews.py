@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from rageval.errors import DataError
-from rageval.monitoring.config import JudgedMetric
+from rageval.metrics import catalogue
 from rageval.monitoring.records import Conversation
 from rageval.monitoring.store.conversations import conversation, insert
 from rageval.monitoring.store.database import Database
@@ -17,7 +17,6 @@ from rageval.monitoring.store.schema import CONVERSATIONS, EVALUATIONS, FEEDBACK
 LOW = 0.5
 """A verdict below it is a bad one."""
 _FEWEST = 8
-_JUDGED: Final[tuple[JudgedMetric, ...]] = ("relevance", "faithfulness")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,18 +65,19 @@ def open_cases(database: Database, since: datetime, limit: int) -> list[Case]:
         .group_by(FEEDBACK.c.conversation_id)
         .subquery()
     )
+    judged = _judged()
     worst = {
         metric: sa.func.min(sa.case((EVALUATIONS.c.metric == metric, EVALUATIONS.c.value))).label(metric)
-        for metric in _JUDGED
+        for metric in judged
     }
     verdicts = (
         sa.select(EVALUATIONS.c.conversation_id, *worst.values())
-        .where(EVALUATIONS.c.metric.in_(_JUDGED), EVALUATIONS.c.asked_at >= since, EVALUATIONS.c.status == "ok")
+        .where(EVALUATIONS.c.metric.in_(judged), EVALUATIONS.c.asked_at >= since, EVALUATIONS.c.status == "ok")
         .group_by(EVALUATIONS.c.conversation_id)
         .subquery()
     )
     down = sa.func.coalesce(votes.c.down, 0)
-    values = [sa.func.coalesce(verdicts.c[metric], 1.0) for metric in _JUDGED]
+    values = [sa.func.coalesce(verdicts.c[metric], 1.0) for metric in judged]
     badness = sa.case((down > 0, 1.0), else_=0.0) + sum((1.0 - value for value in values), sa.literal(0.0))
     wanted = (
         sa.select(CONVERSATIONS, down.label("down"), sa.func.coalesce(votes.c.up, 0).label("up"))
@@ -148,6 +148,11 @@ def write_review(database: Database, review: Review) -> None:
         connection.execute(statement.on_conflict_do_update(index_elements=REVIEWS.primary_key.columns, set_=row))
 
 
+def _judged() -> list[str]:
+    """Return the metrics of which a low value speaks against an answer."""
+    return [metric.name for metric in catalogue.online() if metric.higher_is_better]
+
+
 def _comments(connection: sa.Connection, ids: Sequence[str]) -> Mapping[str, list[str]]:
     found: dict[str, list[str]] = {}
     for row in connection.execute(
@@ -164,7 +169,7 @@ def _bad_verdicts(connection: sa.Connection, ids: Sequence[str]) -> Mapping[str,
     columns: Any = EVALUATIONS.c
     for row in connection.execute(
         sa.select(columns.conversation_id, columns.metric, columns.label, columns.reason)
-        .where(columns.conversation_id.in_(ids), columns.metric.in_(_JUDGED), columns.status == "ok")
+        .where(columns.conversation_id.in_(ids), columns.metric.in_(_judged()), columns.status == "ok")
         .where(columns.value < LOW)
         .order_by(columns.metric.desc(), columns.evaluated_at)
     ):

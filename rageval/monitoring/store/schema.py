@@ -34,8 +34,6 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-from rageval.metrics.catalog import ONLINE_METRICS
-
 METADATA = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -162,12 +160,12 @@ EVALUATIONS = Table(
     "evaluations",
     METADATA,
     _of_conversation(primary_key=True),
-    Column("metric", String(40), primary_key=True, comment=", ".join(ONLINE_METRICS)),
+    Column("metric", String(40), primary_key=True, comment="What a judge was asked about; language; topic"),
     Column("metric_version", String(40), primary_key=True),
     Column("judge", String(200), primary_key=True, comment="Label of the judging model; empty for metrics without one"),
     Column("status", String(10), nullable=False, comment="ok, unscored (a reply that is no verdict), or failed"),
     Column("value", Float, comment="0 to 1; null for labels without one"),
-    Column("label", String(200), comment="RELEVANT ..., FAITHFUL ..., TOXIC ..., a language code, or a topic's id"),
+    Column("label", String(200), comment="A label of the metric, such as RELEVANT; a language code; a topic's id"),
     Column("reason", Text, comment="The judge's words"),
     Column("error", Text),
     Column("cost_usd", Float),

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 
+from rageval.metrics.relevance import RELEVANCE
 from rageval.monitoring.records import VISITOR
 from rageval.monitoring.store.database import Database
 from rageval.monitoring.store.schema import CONVERSATIONS, EVALUATIONS, FEEDBACK
@@ -153,7 +154,7 @@ def labels_of_versions(database: Database, metric: str, asked: Asked) -> ByPart[
 
 def votes(database: Database, asked: Asked) -> ByPart[Sequence[tuple[str, str, int]]]:
     """Return every user's vote on an answer that was judged: the verdict on its relevance, its id, and the vote."""
-    latest = _latest("relevance", asked, _E.conversation_id)
+    latest = _latest(RELEVANCE.name, asked, _E.conversation_id)
     wanted = (
         sa.select(latest.c.part, latest.c.label, _F.conversation_id, _F.thumbs)
         .join(latest, latest.c.conversation_id == _F.conversation_id)

@@ -144,7 +144,7 @@ def upgrade() -> None:
             "metric",
             sa.String(length=40),
             nullable=False,
-            comment="relevance, faithfulness, toxicity, language, topic",
+            comment="What a judge was asked about; language; topic",
         ),
         sa.Column("metric_version", sa.String(length=40), nullable=False),
         sa.Column(
@@ -164,7 +164,7 @@ def upgrade() -> None:
             "label",
             sa.String(length=200),
             nullable=True,
-            comment="RELEVANT ..., FAITHFUL ..., TOXIC ..., a language code, or a topic's id",
+            comment="A label of the metric, such as RELEVANT; a language code; a topic's id",
         ),
         sa.Column("reason", sa.Text(), nullable=True, comment="The judge's words"),
         sa.Column("error", sa.Text(), nullable=True),
