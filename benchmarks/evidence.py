@@ -17,7 +17,7 @@ from rageval.metrics.cosine import COSINE
 from rageval.metrics.metric import JudgeMetric
 from rageval.metrics.relevance import RELEVANCE
 from rageval.runs import manifest
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.systems.kinds import describe_systems, make_systems
 from rageval.tables import ANSWERS, DOCUMENTS, QUESTIONS, RETRIEVAL, SCORES
 
@@ -61,7 +61,7 @@ def _timed(*arguments: str) -> tuple[float, float]:
 
 def _write_run(folder: Path, questions: int, seed: int) -> str:
     random = np.random.default_rng(seed)
-    run = RunStore(str(folder))
+    run = Run(str(folder))
     config = EvaluationConfig(models=(ModelConfig(name="bench"),))
     manifest.begin(run, config, [])
     documents = questions // _PER_DOCUMENT
@@ -106,7 +106,7 @@ def _repeat(value: str, n: int) -> pa.Array:
     return pa.array([value]).take(pa.array(np.zeros(n, np.int64)))
 
 
-def _write(run: RunStore, table: str, schema: pa.Schema, n: int, columns: dict[str, pa.Array]) -> None:
+def _write(run: Run, table: str, schema: pa.Schema, n: int, columns: dict[str, pa.Array]) -> None:
     """Write a table whose other columns hold a text, nothing, or ones."""
     filled = []
     for field in schema:

@@ -20,7 +20,7 @@ from rageval.engine.request_engine import RequestEngine
 from rageval.judging.plan import ScorePlan
 from rageval.metrics import catalogue
 from rageval.records import Chunk, Document, Question, Retrieval
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.scoring.scores import score_chunk
 from rageval.search.embedder import load_embedder
 from rageval.systems.answers import answer_chunk
@@ -49,7 +49,7 @@ def measure_scale(questions: int, server: str) -> Scale:
     model = ModelConfig(name="bench", base_url=f"{server}/v1")
     system = Pipeline(name="bench", prompt=built_in(DEFAULT_PROMPT), model=model, retriever="vector")
     with TemporaryDirectory() as folder, RequestEngine() as engine, ThreadPoolExecutor(_AHEAD) as pool:
-        run = RunStore(f"{folder}/run")
+        run = Run(f"{folder}/run")
         _write_inputs(run, questions)
         load_embedder(IndexConfig().embedding_model, 16, run.cache).embed(["warm"])
         memory = _Memory()
@@ -70,13 +70,13 @@ def measure_scale(questions: int, server: str) -> Scale:
         return Scale(questions=questions, deciles_s=deciles, memory_mib=memory.stop())
 
 
-def _answer_and_score(run: RunStore, chunk: Chunk, system: System, engine: RequestEngine) -> None:
+def _answer_and_score(run: Run, chunk: Chunk, system: System, engine: RequestEngine) -> None:
     answer_chunk(run, chunk, system, engine)
     plan = ScorePlan(index=IndexConfig(), computed=catalogue.computed(catalogue.choices()))
     score_chunk(run, chunk, system, plan, engine)
 
 
-def _write_inputs(run: RunStore, count: int) -> None:
+def _write_inputs(run: Run, count: int) -> None:
     documents = [
         Document(
             document_id=f"d{n}", title=f"What is {n}?", text=f"It is {n}.", metadata={"section": "s"}, content_hash=""

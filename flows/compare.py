@@ -6,7 +6,7 @@ from prefect import flow
 from pydantic import Field
 
 from rageval.comparison.pairing import Choice
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from tasks.compare import Finding, compare_runs
 from tasks.ending import end_in_words
 
@@ -32,5 +32,5 @@ def compare(
     """
     choice = Choice(metrics=tuple(metrics))
     return end_in_words(
-        lambda: compare_runs(RunStore(run_a), RunStore(run_b), choice, common=common, relevant=relevant, html=html)
+        lambda: compare_runs(Run(run_a), Run(run_b), choice, common=common, relevant=relevant, html=html)
     )

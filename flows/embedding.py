@@ -7,7 +7,7 @@ from prefect.futures import PrefectFuture
 
 from rageval.config.evaluation import EvaluationConfig
 from rageval.pipeline.chunk_scheduler import ChunkScheduler, Line
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.search.building import cache_of
 from tasks.index import embed_texts, texts_to_embed
 
@@ -15,7 +15,7 @@ _PART = 512
 _PARTS_UNDER_WAY = 64
 
 
-def embed_on_workers(run: RunStore | None, config: EvaluationConfig) -> None:
+def embed_on_workers(run: Run | None, config: EvaluationConfig) -> None:
     """Let the workers embed what indexing will need; without a cluster, indexing does it by itself.
 
     Args:

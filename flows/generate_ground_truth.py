@@ -15,7 +15,7 @@ from rageval.ground_truth.generation import GROUND_TRUTH, serve_writers, spent_u
 from rageval.ground_truth.sentences import generation_sentence
 from rageval.pipeline.ending import end_of
 from rageval.runs.folders import open_run
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.safety.urls import shown
 from rageval.telemetry.tracing import step
 from tasks.ending import as_stop, end_in_words
@@ -65,7 +65,7 @@ def _alone(config: GenerationConfig) -> tuple[GenerationResult, str]:
     return result, f"{generation_sentence(result.manifest)} They are in {result.ground_truth}"
 
 
-def _generate(run: RunStore, config: GenerationConfig) -> GenerationResult:
+def _generate(run: Run, config: GenerationConfig) -> GenerationResult:
     # Whatever ends it, Ctrl-C or a cancellation too: what is in flight ends with the engine.
     with RequestEngine(max_cost_usd=config.max_cost_usd, spent_usd=spent_usd(run)) as engine, working(engine):
         engine.spending.check()

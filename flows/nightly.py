@@ -12,7 +12,7 @@ from rageval.comparison.nightly import DEFAULT_LABEL
 from rageval.config.evaluation import EvaluationConfig
 from rageval.errors import GateFailedError
 from rageval.monitoring.store.database import is_configured
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.telemetry.tracing import step
 from tasks.ending import end_in_words, say_in_name
 from tasks.nightly import accept_night, judge_night, publish_figures, publish_night
@@ -56,7 +56,7 @@ def nightly(
 def _nightly(config: EvaluationConfig, gate: GateSettings, label: str) -> tuple[NightlyResult, str]:
     with tags("rageval", label):
         ended = evaluate(config)
-    run = RunStore(ended.folder)
+    run = Run(ended.folder)
     with step("nightly", run_id=run.run_id):
         if is_configured():
             publish_figures(run)

@@ -18,7 +18,7 @@ from rageval.pipeline.batch import refuse_open_batches
 from rageval.pipeline.estimate import check_prices
 from rageval.records import Chunk
 from rageval.report.writing import sentence
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.scoring.scores import verdicts_label
 from rageval.telemetry.tracing import step
 from tasks.ending import as_stop, end_in_words
@@ -56,10 +56,10 @@ def rescore(folder: str, metrics: tuple[str, ...] = (), config: EvaluationConfig
         metrics: What to score; empty for those of the configuration and the usual ones, as far as they ask no model.
         config: The run's settings with other judges or metrics; empty for the run's own.
     """
-    return end_in_words(lambda: _rescore(RunStore(folder), metrics, config))
+    return end_in_words(lambda: _rescore(Run(folder), metrics, config))
 
 
-def _rescore(run: RunStore, metrics: tuple[str, ...], config: EvaluationConfig | None) -> tuple[RescoringResult, str]:
+def _rescore(run: Run, metrics: tuple[str, ...], config: EvaluationConfig | None) -> tuple[RescoringResult, str]:
     config = config or validate(EvaluationConfig, stage.settings_of(run))
     with run.lock(), step("rescore", run_id=run.run_id):
         for note in run.repair():
@@ -94,7 +94,7 @@ def _rescore(run: RunStore, metrics: tuple[str, ...], config: EvaluationConfig |
 
 
 def _score(
-    run: RunStore, wanted: stage.Rescoring, chunks: list[Chunk], engine: RequestEngine
+    run: Run, wanted: stage.Rescoring, chunks: list[Chunk], engine: RequestEngine
 ) -> tuple[int, RagevalError | None]:
     """Score all chunks; returns how many scores were made now, and the error that ended it early, or None."""
     scored = 0

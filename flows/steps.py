@@ -16,7 +16,7 @@ from rageval.pipeline.chunk_scheduler import Future
 from rageval.pipeline.steps import Progress, Workers
 from rageval.records import Chunk
 from rageval.runs.documents import Dataset
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.scoring.scores import verdicts_label
 from rageval.systems.system import System
 from tasks.answers import answer_chunk
@@ -35,15 +35,15 @@ from tasks.scores import score_chunk
 class PrefectSteps:
     """Each step is a task run of the flow."""
 
-    def begin(self, run: RunStore, config: EvaluationConfig) -> EvaluationConfig:
+    def begin(self, run: Run, config: EvaluationConfig) -> EvaluationConfig:
         """See `Steps`."""
         return begin_run(run, config)
 
-    def load_documents(self, run: RunStore, config: EvaluationConfig) -> Dataset:
+    def load_documents(self, run: Run, config: EvaluationConfig) -> Dataset:
         """See `Steps`."""
         return load_documents(run, config.data)
 
-    def note_estimate(self, run: RunStore, config: EvaluationConfig) -> None:
+    def note_estimate(self, run: Run, config: EvaluationConfig) -> None:
         """See `Steps`."""
         note_estimate(run, config)
 
@@ -52,7 +52,7 @@ class PrefectSteps:
         get_run_logger().info(message)
 
     @contextmanager
-    def working(self, run: RunStore, config: EvaluationConfig, engine: RequestEngine) -> Iterator[Workers]:
+    def working(self, run: Run, config: EvaluationConfig, engine: RequestEngine) -> Iterator[Workers]:
         """See `Steps`."""
         with working(engine, run), workers(run, config.run, engine) as started:
             yield started
@@ -61,17 +61,17 @@ class PrefectSteps:
         """See `Steps`."""
         check_models(models)
 
-    def index(self, run: RunStore, config: EvaluationConfig) -> None:
+    def index(self, run: Run, config: EvaluationConfig) -> None:
         """See `Steps`."""
         embed_on_workers(run, config)
         index_run(run, config)
 
-    def retrieve(self, run: RunStore, config: EvaluationConfig, names: Sequence[str]) -> None:
+    def retrieve(self, run: Run, config: EvaluationConfig, names: Sequence[str]) -> None:
         """See `Steps`."""
         retrieve(run, config, names)
 
     def answer_and_score(
-        self, run: RunStore, chunk: Chunk, system: System, plan: ScorePlan, config: EvaluationConfig
+        self, run: Run, chunk: Chunk, system: System, plan: ScorePlan, config: EvaluationConfig
     ) -> Sequence[Future]:
         """See `Steps`."""
         answered = answer_chunk.submit(run, chunk, system, config.run)
@@ -81,7 +81,7 @@ class PrefectSteps:
         return [answered, scored]
 
     def compare(
-        self, run: RunStore, chunk: Chunk, system: System, others: Sequence[System], judge: ModelConfig,
+        self, run: Run, chunk: Chunk, system: System, others: Sequence[System], judge: ModelConfig,
         config: EvaluationConfig,
     ) -> Sequence[Future]:  # fmt: skip
         """See `Steps`."""
@@ -98,12 +98,12 @@ class PrefectSteps:
         )
         return [compared]
 
-    def answer_batch(self, run: RunStore, chunks: Sequence[Chunk], system: System, config: EvaluationConfig) -> Future:
+    def answer_batch(self, run: Run, chunks: Sequence[Chunk], system: System, config: EvaluationConfig) -> Future:
         """See `Steps`."""
         return batch_answers.submit(run, chunks, system, config.run)
 
     def score_batch(
-        self, run: RunStore, chunks: Sequence[Chunk], systems: Sequence[System], plan: ScorePlan,
+        self, run: Run, chunks: Sequence[Chunk], systems: Sequence[System], plan: ScorePlan,
         config: EvaluationConfig,
     ) -> Future:  # fmt: skip
         """See `Steps`."""
@@ -116,7 +116,7 @@ class PrefectSteps:
             yield progress
 
     def report(
-        self, run: RunStore, config: EvaluationConfig, systems: Sequence[System], chunks: Sequence[Chunk],
+        self, run: Run, config: EvaluationConfig, systems: Sequence[System], chunks: Sequence[Chunk],
         timings: Mapping[str, float], stopped: str | None,
     ) -> dict[str, Any]:  # fmt: skip
         """See `Steps`."""

@@ -19,7 +19,7 @@ from rageval.engine.counts import ModelCounts
 from rageval.engine.request_engine import RequestEngine
 from rageval.errors import ConfigError, RunLockedError, RunStoppedError, ServiceError
 from rageval.pipeline.steps import MOST_THREADS, Workers
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.safety.allowances import allowances, check_endpoint
 from tasks import worker
 
@@ -32,7 +32,7 @@ _EXCHANGE_EVERY_S = 1.0
 
 
 @contextmanager
-def workers(run: RunStore | None, options: RunOptions, engine: RequestEngine) -> Iterator[Workers]:
+def workers(run: Run | None, options: RunOptions, engine: RequestEngine) -> Iterator[Workers]:
     """Let the tasks that the block submits run where the options say.
 
     Args:
@@ -126,7 +126,7 @@ class _Cluster(Workers):
     """
 
     client: Any  # of Dask, which is typed in parts
-    run: RunStore | None
+    run: Run | None
     _of_each: dict[str, worker.WorkerReport] = field(default_factory=dict)
     _ended: threading.Event = field(default_factory=threading.Event)
     _exchanging: threading.Lock = field(default_factory=threading.Lock)

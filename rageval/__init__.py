@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from rageval.library import compare as compare
     from rageval.library import evaluate as evaluate
     from rageval.library import open_run as open_run
+    from rageval.library import score as score
 
 __version__ = "0.2.0"
-__all__ = ["__version__", "compare", "evaluate", "open_run"]
+__all__ = ["__version__", "compare", "evaluate", "open_run", "score"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,13 +11,16 @@ from rageval.comparison.pairing import Choice
 from rageval.comparison.sentences import sentences
 from rageval.config.evaluation import EvaluationConfig
 from rageval.config.file import read_settings
+from rageval.config.models import ModelConfig
 from rageval.config.overrides import choose_judge, choose_models, put, set_for_remote_models, validate
+from rageval.engine.request_engine import RequestEngine
 from rageval.errors import DataError
 from rageval.pipeline.evaluation import evaluate_run
 from rageval.pipeline.steps import ThreadSteps
 from rageval.runs import folders
 from rageval.runs.manifest import MANIFEST
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
+from rageval.scoring.frames import metrics_of, score_frame
 
 
 def evaluate(
@@ -29,7 +32,7 @@ def evaluate(
     base_url: str | None = None,
     output: str | None = None,
     run_id: str | None = None,
-) -> RunStore:
+) -> Run:
     """Evaluate, and return the run: answers, scores and a report in one folder.
 
     With nothing given, the sample corpus is evaluated with the embedded model, which needs the extra `local`.
@@ -62,7 +65,44 @@ def evaluate(
     return run
 
 
-def open_run(folder: str | Path) -> RunStore:
+def score(
+    frame: pd.DataFrame, *, metrics: Sequence[str] = (), judge: str | Mapping[str, Any] | None = None,
+    base_url: str | None = None, max_cost_usd: float | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """Score answers that are there already, whoever gave them, without a run.
+
+    Args:
+        frame: A row for each answer: `question` and `answer`, and whatever the metrics need of `reference` and
+            `contexts`, a list of texts. An answer that is None is no answer.
+        metrics: Names of metrics; empty for those of the default that the columns, and whether there is a judge, allow.
+        judge: The model that judges: its name, or the settings of a model such as `{"name": "gpt-5-mini", "rpm": 500}`.
+        base_url: Its endpoint, in place of OpenAI's.
+        max_cost_usd: US dollars that the judge may cost.
+
+    Returns:
+        A row for each answer and metric, with columns `row` (of the frame's index), `metric`, `metric_version`,
+        `status` (ok, unscored, failed or skipped), `value`, `label`, `reason`, `error` and `judge_model`. What the
+        judge cost in US dollars is in `attrs["cost_usd"]`, None if that is unknown.
+
+    Raises:
+        ConfigError: If a metric is not known, or lacks a column or a judge.
+        DataError: If a column is missing, or a value of no use.
+        CredentialsError, ServiceError: If the judge cannot be reached.
+        RunStoppedError: If the ceiling is reached.
+    """
+    for column in ("question", "answer"):
+        if column not in frame.columns:
+            raise DataError(f"the frame has no column {column}; it has {', '.join(map(str, frame.columns))}")
+    settings = {"name": judge} if isinstance(judge, str) else dict(judge or {})
+    model = validate(ModelConfig, settings | ({"base_url": base_url} if base_url else {})) if settings else None
+    chosen = metrics_of(metrics, list(frame.columns), has_judge=model is not None)
+    with RequestEngine(max_cost_usd=max_cost_usd) as engine:
+        scores = score_frame(frame, chosen, model, engine)
+        scores.attrs["cost_usd"] = engine.spending.known_usd
+    return scores
+
+
+def open_run(folder: str | Path) -> Run:
     """Return a run that is there.
 
     Args:
@@ -71,14 +111,14 @@ def open_run(folder: str | Path) -> RunStore:
     Raises:
         DataError: If the folder holds no run.
     """
-    run = RunStore(str(folder))
+    run = Run(str(folder))
     if not run.read_json(MANIFEST):
         raise DataError(f"{folder} holds no run (no {MANIFEST}); give the folder of one, such as runs/demo")
     return run
 
 
 def compare(
-    baseline: RunStore | str | Path, candidate: RunStore | str | Path, *, metrics: Sequence[str] = (),
+    baseline: Run | str | Path, candidate: Run | str | Path, *, metrics: Sequence[str] = (),
     common: bool = False,
 ) -> pd.DataFrame:  # fmt: skip
     """Compare a candidate with its baseline, question by question.
@@ -98,7 +138,7 @@ def compare(
     Raises:
         DataError: If nothing of the runs can be compared; the message says why.
     """
-    a, b = (run if isinstance(run, RunStore) else open_run(run) for run in (baseline, candidate))
+    a, b = (run if isinstance(run, Run) else open_run(run) for run in (baseline, candidate))
     found = compare_stored(a, b, Choice(metrics=tuple(metrics)), common=common)
     rows = [
         {

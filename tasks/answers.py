@@ -9,7 +9,7 @@ from prefect.states import Completed, Failed
 from rageval.config.evaluation import RunOptions
 from rageval.errors import RagevalError
 from rageval.records import Chunk
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.systems import answers
 from rageval.systems.system import System
 from tasks import process
@@ -17,7 +17,7 @@ from tasks.limits import Places
 
 
 @task(task_run_name="answer-{system.name}-{chunk.number}")
-def answer_chunk(run: RunStore, chunk: Chunk, system: System, options: RunOptions) -> State[Any]:
+def answer_chunk(run: Run, chunk: Chunk, system: System, options: RunOptions) -> State[Any]:
     """Ask one system the chunk's questions; failed requests become rows, not exceptions.
 
     Answers already stored for this run are not asked again, so a restart pays only for what is missing.

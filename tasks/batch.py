@@ -16,13 +16,13 @@ from rageval.errors import RagevalError
 from rageval.judging.plan import ScorePlan
 from rageval.pipeline import batch
 from rageval.records import Chunk
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.systems.system import System
 from tasks import process
 
 
 @task(task_run_name="batch-answers-{system.name}")
-def batch_answers(run: RunStore, chunks: Sequence[Chunk], system: System, options: RunOptions) -> State[Any]:
+def batch_answers(run: Run, chunks: Sequence[Chunk], system: System, options: RunOptions) -> State[Any]:
     """Ask one system all questions in batches; batches of an earlier start are collected, not asked again."""
     try:
         watch = Watch(every_s=options.batch_poll_s, show=_Display().show)
@@ -34,7 +34,7 @@ def batch_answers(run: RunStore, chunks: Sequence[Chunk], system: System, option
 
 @task(task_run_name="batch-scores")
 def batch_scores(
-    run: RunStore,
+    run: Run,
     chunks: Sequence[Chunk],
     systems: Sequence[System],
     plan: ScorePlan,

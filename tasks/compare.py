@@ -12,7 +12,7 @@ from rageval.comparison.pairing import Choice
 from rageval.comparison.run_comparison import Compared
 from rageval.comparison.sentences import comparison_rows, sentences, words_of
 from rageval.runs.folders import write_page
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Finding:
 
 @task
 def compare_runs(
-    a: RunStore, b: RunStore, choice: Choice, *, common: bool, relevant: float, html: str
+    a: Run, b: Run, choice: Choice, *, common: bool, relevant: float, html: str
 ) -> tuple[list[Finding], str]:
     """Compare the candidate with the baseline, publish it and write the page; returns findings and verdict."""
     found = stage.compare(a, b, choice, common=common, relevant=relevant)

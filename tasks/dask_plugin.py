@@ -3,7 +3,7 @@
 from distributed import Worker, WorkerPlugin
 
 from rageval.engine.request_engine import RequestEngine
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.safety.allowances import Allowances, follow
 from rageval.telemetry.logs import log_as_wanted
 from rageval.telemetry.tracing import export_spans
@@ -16,7 +16,7 @@ NAME = "rageval"
 class RunOnWorker(WorkerPlugin):
     """What a worker process does before it takes chunks of a run, and once the run is over."""
 
-    def __init__(self, run: RunStore | None, allowed: Allowances | None) -> None:
+    def __init__(self, run: Run | None, allowed: Allowances | None) -> None:
         """Prepare it where the run is directed.
 
         Args:

@@ -11,14 +11,14 @@ from rageval.ground_truth import generation as ground_truth
 from rageval.ground_truth import manifest as generation_manifest
 from rageval.ground_truth.config import GenerationConfig
 from rageval.ground_truth.sentences import generation_rows, render_generation
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from tasks import process
 from tasks.limits import Places, check_limits
 from tasks.report import follow_model
 
 
 @task(task_run_name="begin-{run.run_id}")
-def begin_generation(run: RunStore, config: GenerationConfig) -> int:
+def begin_generation(run: Run, config: GenerationConfig) -> int:
     """Write `generation.json` and store the documents; returns how many there are."""
     logger = get_run_logger()
     for note in run.repair():
@@ -38,7 +38,7 @@ def check_writers(config: GenerationConfig) -> None:
 
 
 @task(task_run_name="ask-{writer.name}")
-def ask_questions(run: RunStore, config: GenerationConfig, writer: ModelConfig) -> None:
+def ask_questions(run: Run, config: GenerationConfig, writer: ModelConfig) -> None:
     """Ask for questions about every document; documents that have a reply are not asked about again."""
     label = ground_truth.questions_label(config)
     with Places([writer], process.engine()) as places, follow_model(label, "Documents asked about"):
@@ -48,7 +48,7 @@ def ask_questions(run: RunStore, config: GenerationConfig, writer: ModelConfig) 
 
 
 @task(task_run_name="check-{checker.name}")
-def check_questions(run: RunStore, config: GenerationConfig, checker: ModelConfig) -> None:
+def check_questions(run: Run, config: GenerationConfig, checker: ModelConfig) -> None:
     """Let a model judge whether each question is answered by its document; verdicts that are there stay."""
     with (
         Places([checker], process.engine()) as places,
@@ -60,7 +60,7 @@ def check_questions(run: RunStore, config: GenerationConfig, checker: ModelConfi
 
 
 @task
-def write_ground_truth(run: RunStore, config: GenerationConfig) -> dict[str, Any]:
+def write_ground_truth(run: Run, config: GenerationConfig) -> dict[str, Any]:
     """Write the table of all questions and the CSV of the kept ones; returns the manifest."""
     ended = ground_truth.write_ground_truth(run, config)
     create_markdown_artifact(

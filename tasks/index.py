@@ -14,14 +14,14 @@ from rageval.corpus.files import load_documents
 from rageval.errors import RagevalError
 from rageval.pages.markdown import escape, section
 from rageval.runs.inputs import read_documents
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.search import building as stage
 from rageval.search.building import IndexReport
 from rageval.storage.places import Place
 
 
 @task
-def index_run(run: RunStore, config: EvaluationConfig) -> IndexReport:
+def index_run(run: Run, config: EvaluationConfig) -> IndexReport:
     """Embed and index the run's documents; only documents that changed are embedded again."""
     report = stage.index_run(run, config)
     get_run_logger().info(_sentence(report))
@@ -46,7 +46,7 @@ def index_corpus(config: EvaluationConfig, rebuild: bool) -> tuple[IndexReport, 
 
 
 @task
-def texts_to_embed(run: RunStore | None, config: EvaluationConfig) -> list[str]:
+def texts_to_embed(run: Run | None, config: EvaluationConfig) -> list[str]:
     """Return the texts that indexing will have to embed, of a run's documents or of the file's."""
     documents = read_documents(run).values() if run else load_documents(config.data.documents, config.data.filter_by)[0]
     return stage.texts_to_embed(list(documents), config, run.cache if run else stage.cache_of(config))

@@ -16,7 +16,7 @@ from rageval.monitoring.store.database import database_url, open_database
 from rageval.pages.markdown import escape, section
 from rageval.report.pivot import summary_rows
 from rageval.report.writing import REPORT, sentence
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 
 
 def _is_a_fault_of_the_disk(task: Task[..., object], task_run: TaskRun, state: State[object]) -> bool:
@@ -30,7 +30,7 @@ def _is_a_fault_of_the_disk(task: Task[..., object], task_run: TaskRun, state: S
     retry_delay_seconds=10,
     retry_condition_fn=_is_a_fault_of_the_disk,
 )
-def judge_night(run: RunStore, settings: GateSettings, label: str) -> Night:
+def judge_night(run: Run, settings: GateSettings, label: str) -> Night:
     """Measure the run against the last accepted one of its label. It only reads, so it may be tried again."""
     night = stage.judge_night(run, settings, label)
     get_run_logger().info(night.sentence)
@@ -38,7 +38,7 @@ def judge_night(run: RunStore, settings: GateSettings, label: str) -> Night:
 
 
 @task
-def publish_night(run: RunStore, night: Night) -> None:
+def publish_night(run: Run, night: Night) -> None:
     """Publish verdict, gate and figures of the night as artifacts."""
     rows = summary_rows(run.read("summary"))
     parts = [
@@ -59,7 +59,7 @@ def publish_night(run: RunStore, night: Night) -> None:
 
 
 @task(task_run_name="publish-{run.run_id}")
-def publish_figures(run: RunStore) -> None:
+def publish_figures(run: Run) -> None:
     """Store the figures of the night for the dashboards; a database that is away does not fail the night."""
     try:
         publish.publish(open_database(database_url()), run)
@@ -68,7 +68,7 @@ def publish_figures(run: RunStore) -> None:
 
 
 @task(task_run_name="accept-{run.run_id}")
-def accept_night(run: RunStore, night: Night) -> None:
+def accept_night(run: Run, night: Night) -> None:
     """Make the run the one that the next night is measured against."""
     before = stage.accept(run, night.label, night.sentence)
     get_run_logger().info("Accepted %s of %s in place of %s", run.run_id, night.label, before or "none")

@@ -11,7 +11,7 @@ from rageval.config.evaluation import RunOptions
 from rageval.config.models import ModelConfig
 from rageval.errors import RagevalError
 from rageval.records import Chunk
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.scoring import pairwise
 from rageval.systems.system import System
 from tasks import process
@@ -20,7 +20,7 @@ from tasks.limits import Places
 
 @task(task_run_name="compare-{system.name}-{chunk.number}")
 def compare_chunk(
-    run: RunStore,
+    run: Run,
     chunk: Chunk,
     system: System,
     others: Sequence[System],

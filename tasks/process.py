@@ -17,7 +17,7 @@ from rageval.engine.counts import ModelCounts
 from rageval.engine.earlier_runs import EarlierRuns
 from rageval.engine.request_engine import RequestEngine
 from rageval.engine.reuse import reusing
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ def _work() -> _Work:
 
 
 @contextmanager
-def working(engine: RequestEngine, run: RunStore | None = None) -> Iterator[None]:
+def working(engine: RequestEngine, run: Run | None = None) -> Iterator[None]:
     """Let the tasks that the block starts work with this engine.
 
     Args:
@@ -77,7 +77,7 @@ def working(engine: RequestEngine, run: RunStore | None = None) -> Iterator[None
         _of_flow.reset(token)
 
 
-def begin_working(engine: RequestEngine, run: RunStore | None) -> None:
+def begin_working(engine: RequestEngine, run: Run | None) -> None:
     """Let every task of this process, which is a worker of a cluster, work with this engine from here on."""
     global _of_worker  # noqa: PLW0603 - Dask calls tasks with nothing but their arguments
     _of_worker = _Work(engine=engine, earlier=EarlierRuns(run) if run else None)

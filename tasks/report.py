@@ -24,7 +24,7 @@ from rageval.pipeline.ending import end_run
 from rageval.records import Chunk
 from rageval.report import writing as report
 from rageval.report.pivot import summary_rows
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.systems.system import System
 from tasks import process
 
@@ -33,7 +33,7 @@ _PROGRESS_EVERY_S = 2.0
 
 @task
 def write_report(
-    run: RunStore,
+    run: Run,
     config: EvaluationConfig,
     systems: Sequence[System],
     chunks: Sequence[Chunk],
@@ -47,14 +47,14 @@ def write_report(
 
 
 @task
-def write_rescored_report(run: RunStore, wanted: rescore.Rescoring, scored: int, stopped: str | None) -> dict[str, Any]:
+def write_rescored_report(run: Run, wanted: rescore.Rescoring, scored: int, stopped: str | None) -> dict[str, Any]:
     """Merge what was scored once more, summarise it, and publish the summary; returns the manifest."""
     ended = rescore.finish(run, wanted, scored=scored, stopped=stopped)
     _publish(run, ended["status"])
     return ended
 
 
-def _publish(run: RunStore, status: str) -> None:
+def _publish(run: Run, status: str) -> None:
     page = report.write_report(run)
     title, _, rest = page.markdown.partition("\n")
     markdown = f"{title}\n\n**{escape(report.sentence(run))}**\n{rest}"

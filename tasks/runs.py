@@ -11,7 +11,7 @@ from rageval.engine import served_models as models
 from rageval.pipeline import estimate
 from rageval.records import Chunk
 from rageval.runs import costs, manifest
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.search.backends import settled
 from rageval.systems.system import System
 from tasks import process
@@ -19,7 +19,7 @@ from tasks.limits import check_limits
 
 
 @task(task_run_name="begin-{run.run_id}")
-def begin_run(run: RunStore, config: EvaluationConfig) -> EvaluationConfig:
+def begin_run(run: Run, config: EvaluationConfig) -> EvaluationConfig:
     """Repair what a kill may have left, and write `run.json`; returns the settings that this start goes by."""
     logger = get_run_logger()
     notes = run.repair()
@@ -40,14 +40,12 @@ def check_models(asked: Sequence[ModelConfig]) -> None:
 
 
 @task
-def note_estimate(run: RunStore, config: EvaluationConfig) -> None:
+def note_estimate(run: Run, config: EvaluationConfig) -> None:
     """Keep in `run.json` what the whole run is expected to take, to be compared with what it took."""
     manifest.describe_estimate(run, estimate.estimate_whole(run, config))
 
 
-def spent_usd(
-    run: RunStore, config: EvaluationConfig, systems: Sequence[System], chunks: Sequence[Chunk]
-) -> float | None:
+def spent_usd(run: Run, config: EvaluationConfig, systems: Sequence[System], chunks: Sequence[Chunk]) -> float | None:
     """Return the dollars that earlier starts have spent, None if unknown; only a run with a ceiling has to know."""
     return costs.spent_usd(run, [system.name for system in systems], chunks) if config.run.max_cost_usd else 0.0
 

@@ -12,7 +12,7 @@ from rageval.engine.chunks import ChunkOutcome
 from rageval.errors import RagevalError
 from rageval.judging.plan import ScorePlan
 from rageval.records import Chunk
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.scoring import scores
 from rageval.systems.system import System
 from tasks import process
@@ -20,7 +20,7 @@ from tasks.limits import Places
 
 
 @task(task_run_name="score-{system.name}-{chunk.number}")
-def score_chunk(run: RunStore, chunk: Chunk, system: System, plan: ScorePlan, options: RunOptions) -> State[Any]:
+def score_chunk(run: Run, chunk: Chunk, system: System, plan: ScorePlan, options: RunOptions) -> State[Any]:
     """Score one system's answers to a chunk; scores already stored are not computed or asked again."""
     try:
         outcome = _score(run, chunk, system, plan, options)
@@ -31,7 +31,7 @@ def score_chunk(run: RunStore, chunk: Chunk, system: System, plan: ScorePlan, op
 
 @task(task_run_name="rescore-{system.name}-{part}")
 def rescore_chunks(
-    run: RunStore, chunks: Sequence[Chunk], part: int, system: System, plan: ScorePlan, options: RunOptions
+    run: Run, chunks: Sequence[Chunk], part: int, system: System, plan: ScorePlan, options: RunOptions
 ) -> State[Any]:
     """Score one system's stored answers to some chunks by another plan, one chunk after the other."""
     try:
@@ -42,7 +42,7 @@ def rescore_chunks(
     return Completed(message=f"part {part}: {asked} scores now, {lost} without a value", data=asked)
 
 
-def _score(run: RunStore, chunk: Chunk, system: System, plan: ScorePlan, options: RunOptions) -> ChunkOutcome:
+def _score(run: Run, chunk: Chunk, system: System, plan: ScorePlan, options: RunOptions) -> ChunkOutcome:
     with Places(plan.judges, process.engine()) as places:
         ask = process.reusing_earlier(places.ask, options)
         return scores.score_chunk(run, chunk, system, plan, process.engine(), ask=ask, options=options)

@@ -11,7 +11,7 @@ from typing import Any
 from rageval import __version__
 from rageval.engine.counts import ModelCounts
 from rageval.errors import RunStoppedError
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.safety.allowances import Allowances, follow
 from tasks import process
 
@@ -24,7 +24,7 @@ class WorkerReport:
     spent_usd: float
 
 
-def look_round(run: RunStore | None, version: str, allowed: Allowances | None) -> str | None:
+def look_round(run: Run | None, version: str, allowed: Allowances | None) -> str | None:
     """Return why this process cannot work on the run, or None.
 
     Args:

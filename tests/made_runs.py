@@ -13,7 +13,7 @@ import pyarrow as pa
 from rageval.config.evaluation import EvaluationConfig
 from rageval.metrics.catalogue import find
 from rageval.metrics.metric import JudgeMetric
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.tables import ANSWERS, DOCUMENTS, QUESTIONS, RETRIEVAL, SCORES, SYSTEMS
 
 Values = Sequence[float | None]
@@ -36,7 +36,7 @@ def write_run(
     texts: str = "text",
     config: Mapping[str, Any] | None = None,
     manifest: Mapping[str, Any] | None = None,
-) -> RunStore:
+) -> Run:
     """Write a run whose answers have these scores by system and metric; None is an unscored answer.
 
     Question i is `q{first_question + i}`, about the document `d{... // per_document}`. `ranks` holds the rank of the
@@ -44,7 +44,7 @@ def write_run(
     is not a pipeline of a model of its own with the first retriever.
     """
     n = len(next(iter(next(iter(scores.values())).values())))
-    run = RunStore(str(folder))
+    run = Run(str(folder))
     ids = [f"q{first_question + i}" for i in range(n)]
     documents = [f"d{(first_question + i) // per_document}" for i in range(n)]
     ranks = ranks or {"vector": [1] * n}

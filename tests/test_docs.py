@@ -121,7 +121,9 @@ def _deployment_names() -> set[str]:
     return {f"{deployment['entrypoint'].rpartition(':')[2]}/{deployment['name']}" for deployment in deployments}
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name in ("statistics.md", "judging.md")], ids=_id)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name in ("statistics.md", "judging.md", "library.md")], ids=_id
+)
 def test_the_worked_examples_of_a_page_come_out_as_it_says(page: Path) -> None:
     blocks = [code for language, code in FENCED.findall(page.read_text(encoding="utf-8")) if language == "python"]
     names: dict[str, Any] = {}

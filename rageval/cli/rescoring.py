@@ -13,12 +13,12 @@ from rageval.errors import ConfigError, RunStoppedError
 from rageval.metrics import catalogue
 from rageval.metrics.metric import JudgeMetric
 from rageval.pipeline import rescore as stage
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.text.terminal import console
 
 
 def rescoring_settings(
-    run: RunStore, metrics: Sequence[str], judges: Sequence[str], given: Given, assignments: Sequence[str]
+    run: Run, metrics: Sequence[str], judges: Sequence[str], given: Given, assignments: Sequence[str]
 ) -> EvaluationConfig:
     """Return the run's settings with what the command line says of judges and metrics.
 
@@ -37,7 +37,7 @@ def rescoring_settings(
     return validate(EvaluationConfig, values)
 
 
-def show_estimate(run: RunStore, config: EvaluationConfig, metrics: Sequence[str]) -> None:
+def show_estimate(run: Run, config: EvaluationConfig, metrics: Sequence[str]) -> None:
     """Print what a rescoring would take; nothing is sent."""
     computed, rows = stage.estimate(run, stage.rescoring(run, config, metrics))
     console.print(f"{computed:,} scores would be computed without asking a model.", highlight=False)
@@ -47,7 +47,7 @@ def show_estimate(run: RunStore, config: EvaluationConfig, metrics: Sequence[str
         console.print("No judge would be asked. Dry run: nothing was sent.", highlight=False)
 
 
-def run_rescoring(run: RunStore, config: EvaluationConfig, metrics: Sequence[str], *, debug: bool) -> None:
+def run_rescoring(run: Run, config: EvaluationConfig, metrics: Sequence[str], *, debug: bool) -> None:
     """Run the flow in this process and show how it goes and what came out.
 
     Raises:

@@ -14,7 +14,7 @@ from rageval.metrics.catalogue import headline
 from rageval.metrics.metric import ScoreMetric
 from rageval.records import Document
 from rageval.runs.inputs import read_documents
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.text.terminal import console, plain
 
 _Row = dict[str, Any]
@@ -69,7 +69,7 @@ def _title(document: Document) -> str:
     return document.title or " ".join(document.text.split())[:_SHOWN]
 
 
-def _show_question(run: RunStore, question: _Row, answers: list[_Row], scores: list[_Row]) -> None:
+def _show_question(run: Run, question: _Row, answers: list[_Row], scores: list[_Row]) -> None:
     documents, depth = read_documents(run), retrieval_depth(run.read_json("run.json"))
     right = {question["document_id"], *question["alternate_ids"]}
     console.print(Panel(plain(question["question"]), title=f"Question {question['question_id']}", title_align="left"))

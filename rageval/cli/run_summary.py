@@ -9,12 +9,12 @@ from rageval.report.cutoffs import leading_metrics
 from rageval.report.empty_searches import empty_searches
 from rageval.report.pivot import metric_rows, retrieval_rows
 from rageval.report.spending import spending_rows
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.tables import JUDGING
 from rageval.text.terminal import console, plain
 
 
-def show_run(run: RunStore) -> None:
+def show_run(run: Run) -> None:
     """Print the summary of a run, if it has one, and where its files lie."""
     if not run.has("summary"):
         return

@@ -12,7 +12,7 @@ from flows.folders import check_folders
 from flows.starting import start_prefect, tagged
 from rageval.cli.progress import display
 from rageval.errors import RunStoppedError
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.telemetry.logs import json_lines, wants_json
 from rageval.text.terminal import console, print_line
 
@@ -20,7 +20,7 @@ _OURS = {"tasks", "flows"}
 
 
 @contextmanager
-def stop_on_ctrl_c(run: RunStore | None = None) -> Iterator[None]:
+def stop_on_ctrl_c(run: Run | None = None) -> Iterator[None]:
     """Let the first Ctrl-C end the run with everything saved, and the second one end it at once.
 
     Args:

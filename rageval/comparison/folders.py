@@ -8,13 +8,11 @@ from rageval.comparison.run_comparison import RunComparison, compare_runs
 from rageval.errors import DataError
 from rageval.judging.table import unfit_metrics
 from rageval.runs.manifest import MANIFEST
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.statistics.verdicts import RELEVANT
 
 
-def compare(
-    a: RunStore, b: RunStore, choice: Choice, *, common: bool = False, relevant: float = RELEVANT
-) -> RunComparison:
+def compare(a: Run, b: Run, choice: Choice, *, common: bool = False, relevant: float = RELEVANT) -> RunComparison:
     """Compare run B, the candidate, with run A, the baseline.
 
     Args:
@@ -32,12 +30,12 @@ def compare(
     return compare_runs(read_run(a, name_a), read_run(b, name_b), choice, common=common, relevant=relevant)
 
 
-def names_apart(a: RunStore, b: RunStore) -> tuple[str, str]:
+def names_apart(a: Run, b: Run) -> tuple[str, str]:
     """Return names that tell two runs apart: their ids, or their folders where the ids are the same."""
     return (a.run_id, b.run_id) if a.run_id != b.run_id else (a.folder, b.folder)
 
 
-def read_manifest(run: RunStore) -> dict[str, Any]:
+def read_manifest(run: Run) -> dict[str, Any]:
     """Return a run's `run.json`.
 
     Raises:
@@ -49,7 +47,7 @@ def read_manifest(run: RunStore) -> dict[str, Any]:
     return manifest
 
 
-def read_run(run: RunStore, name: str) -> RunTables:
+def read_run(run: Run, name: str) -> RunTables:
     """Return what a run holds.
 
     Raises:

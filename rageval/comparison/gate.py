@@ -3,12 +3,12 @@
 from rageval.comparison.folders import names_apart, read_manifest, read_run
 from rageval.comparison.gating import Gate, check_choice, gate_runs, refused_gate, unfinished
 from rageval.comparison.pairing import Choice
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 
 
 def gate(
-    candidate: RunStore,
-    baseline: RunStore,
+    candidate: Run,
+    baseline: Run,
     choice: Choice,
     *,
     max_drop: float,

@@ -12,7 +12,7 @@ from rageval.comparison.trends import RunSummary, chosen, history_table, trends
 from rageval.errors import DataError
 from rageval.runs.folders import read_columns, run_folders
 from rageval.runs.manifest import MANIFEST
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.storage.places import place
 
 _SUMMARY = ("system", "retriever", "metric", "n", "n_scored", "mean", "ci_low", "ci_high")
@@ -54,7 +54,7 @@ def history(folder: str, metrics: Sequence[str] = ()) -> History:
     )
 
 
-def _read(run: RunStore) -> RunSummary:
+def _read(run: Run) -> RunSummary:
     manifest: Any = run.read_json(MANIFEST)
     if not isinstance(manifest, Mapping) or "run_id" not in manifest or not isinstance(manifest.get("config"), Mapping):
         raise DataError(f"its {MANIFEST} is not that of an evaluation run")

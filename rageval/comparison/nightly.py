@@ -12,7 +12,7 @@ from rageval.comparison.run_comparison import incomplete
 from rageval.comparison.sentences import gate_sentence
 from rageval.errors import DataError
 from rageval.runs.accepted_runs import accept_run, accepted_runs
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 
 DEFAULT_LABEL = "nightly"
 
@@ -32,7 +32,7 @@ class Night:
     """None where nothing could be measured."""
 
 
-def judge_night(run: RunStore, settings: GateSettings, label: str) -> Night:
+def judge_night(run: Run, settings: GateSettings, label: str) -> Night:
     """Measure a run against the last accepted one of its label in the same output folder; nothing is accepted yet.
 
     The first run of a label passes, as does one that is the accepted one itself.
@@ -46,7 +46,7 @@ def judge_night(run: RunStore, settings: GateSettings, label: str) -> Night:
         why = "the first run" if accepted is None else "already the accepted run"
         sentence = f"Accepted: {run.run_id} is {why} of {label!r}; the next one is measured against it."
         return Night(label=label, run_id=run.run_id, baseline="", passed=True, sentence=sentence, gate=None)
-    baseline = RunStore(str(run.path.parent / accepted.run_id))
+    baseline = Run(str(run.path.parent / accepted.run_id))
     try:
         found = gate(
             run, baseline, Choice(metrics=settings.metrics),
@@ -64,7 +64,7 @@ def judge_night(run: RunStore, settings: GateSettings, label: str) -> Night:
     return _failed(run, label, baseline, _why(found), found)
 
 
-def accept(run: RunStore, label: str, note: str) -> str:
+def accept(run: Run, label: str, note: str) -> str:
     """Make a complete run the accepted one of a label; returns the id of the one before, empty if there was none.
 
     Raises:
@@ -85,7 +85,7 @@ def _why(found: Gate) -> str:
     return gate_sentence(found)
 
 
-def _failed(run: RunStore, label: str, baseline: RunStore, why: str, found: Gate | None) -> Night:
+def _failed(run: Run, label: str, baseline: Run, why: str, found: Gate | None) -> Night:
     sentence = (
         f"{why.rstrip('.')}. The run is not accepted; if this is as it should be, `rageval accept "
         f"{shlex.quote(run.folder)} --label {shlex.quote(label)}` makes it the one that the next is measured against."

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rageval.engine.requests import ChatReply
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.storage.files import readable
 from rageval.storage.places import Place, changed_ns
 
@@ -39,7 +39,7 @@ class _Replies:
 class EarlierRuns:
     """All runs beside one; their replies are read when the first one is wanted, as they are then."""
 
-    def __init__(self, run: RunStore) -> None:
+    def __init__(self, run: Run) -> None:
         self._run = run
         self._reading = threading.Lock()
         self._read: _Replies | None = None
@@ -69,7 +69,7 @@ class EarlierRuns:
             return self._read
 
 
-def _replies_beside(run: RunStore) -> _Replies:
+def _replies_beside(run: Run) -> _Replies:
     output = run.path.parent
     tables: list[tuple[str, pa.Table]] = []
     places: dict[str, tuple[int, int]] = {}

@@ -5,12 +5,13 @@ from pydantic import Field, model_validator
 from rageval.config.checks import check_filter
 from rageval.config.models import LOCAL, ModelConfig
 from rageval.config.settings import FileName, Key, Location, Name, Settings
+from rageval.corpus.sample_data import DOCUMENTS
 
 
 class GenerationConfig(Settings):
     """From which documents questions are written, by which model, and which of them are kept."""
 
-    documents: Location = "examples/faq/documents.json"
+    documents: Location = DOCUMENTS
     """Path or URL of the documents: JSON list, JSONL, CSV or Parquet with id and text, a title (title, or question in a
     FAQ) and any other columns."""
     filter_by: Key = ""

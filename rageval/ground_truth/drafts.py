@@ -20,7 +20,7 @@ from rageval.ground_truth.replies import UnreadableReplyError, read_check, read_
 from rageval.ground_truth.reply_log import StoredReply
 from rageval.records import Document
 from rageval.runs.inputs import read_documents
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.search.embedder import load_embedder
 
 _EMBEDDED_AT_ONCE = 16
@@ -43,7 +43,7 @@ def check_request(draft: Draft, config: GenerationConfig) -> ChatRequest:
     return ChatRequest(messages=check_messages(draft.text, draft.document), response_format=verdict)
 
 
-def filtered_drafts(run: RunStore, config: GenerationConfig, stored: Mapping[str, StoredReply]) -> list[Draft]:
+def filtered_drafts(run: Run, config: GenerationConfig, stored: Mapping[str, StoredReply]) -> list[Draft]:
     """Return all drafts, those that any filter catches dropped; nothing is asked."""
     drafts = [draft for document in read_documents(run).values() for draft in _drafts(document, config, stored)]
     drafts = filter_texts(drafts, fewest_words=config.fewest_words, filter_by=config.filter_by)

@@ -28,7 +28,7 @@ from rageval.ground_truth.replies import UnreadableReplyError, read_check, read_
 from rageval.ground_truth.reply_log import ReplyLog, StoredReply, read_replies, spent_on
 from rageval.records import Document
 from rageval.runs.inputs import read_documents
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.safety.allowances import check_output
 from rageval.storage.files import replacing, write_parquet
 from rageval.tables import DOCUMENTS, GENERATED, to_table
@@ -94,7 +94,7 @@ def choose_documents(config: GenerationConfig) -> tuple[Document, ...]:
     return tuple(document for document in wanted if digest(str(config.seed), document.document_id) in set(drawn))
 
 
-def store_documents(run: RunStore, config: GenerationConfig) -> int:
+def store_documents(run: Run, config: GenerationConfig) -> int:
     """Store the documents that questions are written from, and return how many there are.
 
     Raises:
@@ -107,7 +107,7 @@ def store_documents(run: RunStore, config: GenerationConfig) -> int:
     return len(documents)
 
 
-def ask_questions(run: RunStore, config: GenerationConfig, writer: ModelConfig, engine: RequestEngine) -> int:
+def ask_questions(run: Run, config: GenerationConfig, writer: ModelConfig, engine: RequestEngine) -> int:
     """Ask for questions about every document that has no reply yet, and return how many were asked about.
 
     Raises:
@@ -119,7 +119,7 @@ def ask_questions(run: RunStore, config: GenerationConfig, writer: ModelConfig, 
         return _ask(log, requests, asked, lambda text: read_questions(text, config.per_document))
 
 
-def check_questions(run: RunStore, config: GenerationConfig, checker: ModelConfig, engine: RequestEngine) -> int:
+def check_questions(run: Run, config: GenerationConfig, checker: ModelConfig, engine: RequestEngine) -> int:
     """Let a model judge every question that the filters have kept, and return how many were asked about.
 
     Raises:
@@ -133,7 +133,7 @@ def check_questions(run: RunStore, config: GenerationConfig, checker: ModelConfi
         return _ask(log, requests, asked, read_check)
 
 
-def write_ground_truth(run: RunStore, config: GenerationConfig) -> dict[str, Any]:
+def write_ground_truth(run: Run, config: GenerationConfig) -> dict[str, Any]:
     """Write the table of all questions and the CSV of the kept ones, and return the manifest.
 
     Raises:
@@ -154,7 +154,7 @@ def write_ground_truth(run: RunStore, config: GenerationConfig) -> dict[str, Any
     return generation_manifest.finish(run, reason=_too_many_failures(drafts, config), totals=totals)
 
 
-def spent_usd(run: RunStore) -> float | None:
+def spent_usd(run: Run) -> float | None:
     """Return the dollars of all replies so far; None if the cost of any is unknown."""
     return spent_on(read_replies(run.path))
 

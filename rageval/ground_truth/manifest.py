@@ -12,7 +12,7 @@ from rageval.ground_truth.config import GenerationConfig
 from rageval.ground_truth.prompts import CHECK_PROMPT_VERSION, QUESTIONS_PROMPT_VERSION
 from rageval.records import Usage
 from rageval.runs.manifest import git_revision
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 
 MANIFEST = "generation.json"
 _RESULTS = (
@@ -21,7 +21,7 @@ _RESULTS = (
 _MODEL_RESULTS = ("name", *SENT)
 
 
-def begin(run: RunStore, config: GenerationConfig) -> None:
+def begin(run: Run, config: GenerationConfig) -> None:
     """Note that the run has been started, once more or for the first time.
 
     Raises:
@@ -61,7 +61,7 @@ def refuse_to_overwrite(manifest: Mapping[str, Any], config: GenerationConfig) -
         raise ConfigError(f"{config.out} exists already; give another --file, or move it away")
 
 
-def describe_documents(run: RunStore, count: int, fingerprint: str) -> None:
+def describe_documents(run: Run, count: int, fingerprint: str) -> None:
     """Keep the identity of the documents.
 
     Raises:
@@ -76,7 +76,7 @@ def describe_documents(run: RunStore, count: int, fingerprint: str) -> None:
     run.write_json(MANIFEST, manifest | {"documents": count, "documents_fingerprint": fingerprint})
 
 
-def finish(run: RunStore, *, reason: str | None, totals: Mapping[str, Any]) -> dict[str, Any]:
+def finish(run: Run, *, reason: str | None, totals: Mapping[str, Any]) -> dict[str, Any]:
     """Note how the run ended, and return its manifest."""
     manifest = run.read_json(MANIFEST) | dict(totals)
     manifest |= {
@@ -88,7 +88,7 @@ def finish(run: RunStore, *, reason: str | None, totals: Mapping[str, Any]) -> d
     return manifest
 
 
-def stop(run: RunStore, reason: str) -> None:
+def stop(run: Run, reason: str) -> None:
     """Note why a run ended early, unless it has got as far as to note it itself."""
     manifest = run.read_json(MANIFEST)
     if manifest.get("status") == "running":

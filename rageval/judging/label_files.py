@@ -9,11 +9,11 @@ import pyarrow as pa
 from rageval.errors import ConfigError, DataError
 from rageval.judging.human_labels import read_labels, write_template
 from rageval.judging.labels import Answered, template_rows
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.tables import HUMAN_LABELS
 
 
-def give_labels(run: RunStore, path: str) -> tuple[str, ...]:
+def give_labels(run: Run, path: str) -> tuple[str, ...]:
     """Store the labels of a file as the run's, in place of any that it had.
 
     Args:
@@ -31,7 +31,7 @@ def give_labels(run: RunStore, path: str) -> tuple[str, ...]:
     return checked.notes
 
 
-def labels_of(run: RunStore, manifest: Mapping[str, Any]) -> tuple[pa.Table, tuple[str, ...]]:
+def labels_of(run: Run, manifest: Mapping[str, Any]) -> tuple[pa.Table, tuple[str, ...]]:
     """Return the run's labels, read first from the file that its configuration names; empty if there is none.
 
     Args:
@@ -53,7 +53,7 @@ def labels_of(run: RunStore, manifest: Mapping[str, Any]) -> tuple[pa.Table, tup
     return run.read("labels"), notes
 
 
-def make_template(run: RunStore, path: Path, n: int, seed: int) -> int:
+def make_template(run: Run, path: Path, n: int, seed: int) -> int:
     """Write a random sample of the run's answers to a CSV file for people to label; returns how many.
 
     Raises:
@@ -69,7 +69,7 @@ def make_template(run: RunStore, path: Path, n: int, seed: int) -> int:
     return len(rows)
 
 
-def _answered(run: RunStore) -> Answered:
+def _answered(run: Run) -> Answered:
     answers = run.read("answers").select(["question_id", "system", "answer"]).to_pylist()
     return Answered(
         questions=frozenset(run.read("questions")["question_id"].to_pylist()),

@@ -15,7 +15,7 @@ from rageval.metrics.metric import JudgeMetric
 from rageval.metrics.names import AGAIN, detail_of
 from rageval.records import Document, Question
 from rageval.runs.journals import Row
-from rageval.runs.store import Key
+from rageval.runs.run import Key
 
 NO_ANSWER: Final = "there is no answer to score"
 

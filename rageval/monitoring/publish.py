@@ -9,12 +9,12 @@ from rageval.monitoring.store.database import Database
 from rageval.monitoring.store.published_runs import PublishedMetric, PublishedRun, publish_run
 from rageval.runs.folders import read_columns
 from rageval.runs.manifest import MANIFEST
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 
 _SUMMARY = ("system", "retriever", "metric", "n", "n_scored", "n_failed", "mean", "ci_low", "ci_high")
 
 
-def publish(database: Database, run: RunStore) -> int:
+def publish(database: Database, run: Run) -> int:
     """Store a run's figures, in place of what was published of it before; returns how many there are.
 
     Raises:
@@ -36,7 +36,7 @@ def publish(database: Database, run: RunStore) -> int:
     return len(metrics)
 
 
-def _run(run: RunStore, manifest: Mapping[str, Any]) -> PublishedRun:
+def _run(run: Run, manifest: Mapping[str, Any]) -> PublishedRun:
     try:
         seconds = [
             (datetime.fromisoformat(start["finished_at"]) - datetime.fromisoformat(start["started_at"])).total_seconds()

@@ -21,7 +21,7 @@ from rageval.errors import ConfigError
 from rageval.judging.plan import ScorePlan
 from rageval.records import Chunk
 from rageval.runs.batch_log import BatchLog, NotedBatch, open_batches
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.scoring.scores import pending_verdicts, score_chunk, verdicts_label
 from rageval.systems.answers import answer_chunk, answers_label, pending_answers
 from rageval.systems.system import System
@@ -45,7 +45,7 @@ class _Step:
 
 
 def answer_batch(
-    run: RunStore,
+    run: Run,
     chunks: Sequence[Chunk],
     system: System,
     engine: RequestEngine,
@@ -71,7 +71,7 @@ def answer_batch(
 
 
 def score_batch(
-    run: RunStore,
+    run: Run,
     chunks: Sequence[Chunk],
     systems: Sequence[System],
     plan: ScorePlan,
@@ -106,7 +106,7 @@ def score_batch(
         )
 
 
-def refuse_open_batches(run: RunStore) -> None:
+def refuse_open_batches(run: Run) -> None:
     """Keep a run from asking one by one what it has already paid for.
 
     Raises:
@@ -144,7 +144,7 @@ def _from(replies: Mapping[str, ChatReply], ids: Mapping[str, Sequence[str]], en
 
 @contextmanager
 def _replies(
-    run: RunStore, steps: Sequence[_Step], engine: RequestEngine, watch: Watch
+    run: Run, steps: Sequence[_Step], engine: RequestEngine, watch: Watch
 ) -> Iterator[Mapping[str, ChatReply]]:
     """Yield a reply to every request of all steps; at the end of the block they are stored, and the batches done with.
 

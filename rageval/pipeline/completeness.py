@@ -12,12 +12,12 @@ from rageval.judging.plan import pairwise_rows, score_plan
 from rageval.metrics.names import split_detail
 from rageval.metrics.pairwise import PAIRWISE
 from rageval.records import Chunk
+from rageval.runs.run import Run
 from rageval.runs.shortfalls import cut_systems, in_words, too_many
-from rageval.runs.store import RunStore
 from rageval.systems.system import System
 
 
-def check_retry(run: RunStore, options: RunOptions) -> None:
+def check_retry(run: Run, options: RunOptions) -> None:
     """Make sure that there is something to ask again for.
 
     Raises:
@@ -30,7 +30,7 @@ def check_retry(run: RunStore, options: RunOptions) -> None:
         )
 
 
-def is_finished(run: RunStore, config: EvaluationConfig, questions: int) -> bool:
+def is_finished(run: Run, config: EvaluationConfig, questions: int) -> bool:
     """Return whether every answer and every score that is wanted is stored and none is to be asked for again.
 
     Scores beyond those, such as metrics that `rescore` has added, do not matter.
@@ -46,14 +46,14 @@ def is_finished(run: RunStore, config: EvaluationConfig, questions: int) -> bool
     return not _missing_scores(run, config, scores.filter(pc.or_(pc.equal(scores["status"], "ok"), unreadable)))
 
 
-def merge(run: RunStore, systems: Iterable[System], chunks: Iterable[Chunk]) -> None:
+def merge(run: Run, systems: Iterable[System], chunks: Iterable[Chunk]) -> None:
     """Write the parts of all chunks into the run's tables."""
     order = [(system.name, chunk) for system in systems for chunk in chunks]
     run.merge_chunks("answers", order)
     run.merge_chunks("scores", order)
 
 
-def too_many_failures(run: RunStore, config: EvaluationConfig) -> str | None:
+def too_many_failures(run: Run, config: EvaluationConfig) -> str | None:
     """Return why the run counts as incomplete, or None: a group of answers or verdicts has lost too many."""
     limit = config.run.max_failed_share
     found = too_many(run.read("answers"), run.read("scores"), limit, rambling=_rambling(config))
@@ -66,7 +66,7 @@ def _rambling(config: EvaluationConfig) -> list[str]:
     return [plan.name for plan in config.plans if plan.model.is_local]
 
 
-def what_is_missing(run: RunStore, config: EvaluationConfig, questions: int) -> str | None:
+def what_is_missing(run: Run, config: EvaluationConfig, questions: int) -> str | None:
     """Return why a run that asked only for what had failed is incomplete, or None."""
     answers = len(config.plans) * questions
     scores = sum(_wanted_scores(run, config).values())
@@ -80,7 +80,7 @@ def what_is_missing(run: RunStore, config: EvaluationConfig, questions: int) -> 
     return None
 
 
-def raise_if_incomplete(run: RunStore, reason: str | None) -> None:
+def raise_if_incomplete(run: Run, reason: str | None) -> None:
     """End a run that is not complete, saying how to go on.
 
     Raises:
@@ -93,14 +93,14 @@ def raise_if_incomplete(run: RunStore, reason: str | None) -> None:
         )
 
 
-def _wanted_scores(run: RunStore, config: EvaluationConfig) -> "Counter[str]":
+def _wanted_scores(run: Run, config: EvaluationConfig) -> "Counter[str]":
     """Return how many rows of each score the run is to have; choices between two systems count together."""
     ids = run.read("questions")["question_id"].to_pylist()
     wanted = Counter({name: len(config.plans) * n for name, n in score_plan(config).rows(ids).items()})
     return wanted + Counter({PAIRWISE.name: pairwise_rows(config, len(ids))})
 
 
-def _missing_scores(run: RunStore, config: EvaluationConfig, scores: pa.Table) -> "Counter[str]":
+def _missing_scores(run: Run, config: EvaluationConfig, scores: pa.Table) -> "Counter[str]":
     """Return how many rows of each wanted score are not in the table."""
     found: Counter[str] = Counter()
     for row in pc.value_counts(scores["metric"]).to_pylist():

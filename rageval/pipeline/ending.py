@@ -9,12 +9,12 @@ from rageval.errors import RagevalError, RunStoppedError
 from rageval.pipeline import completeness, rescore
 from rageval.records import Chunk
 from rageval.runs import manifest
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.systems.system import System
 
 
 def end_run(
-    run: RunStore,
+    run: Run,
     config: EvaluationConfig,
     systems: Sequence[System],
     chunks: Sequence[Chunk],
@@ -39,7 +39,7 @@ def end_run(
     return manifest.finish(run, status="incomplete" if reason else "complete", reason=reason, timings=timings)
 
 
-def note_stop(run: RunStore, error: BaseException) -> None:
+def note_stop(run: Run, error: BaseException) -> None:
     """Keep in `run.json` why a run ended before its report was written, unless the disk takes nothing more."""
     with suppress(RunStoppedError):
         manifest.stop(run, end_of(error))

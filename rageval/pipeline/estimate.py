@@ -18,7 +18,7 @@ from rageval.metrics.names import split_detail
 from rageval.metrics.pairwise import PAIRWISE
 from rageval.records import Document, Message, Question, Usage
 from rageval.runs.inputs import read_documents, read_questions
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.storage.places import place
 from rageval.systems.asked_again import cut_again, is_asked_again
 from rageval.systems.kinds import make_systems, stored_systems
@@ -59,12 +59,12 @@ def estimate_run(config: EvaluationConfig) -> list[Estimate]:
     corpus = load_corpus(config.data)
     stored: Mapping[tuple[str, str], int] = {}
     if config.run.run_id:
-        run = RunStore(str(place(config.run.output) / config.run.run_id))
+        run = Run(str(place(config.run.output) / config.run.run_id))
         stored = _stored(run, config)
     return _estimates(config, corpus.documents, corpus.questions, stored)
 
 
-def estimate_whole(run: RunStore, config: EvaluationConfig) -> list[dict[str, Any]]:
+def estimate_whole(run: Run, config: EvaluationConfig) -> list[dict[str, Any]]:
     """Return what each model is to be asked in the whole run, whose documents and questions are stored."""
     estimates = _estimates(config, list(read_documents(run).values()), read_questions(run), {})
     kept = ("model", "role", "calls", "prompt_tokens", "completion_tokens", "cost_usd")
@@ -95,7 +95,7 @@ def _tier(config: EvaluationConfig) -> Tier | None:
     return "batch" if config.run.batch else None
 
 
-def _stored(run: RunStore, config: EvaluationConfig) -> Mapping[tuple[str, str], int]:
+def _stored(run: Run, config: EvaluationConfig) -> Mapping[tuple[str, str], int]:
     """Return how many answers and verdicts need not be asked for, by system or judge and what for."""
     if not run.has("questions"):
         return {}

@@ -25,7 +25,7 @@ from rageval.pipeline.steps import Steps, Workers
 from rageval.records import Chunk
 from rageval.runs import costs
 from rageval.runs.inputs import read_questions
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.scoring.scores import verdicts_label
 from rageval.search.retrieval import stored_retrievers
 from rageval.systems.answers import answers_label
@@ -34,7 +34,7 @@ from rageval.systems.system import System
 from rageval.telemetry.tracing import step
 
 
-def evaluate_run(run: RunStore, config: EvaluationConfig, steps: Steps) -> dict[str, Any]:
+def evaluate_run(run: Run, config: EvaluationConfig, steps: Steps) -> dict[str, Any]:
     """Evaluate as the only process that works on the run; returns its manifest.
 
     Args:
@@ -67,7 +67,7 @@ def evaluate_run(run: RunStore, config: EvaluationConfig, steps: Steps) -> dict[
 class _Evaluation:
     """One start of a run."""
 
-    run: RunStore
+    run: Run
     config: EvaluationConfig
     systems: list[System]
     steps: Steps

@@ -13,7 +13,7 @@ from rageval.errors import ConfigError, DataError, RunLockedError
 from rageval.pipeline.prune_cache import unused_cache
 from rageval.runs.accepted_runs import accepted_runs
 from rageval.runs.batch_log import open_batches
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.runs.stored_folders import StoredFolder, is_locked, leftovers, remove, stored_folders
 
 
@@ -121,7 +121,7 @@ def _protection(folder: StoredFolder, accepted: Mapping[str, str]) -> str | None
     if is_locked(folder):
         return _LOCKED
     try:
-        batches = open_batches(RunStore(str(folder.path)))
+        batches = open_batches(Run(str(folder.path)))
     except (DataError, KeyError, TypeError):
         return "its notes on batches cannot be read"
     return f"it has batches under way ({', '.join(batches)})" if batches else None

@@ -24,7 +24,7 @@ from rageval.pipeline import completeness as runs
 from rageval.pipeline.estimate import VERDICTS, Estimate, estimate_calls
 from rageval.records import Chunk
 from rageval.runs import costs, manifest
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.scoring.scores import count_computed, pending_verdicts
 from rageval.storage.files import write_parquet
 from rageval.systems.kinds import stored_systems
@@ -50,7 +50,7 @@ class Rescoring:
         return {metric.name: metric.version for metric in self.plan.metrics}
 
 
-def settings_of(run: RunStore) -> dict[str, Any]:
+def settings_of(run: Run) -> dict[str, Any]:
     """Return the settings that the run was started with.
 
     Raises:
@@ -62,7 +62,7 @@ def settings_of(run: RunStore) -> dict[str, Any]:
     return settings
 
 
-def rescoring(run: RunStore, config: EvaluationConfig, metrics: Sequence[str]) -> Rescoring:
+def rescoring(run: Run, config: EvaluationConfig, metrics: Sequence[str]) -> Rescoring:
     """Return what has to be scored.
 
     Args:
@@ -89,12 +89,12 @@ def rescoring(run: RunStore, config: EvaluationConfig, metrics: Sequence[str]) -
     return Rescoring(config=config, systems=tuple(stored_systems(run, config.models)), plan=plan)
 
 
-def chunks_of(run: RunStore, config: EvaluationConfig) -> list[Chunk]:
+def chunks_of(run: Run, config: EvaluationConfig) -> list[Chunk]:
     """Return the chunks in which the run's rows are stored."""
     return plan_chunks(run.read("questions").num_rows, config.run.chunk_size)
 
 
-def verdicts(run: RunStore, wanted: Rescoring) -> dict[str, int]:
+def verdicts(run: Run, wanted: Rescoring) -> dict[str, int]:
     """Return how many verdicts the run is to have of each judge, by name, stored ones included."""
     counts: Counter[str] = Counter()
     for (judge, _), n in wanted.plan.calls(run.read("questions")["question_id"].to_pylist()).items():
@@ -102,7 +102,7 @@ def verdicts(run: RunStore, wanted: Rescoring) -> dict[str, int]:
     return counts
 
 
-def estimate(run: RunStore, wanted: Rescoring) -> tuple[int, list[Estimate]]:
+def estimate(run: Run, wanted: Rescoring) -> tuple[int, list[Estimate]]:
     """Return how many scores would be computed without a model, and what each judge would be asked."""
     work = [(system, chunk) for system in wanted.systems for chunk in chunks_of(run, wanted.config)]
     pending = [verdict for system, chunk in work for verdict in pending_verdicts(run, chunk, system, wanted.plan)]
@@ -114,7 +114,7 @@ def estimate(run: RunStore, wanted: Rescoring) -> tuple[int, list[Estimate]]:
     return computed, [estimate_calls(wanted.config, judge, VERDICTS, calls, _VERDICT_TOKENS) for judge, calls in asked]
 
 
-def begin(run: RunStore, wanted: Rescoring) -> None:
+def begin(run: Run, wanted: Rescoring) -> None:
     """Note what is about to be scored, and keep the verdicts that it will replace."""
     noted = run.read_json(manifest.MANIFEST)
     last = _unfinished(noted)
@@ -135,7 +135,7 @@ def begin(run: RunStore, wanted: Rescoring) -> None:
     run.write_json(manifest.MANIFEST, noted | {"status": "incomplete", "reason": reason})
 
 
-def finish(run: RunStore, wanted: Rescoring, *, scored: int, stopped: str | None) -> dict[str, Any]:
+def finish(run: Run, wanted: Rescoring, *, scored: int, stopped: str | None) -> dict[str, Any]:
     """Merge what was scored, note how it ended, and return the manifest."""
     runs.merge(run, wanted.systems, chunks_of(run, wanted.config))
     if not stopped:
@@ -154,14 +154,14 @@ def finish(run: RunStore, wanted: Rescoring, *, scored: int, stopped: str | None
     return noted
 
 
-def _left_over(run: RunStore, config: EvaluationConfig, before: str | None) -> str | None:
+def _left_over(run: Run, config: EvaluationConfig, before: str | None) -> str | None:
     """Return why a run that was not complete before still is not, or None: other verdicts may have made it so."""
     if runs.what_is_missing(run, config, run.read("questions").num_rows):
         return before or "it had not ended when it was scored once more; start it again"
     return runs.too_many_failures(run, config)
 
 
-def unfinished(run: RunStore) -> str | None:
+def unfinished(run: Run) -> str | None:
     """Return why a run counts as incomplete because of a rescoring that has not ended, or None."""
     entry = _unfinished(run.read_json(manifest.MANIFEST))
     if entry is None:
@@ -181,12 +181,12 @@ def _unfinished(noted: Mapping[str, Any]) -> dict[str, Any] | None:
     return entries[-1] if entries and entries[-1]["status"] != "complete" else None
 
 
-def _command(run: RunStore, entry: Mapping[str, Any]) -> str:
+def _command(run: Run, entry: Mapping[str, Any]) -> str:
     words = [*(f"--metric {name}" for name in entry["metrics"]), *(f"--judge {name}" for name in entry["judges"])]
     return " ".join(["rageval rescore", run.folder, *words])
 
 
-def _refuse_second_rescoring(run: RunStore, judged: Sequence[str]) -> None:
+def _refuse_second_rescoring(run: Run, judged: Sequence[str]) -> None:
     entry = _unfinished(run.read_json(manifest.MANIFEST))
     if entry and not {metric.name for metric in catalogue.judged(entry["metrics"])} <= set(judged):
         raise ConfigError(
@@ -195,7 +195,7 @@ def _refuse_second_rescoring(run: RunStore, judged: Sequence[str]) -> None:
         )
 
 
-def _with_metrics(run: RunStore, config: EvaluationConfig, names: Sequence[str]) -> EvaluationConfig:
+def _with_metrics(run: Run, config: EvaluationConfig, names: Sequence[str]) -> EvaluationConfig:
     """Return the configuration of the run with these metrics added."""
     has = EvaluationConfig.model_validate(settings_of(run))
     if not catalogue.judged(names):
@@ -218,12 +218,12 @@ def _is_outdated(plan: ScorePlan, row: Mapping[str, Any]) -> bool:
     return bool(row["judge_model"] != judge)
 
 
-def _outdated(run: RunStore, plan: ScorePlan) -> pa.Array:
+def _outdated(run: Run, plan: ScorePlan) -> pa.Array:
     rows = run.read("scores").select(["question_id", "metric", "metric_version", "judge_model"])
     return pa.array([_is_outdated(plan, row) for row in rows.to_pylist()], pa.bool_())
 
 
-def _keep_replaced(run: RunStore, plan: ScorePlan) -> dict[str, Any]:
+def _keep_replaced(run: Run, plan: ScorePlan) -> dict[str, Any]:
     """Copy the verdicts that will be replaced to a file of their own; they were paid for."""
     if not plan.judged or not run.has("scores"):
         return {"rows": 0}
@@ -235,7 +235,7 @@ def _keep_replaced(run: RunStore, plan: ScorePlan) -> dict[str, Any]:
     return {"rows": rows.num_rows, "cost_usd": pc.sum(rows["cost_usd"]).as_py(), "file": name}
 
 
-def _drop_outdated(run: RunStore, plan: ScorePlan) -> None:
+def _drop_outdated(run: Run, plan: ScorePlan) -> None:
     """Remove second verdicts and panel verdicts that belong to the judges of before."""
     outdated = _outdated(run, plan) if plan.judged else None
     if outdated is not None and pc.any(outdated).as_py():

@@ -28,7 +28,7 @@ from rageval.records import Chunk
 from rageval.report.writing import write_report
 from rageval.runs import manifest
 from rageval.runs.documents import Dataset, load_documents
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.scoring.pairwise import compare_chunk
 from rageval.scoring.scores import score_chunk, verdicts_label
 from rageval.search.backends import settled
@@ -72,48 +72,46 @@ class Progress(Protocol):
 class Steps(Protocol):
     """What is done in an evaluation, step by step; what each does is told where the library does it."""
 
-    def begin(self, run: RunStore, config: EvaluationConfig) -> EvaluationConfig:
+    def begin(self, run: Run, config: EvaluationConfig) -> EvaluationConfig:
         """Repair what a kill may have left and write `run.json`; returns the settings that this start goes by."""
 
-    def load_documents(self, run: RunStore, config: EvaluationConfig) -> Dataset:
+    def load_documents(self, run: Run, config: EvaluationConfig) -> Dataset:
         """Read and check documents and questions."""
 
-    def note_estimate(self, run: RunStore, config: EvaluationConfig) -> None:
+    def note_estimate(self, run: Run, config: EvaluationConfig) -> None:
         """Keep what the run is expected to take."""
 
     def say(self, message: str) -> None:
         """Tell whoever watches."""
 
-    def working(
-        self, run: RunStore, config: EvaluationConfig, engine: RequestEngine
-    ) -> AbstractContextManager[Workers]:
+    def working(self, run: Run, config: EvaluationConfig, engine: RequestEngine) -> AbstractContextManager[Workers]:
         """Let what the block submits run."""
 
     def check_models(self, models: Sequence[ModelConfig]) -> None:
         """Reach every endpoint before anything is spent."""
 
-    def index(self, run: RunStore, config: EvaluationConfig) -> None:
+    def index(self, run: Run, config: EvaluationConfig) -> None:
         """Make the index hold the run's documents."""
 
-    def retrieve(self, run: RunStore, config: EvaluationConfig, names: Sequence[str]) -> None:
+    def retrieve(self, run: Run, config: EvaluationConfig, names: Sequence[str]) -> None:
         """Search with these retrievers."""
 
     def answer_and_score(
-        self, run: RunStore, chunk: Chunk, system: System, plan: ScorePlan, config: EvaluationConfig
+        self, run: Run, chunk: Chunk, system: System, plan: ScorePlan, config: EvaluationConfig
     ) -> Sequence[Future]:
         """Ask a system a chunk and score the answers; the last future ends last."""
 
     def compare(
-        self, run: RunStore, chunk: Chunk, system: System, others: Sequence[System], judge: ModelConfig,
+        self, run: Run, chunk: Chunk, system: System, others: Sequence[System], judge: ModelConfig,
         config: EvaluationConfig,
     ) -> Sequence[Future]:  # fmt: skip
         """Let the judge choose between a system's answers and those of others."""
 
-    def answer_batch(self, run: RunStore, chunks: Sequence[Chunk], system: System, config: EvaluationConfig) -> Future:
+    def answer_batch(self, run: Run, chunks: Sequence[Chunk], system: System, config: EvaluationConfig) -> Future:
         """Ask a system all chunks through the Batch API."""
 
     def score_batch(
-        self, run: RunStore, chunks: Sequence[Chunk], systems: Sequence[System], plan: ScorePlan,
+        self, run: Run, chunks: Sequence[Chunk], systems: Sequence[System], plan: ScorePlan,
         config: EvaluationConfig,
     ) -> Future:  # fmt: skip
         """Score all answers, the verdicts through the Batch API."""
@@ -122,7 +120,7 @@ class Steps(Protocol):
         """Show how many chunks are done while the block runs."""
 
     def report(
-        self, run: RunStore, config: EvaluationConfig, systems: Sequence[System], chunks: Sequence[Chunk],
+        self, run: Run, config: EvaluationConfig, systems: Sequence[System], chunks: Sequence[Chunk],
         timings: Mapping[str, float], stopped: str | None,
     ) -> dict[str, Any]:  # fmt: skip
         """Write tables, summary and page, and note how the run ended; returns its manifest."""
@@ -139,7 +137,7 @@ class ThreadSteps:
         self._earlier: EarlierRuns | None = None
         self._pool = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="chunk")
 
-    def begin(self, run: RunStore, config: EvaluationConfig) -> EvaluationConfig:
+    def begin(self, run: Run, config: EvaluationConfig) -> EvaluationConfig:
         """See `Steps`."""
         notes = run.repair()
         for note in notes:
@@ -148,11 +146,11 @@ class ThreadSteps:
         manifest.begin(run, config, notes)
         return config
 
-    def load_documents(self, run: RunStore, config: EvaluationConfig) -> Dataset:
+    def load_documents(self, run: Run, config: EvaluationConfig) -> Dataset:
         """See `Steps`."""
         return load_documents(run, config.data)
 
-    def note_estimate(self, run: RunStore, config: EvaluationConfig) -> None:
+    def note_estimate(self, run: Run, config: EvaluationConfig) -> None:
         """See `Steps`."""
         manifest.describe_estimate(run, estimate_whole(run, config))
 
@@ -161,7 +159,7 @@ class ThreadSteps:
         _log.info(message)
 
     @contextmanager
-    def working(self, run: RunStore, config: EvaluationConfig, engine: RequestEngine) -> Iterator[Workers]:
+    def working(self, run: Run, config: EvaluationConfig, engine: RequestEngine) -> Iterator[Workers]:
         """See `Steps`."""
         self._engine = engine
         self._earlier = EarlierRuns(run) if config.run.reuse else None
@@ -172,18 +170,18 @@ class ThreadSteps:
         """See `Steps`."""
         check_models(models, self._asking)
 
-    def index(self, run: RunStore, config: EvaluationConfig) -> None:
+    def index(self, run: Run, config: EvaluationConfig) -> None:
         """See `Steps`."""
         report = index_run(run, config)
         if report.warning:
             _log.warning(report.warning)
 
-    def retrieve(self, run: RunStore, config: EvaluationConfig, names: Sequence[str]) -> None:
+    def retrieve(self, run: Run, config: EvaluationConfig, names: Sequence[str]) -> None:
         """See `Steps`."""
         retrieve_run(run, config, names)
 
     def answer_and_score(
-        self, run: RunStore, chunk: Chunk, system: System, plan: ScorePlan, config: EvaluationConfig
+        self, run: Run, chunk: Chunk, system: System, plan: ScorePlan, config: EvaluationConfig
     ) -> Sequence[Future]:
         """See `Steps`."""
 
@@ -194,7 +192,7 @@ class ThreadSteps:
         return [self._pool.submit(work)]
 
     def compare(
-        self, run: RunStore, chunk: Chunk, system: System, others: Sequence[System], judge: ModelConfig,
+        self, run: Run, chunk: Chunk, system: System, others: Sequence[System], judge: ModelConfig,
         config: EvaluationConfig,
     ) -> Sequence[Future]:  # fmt: skip
         """See `Steps`."""
@@ -204,12 +202,12 @@ class ThreadSteps:
         )  # fmt: skip
         return [self._pool.submit(work)]
 
-    def answer_batch(self, run: RunStore, chunks: Sequence[Chunk], system: System, config: EvaluationConfig) -> Future:
+    def answer_batch(self, run: Run, chunks: Sequence[Chunk], system: System, config: EvaluationConfig) -> Future:
         """See `Steps`."""
         return self._pool.submit(batch.answer_batch, run, chunks, system, self._asking, _watch(config), config.run)
 
     def score_batch(
-        self, run: RunStore, chunks: Sequence[Chunk], systems: Sequence[System], plan: ScorePlan,
+        self, run: Run, chunks: Sequence[Chunk], systems: Sequence[System], plan: ScorePlan,
         config: EvaluationConfig,
     ) -> Future:  # fmt: skip
         """See `Steps`."""
@@ -221,7 +219,7 @@ class ThreadSteps:
         yield _Unseen()
 
     def report(
-        self, run: RunStore, config: EvaluationConfig, systems: Sequence[System], chunks: Sequence[Chunk],
+        self, run: Run, config: EvaluationConfig, systems: Sequence[System], chunks: Sequence[Chunk],
         timings: Mapping[str, float], stopped: str | None,
     ) -> dict[str, Any]:  # fmt: skip
         """See `Steps`."""

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from rageval.config.evaluation import EvaluationConfig
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.search.embedder import load_embedder
 
 _SLICE = 256
 """Questions embedded at once: a second of work."""
 
 
-def warm_up(run: RunStore, config: EvaluationConfig, questions: Sequence[str]) -> None:
+def warm_up(run: Run, config: EvaluationConfig, questions: Sequence[str]) -> None:
     """Load the embedding model and embed the run's questions in a thread of its own, and return at once.
 
     The process's embedder remembers both, and whoever needs it meanwhile waits for it. Nothing is done for a run whose
@@ -25,7 +25,7 @@ def warm_up(run: RunStore, config: EvaluationConfig, questions: Sequence[str]) -
         threading.Thread(target=_warm_up, args=(run, config, questions), name="warm-up").start()
 
 
-def _warm_up(run: RunStore, config: EvaluationConfig, questions: Sequence[str]) -> None:
+def _warm_up(run: Run, config: EvaluationConfig, questions: Sequence[str]) -> None:
     with suppress(Exception):  # see above
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, run.cache)
         if not {"vector", "hybrid"} & {retriever.method for retriever in config.retrievers}:

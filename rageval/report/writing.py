@@ -13,7 +13,7 @@ from rageval.report.markdown import render_markdown
 from rageval.report.page import ReportData, render_page
 from rageval.report.sentence import leading_figures, run_sentence
 from rageval.runs.manifest import MANIFEST
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.tables import JUDGING
 
 REPORT = "report.html"
@@ -28,7 +28,7 @@ class Report:
     markdown: str
 
 
-def write_report(run: RunStore) -> Report:
+def write_report(run: Run) -> Report:
     """Compute the summary anew and write it and the page; a run that is not complete gets them too.
 
     Raises:
@@ -71,7 +71,7 @@ def write_report(run: RunStore) -> Report:
     return Report(page=str(run.path / REPORT), markdown=markdown)
 
 
-def sentence(run: RunStore) -> str:
+def sentence(run: Run) -> str:
     """Return in one sentence what came out of a run whose report is written, and where that lies.
 
     Raises:
@@ -81,7 +81,7 @@ def sentence(run: RunStore) -> str:
     return f"{said}; report: {run.folder}/{REPORT}"
 
 
-def figures(run: RunStore) -> str:
+def figures(run: Run) -> str:
     """Return the leading figures of a run whose report is written: what its name does not say.
 
     Raises:
@@ -90,5 +90,5 @@ def figures(run: RunStore) -> str:
     return leading_figures(run.read("summary"), run.read_json(MANIFEST), unfit=_unfit(run))
 
 
-def _unfit(run: RunStore) -> frozenset[str]:
+def _unfit(run: Run) -> frozenset[str]:
     return unfit_metrics(run.read("judging") if run.has("judging") else JUDGING.empty_table())

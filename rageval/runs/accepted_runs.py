@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from rageval.storage.leases import exclusive
 from rageval.storage.places import place
 from rageval.storage.files import replacing, writing
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.errors import DataError
 
 ACCEPTED = "accepted.json"
@@ -46,7 +46,7 @@ def accepted_runs(output: str) -> Mapping[str, AcceptedRun]:
         ) from error
 
 
-def accept_run(run: RunStore, label: str, note: str) -> AcceptedRun:
+def accept_run(run: Run, label: str, note: str) -> AcceptedRun:
     """Make a run the one that later ones of its label are measured against; other labels stay as they are.
 
     Raises:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from secrets import token_hex
 
 from rageval.storage.places import matching
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.text.fingerprint import digest
 
 _FOLDER = "batches"
@@ -43,7 +43,7 @@ class BatchLog:
         step: What the batches are for, such as "answers of gpt-4o".
     """
 
-    run: RunStore
+    run: Run
     step: str
 
     def open(self) -> list[NotedBatch]:
@@ -82,7 +82,7 @@ class BatchLog:
         self.run.write_json(self._name, {"step": self.step, "batches": [asdict(batch) for batch in batches]})
 
 
-def open_batches(run: RunStore) -> list[str]:
+def open_batches(run: Run) -> list[str]:
     """Return the ids of all batches of a run whose replies are not stored yet; unknown ones as "(unknown)"."""
     logs = [run.read_json(f"{_FOLDER}/{path.name}") for path in matching(run.path / _FOLDER, "*.json")]
     batches = [batch for log in logs for batch in log["batches"]]

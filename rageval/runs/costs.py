@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rageval.runs.store import ChunkTable, RunStore
+from rageval.runs.run import ChunkTable, Run
 from rageval.records import Chunk
 from rageval.tables import SCHEMAS
 
@@ -18,7 +18,7 @@ _KNOWN = ("prompt_tokens", "completion_tokens", "cost_usd")
 _COLUMNS = ("attempts", "status", *_KNOWN)
 
 
-def spent_usd(run: RunStore, systems: Sequence[str], chunks: Sequence[Chunk]) -> float | None:
+def spent_usd(run: Run, systems: Sequence[str], chunks: Sequence[Chunk]) -> float | None:
     """Return the dollars of all stored rows, merged or not; None if the cost of any reply is unknown."""
     order = [(system, chunk) for system in systems for chunk in chunks]
     used = [_used(_stored(run, table, order)) for table, _ in _ROLES]
@@ -26,14 +26,14 @@ def spent_usd(run: RunStore, systems: Sequence[str], chunks: Sequence[Chunk]) ->
     return None if None in costs else sum(costs)
 
 
-def _stored(run: RunStore, table: ChunkTable, order: Sequence[tuple[str, Chunk]]) -> pa.Table:
+def _stored(run: Run, table: ChunkTable, order: Sequence[tuple[str, Chunk]]) -> pa.Table:
     if run.has(table) and not run.has_unmerged(table):
         return run.read(table)
     rows = [row for system, chunk in order for row in run.stored(table, system, chunk).values()]
     return pa.Table.from_pylist(rows, schema=SCHEMAS[table])
 
 
-def actual(run: RunStore) -> list[dict[str, Any]]:
+def actual(run: Run) -> list[dict[str, Any]]:
     """Return what was used per model and role, see `totals`."""
     return [
         {"model": name, "role": role, "calls": used.pop("requests"), **used, "reused": _reused(rows).num_rows}
@@ -42,7 +42,7 @@ def actual(run: RunStore) -> list[dict[str, Any]]:
     ]
 
 
-def totals(run: RunStore) -> dict[str, Any]:
+def totals(run: Run) -> dict[str, Any]:
     """Return requests, tokens and dollars of the whole run.
 
     Tokens and dollars are None where those of any reply are unknown, and `at_least` has the sums of the known ones.
@@ -55,7 +55,7 @@ def totals(run: RunStore) -> dict[str, Any]:
     return result | {"at_least": {name: sum(used["at_least"][name] for used in found) for name in _KNOWN}}
 
 
-def unknown(run: RunStore) -> list[str]:
+def unknown(run: Run) -> list[str]:
     """Return a sentence for each model that has replied without saying how many tokens that took."""
     by_model: dict[str, list[pa.Table]] = {}
     for _, name, rows in _asked(run):
@@ -70,7 +70,7 @@ def unknown(run: RunStore) -> list[str]:
     return sentences
 
 
-def reused(run: RunStore) -> list[str]:
+def reused(run: Run) -> list[str]:
     """Return a sentence about what was taken from earlier runs, if anything was."""
     counts: dict[str, int] = {}
     sources: set[str] = set()
@@ -84,7 +84,7 @@ def reused(run: RunStore) -> list[str]:
     return [f"{what} were taken from earlier runs and not asked for: {', '.join(sorted(sources))}"]
 
 
-def _asked(run: RunStore) -> Iterator[tuple[str, str, pa.Table]]:
+def _asked(run: Run) -> Iterator[tuple[str, str, pa.Table]]:
     """Yield the rows that a model was asked for, by role and model."""
     for table, role in _ROLES:
         if run.has(table):
@@ -95,7 +95,7 @@ def _asked(run: RunStore) -> Iterator[tuple[str, str, pa.Table]]:
                 yield role, name, rows.filter(pc.equal(names, name))
 
 
-def _models(run: RunStore, answers: pa.Table) -> pa.Array:
+def _models(run: Run, answers: pa.Table) -> pa.Array:
     """Return the model of each answer's system."""
     systems = run.read("systems")
     models = dict(zip(systems["system"].to_pylist(), systems["model"].to_pylist(), strict=True))

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 
 from rageval.corpus.files import load_corpus
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.config.evaluation import DataConfig
 from rageval.text.fingerprint import documents_fingerprint, questions_fingerprint
 from rageval.runs.manifest import describe_data
@@ -21,7 +21,7 @@ class Dataset:
     notes: tuple[str, ...]
 
 
-def load_documents(run: RunStore, data: DataConfig) -> Dataset:
+def load_documents(run: Run, data: DataConfig) -> Dataset:
     """Read, check and store the documents and the questions of the run.
 
     Raises:

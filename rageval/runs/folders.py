@@ -11,7 +11,7 @@ import pyarrow as pa
 from rageval.safety.allowances import check_output
 from rageval.storage.places import first_look, place
 from rageval.storage.files import read_parquet, replacing, write_parquet
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.config.evaluation import RunOptions
 from rageval.errors import DataError
 
@@ -22,7 +22,7 @@ _MANIFEST = "run.json"
 class RunFolders:
     """The folders of an output folder, by name; hidden ones, such as the cache, are left out."""
 
-    runs: tuple[RunStore, ...]
+    runs: tuple[Run, ...]
     foreign: tuple[str, ...]
     """Names of folders without a `run.json`."""
 
@@ -43,12 +43,12 @@ def run_folders(output: str) -> RunFolders:
             "of `rageval evaluate`"
         ) from error
     return RunFolders(
-        runs=tuple(RunStore(str(folder)) for folder in folders if (folder / _MANIFEST).is_file()),
+        runs=tuple(Run(str(folder)) for folder in folders if (folder / _MANIFEST).is_file()),
         foreign=tuple(folder.name for folder in folders if not (folder / _MANIFEST).is_file()),
     )
 
 
-def read_columns(run: RunStore, table: str, columns: Sequence[str]) -> pa.Table:
+def read_columns(run: Run, table: str, columns: Sequence[str]) -> pa.Table:
     """Return some columns of a run's table, every page of them checked; the others are not read.
 
     Raises:
@@ -85,7 +85,7 @@ def write_page(path: str, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def open_run(options: RunOptions) -> RunStore:
+def open_run(options: RunOptions) -> Run:
     """Return the store of the run that is named, or of a new one named after the time.
 
     Workers of a cluster have working directories of their own, so they are given the whole path.
@@ -94,4 +94,4 @@ def open_run(options: RunOptions) -> RunStore:
     output = place(options.output)
     if options.task_runner == "dask" and isinstance(output, Path):
         output = output.resolve()
-    return RunStore(str(output / run_id))
+    return Run(str(output / run_id))

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from rageval.tables import RETRIEVAL
 
 from rageval.storage import places
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.config.depth import first_documents, retrieval_depth
 from rageval.errors import DataError
 from rageval.records import Chunk, Document, Question
@@ -42,7 +42,7 @@ class RunInputs:
         return ids
 
 
-def read_inputs(run: RunStore) -> RunInputs:
+def read_inputs(run: Run) -> RunInputs:
     """Return the inputs of a run whose retrieval is done.
 
     Raises:
@@ -56,7 +56,7 @@ def read_inputs(run: RunStore) -> RunInputs:
 
 
 @lru_cache(maxsize=2)
-def _read_inputs(run: RunStore, version: tuple[str, ...]) -> RunInputs:
+def _read_inputs(run: Run, version: tuple[str, ...]) -> RunInputs:
     del version  # part of the cache's key: a table that is written again is read again
     questions = run.read("questions")
     retrieval = run.read("retrieval") if run.has("retrieval") else RETRIEVAL.empty_table()
@@ -73,13 +73,13 @@ def _read_inputs(run: RunStore, version: tuple[str, ...]) -> RunInputs:
     return RunInputs(documents=read_documents(run), questions=questions, retrieved=retrieved)
 
 
-def read_documents(run: RunStore) -> dict[str, Document]:
+def read_documents(run: Run) -> dict[str, Document]:
     """Return the documents of a run by id."""
     rows = run.read("documents").to_pylist()
     return {row["document_id"]: Document(**{**row, "metadata": dict(row["metadata"])}) for row in rows}
 
 
-def read_questions(run: RunStore) -> list[Question]:
+def read_questions(run: Run) -> list[Question]:
     """Return the questions of a run in their order."""
     return [_question(row) for row in run.read("questions").to_pylist()]
 

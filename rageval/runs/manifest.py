@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.config.evaluation import EvaluationConfig, RunOptions
 from rageval.config.effects import WITHOUT_EFFECT, sent
 from rageval.errors import ConfigError
@@ -30,7 +30,7 @@ _TOKENS = "max_completion_tokens"
 _GROUPS = ("data", "index", "retrieval", "retrievers", "prompts", "models", "systems", "metrics", "judge", "run")
 
 
-def begin(run: RunStore, config: EvaluationConfig, notes: Sequence[str]) -> dict[str, Any]:
+def begin(run: Run, config: EvaluationConfig, notes: Sequence[str]) -> dict[str, Any]:
     """Note that the run has been started, once more or for the first time, and return its manifest.
 
     Raises:
@@ -54,7 +54,7 @@ def begin(run: RunStore, config: EvaluationConfig, notes: Sequence[str]) -> dict
     return manifest
 
 
-def describe_data(run: RunStore, dataset: Mapping[str, Any]) -> None:
+def describe_data(run: Run, dataset: Mapping[str, Any]) -> None:
     """Keep the identity of documents and questions.
 
     Raises:
@@ -71,29 +71,29 @@ def describe_data(run: RunStore, dataset: Mapping[str, Any]) -> None:
     run.write_json(MANIFEST, manifest | {"dataset": dict(dataset)})
 
 
-def describe_index(run: RunStore, index: Mapping[str, Any]) -> None:
+def describe_index(run: Run, index: Mapping[str, Any]) -> None:
     """Keep the identity of the index that was searched."""
     run.write_json(MANIFEST, run.read_json(MANIFEST) | {"index": dict(index)})
 
 
-def searched_index(run: RunStore) -> str:
+def searched_index(run: Run) -> str:
     """Return the fingerprint of the index that the run searches; empty if none is noted."""
     return str(run.read_json(MANIFEST).get("index", {}).get("fingerprint", ""))
 
 
-def searched_backend(run: RunStore) -> str:
+def searched_backend(run: Run) -> str:
     """Return the search engine of the index that the run searches; empty if none is noted."""
     return str(run.read_json(MANIFEST).get("index", {}).get("backend", ""))
 
 
-def describe_estimate(run: RunStore, estimate: Sequence[Mapping[str, Any]]) -> None:
+def describe_estimate(run: Run, estimate: Sequence[Mapping[str, Any]]) -> None:
     """Keep what the whole run was expected to take, as it was at its first start."""
     manifest = run.read_json(MANIFEST)
     if "estimate" not in manifest:
         run.write_json(MANIFEST, manifest | {"estimate": list(estimate)})
 
 
-def finish(run: RunStore, *, status: str, reason: str | None, timings: Mapping[str, float]) -> dict[str, Any]:
+def finish(run: Run, *, status: str, reason: str | None, timings: Mapping[str, float]) -> dict[str, Any]:
     """Note how the run ended, with its totals, and return its manifest."""
     manifest = run.read_json(MANIFEST)
     manifest["starts"][-1] |= {
@@ -108,20 +108,20 @@ def finish(run: RunStore, *, status: str, reason: str | None, timings: Mapping[s
     return manifest
 
 
-def stop(run: RunStore, reason: str) -> None:
+def stop(run: Run, reason: str) -> None:
     """Note why a run ended early, unless it has got as far as to note it itself."""
     manifest = run.read_json(MANIFEST)
     if manifest["status"] == "running":
         run.write_json(MANIFEST, manifest | {"status": "incomplete", "reason": reason})
 
 
-def warnings(run: RunStore) -> list[str]:
+def warnings(run: Run) -> list[str]:
     """Return a sentence for everything that looks complete and is not."""
     lost = shortfalls(run.read("answers"), run.read("scores"))
     return [*(found.sentence for found in lost), *costs.unknown(run), *_beginnings(run)]
 
 
-def _beginnings(run: RunStore) -> list[str]:
+def _beginnings(run: Run) -> list[str]:
     """Return a sentence for each kind of text of which the embedding model read only the beginning."""
     manifest = run.read_json(MANIFEST)
     by_vectors = {"vector", "hybrid"} & {one["method"] for one in manifest["config"]["retrievers"]}
@@ -146,7 +146,7 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def refuse_other_settings(run: RunStore, config: EvaluationConfig, groups: Sequence[str] = _GROUPS) -> None:
+def refuse_other_settings(run: Run, config: EvaluationConfig, groups: Sequence[str] = _GROUPS) -> None:
     """Keep a run from being continued with settings that would give other results.
 
     Raises:

@@ -13,7 +13,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.errors import ConfigError, DataError, InputError
 from rageval.safety.urls import shown
 
@@ -73,7 +73,7 @@ def is_locked(folder: StoredFolder) -> bool:
     if not (folder.path / ".lock").exists():
         return False
     try:
-        with RunStore(str(folder.path)).lock():
+        with Run(str(folder.path)).lock():
             return False
     except InputError:
         return True
@@ -92,7 +92,7 @@ def remove(folder: StoredFolder) -> None:
     try:
         if folder.kind in _KINDS.values():
             grave = folder.path.with_name(f"{_LEFTOVER}{folder.name}-{token_hex(3)}")
-            with RunStore(str(folder.path)).lock():
+            with Run(str(folder.path)).lock():
                 folder.path.rename(grave)
         if grave.is_dir():
             shutil.rmtree(grave)
@@ -121,7 +121,7 @@ def _read(path: Path) -> StoredFolder | None:
         if not file.is_file() or file.is_symlink():
             continue
         try:
-            manifest: Any = RunStore(str(path)).read_json(name)
+            manifest: Any = Run(str(path)).read_json(name)
         except (DataError, OSError):
             return None
         if not isinstance(manifest, Mapping) or not isinstance(manifest.get("config"), Mapping):

@@ -16,7 +16,7 @@ from rageval.metrics.pairwise import PAIRWISE
 from rageval.records import Chunk, Question, Score
 from rageval.runs.inputs import read_inputs
 from rageval.runs.journals import Journal, Row
-from rageval.runs.store import Key, RunStore
+from rageval.runs.run import Key, Run
 from rageval.systems.asked_again import with_earlier
 from rageval.systems.system import System
 
@@ -62,7 +62,7 @@ class _Choice:
 
 
 def compare_chunk(
-    run: RunStore,
+    run: Run,
     chunk: Chunk,
     system: System,
     others: Sequence[System],
@@ -112,7 +112,7 @@ def compare_chunk(
 
 
 def _choices(
-    run: RunStore, chunk: Chunk, system: System, others: Sequence[System], *, with_reference: bool
+    run: Run, chunk: Chunk, system: System, others: Sequence[System], *, with_reference: bool
 ) -> list[_Choice]:
     inputs = read_inputs(run)
     questions, mine = inputs.of_chunk(chunk), _answers(run, system, chunk)
@@ -137,7 +137,7 @@ def _choices(
     return choices
 
 
-def _answers(run: RunStore, system: System, chunk: Chunk) -> Mapping[str, str | None]:
+def _answers(run: Run, system: System, chunk: Chunk) -> Mapping[str, str | None]:
     return {key[0]: row["answer"] for key, row in run.stored("answers", system.name, chunk).items()}
 
 

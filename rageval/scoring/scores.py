@@ -19,7 +19,7 @@ from rageval.metrics.names import detail_of
 from rageval.records import Chunk, Score
 from rageval.runs.inputs import read_inputs
 from rageval.runs.journals import Journal, Row
-from rageval.runs.store import Key, RunStore
+from rageval.runs.run import Key, Run
 from rageval.scoring.computed import Texts, beginnings, computed_values
 from rageval.systems.asked_again import score_of, with_earlier
 from rageval.systems.system import System, documents_of
@@ -45,7 +45,7 @@ def verdicts_label(judge: ModelConfig) -> str:
 
 
 def score_chunk(
-    run: RunStore,
+    run: Run,
     chunk: Chunk,
     system: System,
     plan: ScorePlan,
@@ -94,7 +94,7 @@ def score_chunk(
 
 
 def pending_verdicts(
-    run: RunStore, chunk: Chunk, system: System, plan: ScorePlan, *, only_failed: bool = False
+    run: Run, chunk: Chunk, system: System, plan: ScorePlan, *, only_failed: bool = False
 ) -> list[PendingVerdict]:
     """Return what `score_chunk` would ask the judges now; for each judge, in its order."""
     items, stored = _items(run, chunk, system, plan), run.stored("scores", system.name, chunk)
@@ -107,7 +107,7 @@ def pending_verdicts(
     ]
 
 
-def count_computed(run: RunStore, chunk: Chunk, system: System, plan: ScorePlan) -> int:
+def count_computed(run: Run, chunk: Chunk, system: System, plan: ScorePlan) -> int:
     """Return how many scores `score_chunk` would compute now without asking anybody."""
     items, stored = _items(run, chunk, system, plan), run.stored("scores", system.name, chunk)
     pending = _pending(stored, items, plan, only_failed=False)
@@ -119,7 +119,7 @@ def _moved(stored: Mapping[Key, Row], plan: ScorePlan, item: _Item) -> Row | Non
     return moved(stored, *item) if plan.renew else None
 
 
-def _items(run: RunStore, chunk: Chunk, system: System, plan: ScorePlan) -> list[_Item]:
+def _items(run: Run, chunk: Chunk, system: System, plan: ScorePlan) -> list[_Item]:
     """Return every planned score of the chunk's answers, one metric after the other."""
     candidates = list(_candidates(run, chunk, system, plan))
     planned = [plan.scores(candidate.question.question_id) for candidate in candidates]
@@ -133,7 +133,7 @@ def _items(run: RunStore, chunk: Chunk, system: System, plan: ScorePlan) -> list
     ]
 
 
-def _candidates(run: RunStore, chunk: Chunk, system: System, plan: ScorePlan) -> Iterator[Candidate]:
+def _candidates(run: Run, chunk: Chunk, system: System, plan: ScorePlan) -> Iterator[Candidate]:
     inputs = read_inputs(run)
     answers = run.stored("answers", system.name, chunk)
     questions = inputs.of_chunk(chunk)
@@ -195,7 +195,7 @@ class _Scoring:
     chunk: Chunk
     system: System
     plan: ScorePlan
-    run: RunStore
+    run: Run
     journal: Journal
     ask: Ask
     stored: Mapping[Key, Row]

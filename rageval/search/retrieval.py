@@ -13,7 +13,7 @@ from rageval.metrics.hit_rate import hit
 from rageval.records import Question, Retrieval
 from rageval.runs.inputs import read_questions
 from rageval.runs.manifest import searched_index
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.search.backends import open_index
 from rageval.search.embedder import Embedder, load_embedder
 from rageval.search.fusion import reciprocal_rank_fusion
@@ -100,12 +100,12 @@ def _retrieval(retriever: str, question: Question, found: Found, config: Retriev
     )
 
 
-def stored_retrievers(run: RunStore) -> set[str]:
+def stored_retrievers(run: Run) -> set[str]:
     """Return the names of the retrievers whose results the run has."""
     return set(run.read("retrieval")["retriever"].unique().to_pylist()) if run.has("retrieval") else set()
 
 
-def retrieve_run(run: RunStore, config: EvaluationConfig, names: Sequence[str]) -> dict[str, float]:
+def retrieve_run(run: Run, config: EvaluationConfig, names: Sequence[str]) -> dict[str, float]:
     """Search for every question of the run and store what was found beside what is stored.
 
     Args:
@@ -133,7 +133,7 @@ def retrieve_run(run: RunStore, config: EvaluationConfig, names: Sequence[str]) 
 
 
 def _retrieve_with(
-    run: RunStore, config: EvaluationConfig, retrievers: Sequence[RetrieverConfig]
+    run: Run, config: EvaluationConfig, retrievers: Sequence[RetrieverConfig]
 ) -> dict[str, list[Retrieval]]:
     """Search with retrievers of one boost."""
     index = open_index(config.index, retrievers[0].question_boost, run.cache, config.data)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.storage.files import read_parquet, write_parquet
 from rageval.storage.places import Place
 from rageval.sweep.tables import SEARCH, SWEEP, SWEEP_RETRIEVAL
@@ -25,9 +25,9 @@ class SweepStore:
     folder: str
 
     @property
-    def run(self) -> RunStore:
+    def run(self) -> Run:
         """What a sweep's folder has in common with a run's: lock, documents and questions, cache, text files."""
-        return RunStore(self.folder)
+        return Run(self.folder)
 
     @property
     def path(self) -> Place:

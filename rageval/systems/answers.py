@@ -11,7 +11,7 @@ from rageval.engine.requests import ChatReply, ChatRequest
 from rageval.records import Answer, Chunk, Question
 from rageval.runs.inputs import RunInputs, read_inputs
 from rageval.runs.journals import Row
-from rageval.runs.store import Key, RunStore
+from rageval.runs.run import Key, Run
 from rageval.systems.asked_again import cut_again, forgetting_scores, is_asked_again, with_earlier
 from rageval.systems.system import System, documents_of
 from rageval.telemetry.tracing import step
@@ -32,7 +32,7 @@ def answers_label(system: System) -> str:
 
 
 def answer_chunk(
-    run: RunStore,
+    run: Run,
     chunk: Chunk,
     system: System,
     engine: RequestEngine,
@@ -68,7 +68,7 @@ def answer_chunk(
     return ChunkOutcome(asked=len(pending), ok=ok, failed=len(questions) - ok)
 
 
-def pending_answers(run: RunStore, chunk: Chunk, system: System, options: RunOptions) -> list[PendingAnswer]:
+def pending_answers(run: Run, chunk: Chunk, system: System, options: RunOptions) -> list[PendingAnswer]:
     """Return what `answer_chunk` would ask now, in its order."""
     return _pending(run, chunk, system, run.stored("answers", system.name, chunk), options)
 
@@ -80,7 +80,7 @@ def contexts_shown(inputs: RunInputs, chunk: Chunk, system: System) -> list[tupl
 
 
 def _pending(
-    run: RunStore, chunk: Chunk, system: System, stored: Mapping[Key, Row], options: RunOptions
+    run: Run, chunk: Chunk, system: System, stored: Mapping[Key, Row], options: RunOptions
 ) -> list[PendingAnswer]:
     inputs = read_inputs(run)
     cut = cut_again(run, system, options.max_failed_share)
@@ -95,7 +95,7 @@ def _pending(
     ]
 
 
-def _ask(run: RunStore, chunk: Chunk, system: System, pending: Sequence[PendingAnswer], ask: Ask) -> None:
+def _ask(run: Run, chunk: Chunk, system: System, pending: Sequence[PendingAnswer], ask: Ask) -> None:
     before = run.stored("answers", system.name, chunk)
     journal = run.journal("answers", system.name, chunk)
     replaced = {key[0] for key, row in before.items() if row["status"] == "ok"}

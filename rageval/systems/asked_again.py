@@ -12,8 +12,8 @@ from typing import Any, Final
 from rageval.engine.requests import ChatReply
 from rageval.records import Chunk, Score, Usage
 from rageval.runs.journals import Row
+from rageval.runs.run import Run
 from rageval.runs.shortfalls import cut_systems, is_cut
-from rageval.runs.store import RunStore
 from rageval.storage.places import Place, version
 from rageval.systems.system import System
 
@@ -28,7 +28,7 @@ _WITHOUT_VALUE: Final[dict[str, Any]] = {
 _REPLACED: Final = "the answer was asked for again"
 
 
-def cut_again(run: RunStore, system: System, limit: float) -> bool:
+def cut_again(run: Run, system: System, limit: float) -> bool:
     """Return whether the system's cut answers are asked for again: more than that share were cut.
 
     The embedded model's are not, see `rageval.runs.shortfalls`.
@@ -42,7 +42,7 @@ def cut_again(run: RunStore, system: System, limit: float) -> bool:
 
 
 @lru_cache(maxsize=2)
-def _cut_systems(run: RunStore, path: Place, changed: str, limit: float) -> frozenset[str]:
+def _cut_systems(run: Run, path: Place, changed: str, limit: float) -> frozenset[str]:
     del path, changed  # parts of the cache's key: a table that is written again is read again
     return cut_systems(run.read("answers"), limit)
 
@@ -84,7 +84,7 @@ def score_of(row: Row, **changes: Any) -> Score:
 
 @contextmanager
 def forgetting_scores(
-    run: RunStore, chunk: Chunk, system: System, question_ids: Collection[str]
+    run: Run, chunk: Chunk, system: System, question_ids: Collection[str]
 ) -> Iterator[Callable[[str], None]]:
     """Yield what takes their values from the scores of an answer that is about to be replaced; what they cost stays.
 

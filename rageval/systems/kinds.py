@@ -12,7 +12,7 @@ from rageval.config.systems import PromptConfig, SystemKind, SystemPlan
 from rageval.corpus.files import read_text
 from rageval.engine.endpoint import request_parameters
 from rageval.errors import ConfigError
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.systems.closed_book import ClosedBook
 from rageval.systems.oracle import Oracle
 from rageval.systems.pipeline import Pipeline
@@ -55,7 +55,7 @@ def served(systems: Sequence[System], models: Sequence[ModelConfig]) -> list[Sys
     return [system.with_model(by_name[system.model.name]) for system in systems]
 
 
-def describe_systems(run: RunStore, systems: Sequence[System]) -> None:
+def describe_systems(run: Run, systems: Sequence[System]) -> None:
     """Keep in the run what its systems are made of.
 
     Raises:
@@ -73,7 +73,7 @@ def describe_systems(run: RunStore, systems: Sequence[System]) -> None:
     run.write("systems", table)
 
 
-def stored_systems(run: RunStore, models: Sequence[ModelConfig]) -> list[System]:
+def stored_systems(run: Run, models: Sequence[ModelConfig]) -> list[System]:
     """Return the systems of a run as they were when it was started, with these models.
 
     Raises:

@@ -1,5 +1,6 @@
 import hashlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -86,7 +87,7 @@ def test_two_requests_at_once_get_the_answers_to_their_own_questions(client):
         choices = pool.map(lambda q: ask(client, prompted(q), **LOCAL_PARAMETERS), questions)
     january, weeks = (choice.message.content for choice in choices)
     assert "January" in january
-    assert "ten weeks" in weeks
+    assert re.search("(ten|10) weeks", weeks)
 
 
 def test_a_judgement_is_a_verdict_that_parses(client):

@@ -25,7 +25,7 @@ from rageval.errors import ConfigError, RunLockedError, RunStoppedError
 from rageval.records import Question
 from rageval.runs.accepted_runs import accept_run, accepted_runs
 from rageval.runs.folders import run_folders
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.search.vector_cache import VectorCache
 from rageval.storage.leases import lease
 from rageval.storage.places import StorePath, place
@@ -38,12 +38,12 @@ _TICK = threading.Event()
 
 
 @pytest.fixture
-def run(bucket: str) -> RunStore:
+def run(bucket: str) -> Run:
     return new_run(bucket)
 
 
-def new_run(folder: str) -> RunStore:
-    store = RunStore(f"{folder}/runs/r1")
+def new_run(folder: str) -> Run:
+    store = Run(f"{folder}/runs/r1")
     questions = [Question(question_id=f"q{n}", question="?", document_id="d") for n in range(5)]
     store.write("questions", to_table(questions, QUESTIONS))
     return store
@@ -76,11 +76,11 @@ def other_s3(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
     S3FileSystem.clear_instance_cache()
 
 
-def test_after_kill_9_in_a_chunk_the_records_that_were_put_are_there(run: RunStore) -> None:
+def test_after_kill_9_in_a_chunk_the_records_that_were_put_are_there(run: Run) -> None:
     code = f"""
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from tests.adapters.test_run_store import CHUNKS, MODEL, answer
-journal = RunStore({run.folder!r}).journal("answers", MODEL, CHUNKS[0])
+journal = Run({run.folder!r}).journal("answers", MODEL, CHUNKS[0])
 journal.append(answer(0))
 journal.append(answer(1, "ü\\n"))
 print("ready", flush=True)
@@ -98,7 +98,7 @@ input()
     assert [path.name.partition("-")[0] for path in run.path.glob("*/answers/*")] == ["org"]
 
 
-def test_two_writers_of_a_chunk_lose_nothing(run: RunStore) -> None:
+def test_two_writers_of_a_chunk_lose_nothing(run: Run) -> None:
     one, other = (run.journal("answers", MODEL, CHUNKS[0]) for _ in range(2))
     one.append(answer(0))
     other.append(answer(1))
@@ -110,7 +110,7 @@ def test_two_writers_of_a_chunk_lose_nothing(run: RunStore) -> None:
     assert words(run) == {"q0": "first", "q1": "first", "q2": "other"}
 
 
-def test_lines_that_come_while_one_is_being_put_are_put_together(run: RunStore) -> None:
+def test_lines_that_come_while_one_is_being_put_are_put_together(run: Run) -> None:
     journal = run.journal("answers", MODEL, CHUNKS[0])
     for number in range(500):
         journal.append(answer(number % 3, str(number)))
@@ -119,7 +119,7 @@ def test_lines_that_come_while_one_is_being_put_are_put_together(run: RunStore) 
 
 
 def test_a_server_that_goes_ends_the_run_in_order_and_what_was_put_stays(
-    run: RunStore, s3_server: str, monkeypatch: pytest.MonkeyPatch
+    run: Run, s3_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from moto.server import ThreadedMotoServer
 
@@ -181,7 +181,7 @@ def test_a_store_that_refuses_the_credentials_says_so_without_repeating_them(
     with ThreadingHTTPServer(("127.0.0.1", 0), _Refusing) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         other_s3(monkeypatch, f"http://127.0.0.1:{server.server_port}")
-        for attempt in (RunStore("s3://bucket/runs/r1").lock().__enter__, lambda: run_folders("s3://bucket/runs")):
+        for attempt in (Run("s3://bucket/runs/r1").lock().__enter__, lambda: run_folders("s3://bucket/runs")):
             with pytest.raises(
                 ConfigError, match=r"s3://bucket/runs.*: access is denied; check that the cred"
             ) as raised:
@@ -202,7 +202,7 @@ def test_a_store_that_refuses_the_credentials_says_so_without_repeating_them(
     ],
 )
 def test_a_url_that_cannot_hold_runs_is_refused_with_the_remedy(bucket: str, url: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=said) as raised, RunStore(url).lock():
+    with pytest.raises(ConfigError, match=said) as raised, Run(url).lock():
         pass
     assert "hunter2" not in str(raised.value)
 
@@ -223,17 +223,17 @@ def test_a_driver_that_is_not_installed_is_named_with_its_command() -> None:
     code = """
 import sys
 sys.modules["gcsfs"] = None
-from rageval.runs.store import RunStore
-with RunStore("gs://bucket/runs/r1").lock(): pass
+from rageval.runs.run import Run
+with Run("gs://bucket/runs/r1").lock(): pass
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.stderr.rstrip().endswith("gs:// needs a driver that is not installed: pip install 'rageval[gcs]'")
 
 
-def test_the_lease_of_a_killed_process_is_refused_until_it_ends_and_then_taken_over(run: RunStore) -> None:
+def test_the_lease_of_a_killed_process_is_refused_until_it_ends_and_then_taken_over(run: Run) -> None:
     code = f"""
-from rageval.runs.store import RunStore
-with RunStore({run.folder!r}).lock():
+from rageval.runs.run import Run
+with Run({run.folder!r}).lock():
     print("ready", flush=True)
     input()
 """
@@ -252,7 +252,7 @@ with RunStore({run.folder!r}).lock():
     assert list(_lock(run).glob("*")) == []
 
 
-def test_a_lease_is_renewed_as_long_as_its_holder_lives(run: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lease_is_renewed_as_long_as_its_holder_lives(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rageval.storage.leases._RENEWALS", 10_000)  # one every few milliseconds
     with run.lock():
         _change(_lock(run) / "000001", ends_at=0)
@@ -261,7 +261,7 @@ def test_a_lease_is_renewed_as_long_as_its_holder_lives(run: RunStore, monkeypat
             pass
 
 
-def test_of_many_that_want_a_lease_that_has_ended_one_gets_it(run: RunStore) -> None:
+def test_of_many_that_want_a_lease_that_has_ended_one_gets_it(run: Run) -> None:
     (_lock(run) / "000007").write_bytes(b'{"token": "dead", "holder": "nobody", "ends_at": 0}')
     together, done = threading.Barrier(8), threading.Event()
 
@@ -283,7 +283,7 @@ def test_of_many_that_want_a_lease_that_has_ended_one_gets_it(run: RunStore) -> 
         assert sum(threads.map(want, range(8))) == 1
 
 
-def test_a_holder_whose_lease_was_taken_over_is_told(run: RunStore) -> None:
+def test_a_holder_whose_lease_was_taken_over_is_told(run: Run) -> None:
     taken = b'{"token": "other", "holder": "another machine", "ends_at": 9e9}'
     with pytest.raises(RunStoppedError, match="another process has taken the run over"), run.lock():
         (_lock(run) / "000002").write_bytes(taken)
@@ -291,15 +291,15 @@ def test_a_holder_whose_lease_was_taken_over_is_told(run: RunStore) -> None:
         pass
 
 
-def test_a_run_takes_replies_from_the_others_of_its_bucket(run: RunStore) -> None:
+def test_a_run_takes_replies_from_the_others_of_its_bucket(run: Run) -> None:
     add(run, CHUNKS[0], answer(0, "asked before"))
     run.finish_chunk("answers", MODEL, CHUNKS[0], keys(CHUNKS[0]))
-    reply = EarlierRuns(RunStore(str(run.path.with_name("r2")))).reply("f")
+    reply = EarlierRuns(Run(str(run.path.with_name("r2")))).reply("f")
     assert reply is not None
     assert (reply.text, reply.reused_from) == ("asked before", "r1")
 
 
-def test_runs_of_two_labels_that_are_accepted_together_are_both_noted(run: RunStore) -> None:
+def test_runs_of_two_labels_that_are_accepted_together_are_both_noted(run: Run) -> None:
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(lambda label: accept_run(run, label, "why"), "abcd"))
     assert set(accepted_runs(f"{run.path.parent}")) == set("abcd")
@@ -335,15 +335,6 @@ def test_vectors_that_many_write_at_once_are_all_there_whenever_somebody_looks(
     assert len(list(folder.glob("*.parquet"))) <= 33 + 3
 
 
-def test_what_earlier_versions_stored_in_one_file_is_read(tmp_path: Path) -> None:
-    VectorCache(tmp_path / "new.vectors", "m@1").write({"h": np.ones(2, np.float32)})
-    (tmp_path / "new.vectors").glob("*").__next__().rename(tmp_path / "old.parquet")
-    cache = VectorCache(tmp_path / "old.vectors", "m@1")
-    assert cache.read()["h"].tolist() == [1, 1]
-    cache.write({"i": np.zeros(2, np.float32)})
-    assert VectorCache(tmp_path / "old.vectors", "m@1").read().keys() == {"h", "i"}
-
-
 def test_a_run_lies_in_the_memory_of_a_process_as_well() -> None:
     run = new_run(f"memory://{token_hex(4)}")
     with run.lock():
@@ -358,7 +349,7 @@ def _change(lease: StorePath, **values: float) -> None:
     lease.write_bytes(json.dumps({**json.loads(lease.read_bytes()), **values}).encode())
 
 
-def _lock(run: RunStore) -> StorePath:
+def _lock(run: Run) -> StorePath:
     found = run.path / ".lock"
     assert isinstance(found, StorePath)
     return found

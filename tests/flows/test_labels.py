@@ -10,15 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from rageval.cli import main as cli
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.tables import QUESTIONS
 from tests.unit.test_report_page import build
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> RunStore:
+def run(tmp_path: Path) -> Run:
     """A run of 60 questions by two models whose judge was asked once."""
-    store, data = RunStore(str(tmp_path / "runs" / "demo")), build(n=60, text="=plain words")
+    store, data = Run(str(tmp_path / "runs" / "demo")), build(n=60, text="=plain words")
     for table in ("documents", "retrieval", "answers", "scores"):
         store.write(table, getattr(data, table))
     questions = [row | {"grade": 1, "alternate_grades": []} for row in data.questions.to_pylist()]
@@ -44,7 +44,7 @@ def fill_in(path: Path, label: str) -> None:
 
 
 def test_answers_go_out_and_labels_come_back_into_the_report(
-    run: RunStore, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+    run: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     folder, file = run.folder, tmp_path / "labels.csv"
     status, out, _ = call(monkeypatch, capfd, "labels", folder, str(file), "--answers", "40")
@@ -77,7 +77,7 @@ def test_answers_go_out_and_labels_come_back_into_the_report(
 
 
 def test_labels_that_do_not_fit_the_run_change_nothing(
-    run: RunStore, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+    run: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     file = tmp_path / "labels.csv"
     file.write_text("question_id,system,label\nnobody,alpha,RELEVANT\nq1,alpha,GOOD\n", encoding="utf-8")
@@ -89,7 +89,7 @@ def test_labels_that_do_not_fit_the_run_change_nothing(
 
 
 def test_configured_labels_that_cannot_be_read_are_named_in_a_report_that_is_written_all_the_same(
-    run: RunStore, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+    run: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     file, manifest = tmp_path / "labels.csv", run.read_json("run.json")
     manifest["config"]["judge"]["human_labels"] = str(file)

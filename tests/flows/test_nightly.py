@@ -20,7 +20,7 @@ from rageval.monitoring.review import accept
 from rageval.monitoring.store.conversations import add_conversations
 from rageval.monitoring.store.database import open_database
 from rageval.runs.accepted_runs import ACCEPTED
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from tests.fake_llm import VERDICT, Body, FakeLLM, Reply, is_judgement
 from tests.monitoring.made import conversation, id_of
 
@@ -127,7 +127,7 @@ def test_the_next_night_asks_what_a_user_asked_and_is_measured_by_the_questions_
     ended = night("tuesday", newest=True)
 
     assert ended.is_completed()
-    asked = RunStore(str(corpus / "runs" / "tuesday")).read("answers").num_rows
+    asked = Run(str(corpus / "runs" / "tuesday")).read("answers").num_rows
     assert asked == 21
     assert any("How long may a worker be away?" in str(body) for body in llm.requests)
     assert "their questions differ: 20 in both, 0 only in monday, 1 only in tuesday" in str(ended.message)

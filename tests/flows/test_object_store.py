@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from tests.evaluations import AGAIN, Rageval
 from tests.fake_llm import FakeLLM
 
@@ -49,7 +49,7 @@ def test_a_run_on_an_object_store_is_that_on_a_disk_and_resumes_without_a_reques
     assert started.status == 0, started.err
     assert f"{output}/r1/report.html" in started.out
     assert len(llm.requests) == 60 + 2 * AGAIN
-    run = RunStore(f"{output}/r1")
+    run = Run(f"{output}/r1")
     for table in ("documents", "questions", "retrieval", "answers", "scores"):
         assert same_in_all_runs(run.read(table)) == same_in_all_runs(on_disk.table(table)), table
     assert run.read_json("run.json")["status"] == "complete"

@@ -15,7 +15,7 @@ from deployments import bootstrap
 from flows.evaluate import evaluate
 from rageval.monitoring.publish import publish
 from rageval.monitoring.store.database import open_database
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from tests.evaluations import Rageval
 from tests.fake_llm import Body, FakeLLM, Reply, default_reply, prompt
 from tests.guarded_website import guarded_website
@@ -70,7 +70,7 @@ def test_what_is_filled_in_is_used_and_is_in_no_file_no_database_and_no_word_of_
     assert "[key] with [key] may not ask that" in str(run.table("answers")["error"].to_pylist())
     assert f"http://{host}/labels.csv: missing columns: label" in (run.folder / "report.html").read_text()
 
-    publish(open_database(f"sqlite:///{corpus}/runs/monitoring.db"), RunStore(str(run.folder)))
+    publish(open_database(f"sqlite:///{corpus}/runs/monitoring.db"), Run(str(run.folder)))
     assert holding(CANARY, corpus / "runs") == []
     assert CANARY not in run.out + run.err
     assert holding("${FAQ_SIG}", corpus / "runs"), "which is looked for in the right places"

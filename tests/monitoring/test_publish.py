@@ -14,7 +14,7 @@ from rageval.errors import DataError
 from rageval.monitoring.publish import publish
 from rageval.monitoring.store.database import Database
 from rageval.monitoring.store.schema import RUN_METRICS, RUNS
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from tests.made_runs import write_run
 
 STARTS = [
@@ -24,7 +24,7 @@ STARTS = [
 ]
 
 
-def made(folder: Path, **scores: list[float | None]) -> RunStore:
+def made(folder: Path, **scores: list[float | None]) -> Run:
     dataset = {"documents": 2, "questions": 2, "notes": []}
     manifest = {"starts": STARTS, "dataset": dataset, "totals": {"cost_usd": 0.5}}
     run = write_run(

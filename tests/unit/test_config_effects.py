@@ -13,7 +13,7 @@ from rageval.config.overrides import put
 from rageval.engine.requests import ChatRequest
 from rageval.errors import ConfigError
 from rageval.runs import manifest
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.tables import QUESTIONS, to_table
 
 # Every setting of a model, and another value than its default.
@@ -56,7 +56,7 @@ def test_a_run_goes_on_and_is_compared_without_a_word_where_no_request_differs(
     tmp_path: Path, name: str, place: str
 ) -> None:
     first, second = configured(place), configured(place, **{name: OTHER[name]})
-    run = RunStore(str(tmp_path / "r1"))
+    run = Run(str(tmp_path / "r1"))
     noted = manifest.begin(run, first, [])
     run.write("questions", to_table([], QUESTIONS))
     differ = [setting for setting, _, _ in other_settings(noted, {"config": second.model_dump(mode="json")})]

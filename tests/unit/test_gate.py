@@ -14,7 +14,7 @@ from rageval.comparison.pairing import Choice
 from rageval.comparison.sentences import gate_rows, gate_sentence
 from rageval.errors import ConfigError
 from rageval.metrics.correctness import CORRECTNESS
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.tables import JUDGING
 from tests.made_runs import Values, write_run
 
@@ -204,7 +204,7 @@ def test_what_cannot_be_gated_by_is_an_error(tmp_path: Path, choice: Choice, max
     run = write_run(tmp_path / "a", scores={"m": {"cosine": GOOD}})
 
     with pytest.raises(ConfigError, match=message):
-        gate(run, RunStore(run.folder), choice, max_drop=max_drop)
+        gate(run, Run(run.folder), choice, max_drop=max_drop)
 
 
 def _tables(name: str, verdicts: np.ndarray, model: RunTables) -> RunTables:

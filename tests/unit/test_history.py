@@ -13,19 +13,19 @@ from rageval.comparison.summary import summarize
 from rageval.comparison.trends import HISTORY, Trend
 from rageval.errors import DataError
 from rageval.runs.folders import read_columns, run_folders, write_table
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from tests.made_runs import write_run
 
 VALUES = [0.0, 0.5, 1.0, 1.0] * 5
 SCORES = {"m": {"cosine": VALUES, "correctness": VALUES}}
 
 
-def write_summary(run: RunStore) -> RunStore:
+def write_summary(run: Run) -> Run:
     run.write("summary", summarize(*(run.read(n) for n in ("questions", "retrieval", "answers", "scores")), top_k=5))
     return run
 
 
-def night(folder: Path, number: int, **changes: object) -> RunStore:
+def night(folder: Path, number: int, **changes: object) -> Run:
     """Write the run of a night; its name does not sort as its date does."""
     started = f"2026-01-{number:02d}T02:30:00+00:00"
     arguments = {"scores": SCORES, "started_at": started} | changes

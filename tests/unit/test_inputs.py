@@ -7,15 +7,15 @@ import pytest
 
 from rageval.records import Chunk, Document, Question
 from rageval.runs.inputs import read_inputs, read_questions
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.tables import DOCUMENTS, QUESTIONS, RETRIEVAL, to_table
 
 CHUNK = Chunk(number=0, start=0, stop=1)
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> RunStore:
-    store = RunStore(str(tmp_path / "r1"))
+def run(tmp_path: Path) -> Run:
+    store = Run(str(tmp_path / "r1"))
     documents = [
         Document(document_id=i, title=i, text=f"Text of {i}", metadata={"course": "c"}, content_hash=i) for i in "abc"
     ]
@@ -32,15 +32,15 @@ def run(tmp_path: Path) -> RunStore:
     return store
 
 
-def test_the_model_is_shown_the_first_top_k_documents_however_many_are_kept(run: RunStore) -> None:
+def test_the_model_is_shown_the_first_top_k_documents_however_many_are_kept(run: Run) -> None:
     assert read_inputs(run).found(CHUNK, "text") == [["a", "b"]]
 
 
-def test_without_a_retriever_nothing_is_found_for_any_question(run: RunStore) -> None:
+def test_without_a_retriever_nothing_is_found_for_any_question(run: Run) -> None:
     assert read_inputs(run).found(Chunk(number=0, start=0, stop=3), None) == [[], [], []]
 
 
-def test_questions_come_back_with_their_grades(run: RunStore) -> None:
+def test_questions_come_back_with_their_grades(run: Run) -> None:
     [question] = read_questions(run)
     assert (question.grade, question.alternate_ids, question.alternate_grades) == (3, ("a", "b"), (2, 1))
     assert read_inputs(run).of_chunk(CHUNK) == [question]

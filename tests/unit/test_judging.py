@@ -31,7 +31,7 @@ def table(name, rows):
     return pa.Table.from_pylist([blank | row for row in rows], schema=SCHEMAS[name])
 
 
-class Run:
+class MadeRun:
     """A run of N questions over N / 3 documents and two models, to which verdicts are added."""
 
     def __init__(self, models=("alpha", "beta")):
@@ -98,7 +98,7 @@ def verdict(judging, metric=WITH):
 
 def test_flip_rate_and_kappa_with_itself_are_those_of_the_answers_judged_twice():
     first, again = drawn(2 * N), noisy(drawn(2 * N)[:40], 0.3)
-    judging = Run().judge(WITH, first).judge(detail_of(WITH, AGAIN), again, where=slice(0, 40)).judging()
+    judging = MadeRun().judge(WITH, first).judge(detail_of(WITH, AGAIN), again, where=slice(0, 40)).judging()
     flips = figure(judging, "flip_rate", against="itself")
     assert flips["value"] == pytest.approx(np.mean([a != b for a, b in zip(first, again, strict=False)]))
     assert flips["n"] == 40
@@ -112,7 +112,7 @@ def test_flip_rate_and_kappa_with_itself_are_those_of_the_answers_judged_twice()
 
 
 def test_a_judge_that_contradicts_itself_is_unfit_and_nothing_is_ranked_by_it():
-    run = Run().cosine(np.linspace(0, 1, 2 * N)).judge(WITH, drawn(2 * N))
+    run = MadeRun().cosine(np.linspace(0, 1, 2 * N)).judge(WITH, drawn(2 * N))
     run.judge(detail_of(WITH, AGAIN), drawn(60, seed=9), where=slice(0, 60))
     judging = run.judging()
     assert verdict(judging)["label"] == "unfit"
@@ -141,15 +141,20 @@ def test_comparisons_by_an_unfit_judge_say_so():
 
 
 def test_too_few_pairs_or_one_label_only_leave_a_judge_unchecked():
-    few = Run().judge(WITH, drawn(2 * N)).judge(detail_of(WITH, AGAIN), drawn(19, seed=5), where=slice(0, 19)).judging()
+    few = (
+        MadeRun()
+        .judge(WITH, drawn(2 * N))
+        .judge(detail_of(WITH, AGAIN), drawn(19, seed=5), where=slice(0, 19))
+        .judging()
+    )
     assert verdict(few)["label"] == "not enough checked"
     assert unfit_metrics(few) == frozenset()
     constant = (
-        Run().judge(WITH, [RIGHT] * 2 * N).judge(detail_of(WITH, AGAIN), [RIGHT] * N, where=slice(0, N)).judging()
+        MadeRun().judge(WITH, [RIGHT] * 2 * N).judge(detail_of(WITH, AGAIN), [RIGHT] * N, where=slice(0, N)).judging()
     )
     assert verdict(constant)["label"] == "not enough checked"
     assert "has no value over 120 answers, for all have one and the same label" in verdict(constant)["note"]
-    alone = Run().judge(WITH, drawn(2 * N)).judging()
+    alone = MadeRun().judge(WITH, drawn(2 * N)).judging()
     assert verdict(alone)["label"] == "not checked"
     assert verdict(alone)["note"].startswith("No answer was judged twice, and there are no human labels.")
 
@@ -157,7 +162,7 @@ def test_too_few_pairs_or_one_label_only_leave_a_judge_unchecked():
 def test_agreement_between_the_prompts_and_with_the_cosine():
     with_reference, cosine = drawn(2 * N), np.random.default_rng(2).random(2 * N).round(1)
     without = noisy(with_reference, 0.8)
-    judging = Run().cosine(cosine).judge(WITH, with_reference).judge(WITHOUT, without).judging()
+    judging = MadeRun().cosine(cosine).judge(WITH, with_reference).judge(WITHOUT, without).judging()
     kappa = figure(judging, "kappa", against=WITHOUT)
     assert kappa["value"] == pytest.approx(cohen_kappa_score(with_reference, without))
     cells = {(r["label"], r["other_label"]): r["value"] for r in judging.to_pylist() if r["figure"] == "pairs"}
@@ -170,7 +175,7 @@ def test_agreement_between_the_prompts_and_with_the_cosine():
 
 def test_a_panel_is_compared_within_itself_and_is_as_fit_as_its_checked_judges():
     truth = drawn(2 * N)
-    run = Run().judge(WITH, truth, judge="a + b")
+    run = MadeRun().judge(WITH, truth, judge="a + b")
     members = {"a": noisy(truth, 0.1), "b": drawn(2 * N, seed=8)}
     for name, labels in members.items():
         run.judge(detail_of(WITH, name), labels, judge=name)
@@ -192,7 +197,7 @@ def test_a_panel_is_compared_within_itself_and_is_as_fit_as_its_checked_judges()
 def test_position_contradictions_and_length_of_pairwise_choices():
     # Six questions. In the own order the judge takes the first answer in all, swapped it takes the first one in
     # four (another choice than before) and the second one in two (the same answer: alpha's).
-    run = Run()
+    run = MadeRun()
     values = {"FIRST": 1.0, "TIE": 0.5, "SECOND": 0.0}
     swapped = {"FIRST": 0.0, "TIE": 0.5, "SECOND": 1.0}
     run.judge("pairwise[beta]", ["FIRST"] * 6, where=slice(0, 6), values=values)
@@ -211,7 +216,7 @@ def test_position_contradictions_and_length_of_pairwise_choices():
 
 def test_the_effect_of_length_is_spearmans_correlation():
     labels = drawn(2 * N)
-    run = Run().judge(WITH, labels)
+    run = MadeRun().judge(WITH, labels)
     found = figure(run.judging(), "length_correlation")
     expected = stats.spearmanr([ANSWER_LABELS[label] for label in labels], run.words).statistic
     assert found["value"] == pytest.approx(expected)
@@ -221,7 +226,7 @@ def test_human_labels_give_kappa_sensitivity_specificity_and_the_corrected_share
     judged = drawn(2 * N)
     people = noisy(judged, 0.3)
     where = slice(N - 40, N + 50)  # 40 answers of alpha, 50 of beta
-    judging = Run().judge(WITH, judged).people(people[where], where).judging()
+    judging = MadeRun().judge(WITH, judged).people(people[where], where).judging()
     ours, theirs = judged[where], people[where]
     assert figure(judging, "kappa", against="human labels")["value"] == pytest.approx(cohen_kappa_score(ours, theirs))
     sensitivity = np.mean([a == RIGHT for a, b in zip(ours, theirs, strict=True) if b == RIGHT])
@@ -239,14 +244,14 @@ def test_human_labels_give_kappa_sensitivity_specificity_and_the_corrected_share
     assert figure(judging, "share_judged", system="alpha")["value"] == pytest.approx(f.mean())
     assert verdict(judging)["label"] == "fit"
     assert "not checked" not in verdict(judging)["note"]
-    wrong = Run().judge(WITH, judged).people(drawn(2 * N, seed=7)[where], where).judging()
+    wrong = MadeRun().judge(WITH, judged).people(drawn(2 * N, seed=7)[where], where).judging()
     assert verdict(wrong)["label"] == "unfit"
 
 
 def test_faithfulness_has_labels_of_its_own():
     labels = ["FAITHFUL", "PARTLY_FAITHFUL", "UNFAITHFUL", "UNFAITHFUL"] * (N // 2)
     values = {"FAITHFUL": 1.0, "PARTLY_FAITHFUL": 0.5, "UNFAITHFUL": 0.0}
-    run = Run().judge("faithfulness", labels, values=values)
+    run = MadeRun().judge("faithfulness", labels, values=values)
     run.judge("faithfulness[again]", labels[:60], where=slice(0, 60), values=values).people([RIGHT], slice(0, 1))
     judging = run.judging()
     assert figure(judging, "flip_rate")["value"] == 0
@@ -255,14 +260,14 @@ def test_faithfulness_has_labels_of_its_own():
 
 
 def test_a_run_without_a_judge_has_no_figures_and_remarks_are_kept():
-    judging = Run().cosine(np.zeros(2 * N)).judging(remarks=["The labels are gone."])
+    judging = MadeRun().cosine(np.zeros(2 * N)).judging(remarks=["The labels are gone."])
     assert judging_section(judging).remarks == ["The labels are gone."]
     assert judging_section(judging).parts == judging_section(judging).verdicts == []
     assert trust_sentences(judging) == []
 
 
 def test_unscored_verdicts_are_in_no_figure():
-    run = Run().judge(WITH, drawn(2 * N))
+    run = MadeRun().judge(WITH, drawn(2 * N))
     run.rows[0] |= {"status": "unscored", "label": None, "value": None}
     assert figure(run.judging(), "length_correlation")["n"] == 2 * N - 1
 

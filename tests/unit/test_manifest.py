@@ -9,7 +9,7 @@ from rageval.config.evaluation import EvaluationConfig
 from rageval.config.overrides import put, validate
 from rageval.errors import ConfigError
 from rageval.runs import manifest
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.tables import QUESTIONS, to_table
 
 
@@ -29,14 +29,14 @@ def configured(**changes: Any) -> EvaluationConfig:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> RunStore:
-    store = RunStore(str(tmp_path / "r1"))
+def run(tmp_path: Path) -> Run:
+    store = Run(str(tmp_path / "r1"))
     manifest.begin(store, configured(), ["a note"])
     store.write("questions", to_table([], QUESTIONS))
     return store
 
 
-def test_a_start_notes_what_ran_and_keeps_earlier_starts(run: RunStore) -> None:
+def test_a_start_notes_what_ran_and_keeps_earlier_starts(run: Run) -> None:
     first = run.read_json(manifest.MANIFEST)
     assert (first["run_id"], first["status"]) == ("r1", "running")
     assert first["versions"]["openai"]
@@ -61,7 +61,7 @@ def test_a_start_notes_what_ran_and_keeps_earlier_starts(run: RunStore) -> None:
         ("run__max_failed_share", 0.5), ("run__output", "other"),
     ],
 )  # fmt: skip
-def test_what_cannot_change_a_result_may_change(run: RunStore, path: str, value: Any) -> None:
+def test_what_cannot_change_a_result_may_change(run: Run, path: str, value: Any) -> None:
     manifest.begin(run, configured(**{path: value}), [])
 
 
@@ -87,7 +87,7 @@ def test_what_cannot_change_a_result_may_change(run: RunStore, path: str, value:
     ],
 )
 def test_what_would_mix_two_runs_is_refused_by_name_and_changes_nothing(
-    run: RunStore, path: str, value: Any, named: str
+    run: Run, path: str, value: Any, named: str
 ) -> None:
     before = run.read_json(manifest.MANIFEST)
     with pytest.raises(ConfigError) as raised:
@@ -98,18 +98,18 @@ def test_what_would_mix_two_runs_is_refused_by_name_and_changes_nothing(
 
 
 def test_a_run_that_ended_before_it_had_questions_may_start_again_with_other_settings(tmp_path: Path) -> None:
-    store = RunStore(str(tmp_path / "r1"))
+    store = Run(str(tmp_path / "r1"))
     manifest.begin(store, configured(), [])
     again = manifest.begin(store, configured(retrieval__top_k=7), [])
     assert again["config"]["retrieval"]["top_k"] == 7
 
 
-def test_every_setting_that_differs_is_named(run: RunStore) -> None:
+def test_every_setting_that_differs_is_named(run: Run) -> None:
     with pytest.raises(ConfigError, match=r"\(data\.seed, retrieval\.top_k differ\)"):
         manifest.begin(run, configured(retrieval__top_k=7, data__seed=1), [])
 
 
-def test_other_data_under_the_same_name_are_refused(run: RunStore) -> None:
+def test_other_data_under_the_same_name_are_refused(run: Run) -> None:
     dataset = {"documents_fingerprint": "d", "questions_fingerprint": "q"}
     manifest.describe_data(run, dataset)
     manifest.describe_data(run, dataset)

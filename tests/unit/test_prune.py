@@ -13,15 +13,15 @@ from rageval.errors import ConfigError, DataError
 from rageval.pipeline.prune import Retention, plan_prune, prune
 from rageval.runs.accepted_runs import accept_run
 from rageval.runs.batch_log import BatchLog
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.search.vector_cache import VectorCache
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
 
 
-def stored(folder: Path, age_days: float, *, manifest: str = "run.json", **values: object) -> RunStore:
+def stored(folder: Path, age_days: float, *, manifest: str = "run.json", **values: object) -> Run:
     """Write a folder as far as retention looks at it, last used so many days ago."""
-    run = RunStore(str(folder))
+    run = Run(str(folder))
     started = (NOW - timedelta(days=age_days)).isoformat()
     run.write_json(
         manifest, {"run_id": folder.name, "status": "complete", "started_at": started, "config": {}} | values
@@ -70,7 +70,7 @@ def test_some_runs_stay_whatever_the_rules_say(tmp_path: Path) -> None:
     locked = stored(tmp_path / "locked", 52)
     stored(tmp_path / "questions", 53, manifest="generation.json")
     stored(tmp_path / "used", 54, config={"data": {"ground_truth": str(tmp_path / "questions" / "ground-truth.csv")}})
-    accept_run(RunStore(str(tmp_path / "used")), "weekly", "by hand")
+    accept_run(Run(str(tmp_path / "used")), "weekly", "by hand")
     stored(tmp_path / "free", 55)
 
     with locked.lock():
@@ -140,7 +140,7 @@ def test_the_cache_loses_what_no_run_that_stays_has_used(tmp_path: Path) -> None
     for model in ("minilm@1", "bge@2", "sweep-model@3"):
         VectorCache(cache / f"{model.replace('@', '-')}.vectors", model).write({"h": np.ones(2, dtype=np.float32)})
     for index in ("docs-a", "docs-b", "mine-sweep-00000000"):
-        RunStore(str(cache / index)).write_json("index.json", {})
+        Run(str(cache / index)).write_json("index.json", {})
     (cache / "foreign.parquet").write_bytes(b"no table")
     stored(tmp_path / "old", 50, index={"name": "docs-b", "embedding_model": "bge@2"})
     new = stored(tmp_path / "new", 1, index={"name": "docs-a", "embedding_model": "minilm@1"})

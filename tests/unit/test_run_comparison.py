@@ -14,7 +14,7 @@ from rageval.comparison.pairing import Choice, Pair, pairs
 from rageval.comparison.run_comparison import Compared, RunComparison
 from rageval.comparison.sentences import beside_rows, comparison_rows, refused_rows, sentences, signed
 from rageval.errors import ConfigError, DataError
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.statistics.paired import paired_difference
 from tests.made_runs import write_run
 
@@ -131,7 +131,7 @@ def test_runs_without_a_common_question_cannot_be_compared_at_all(tmp_path: Path
         compare(a, b, Choice(), common=True)
 
 
-def both(tmp_path: Path, **changes: object) -> tuple[RunStore, RunStore]:
+def both(tmp_path: Path, **changes: object) -> tuple[Run, Run]:
     """Return two runs with cosine and one judge's verdicts that differ by `changes`."""
     scores = {"m": {"cosine": HALF, "correctness": HALF}}
     return write_run(tmp_path / "a", scores=scores), write_run(tmp_path / "b", scores=scores, **changes)  # type: ignore[arg-type]
@@ -157,7 +157,7 @@ def test_the_same_judge_with_another_temperature_is_another_judge(tmp_path: Path
         scores={"m": {"correctness": HALF}},
         config={"judge": {"model": {"name": "judge-1", "temperature": 0.5}}},
     )
-    b = RunStore(str(tmp_path / "b"))
+    b = Run(str(tmp_path / "b"))
     found = compare(a, b, Choice())
     assert "temperature 0.5 in c, model judge-1, temperature 1.0 in b" in reasons(found)["correctness"]
 

@@ -49,7 +49,7 @@ _KEYS: Mapping[ChunkTable, tuple[str, ...]] = {"answers": ("question_id",), "sco
 
 
 @dataclass(frozen=True)
-class RunStore:
+class Run:
     """One run's folder. Cheap to make and to pickle; holds no open files.
 
     Methods raise RunStoppedError where the run lies on an object store and that cannot be used.
@@ -184,6 +184,22 @@ class RunStore:
             DataError: If there are none yet.
         """
         return self.read("scores").to_pandas()
+
+    def questions(self) -> pd.DataFrame:
+        """Return a row per question: its text and the documents that answer it; see `tables.QUESTIONS`.
+
+        Raises:
+            DataError: If there are none yet.
+        """
+        return self.read("questions").to_pandas()
+
+    def comparisons(self) -> pd.DataFrame:
+        """Return a row per two systems or retrievers and metric: candidate - baseline; see `tables.COMPARISONS`.
+
+        Raises:
+            DataError: If the run has not got as far as its report.
+        """
+        return self.read("comparisons").to_pandas()
 
     def failures(self) -> pd.DataFrame:
         """Return what has no value: `question_id`, `system`, `what` (`answer`, or the metric), `status`, `error`.

@@ -18,7 +18,7 @@ import pytest
 from rageval.errors import ConfigError, DataError, RunLockedError, RunStoppedError
 from rageval.records import Answer, Chunk, Question, Score, Usage
 from rageval.runs.journals import Journal
-from rageval.runs.store import RunStore
+from rageval.runs.run import Run
 from rageval.storage.files import readable, replacing
 from rageval.storage.places import Place
 from rageval.tables import ANSWERS, QUESTIONS, to_row, to_table
@@ -45,33 +45,33 @@ def keys(chunk: Chunk) -> list[tuple[str, ...]]:
     return [(f"q{number}",) for number in range(chunk.start, chunk.stop)]
 
 
-def add(run: RunStore, chunk: Chunk, *answers: Answer) -> None:
+def add(run: Run, chunk: Chunk, *answers: Answer) -> None:
     journal = run.journal("answers", MODEL, chunk)
     for record in answers:
         journal.append(record)
     journal.close()
 
 
-def files(run: RunStore) -> dict[Place, bytes]:
+def files(run: Run) -> dict[Place, bytes]:
     return {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
 
 
-def words(run: RunStore, chunk: Chunk = CHUNKS[0]) -> dict[str, str]:
+def words(run: Run, chunk: Chunk = CHUNKS[0]) -> dict[str, str]:
     return {key[0]: row["answer"] for key, row in run.stored("answers", MODEL, chunk).items()}
 
 
 @pytest.fixture(params=["disk", "store"])
-def run(request: pytest.FixtureRequest, tmp_path: Path) -> RunStore:
+def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     """A run of five questions in two chunks, in a folder and on an object store."""
     folder = str(tmp_path) if request.param == "disk" else request.getfixturevalue("bucket")
-    store = RunStore(f"{folder}/runs/r1")
+    store = Run(f"{folder}/runs/r1")
     questions = [Question(question_id=f"q{n}", question="?", document_id="d") for n in range(5)]
     store.write("questions", to_table(questions, QUESTIONS))
     return store
 
 
 @pytest.fixture
-def finished(run: RunStore) -> RunStore:
+def finished(run: Run) -> Run:
     """The same with every answer in a part."""
     for chunk in CHUNKS:
         add(run, chunk, *(answer(number) for number in range(chunk.start, chunk.stop)))
@@ -84,7 +84,7 @@ on_disk = pytest.mark.parametrize("run", ["disk"], indirect=True)
 
 
 @on_disk
-def test_a_journal_cut_anywhere_keeps_its_whole_records_and_goes_on(run: RunStore) -> None:
+def test_a_journal_cut_anywhere_keeps_its_whole_records_and_goes_on(run: Run) -> None:
     add(run, CHUNKS[0], answer(0, "a\nb\r\u2028{}"), answer(1, "ü"), answer(2))
     (path,) = run.path.glob("journal/answers/*.jsonl")
     whole = path.read_bytes()
@@ -100,7 +100,7 @@ def test_a_journal_cut_anywhere_keeps_its_whole_records_and_goes_on(run: RunStor
         assert words(run)["q2"] == "again"
 
 
-def test_journal_beats_part_beats_table_and_later_beats_earlier(finished: RunStore) -> None:
+def test_journal_beats_part_beats_table_and_later_beats_earlier(finished: Run) -> None:
     finished.merge_chunks("answers", ORDER)
     add(finished, CHUNKS[0], answer(0, "part"), answer(1, "part"))
     finished.finish_chunk("answers", MODEL, CHUNKS[0], keys(CHUNKS[0]))
@@ -110,7 +110,7 @@ def test_journal_beats_part_beats_table_and_later_beats_earlier(finished: RunSto
     assert finished.read("answers")["answer"].to_pylist() == ["later", "part", "first", "first", "first"]
 
 
-def test_a_finished_chunk_is_one_part_in_the_given_order_and_no_journal(run: RunStore) -> None:
+def test_a_finished_chunk_is_one_part_in_the_given_order_and_no_journal(run: Run) -> None:
     add(run, CHUNKS[0], answer(2), answer(0, cost_usd=0.5), answer(1))
     run.finish_chunk("answers", MODEL, CHUNKS[0], keys(CHUNKS[0]))
     (part,) = (path for path in run.path.rglob("*") if path.is_file() and path.name != "questions.parquet")
@@ -120,7 +120,7 @@ def test_a_finished_chunk_is_one_part_in_the_given_order_and_no_journal(run: Run
     assert rows == [to_row(answer(0, cost_usd=0.5)), to_row(answer(1)), to_row(answer(2))]
 
 
-def test_a_part_that_cannot_be_written_leaves_journal_and_earlier_part_as_they_are(run: RunStore) -> None:
+def test_a_part_that_cannot_be_written_leaves_journal_and_earlier_part_as_they_are(run: Run) -> None:
     add(run, CHUNKS[0], answer(0))
     run.finish_chunk("answers", MODEL, CHUNKS[0], keys(CHUNKS[0]))
     add(run, CHUNKS[0], answer(1), answer(2, attempts=None))  # null where the table allows none
@@ -131,7 +131,7 @@ def test_a_part_that_cannot_be_written_leaves_journal_and_earlier_part_as_they_a
 
 
 @on_disk
-def test_the_merged_table_is_one_file_for_every_reader_and_nothing_else_is_left(finished: RunStore) -> None:
+def test_the_merged_table_is_one_file_for_every_reader_and_nothing_else_is_left(finished: Run) -> None:
     assert finished.has_unmerged("answers")
     finished.merge_chunks("answers", ORDER)
     assert not finished.has_unmerged("answers")
@@ -148,7 +148,7 @@ def test_the_merged_table_is_one_file_for_every_reader_and_nothing_else_is_left(
     assert path.stat().st_mtime_ns == written
 
 
-def test_a_kill_between_writing_the_table_and_cleaning_up_does_no_harm(finished: RunStore) -> None:
+def test_a_kill_between_writing_the_table_and_cleaning_up_does_no_harm(finished: Run) -> None:
     leftovers = {path: path.read_bytes() for path in finished.path.glob("parts/answers/*")}
     finished.merge_chunks("answers", ORDER)
     merged = finished.read("answers")
@@ -160,7 +160,7 @@ def test_a_kill_between_writing_the_table_and_cleaning_up_does_no_harm(finished:
     assert not (finished.path / "parts").exists()
 
 
-def test_scores_of_one_question_are_kept_apart_by_metric(run: RunStore) -> None:
+def test_scores_of_one_question_are_kept_apart_by_metric(run: Run) -> None:
     journal = run.journal("scores", MODEL, CHUNKS[0])
     for metric, value in (("cosine", 0.1), ("judge", 1.0), ("cosine", 0.2)):
         journal.append(
@@ -175,7 +175,7 @@ def test_scores_of_one_question_are_kept_apart_by_metric(run: RunStore) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1", b"not parquet at all"])
-def test_a_damaged_part_is_set_aside_and_counts_as_missing(finished: RunStore, damage: bytes) -> None:
+def test_a_damaged_part_is_set_aside_and_counts_as_missing(finished: Run, damage: bytes) -> None:
     part = min(finished.path.glob("parts/answers/*.parquet"))
     part.write_bytes(damage)
     (part.parent / f".{part.name}.1.tmp").write_bytes(b"half")
@@ -193,7 +193,7 @@ def test_a_damaged_part_is_set_aside_and_counts_as_missing(finished: RunStore, d
     assert finished.read("answers").num_rows == 5
 
 
-def test_a_damaged_table_is_an_error_for_readers_until_it_is_set_aside(finished: RunStore) -> None:
+def test_a_damaged_table_is_an_error_for_readers_until_it_is_set_aside(finished: Run) -> None:
     finished.merge_chunks("answers", ORDER)
     table = finished.path / "answers.parquet"
     table.write_bytes(table.read_bytes()[:-20])
@@ -205,7 +205,7 @@ def test_a_damaged_table_is_an_error_for_readers_until_it_is_set_aside(finished:
         finished.read("answers")
 
 
-def test_a_damaged_json_file_says_what_to_do_and_a_missing_one_is_empty(run: RunStore) -> None:
+def test_a_damaged_json_file_says_what_to_do_and_a_missing_one_is_empty(run: Run) -> None:
     assert run.read_json("run.json") == {}
     run.write_json("run.json", {"a": "\ud800ü"})
     assert run.read_json("run.json")["a"].endswith("ü")
@@ -214,8 +214,8 @@ def test_a_damaged_json_file_says_what_to_do_and_a_missing_one_is_empty(run: Run
         run.read_json("run.json")
 
 
-def test_two_processes_cannot_work_on_the_same_run(run: RunStore) -> None:
-    attempt = f"from rageval.runs.store import RunStore\nwith RunStore({run.folder!r}).lock(): print('got it')"
+def test_two_processes_cannot_work_on_the_same_run(run: Run) -> None:
+    attempt = f"from rageval.runs.run import Run\nwith Run({run.folder!r}).lock(): print('got it')"
     command = [sys.executable, "-c", attempt]
     with run.lock():
         second = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -225,7 +225,7 @@ def test_two_processes_cannot_work_on_the_same_run(run: RunStore) -> None:
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "got it\n"
 
 
-def test_an_error_inside_the_lock_is_not_taken_for_one_of_the_lock(run: RunStore) -> None:
+def test_an_error_inside_the_lock_is_not_taken_for_one_of_the_lock(run: Run) -> None:
     for error in (PermissionError(13, "documents.json"), TimeoutError("search"), RunLockedError("other")):
         with pytest.raises(type(error)) as raised, run.lock():
             raise error
@@ -236,7 +236,7 @@ def test_an_error_inside_the_lock_is_not_taken_for_one_of_the_lock(run: RunStore
 
 def test_an_output_folder_that_cannot_be_written_is_an_error_of_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    store = RunStore(str(tmp_path / "file" / "runs" / "r1"))
+    store = Run(str(tmp_path / "file" / "runs" / "r1"))
     with pytest.raises(ConfigError, match=r"cannot be written .*; give a writable one with --output"), store.lock():
         pass
 
@@ -256,7 +256,7 @@ def _full(*_: object, **__: object) -> None:
 @on_disk
 @pytest.mark.parametrize("where", ["os.fsync", "pyarrow.parquet.ParquetWriter"])
 def test_a_disk_that_is_full_while_a_part_is_written_loses_nothing(
-    run: RunStore, monkeypatch: pytest.MonkeyPatch, where: str
+    run: Run, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     add(run, CHUNKS[0], answer(0))
     run.finish_chunk("answers", MODEL, CHUNKS[0], keys(CHUNKS[0]))
@@ -274,7 +274,7 @@ def test_a_disk_that_is_full_while_a_part_is_written_loses_nothing(
 
 
 @on_disk
-def test_bytes_flipped_anywhere_in_a_part_are_found_or_change_nothing(run: RunStore) -> None:
+def test_bytes_flipped_anywhere_in_a_part_are_found_or_change_nothing(run: Run) -> None:
     add(run, CHUNKS[0], *(answer(number, f"words {number} " * 20, cost_usd=0.1) for number in range(3)))
     run.finish_chunk("answers", MODEL, CHUNKS[0], keys(CHUNKS[0]))
     part = min(run.path.glob("parts/answers/*.parquet"))
@@ -296,7 +296,7 @@ def test_bytes_flipped_anywhere_in_a_part_are_found_or_change_nothing(run: RunSt
     assert sum(found[:pages]) > 0.75 * pages
 
 
-def test_flipped_bytes_in_a_merged_table_are_found_and_counted(finished: RunStore) -> None:
+def test_flipped_bytes_in_a_merged_table_are_found_and_counted(finished: Run) -> None:
     finished.merge_chunks("answers", ORDER)
     table = finished.path / "answers.parquet"
     content = bytearray(table.read_bytes())
@@ -308,7 +308,7 @@ def test_flipped_bytes_in_a_merged_table_are_found_and_counted(finished: RunStor
     assert words(finished) == {}
 
 
-def test_torn_journals_are_counted_and_end_with_a_whole_record(run: RunStore) -> None:
+def test_torn_journals_are_counted_and_end_with_a_whole_record(run: Run) -> None:
     for chunk in CHUNKS:
         add(run, chunk, *(answer(number) for number in range(chunk.start, chunk.stop)))
     for path in run.path.glob("journal/answers/*.jsonl"):
@@ -320,7 +320,7 @@ def test_torn_journals_are_counted_and_end_with_a_whole_record(run: RunStore) ->
     assert words(run)["q2"] == "again"
 
 
-def test_a_damaged_record_inside_a_journal_is_reported_once_and_the_others_stay(run: RunStore) -> None:
+def test_a_damaged_record_inside_a_journal_is_reported_once_and_the_others_stay(run: Run) -> None:
     add(run, CHUNKS[0], answer(0), answer(1), answer(2))
     (path,) = run.path.glob("journal/answers/*.jsonl")
     lines = path.read_bytes().split(b"\n")
@@ -330,5 +330,5 @@ def test_a_damaged_record_inside_a_journal_is_reported_once_and_the_others_stay(
     assert run.repair() == []
 
 
-def test_a_store_travels_between_processes(run: RunStore) -> None:
+def test_a_store_travels_between_processes(run: Run) -> None:
     assert pickle.loads(pickle.dumps(run)) == run
