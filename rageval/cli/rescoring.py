@@ -30,7 +30,7 @@ def rescoring_settings(
         raise ConfigError(f"--judge {' '.join(judges)}: say what to judge, with --metric and one of {known}")
     values = stage.settings_of(run)
     # A rescoring is a start of its own: how the run was asked for does not hold for it.
-    values["run"] = {key: value for key, value in values.get("run", {}).items() if key == "max_failed_share"}
+    values["run"] = {key: values["run"][key] for key in ("max_failed_share", "chunk_size")}
     if judges:
         choose_judges(values, judges)
     override(values, given, assignments)

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
+from rich.console import Console
+from rich.progress import Progress as Bars
+from rich.progress import TaskID
+
 from rageval.config.evaluation import EvaluationConfig
 from rageval.config.models import ModelConfig
 from rageval.engine.batch_watch import Watch
@@ -135,6 +139,7 @@ class ThreadSteps:
     def __init__(self) -> None:
         self._engine: RequestEngine | None = None
         self._earlier: EarlierRuns | None = None
+        self._has_warned = False
         self._pool = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="chunk")
 
     def begin(self, run: Run, config: EvaluationConfig) -> EvaluationConfig:
@@ -173,8 +178,9 @@ class ThreadSteps:
     def index(self, run: Run, config: EvaluationConfig) -> None:
         """See `Steps`."""
         report = index_run(run, config)
-        if report.warning:
+        if report.warning and not self._has_warned:
             _log.warning(report.warning)
+            self._has_warned = True  # the index is opened again for retrievers that search later
 
     def retrieve(self, run: Run, config: EvaluationConfig, names: Sequence[str]) -> None:
         """See `Steps`."""
@@ -216,7 +222,10 @@ class ThreadSteps:
     @contextmanager
     def progress(self, total: int) -> Iterator[Progress]:
         """See `Steps`."""
-        yield _Unseen()
+        console = Console(stderr=True)
+        is_seen = console.is_terminal or console.is_jupyter
+        with Bars(console=console, transient=True, disable=not is_seen) as bars:
+            yield _Bar(bars=bars, task=bars.add_task("Answers and scores, in chunks", total=total))
 
     def report(
         self, run: Run, config: EvaluationConfig, systems: Sequence[System], chunks: Sequence[Chunk],
@@ -242,11 +251,16 @@ class ThreadSteps:
         return reusing(self._asking.submit, self._earlier, self._asking) if self._earlier else self._asking.submit
 
 
-class _Unseen:
-    """Progress that nobody watches."""
+@dataclass(frozen=True, kw_only=True)
+class _Bar:
+    """Progress in a terminal or a notebook."""
+
+    bars: Bars
+    task: TaskID
 
     def advance(self) -> None:
-        """Do nothing."""
+        """One chunk more is done."""
+        self.bars.advance(self.task)
 
 
 def _watch(config: EvaluationConfig) -> Watch:

@@ -30,7 +30,7 @@ from rageval.search.vector_cache import VectorCache
 from rageval.storage.leases import lease
 from rageval.storage.places import StorePath, place
 from rageval.tables import QUESTIONS, to_table
-from tests.adapters.test_run_store import CHUNKS, MODEL, add, answer, keys, words
+from tests.adapters.test_run import CHUNKS, MODEL, add, answer, keys, words
 from tests.conftest import use_s3
 from tests.processes import PATIENCE_S
 
@@ -79,7 +79,7 @@ def other_s3(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
 def test_after_kill_9_in_a_chunk_the_records_that_were_put_are_there(run: Run) -> None:
     code = f"""
 from rageval.runs.run import Run
-from tests.adapters.test_run_store import CHUNKS, MODEL, answer
+from tests.adapters.test_run import CHUNKS, MODEL, answer
 journal = Run({run.folder!r}).journal("answers", MODEL, CHUNKS[0])
 journal.append(answer(0))
 journal.append(answer(1, "ü\\n"))

@@ -19,7 +19,7 @@ from tests.unit.test_report_page import build
 def run(tmp_path: Path) -> Run:
     """A run of 60 questions by two models whose judge was asked once."""
     store, data = Run(str(tmp_path / "runs" / "demo")), build(n=60, text="=plain words")
-    for table in ("documents", "retrieval", "answers", "scores"):
+    for table in ("documents", "systems", "retrieval", "answers", "scores"):
         store.write(table, getattr(data, table))
     questions = [row | {"grade": 1, "alternate_grades": []} for row in data.questions.to_pylist()]
     store.write("questions", pa.Table.from_pylist(questions, schema=QUESTIONS))

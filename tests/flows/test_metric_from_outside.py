@@ -72,7 +72,7 @@ def command(
 
     def call(*words: str) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["rageval", *words])
-        monkeypatch.setattr("rageval.cli.evaluation.console.width", 200)
+        monkeypatch.setattr("rageval.text.terminal.console.width", 200)
         with pytest.raises(SystemExit) as ended:
             cli.main()
         out, err = capfd.readouterr()
@@ -148,7 +148,7 @@ def test_conversations_are_judged_by_it_and_dashboards_and_alerts_have_it(
     add_conversations(database, [conversation(n, asked_at=datetime.now(UTC) - timedelta(hours=2)) for n in range(5)])
 
     watched = command(
-        "monitor", "--metric", "politeness", "--model", "m1", "--base-url", llm.url, "--rules", "", "--days", "1"
+        "monitor", "--metric", "politeness", "--judge", "m1", "--base-url", llm.url, "--rules", "", "--days", "1"
     )
 
     assert watched.status == 0, watched.err

@@ -29,7 +29,7 @@ def test_a_corpus_of_ids_and_texts_alone_is_indexed_asked_scored_and_reported(ra
     questions = [{"question": f"What is a {name}?", "document": f"d{n}"} for n, name in enumerate(SUBJECTS)]
     write(corpus, texts(), questions)
 
-    run = rageval("--filter-by", "", "--search", "vector", "--search", "text", "--search", "hybrid")
+    run = rageval("--filter-by", "", "--retriever", "vector", "--retriever", "text", "--retriever", "hybrid")
 
     assert run.status == 0, run.err
     found = run.table("retrieval").to_pandas()
@@ -53,7 +53,7 @@ def test_other_columns_are_searched_filtered_by_and_reported_by(rageval: Rageval
     ]
     write(corpus, documents, questions)
 
-    run = rageval("--filter-by", "product", "--search", "vector", "--search", "text", "--no-judge")
+    run = rageval("--filter-by", "product", "--retriever", "vector", "--retriever", "text", "--no-judge")
 
     assert run.status == 0, run.err
     assert [note.rpartition(": ")[2] for note in run.manifest["dataset"]["notes"]] == ["vector"]  # type: ignore[index]

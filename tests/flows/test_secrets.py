@@ -57,7 +57,7 @@ def test_what_is_filled_in_is_used_and_is_in_no_file_no_database_and_no_word_of_
         return default_reply(body)
 
     llm.reply = reply
-    (corpus / "labels.csv").write_text("question_id,model\nq,m1\n")
+    (corpus / "labels.csv").write_text("question_id,system\nq,m1\n")
     run = rageval(
         "--documents", f"http://{host}/documents.json?sig=${{FAQ_SIG}}",
         "--ground-truth", f"http://somebody:${{FAQ_PASSWORD}}@{host}/questions.csv",

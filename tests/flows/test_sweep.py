@@ -93,9 +93,10 @@ def test_every_search_is_made_once_and_a_larger_grid_searches_only_for_what_is_n
 def test_a_sweep_has_the_figures_of_an_evaluation_and_no_document_in_both_parts(
     sweep: Sweep, corpus: Path, rageval: Any
 ) -> None:
-    options = ("--retriever", "hybrid", "--retriever", "text", "--retriever", "vector", "--sample", "15")
-    assert sweep(*options, "--set", "tuning.accept_alternates=true")[0] == 0
-    run = rageval("--no-judge", *options, "--set", "retrieval.candidates=10", "--set", "retrieval.cutoffs=[1,3,10]")
+    methods = ("--method", "hybrid", "--method", "text", "--method", "vector")
+    assert sweep(*methods, "--sample", "15", "--set", "tuning.accept_alternates=true")[0] == 0
+    retrievers = "retrievers=[{method: hybrid, candidates: 10}, text, vector]"
+    run = rageval("--no-judge", "--sample", "15", "--set", retrievers, "--set", "retrieval.cutoffs=[1,3,10]")
     assert run.status == 0, run.err
     swept = rows(corpus / "runs" / "s1", "sweep_retrieval")
     named = {

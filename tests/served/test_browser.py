@@ -103,7 +103,7 @@ def test_a_run_filled_in_and_started_in_the_browser_says_on_its_page_what_came_o
     page.reload()
 
     # Three questions, a model that repeats its contexts, and a judge that likes everything.
-    title = page.get_by_text(re.compile(r"^fake, 3 questions: correctness 1\.000 \[")).first
+    title = page.get_by_text(re.compile(r"^fake; 3 questions: correctness 1\.000 \[")).first
     expect(title).to_be_in_viewport()
     page.get_by_role("tab", name="Details").click()
     expect(page.get_by_text("complete: 3 questions, correctness 1.000")).to_be_visible()
