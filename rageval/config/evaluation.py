@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from rageval.config.checks import check_batch, check_budgets, check_cluster, check_filter, check_judges
 from rageval.config.models import LOCAL, ModelConfig
-from rageval.config.settings import FileName, FilledText, Key, Location, Name, SchedulerUrl, Settings
+from rageval.config.settings import Effect, FileName, FilledText, Key, Location, Name, SchedulerUrl, Settings
 from rageval.config.systems import PromptConfig, RetrieverConfig, SystemConfig, SystemPlan, check_names, plan_systems
 from rageval.metrics import catalogue
 
@@ -23,11 +23,11 @@ _RETRIEVERS = (
 class DataConfig(Settings):
     """Which documents and which questions."""
 
-    documents: Location = "sample:documents"
+    documents: Annotated[Location, Effect.OPEN] = "sample:documents"
     """Path or URL of the documents: JSON list, JSONL, CSV or Parquet with id and text, a title (title, or question in a
     FAQ) and any other columns; each may be compressed, such as .csv.gz. A signature or password is read from the
     variable NAME where the URL has ${NAME}."""
-    ground_truth: Location = "sample:questions"
+    ground_truth: Annotated[Location, Effect.OPEN] = "sample:questions"
     """Path or URL of the questions: CSV, JSONL or Parquet with question and document (its id), and any other columns,
     compressed or not. `latest:` in front of it takes the newest version, see docs/monitoring.md."""
     filter_by: Key = ""
@@ -36,7 +36,7 @@ class DataConfig(Settings):
     only: Key = ""
     """Ask only the questions with this value of the column that filter_by names; empty for all. The index always holds
     every document."""
-    sample: int | None = Field(default=None, ge=1, le=10_000_000)
+    sample: int | None = Field(default=None, ge=1, le=10_000_000, title="Sample size")
     """Ask only this many questions, drawn at random with the seed, those accepted from users before all others; without
     a number, all."""
     seed: int = Field(default=42, ge=0, le=2**32 - 1)
@@ -51,77 +51,83 @@ class DataConfig(Settings):
 class IndexConfig(Settings):
     """How documents are embedded and where they are indexed."""
 
-    backend: Literal["auto", "lancedb", "elasticsearch"] = "auto"
+    backend: Annotated[Literal["auto", "lancedb", "elasticsearch"], Effect.OPEN] = Field(
+        default="auto", title="Search engine"
+    )
     """`auto` uses Elasticsearch where ELASTICSEARCH_URL or ELASTICSEARCH_CLOUD_ID is set, else LanceDB in the output
     folder."""
-    name: FileName = Field(default="", title="Name of the index")
+    name: Annotated[FileName, Effect.NONE] = Field(default="", title="Name of the index")
     """In Elasticsearch the name of the alias; empty derives it from the documents' path."""
     embedding_model: Name = "all-MiniLM-L6-v2"
     """A sentence-transformers model name or folder; the default comes with the installation."""
-    index_options: Literal["flat", "hnsw", "int8_hnsw", "bbq_hnsw"] = "flat"
+    index_options: Literal["flat", "hnsw", "int8_hnsw", "bbq_hnsw"] = Field(
+        default="flat", title="Kind of vector index"
+    )
     """Elasticsearch's vector index: `flat` is exact, the others trade recall for speed. LanceDB searches exactly."""
     shards: int = Field(default=1, ge=1, le=1024)
     """Parts of an index in Elasticsearch: one for each 10 to 50 GB. LanceDB has one."""
     replicas: int | None = Field(default=None, ge=0, le=100)
     """Copies of each shard in Elasticsearch; without a number, one where there is a second node."""
-    batch_size: int = Field(default=16, ge=1, le=4096)
+    batch_size: Annotated[int, Effect.NONE] = Field(default=16, ge=1, le=4096)
     """Texts embedded at once."""
 
 
 class RetrievalConfig(Settings):
     """How deep is searched, and which documents count as relevant."""
 
-    top_k: int = Field(default=5, ge=1, le=100)
+    top_k: int = Field(default=5, ge=1, le=100, title="Documents shown (top k)")
     """Documents whose texts the model is shown, and the rank down to which the leading metrics count."""
-    cutoffs: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = (1, 3, 10)
+    cutoffs: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(default=(1, 3, 10), title="More depths (k)")
     """More ranks down to which retrieval metrics are computed; the deepest one decides how many documents are kept."""
-    accept_alternates: bool = False
+    accept_alternates: bool = Field(default=False, title="Accept other right documents")
     """Count every document that the ground truth names for the same question as relevant, not just the row's own."""
 
 
 class JudgeConfig(Settings):
     """The LLMs that grade the answers, and how they are checked."""
 
-    enabled: bool = True
+    enabled: bool = Field(default=True, title="Judge the answers")
     """Whether judges are asked at all; without them, only metrics are measured that need none."""
     model: ModelConfig | None = Field(default=None, title="Judge")
     """The model that grades; without one, the first answering model does."""
-    panel: tuple[ModelConfig, ...] = ()
+    panel: tuple[ModelConfig, ...] = Field(default=(), title="More judges")
     """More judges: each grades every answer, and the majority of all counts (the median label without one)."""
-    again_share: float = Field(default=0.1, ge=0, le=1)
+    again_share: float = Field(default=0.1, ge=0, le=1, title="Share judged again")
     """Share of the questions, drawn at random, that the judge grades a second time: how often it contradicts itself."""
-    pairwise: bool = False
+    pairwise: bool = Field(default=False, title="Compare answers in pairs")
     """Let the judge choose between the answers of every two models, in both orders; two calls a pair and question."""
-    minimum_kappa: float = Field(default=0.4, ge=0, le=1)
+    minimum_kappa: Annotated[float, Effect.OPEN] = Field(
+        default=0.4, ge=0, le=1, title="Least agreement of a judge (kappa)"
+    )
     """A judge that agrees with itself, or with the human labels, less than this (Cohen's kappa) is named as unfit."""
-    human_labels: FilledText = ""
+    human_labels: Annotated[FilledText, Effect.OPEN] = Field(default="", title="File of human labels")
     """Path or URL of a CSV with question_id, model, label (RELEVANT, PARTLY_RELEVANT, NON_RELEVANT); empty for none."""
 
 
 class RunOptions(Settings):
     """Where results go and when a run counts as failed."""
 
-    output: Location = "runs"
+    output: Location = Field(default="runs", title="Output folder")
     """Folder, or URL such as s3://bucket/runs, that holds one folder per run."""
-    chunk_size: int = Field(default=25, ge=1, le=1000)
+    chunk_size: Annotated[int, Effect.FIXED] = Field(default=25, ge=1, le=1000, title="Questions in a chunk")
     """Questions in one Prefect task run."""
-    run_id: FileName = ""
+    run_id: FileName = Field(default="", title="Name of the run")
     """The name of an earlier run resumes it; empty makes a new one from the time."""
-    max_failed_share: float = Field(default=0.05, ge=0, le=1)
+    max_failed_share: float = Field(default=0.05, ge=0, le=1, title="Share that may fail")
     """Share of a model's answers that may fail, or be cut for their length, and of a judge's verdicts on a metric that
     may fail or be unreadable, before the run counts as incomplete."""
-    batch: bool = False
+    batch: bool = Field(default=False, title="Use the Batch API")
     """Ask through the OpenAI Batch API: half the price, replies within 24 hours. A run that is stopped meanwhile
     collects the same batches when it is started again."""
-    batch_poll_s: float = Field(default=30.0, ge=0.01, le=3600)
+    batch_poll_s: float = Field(default=30.0, ge=0.01, le=3600, title="Seconds between looks at a batch")
     """Seconds between two looks at a batch that is under way."""
-    max_cost_usd: float | None = Field(default=None, gt=0, le=10_000_000)
+    max_cost_usd: float | None = Field(default=None, gt=0, le=10_000_000, title="Ceiling (US dollars)")
     """US dollars the whole run may spend, earlier starts included; without a number, no ceiling. Nothing more is sent
     once that much is spent, so only the requests then in flight can lie above it. A reply that does not say what it
     took ends the run: nobody could tell any more when the ceiling is reached."""
-    retry_failed: bool = False
+    retry_failed: bool = Field(default=False, title="Only what has failed")
     """Ask again only for what has failed, or could not be read, in an earlier start, not for what is missing."""
-    reuse: bool = False
+    reuse: bool = Field(default=False, title="Reuse earlier replies")
     """Take answers and verdicts from earlier runs of the same output folder, where the very same request was made."""
     task_runner: Literal["threads", "dask"] = "threads"
     """Where chunks are worked on: in threads of the flow's process, or on the workers of a Dask cluster."""

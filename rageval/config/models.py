@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from rageval.config.settings import FileName, Name, Settings, Url, VariableName
+from rageval.config.settings import Effect, FileName, Name, Settings, Url, VariableName
 from rageval.safety.credentials import body_schema, check_body
 
 LOCAL = "local"
@@ -16,45 +16,51 @@ class ModelConfig(Settings):
     name: Name = Field(title="Name of the model")
     """What it is called in every table, and at the endpoint unless another name is given for there. `local` starts
     the embedded model."""
-    model: str = Field(default="", title="Name at the endpoint")
+    model: Annotated[str, Effect.SENT] = Field(default="", title="Name at the endpoint")
     """What the endpoint calls the model, if that is another name."""
-    base_url: Url = ""
+    base_url: Url = Field(default="", title="Endpoint")
     """The endpoint; empty for OPENAI_BASE_URL or else OpenAI's. A query, such as Azure's ?api-version=..., is kept, and
     ${NAME} stands for a variable."""
-    api_key_env: VariableName = "OPENAI_API_KEY"
+    api_key_env: VariableName = Field(default="OPENAI_API_KEY", title="Variable that holds the key")
     """Name of the environment variable that holds the key. Never the key itself."""
-    rpm: int | None = Field(default=None, ge=1, le=10_000_000)
+    rpm: int | None = Field(default=None, ge=1, le=10_000_000, title="Requests a minute")
     """Most requests a minute; without a number the limit is learnt from the server."""
-    tpm: int | None = Field(default=None, ge=1, le=10_000_000_000)
+    tpm: int | None = Field(default=None, ge=1, le=10_000_000_000, title="Tokens a minute")
     """Most tokens a minute; without a number the limit is learnt from the server."""
-    max_concurrency: int = Field(default=64, ge=1, le=4096)
+    max_concurrency: int = Field(default=64, ge=1, le=4096, title="Most requests in flight")
     """The most requests in flight at once."""
-    shared_limit: FileName = ""
+    shared_limit: FileName = Field(default="", title="Name of a shared limit")
     """Name of a Prefect global concurrency limit. All runs and workers that name it keep the requests and tokens a
     minute together, each with a share by the chunks it has under way; empty keeps them in this process alone."""
-    timeout_s: float = Field(default=60.0, gt=0, le=3600)
+    timeout_s: float = Field(default=60.0, gt=0, le=3600, title="Time-out of an attempt (seconds)")
     """Seconds after which one attempt is cancelled."""
-    deadline_s: float = Field(default=900.0, gt=0, le=86_400)
+    deadline_s: float = Field(default=900.0, gt=0, le=86_400, title="Deadline of a request (seconds)")
     """Seconds after which a request is given up, its attempts and its own waits for limits included; waiting
     behind other requests does not count."""
-    max_attempts: int = Field(default=6, ge=1, le=100)
+    max_attempts: int = Field(default=6, ge=1, le=100, title="Most attempts of a request")
     """Attempts of one request; being told to wait (429) does not count as one."""
-    hedge: bool = True
+    hedge: bool = Field(default=True, title="Ask again when a reply is late")
     """Send a request once more when its reply takes five times as long as usual; at most one in fifty."""
-    temperature: float | None = Field(default=None, ge=0, le=2)
+    temperature: Annotated[float | None, Effect.SENT] = Field(default=None, ge=0, le=2)
     """Sent only if set; reasoning models refuse it."""
-    max_completion_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    max_completion_tokens: Annotated[int | None, Effect.SENT] = Field(
+        default=None, ge=1, le=1_000_000, title="Most completion tokens"
+    )
     """Sent only if set."""
-    service_tier: Literal["", "flex", "priority", "default"] = ""
+    service_tier: Annotated[Literal["", "flex", "priority", "default"], Effect.SENT] = ""
     """Sent only if set. `flex` costs half and may take many minutes: raise the time-out to 900 seconds and the
     deadline with it. `priority` costs more than the price table knows, so its cost is unknown unless a price is set."""
-    extra_body: Annotated[dict[str, Any], AfterValidator(check_body)] = Field(
-        default_factory=dict, json_schema_extra=body_schema()
+    extra_body: Annotated[dict[str, Any], AfterValidator(check_body), Effect.SENT] = Field(
+        default_factory=dict, json_schema_extra=body_schema(), title="More request parameters"
     )
     """More request parameters, sent as they are, such as {"seed": 1}; ${NAME} stands for a variable."""
-    input_usd_per_mtok: float | None = Field(default=None, ge=0, le=100_000)
+    input_usd_per_mtok: float | None = Field(
+        default=None, ge=0, le=100_000, title="Price of prompt tokens (US dollars a million)"
+    )
     """Without a number the model is looked up in the price table; give both prices or neither."""
-    output_usd_per_mtok: float | None = Field(default=None, ge=0, le=100_000)
+    output_usd_per_mtok: float | None = Field(
+        default=None, ge=0, le=100_000, title="Price of completion tokens (US dollars a million)"
+    )
     """Without a number the model is looked up in the price table; give both prices or neither."""
 
     @model_validator(mode="before")

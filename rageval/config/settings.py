@@ -1,5 +1,6 @@
 """What every group of settings is made of: a base that refuses secrets and unknown keys, and types of values."""
 
+from enum import Enum
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
@@ -32,6 +33,18 @@ Location = Annotated[FilledText, Field(min_length=1, pattern=r"^[^\x00-\x1f]+$")
 SchedulerUrl = Annotated[str, Field(max_length=500, pattern=r"^((tcp|tls|ws|wss|ucx)://[A-Za-z0-9._~-]+:[0-9]{1,5})?$")]
 Key = Annotated[str, AfterValidator(plain_key)]
 """A name that rows are joined by, in the one way it is written."""
+
+
+class Effect(Enum):
+    """What a setting has to do with results, said at its field: `Annotated[int, Effect.NONE]`.
+
+    Without a word on it, results depend on a setting, and a run goes on with the value that it was started with.
+    """
+
+    NONE = "no result depends on it"
+    FIXED = "no result depends on it, but what is stored does: a run goes on with the value that it was started with"
+    OPEN = "a run may go on with another value, for what depends on it is not made again, or is checked elsewhere"
+    SENT = "it is part of a model's requests; no result depends on the other settings of a model"
 
 
 class Settings(BaseModel):

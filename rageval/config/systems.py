@@ -28,7 +28,7 @@ class RetrieverConfig(Settings):
     """`vector` compares embeddings, `text` is BM25, `hybrid` fuses both by reciprocal rank."""
     question_boost: float = Field(default=3.0, ge=0.0, le=100.0)
     """How much more a match in a document's title counts than one in its text (text and hybrid search)."""
-    candidates: int = Field(default=50, ge=1, le=1000)
+    candidates: int = Field(default=50, ge=1, le=1000, title="Candidates of hybrid search")
     """Hits of text and vector search that hybrid search fuses."""
 
     @model_validator(mode="before")

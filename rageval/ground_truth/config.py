@@ -19,7 +19,7 @@ class GenerationConfig(Settings):
     questions are compared with those of the same value only. Empty without one."""
     only: Key = ""
     """Only the documents with this value of the column that filter_by names; empty for all."""
-    sample: int | None = Field(default=None, ge=1, le=10_000_000)
+    sample: int | None = Field(default=None, ge=1, le=10_000_000, title="Sample size")
     """Only this many documents, drawn at random with the seed; empty for all."""
     seed: int = Field(default=42, ge=0, le=2**32 - 1)
     """Seed of the sample: the same seed draws the same documents."""
@@ -37,15 +37,15 @@ class GenerationConfig(Settings):
     """Shorter questions are dropped."""
     embedding_model: Name = "all-MiniLM-L6-v2"
     """A sentence-transformers model name or folder, for the comparison of questions."""
-    output: Location = "runs"
+    output: Location = Field(default="runs", title="Output folder")
     """Folder that holds one folder per run."""
-    run_id: FileName = ""
+    run_id: FileName = Field(default="", title="Name of the run")
     """Name of the run; the id of an earlier one resumes it. Empty makes a new one from the time."""
     out: str = Field(default="", max_length=2000)
     """CSV file that the kept questions are written to as well; they are always in the run's folder."""
-    max_failed_share: float = Field(default=0.05, ge=0, le=1)
+    max_failed_share: float = Field(default=0.05, ge=0, le=1, title="Share that may fail")
     """Share of documents, or of checks, that may fail before the run counts as incomplete."""
-    max_cost_usd: float | None = Field(default=None, gt=0, le=10_000_000)
+    max_cost_usd: float | None = Field(default=None, gt=0, le=10_000_000, title="Ceiling (US dollars)")
     """US dollars the whole run may spend, earlier starts included; empty for no ceiling."""
 
     @model_validator(mode="after")

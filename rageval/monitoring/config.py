@@ -16,7 +16,7 @@ def _metric_names(schema: dict[str, Any]) -> None:
 class OnlineJudgingConfig(Settings):
     """Which conversations are judged, by whom, and for how much."""
 
-    enabled: bool = True
+    enabled: bool = Field(default=True, title="Judge the answers")
     """Whether answers are judged at all; language and topic of a question need no judge."""
     model: ModelConfig = Field(default=ModelConfig(name=LOCAL), title="Judge")
     """The model that judges. `local` starts the embedded one, which is too small for verdicts that can be trusted."""
@@ -29,9 +29,9 @@ class OnlineJudgingConfig(Settings):
     grows."""
     max_conversations: int = Field(default=1000, ge=1, le=1_000_000, title="Most conversations of a run")
     """The most that are judged now by each metric, oldest first; the next run takes the rest."""
-    max_cost_usd: float | None = Field(default=None, gt=0, le=10_000_000)
+    max_cost_usd: float | None = Field(default=None, gt=0, le=10_000_000, title="Ceiling (US dollars)")
     """US dollars that one run may spend; without a number, no ceiling. What is left over is judged by the next run."""
-    max_failed_share: float = Field(default=0.05, ge=0, le=1)
+    max_failed_share: float = Field(default=0.05, ge=0, le=1, title="Share that may fail")
     """Share of a metric's verdicts that may fail or be unreadable before the run counts as failed."""
     ask_again: bool = Field(default=False, title="Ask again for unreadable verdicts")
     """Ask again also for verdicts that could not be read, such as after the judge was changed. They were paid for, so a

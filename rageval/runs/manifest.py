@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from rageval.runs.run import Run
-from rageval.config.evaluation import EvaluationConfig, RunOptions
-from rageval.config.effects import WITHOUT_EFFECT, sent
+from rageval.config.evaluation import EvaluationConfig
+from rageval.config.effects import may_change, sent
 from rageval.errors import ConfigError
 from rageval.runs.shortfalls import beginnings_compared, shortfalls
 from rageval.runs import costs
@@ -19,13 +19,6 @@ from rageval.tables import SCHEMA_VERSION
 
 MANIFEST = "run.json"
 _PACKAGES = ("rageval", "prefect", "sentence-transformers", "lancedb", "elasticsearch", "openai", "pyarrow", "torch")
-_MAY_CHANGE = {
-    "index": {"backend", *WITHOUT_EFFECT["index"]},  # a search that is stored is not made again
-    "data": {"documents", "ground_truth"},  # may have moved; their content may not change
-    "judge": {"minimum_kappa", "human_labels"},  # what its verdicts are held against, not what they are
-    "run": set(RunOptions.model_fields) - {"chunk_size"},  # parts are stored by the numbers of chunks
-}
-"""Settings that a run may go on with other values of, besides those of models that are not sent."""
 _TOKENS = "max_completion_tokens"
 _GROUPS = ("data", "index", "retrieval", "retrievers", "prompts", "models", "systems", "metrics", "judge", "run")
 
@@ -160,7 +153,7 @@ def refuse_other_settings(run: Run, config: EvaluationConfig, groups: Sequence[s
         for group in groups
         if group not in lists
         for key in now[group]
-        if key not in _MAY_CHANGE.get(group, set()) and not _gives_the_same(before[group].get(key), now[group][key])
+        if key not in may_change(group) and not _gives_the_same(before[group].get(key), now[group][key])
     ]
     if changed:
         raise ConfigError(

@@ -23,7 +23,7 @@ Depth = Annotated[int, Field(ge=1, le=1000)]
 class SweepIndexConfig(Settings):
     """Where documents are indexed; every embedding model and every kind of vector index has an index of its own."""
 
-    backend: Literal["auto", "lancedb", "elasticsearch"] = "auto"
+    backend: Literal["auto", "lancedb", "elasticsearch"] = Field(default="auto", title="Search engine")
     """`auto` uses Elasticsearch where ELASTICSEARCH_URL is set, else LanceDB in the output folder."""
     name: FileName = ""
     """Beginning of the indexes' names; empty derives it from the documents' path."""
@@ -35,17 +35,19 @@ class GridConfig(Settings):
     """What is varied. Every combination that makes a difference is evaluated once; the first value of each list makes
     the default setting, which the best one is compared with."""
 
-    methods: tuple[SearchMethod, ...] = Field(default=("vector", "text", "hybrid"), min_length=1)
+    methods: tuple[SearchMethod, ...] = Field(
+        default=("vector", "text", "hybrid"), min_length=1, title="Search methods"
+    )
     """Search methods."""
     embedding_models: tuple[Name, ...] = Field(default=("all-MiniLM-L6-v2",), min_length=1)
     """Names or folders of sentence-transformers models; vector and hybrid search."""
-    index_options: tuple[IndexOptions, ...] = Field(default=("flat",), min_length=1)
+    index_options: tuple[IndexOptions, ...] = Field(default=("flat",), min_length=1, title="Kind of vector index")
     """Elasticsearch's kinds of vector index; LanceDB has `flat` alone. Vector and hybrid search."""
     question_boosts: tuple[Boost, ...] = Field(default=(3.0, 1.0), min_length=1)
     """How much more a match in a document's question counts; text and hybrid search."""
-    candidates: tuple[Depth, ...] = Field(default=(50,), min_length=1)
+    candidates: tuple[Depth, ...] = Field(default=(50,), min_length=1, title="Candidates of hybrid search")
     """Hits of text and vector search that hybrid search fuses."""
-    cutoffs: tuple[Depth, ...] = Field(default=(1, 3, 5, 10), min_length=1)
+    cutoffs: tuple[Depth, ...] = Field(default=(1, 3, 5, 10), min_length=1, title="More depths (k)")
     """Every k that metrics are computed for."""
 
     @model_validator(mode="after")
@@ -77,16 +79,16 @@ class TuningConfig(Settings):
     """Share of the documents, with all their questions, that the setting is chosen on."""
     seed: int = Field(default=42, ge=0, le=2**32 - 1)
     """Decides which documents these are."""
-    accept_alternates: bool = False
+    accept_alternates: bool = Field(default=False, title="Accept other right documents")
     """Count every document that the ground truth names for the same question as right, not just the row's own."""
 
 
 class SweepOptions(Settings):
     """Where results go."""
 
-    output: Location = "runs"
+    output: Location = Field(default="runs", title="Output folder")
     """Folder that holds one folder per sweep, and the indexes."""
-    run_id: FileName = ""
+    run_id: FileName = Field(default="", title="Name of the run")
     """Name of the sweep; the id of an earlier one takes over its searches. Empty makes a new one from the time."""
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rageval.comparison.run_comparison import other_settings
-from rageval.config.effects import SENT, WITHOUT_EFFECT, with_effect
+from rageval.config.effects import SENT, may_change, with_effect
 from rageval.config.evaluation import EvaluationConfig
 from rageval.config.models import ModelConfig
 from rageval.config.overrides import put
@@ -72,11 +72,21 @@ def test_a_run_goes_on_and_is_compared_without_a_word_where_no_request_differs(
 
 def test_what_has_no_effect_exists_and_is_left_out() -> None:
     config = EvaluationConfig().model_dump(mode="json")
+    left = with_effect(config)
 
-    for group, names in WITHOUT_EFFECT.items():
-        assert names < config[group].keys()
-        assert with_effect(config)[group].keys() == config[group].keys() - names
-    assert "run" not in with_effect(config)
+    assert config.keys() - left.keys() == {"run"}
+    groups = [group for group in left if isinstance(left[group], dict)]
+    assert {f"{group}.{name}" for group in groups for name in config[group].keys() - left[group].keys()} == {
+        "index.name", "index.batch_size",
+    }  # fmt: skip
+
+
+def test_what_a_run_may_go_on_with_other_values_of_is_said_at_the_fields() -> None:
+    assert may_change("index") == {"name", "batch_size", "backend"}
+    assert may_change("data") == {"documents", "ground_truth"}
+    assert may_change("retrieval") == may_change("retrievers") == frozenset()
+    assert {"output", "batch"} < may_change("run")
+    assert "chunk_size" not in may_change("run")
 
 
 def test_the_same_data_under_another_name_are_no_difference() -> None:
