@@ -114,13 +114,16 @@ def verdict_metric(scores: pa.Table) -> str:
     return next((name for name in VERDICTS if name in scored), VERDICTS[0])
 
 
-def blame_table(questions: pa.Table, answers: pa.Table, scores: pa.Table) -> pa.Table:
+def blame_table(
+    questions: pa.Table, answers: pa.Table, scores: pa.Table, *, accept_alternates: bool = False
+) -> pa.Table:
     """Return the cell of every question, for every system that has answers.
 
     Args:
         questions: Table `tables.QUESTIONS`; gives each question's right document.
         answers: Table `tables.ANSWERS`; says which documents each answer was given from.
         scores: Table `tables.SCORES`; refusals, and the verdicts of `verdict_metric`.
+        accept_alternates: Whether the other right documents of a question count like its own.
 
     Returns:
         Table `tables.BLAME`, a row per question and system, in the order of the questions; without rows if
@@ -131,7 +134,11 @@ def blame_table(questions: pa.Table, answers: pa.Table, scores: pa.Table) -> pa.
     ids = pd.Index(questions["question_id"].to_pandas().unique())
     verdicts, refusals = (_values(scores, metric, ids) for metric in (verdict_metric(scores), REFUSAL.name))
     none = np.full(len(ids), np.nan)
-    right = dict(zip(questions["question_id"].to_pylist(), questions["document_id"].to_pylist(), strict=True))
+    columns_read = ["question_id", "document_id", *(["alternate_ids"] if accept_alternates else [])]
+    right = {
+        row["question_id"]: {row["document_id"], *row.get("alternate_ids", ())}
+        for row in questions.select(columns_read).to_pylist()
+    }
     parts = []
     for system, rows in _by_system(answers, ["status", "context_ids"], ids):
         ok = rows["status"].eq("ok").to_numpy()
@@ -214,9 +221,9 @@ def _values(scores: pa.Table, metric: str, ids: pd.Index) -> dict[str, NDArray[n
     return {system: rows["value"].to_numpy(np.float64) for system, rows in _by_system(wanted, ["value"], ids)}
 
 
-def _has(context_ids: object, document_id: str) -> bool:
-    """Return whether a document is among the contexts; a question that was never asked has none."""
-    return isinstance(context_ids, np.ndarray) and document_id in context_ids
+def _has(context_ids: object, right: set[str]) -> bool:
+    """Return whether one of the documents is among the contexts; a question that was never asked has none."""
+    return isinstance(context_ids, np.ndarray) and not right.isdisjoint(context_ids)
 
 
 def _outcomes(answered: NDArray[np.bool_], refusal: NDArray[np.float64], verdict: NDArray[np.float64]) -> _Words:

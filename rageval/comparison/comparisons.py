@@ -157,7 +157,7 @@ def _difference_of(one: _System, other: _System) -> str:
     """
     kinds = {one["kind"], other["kind"]}
     if len(kinds) == 1:
-        return " + ".join(part for part in PARTS if one[part] != other[part])
+        return " + ".join(part for part in PARTS if one[part] != other[part]) or "nothing"
     parts = ("model",) if "closed_book" in kinds else ("model", "prompt")
     return " + ".join(["kind", *(part for part in parts if one[part] != other[part])])
 

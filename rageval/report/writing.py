@@ -49,7 +49,12 @@ def write_report(run: Run) -> Report:
     run.write("summary", summary)
     comparisons = comparison_table(compare_within(RunTables(name=run.run_id, manifest=manifest, **tables)))
     run.write("comparisons", comparisons)
-    blame = blame_table(tables["questions"], tables["answers"], tables["scores"])
+    blame = blame_table(
+        tables["questions"],
+        tables["answers"],
+        tables["scores"],
+        accept_alternates=depth.accept_alternates,
+    )
     run.write("blame", blame)
     labels, remarks = labels_of(run, manifest)
     run.write("labels", labels)

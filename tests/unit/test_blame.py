@@ -140,6 +140,16 @@ def test_a_question_that_was_never_asked_has_no_answer():
     assert cells(run) == ["right", "no answer"]
 
 
+def test_another_right_document_counts_as_shown_only_where_the_run_accepts_it():
+    _, questions, answers, scores = run_of([(None, 0.0, False), (1, 1.0, False)])
+    other = answers["context_ids"][0].as_py()[0]
+    rows = [row | {"alternate_ids": [other] if not i else []} for i, row in enumerate(questions.to_pylist())]
+    asked = filled(QUESTIONS, rows)
+    assert blame_table(asked, answers, scores)["cell"].to_pylist() == ["search miss", "right"]
+    accepted = blame_table(asked, answers, scores, accept_alternates=True)
+    assert accepted["cell"].to_pylist() == ["generation miss", "right"]
+
+
 def test_each_system_is_blamed_by_what_it_was_shown_itself():
     # The same question and the same wrong answer; only the second system was shown the right document.
     missed, shown = run_of([(None, 0.0, False)], system="missed"), run_of([(2, 0.0, False)], system="shown")
