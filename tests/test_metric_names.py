@@ -33,7 +33,6 @@ COMPARED = re.compile(r"(\w+)\.metric (?!\|\|)[^,()']*\(?('[^']*'(?:, '[^']*')*)
 COLUMNS = {name for schema in SCHEMAS.values() for name in schema.names}
 # Words that are names of metrics as well, by who means something else with them.
 OTHERWISE: Mapping[str, set[str]] = {
-    "rageval/config/form.py": {"pairwise"},  # the setting
     "rageval/engine/replies.py": {"refusal"},  # a field of a reply
     "rageval/search/elasticsearch_index.py": {"cosine"},  # how it compares vectors
     "rageval/monitoring/planted.py": {"relevance", "faithfulness", "toxicity"},  # what can be planted

@@ -16,6 +16,7 @@ DEFAULT_PROMPT = "default"
 """Name of the prompt that is taken where none is named."""
 CLOSED_BOOK_PROMPT = "closed_book"
 """Name of the prompt of a system without contexts, where none is named."""
+_BUILT_IN = (DEFAULT_PROMPT, CLOSED_BOOK_PROMPT)
 _Named = TypeVar("_Named", "RetrieverConfig", "PromptConfig", ModelConfig)
 
 
@@ -42,7 +43,8 @@ class RetrieverConfig(Settings):
 
 
 class PromptConfig(Settings):
-    """A prompt of an answering model, by name: a Jinja template in a file, or written here."""
+    """A prompt of an answering model, by name: a Jinja template in a file, or written here. `default` and `closed_book`
+    alone are the built-in ones."""
 
     name: Name
     """What it is called in every table."""
@@ -58,16 +60,25 @@ class PromptConfig(Settings):
     @model_validator(mode="before")
     @classmethod
     def _from_file(cls, value: Any) -> Any:
-        """Read a path alone as a prompt in that file, called after it."""
-        return {"name": PurePosixPath(value).stem, "file": value} if isinstance(value, str) else value
+        """Read a path alone as a prompt in that file, called after it, and the name of a built-in one as that."""
+        if not isinstance(value, str):
+            return value
+        return {"name": value} if value in _BUILT_IN else {"name": PurePosixPath(value).stem, "file": value}
 
     @model_validator(mode="after")
     def _check(self) -> "PromptConfig":
+        if self.is_built_in:
+            return self
         if bool(self.file) == bool(self.user):
             raise ValueError(f"the prompt {self.name!r} needs a `file` or a `user` part, one of them")
         if self.file and self.system:
             raise ValueError(f"the prompt {self.name!r} has a file and a `system` part; write that part into the file")
         return self
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether it is one that comes with the package, by its name alone."""
+        return self.name in _BUILT_IN and not (self.file or self.system or self.user)
 
 
 class SystemConfig(Settings):
@@ -183,7 +194,7 @@ def _name(
     parts = [model.name]
     if kind != "pipeline":
         parts.append(kind)
-    if prompt_name not in (DEFAULT_PROMPT, CLOSED_BOOK_PROMPT):
+    if prompt_name not in _BUILT_IN:
         parts.append(prompt_name)
     if retriever and retriever != first:
         parts.append(retriever.name)

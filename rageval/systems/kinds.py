@@ -39,6 +39,8 @@ def read_prompt(config: PromptConfig) -> Prompt:
         ConfigError: If it cannot be used.
         DataError: If its file cannot be read.
     """
+    if config.is_built_in:
+        return built_in(config.name)
     if config.file:
         return parse_prompt(config.name, read_text(config.file))
     return checked(Prompt(name=config.name, system=config.system.strip(), user=config.user.strip()))

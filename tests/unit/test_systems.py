@@ -161,6 +161,14 @@ def test_any_contexts_and_any_question_fill_the_default_prompt(texts: list[str],
     assert all(text.strip() in said for text in (*texts, asked))
 
 
+def test_the_built_in_prompt_is_compared_by_its_name() -> None:
+    config = validate(
+        EvaluationConfig, {"models": ["a"], "prompts": ["default", {"name": "p", "user": "{{ question }}"}]}
+    )
+    default, other = make_systems(config)
+    assert (default.prompt.hash, other.prompt.user) == (built_in("default").hash, "{{ question }}")
+
+
 def test_how_two_prompts_differ_is_said_line_by_line() -> None:
     first, second = prompt_differences({"a": ("Be brief.", "{{ question }}"), "b": ("Be long.", "{{ question }}")})
     assert {mark for mark, _ in first["lines"]} == {"same"}
