@@ -19,7 +19,7 @@ def labels(
 ) -> None:
     """Write a random sample of a run's answers to a CSV, to be labelled by people.
 
-    It holds as many answers of each model and search method. Fill in the column `label` with RELEVANT,
+    It holds as many answers of each system. Fill in the column `label` with RELEVANT,
     PARTLY_RELEVANT or NON_RELEVANT, without looking at the judge's verdicts. Then give it back with
     `rageval report RUN --human-labels FILE.csv`.
 

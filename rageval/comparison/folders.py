@@ -24,7 +24,7 @@ def compare(a: Run, b: Run, choice: Choice, *, common: bool = False, relevant: f
 
     Raises:
         DataError: If a folder holds no run, a table is missing or damaged, or nothing of the runs can be compared.
-        ConfigError: If a named model or search method is not in its run.
+        ConfigError: If a named system or retriever is not in its run.
     """
     name_a, name_b = names_apart(a, b)
     return compare_runs(read_run(a, name_a), read_run(b, name_b), choice, common=common, relevant=relevant)

@@ -26,7 +26,7 @@ def gate(
         common: Compare the questions that both runs have, though one has others, too.
 
     Raises:
-        ConfigError: If `max_drop` or a metric cannot be gated by, or a named model or search method is not in its run.
+        ConfigError: If `max_drop` or a metric cannot be gated by, or a named system or retriever is not in its run.
         DataError: If a folder holds no run, or a table of a complete run is missing or damaged.
     """
     choice = check_choice(choice, max_drop)
