@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import product
 from pathlib import PurePosixPath
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,8 @@ from rageval.config.settings import FilledText, Name, OptionalName, Settings
 from rageval.records import SearchMethod
 
 SystemKind = Literal["pipeline", "closed_book", "oracle"]
+MEASURES: Final = frozenset({"closed_book", "oracle"})
+"""Kinds that nobody would put to use: they measure what the retrieval of the others is worth."""
 DEFAULT_PROMPT = "default"
 """Name of the prompt that is taken where none is named."""
 CLOSED_BOOK_PROMPT = "closed_book"

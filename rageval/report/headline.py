@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
+from rageval.config.systems import MEASURES
 from rageval.metrics import catalogue
 from rageval.metrics.metric import ScoreMetric
 from rageval.report.comparison_rows import Row, of_systems, price_ratio, price_words
@@ -17,16 +18,21 @@ _OPPOSITE = {"better": "worse", "worse": "better"}
 
 
 def headline(
-    summary: pa.Table, comparisons: pa.Table | None = None, *, unfit: Collection[str] = frozenset()
+    summary: pa.Table,
+    comparisons: pa.Table | None = None,
+    *,
+    systems: pa.Table | None = None,
+    unfit: Collection[str] = frozenset(),
 ) -> list[str]:
     """Return one sentence per leading metric of the run, or one that says that nothing could be scored.
 
     Args:
         summary: Table `tables.SUMMARY`.
         comparisons: Table `tables.COMPARISONS` of the same run; without it nothing is called better.
+        systems: Table `tables.SYSTEMS` of the same run; says which are there to measure the others against.
         unfit: Metrics that nothing may be ranked by, because their judge is unfit.
     """
-    found = [group for group in groups(summary) if not group.is_retriever]
+    found = _ranked([group for group in groups(summary) if not group.is_retriever], systems)
     rows = (COMPARISONS.empty_table() if comparisons is None else comparisons).to_pylist()
     scored = quality_metrics(found)
     metrics = [metric for metric in scored if metric not in unfit]
@@ -36,6 +42,12 @@ def headline(
     sentences = [sentence for metric in leading if (sentence := _sentence(found, rows, metric))]
     sentences += [sentence for metric in leading for sentence in _parts(rows, metric)]
     return sentences or ["No answer could be scored."]
+
+
+def _ranked(found: list[Group], systems: pa.Table | None) -> list[Group]:
+    """Return the systems that one may be chosen of: where there are others, no closed book and no oracle."""
+    kinds = {row["system"]: row["kind"] for row in systems.to_pylist()} if systems is not None else {}
+    return [group for group in found if kinds.get(group.name) not in MEASURES] or found
 
 
 def _sentence(found: Sequence[Group], rows: Sequence[Row], metric: str) -> str | None:

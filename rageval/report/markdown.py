@@ -23,6 +23,7 @@ def render_markdown(
     comparisons: pa.Table | None = None,
     judging: pa.Table | None = None,
     retrieval: pa.Table | None = None,
+    systems: pa.Table | None = None,
 ) -> str:
     """Return the run's figures as Markdown: headline, answers, comparisons, retrieval, cost, notes.
 
@@ -33,6 +34,7 @@ def render_markdown(
         comparisons: Table `tables.COMPARISONS`, or None if nothing was compared.
         judging: Table `tables.JUDGING`, or None if nothing was judged.
         retrieval: Table `tables.RETRIEVAL`, or None if nothing was searched for.
+        systems: Table `tables.SYSTEMS`, or None if all systems are alike to the reader.
     """
     totals = manifest.get("totals") or {}
     judging = JUDGING.empty_table() if judging is None else judging
@@ -41,7 +43,7 @@ def render_markdown(
     parts = [
         f"# Run {escape(str(manifest.get('run_id', '')))}: {escape(str(manifest.get('status', 'unknown')))}",
         *(f"**{escape(sentence)}.**" for sentence in manifest.get("warnings") or []),
-        *(escape(sentence) for sentence in headline(summary, comparisons, unfit=unfit)),
+        *(escape(sentence) for sentence in headline(summary, comparisons, systems=systems, unfit=unfit)),
         *(escape(sentence) for sentence in (empty_searches(retrieval) if retrieval else ())),
         *(escape(sentence) for sentence in trust_sentences(judging)),
         section("Answers", metric_rows(summary)),

@@ -85,7 +85,7 @@ def render_page(run: ReportData) -> str:
             incomplete=run.manifest.get("status") != "complete",
             local_model=LOCAL in _models(run),
             sentences=[
-                *headline(run.summary, run.comparisons, unfit=unfit),
+                *headline(run.summary, run.comparisons, systems=run.systems, unfit=unfit),
                 *empty_searches(run.retrieval),
                 *trust_sentences(run.judging),
             ],

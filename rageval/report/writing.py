@@ -72,7 +72,7 @@ def write_report(run: Run) -> Report:
         manifest=manifest,
     )
     run.write_text(REPORT, render_page(data))
-    markdown = render_markdown(summary, manifest, comparisons, judging, tables["retrieval"])
+    markdown = render_markdown(summary, manifest, comparisons, judging, tables["retrieval"], tables["systems"])
     return Report(page=str(run.path / REPORT), markdown=markdown)
 
 

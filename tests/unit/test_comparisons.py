@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from rageval.comparison.comparisons import Pairing, compare_values, compare_within, comparison_table
@@ -166,6 +167,16 @@ def test_a_part_that_several_pairs_differ_in_is_also_compared_over_all_of_them()
     row = comparison_rows(comparison_table(found))[0]
     assert (row["candidate - baseline"], row["differ in"]) == ("brief - default", "prompt (over all that differ in it)")
     assert row["cost of candidate - baseline"] == "+$2.000 per 1,000, 2 times the price"
+
+
+def test_the_headline_ranks_no_closed_book_and_no_oracle_among_systems_of_use():
+    made_of = {"a": parts(), "b": parts(model="n"), "o": parts(kind="oracle", retriever=None)}
+    run = run_of({"a": [0.0] * N, "b": [float(i % 2) for i in range(N)], "o": [1.0] * N}, made_of=made_of)
+    summary = summarize(run.questions, run.retrieval, run.answers, run.scores, 2)
+    assert "The highest mean correctness is 0.500" in headline(summary, systems=run.systems)[0]
+    alone = run.systems.filter(pc.equal(run.systems["system"], "o"))
+    only = summary.filter(pc.equal(summary["system"], "o"))
+    assert headline(only, systems=alone)[0].startswith("o has correctness 1.000")
 
 
 def test_the_headline_tells_which_part_is_better_over_all_systems():
