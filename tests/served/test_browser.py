@@ -145,10 +145,13 @@ def _submit(page: Page) -> None:
 
 
 def _settings() -> list[tuple[str, str]]:
-    """Return title and help of all groups and their settings, in the order of the form."""
+    """Return title and help of all lists, and of all groups and their settings, in the order of the form."""
     schema = EvaluationConfig.model_json_schema()
     found = []
     for group in schema["properties"].values():
+        if "$ref" not in group:
+            found.append((group["title"], group["description"]))
+            continue
         definition = schema["$defs"][group["$ref"].rpartition("/")[2]]
         settings: list[dict[str, Any]] = [*definition["properties"].values()]
         found += [(group["title"], definition["description"])]
