@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 
 from rageval.metrics.catalogue import online
-from rageval.monitoring.figures import Window
+from rageval.monitoring.figures import PageWindow
 from rageval.monitoring.panels.catalogue import Panel, panels
 from rageval.monitoring.panels.scope import Scope
 from rageval.monitoring.store.database import Database, connect
@@ -89,8 +89,8 @@ def generate(database: Database, conversations: int) -> None:
 
 def measure(database: Database, shown: Sequence[Panel]) -> Iterator[Timing]:
     """Yield what each panel takes for a month and for everything."""
-    month = Window(since=END - timedelta(days=30), until=END)
-    everything = Window(since=END - timedelta(days=DAYS), until=END)
+    month = PageWindow(since=END - timedelta(days=30), until=END)
+    everything = PageWindow(since=END - timedelta(days=DAYS), until=END)
     for panel in shown:
         yield Timing(
             name=panel.description.name,
@@ -101,14 +101,14 @@ def measure(database: Database, shown: Sequence[Panel]) -> Iterator[Timing]:
 
 def explain(database: Database, panel: Panel) -> str:
     """Return Postgres' plan of a panel for everything, with times."""
-    everything = Window(since=END - timedelta(days=DAYS), until=END)
+    everything = PageWindow(since=END - timedelta(days=DAYS), until=END)
     statement = panel.select(Scope.of(everything)).compile(database.engine, compile_kwargs={"render_postcompile": True})
     with database.reading() as connection:
         rows = connection.exec_driver_sql(f"explain (analyze, buffers) {statement}", statement.params)
         return "\n".join(row[0] for row in rows)
 
 
-def _seconds(database: Database, panel: Panel, window: Window) -> float:
+def _seconds(database: Database, panel: Panel, window: PageWindow) -> float:
     with database.reading() as connection:
         start = time.perf_counter()
         connection.execute(panel.select(Scope.of(window))).all()

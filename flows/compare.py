@@ -7,7 +7,7 @@ from pydantic import Field
 
 from rageval.comparison.pairing import Choice
 from rageval.runs.run import Run
-from tasks.compare import Finding, compare_runs
+from tasks.compare import ComparedMetric, compare_runs
 from tasks.ending import end_in_words
 
 
@@ -19,7 +19,7 @@ def compare(
     common: bool = False,
     relevant: Annotated[float, Field(gt=0)] = 0.05,
     html: str = "",
-) -> list[Finding]:
+) -> list[ComparedMetric]:
     """Compare a candidate with its baseline; the artifact `rageval-compare` holds what came out.
 
     Args:

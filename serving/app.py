@@ -17,7 +17,7 @@ from rageval.monitoring.store.database import database_url
 from rageval.monitoring.store.recorder import Recorder
 from serving.asking import Asking
 from serving.assistant import Assistant
-from serving.bodies import Ask, Courses, Feedback, Health, Problem, Reply, Voted, reply_of
+from serving.bodies import Courses, Feedback, Health, Problem, QuestionBody, Reply, Voted, reply_of
 from serving.desk import PROBLEMS, Desk
 from serving.guard import Guard, host_of
 from serving.problems import HttpError, say_problems
@@ -92,7 +92,7 @@ def _add_api(
         response_description="The answer and its sources", response_model=Reply,
         responses=_also(_STREAM) | _problems(400, 401, 403, 408, 409, 413, 422, 429, 502, 503, 504),
     )  # fmt: skip
-    async def ask(body: Ask, request: Request) -> Any:
+    async def ask(body: QuestionBody, request: Request) -> Any:
         guard.admit_question(host_of(request.scope))
         streamed = _STREAM in request.headers.get("accept", "")
         conversation_id = str(body.conversation_id) if body.conversation_id else None

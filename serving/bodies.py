@@ -34,7 +34,7 @@ class _Out(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
-class Ask(_In):
+class QuestionBody(_In):
     """A question."""
 
     question: Annotated[

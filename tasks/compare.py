@@ -16,7 +16,7 @@ from rageval.runs.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class ComparedMetric:
     """What was found out about one metric of one system or retriever."""
 
     of: str
@@ -32,7 +32,7 @@ class Finding:
 @task
 def compare_runs(
     a: Run, b: Run, choice: Choice, *, common: bool, relevant: float, html: str
-) -> tuple[list[Finding], str]:
+) -> tuple[list[ComparedMetric], str]:
     """Compare the candidate with the baseline, publish it and write the page; returns findings and verdict."""
     found = stage.compare(a, b, choice, common=common, relevant=relevant)
     description = f"{found.b.name} against {found.a.name}"
@@ -49,8 +49,8 @@ def compare_runs(
     return [_finding(row) for row in found.compared], f"{description}: {' '.join(sentences(found))}"
 
 
-def _finding(row: Compared) -> Finding:
-    return Finding(
+def _finding(row: Compared) -> ComparedMetric:
+    return ComparedMetric(
         of=row.pair.name,
         metric=row.metric,
         difference=row.difference.mean if row.difference else None,

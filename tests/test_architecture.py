@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,6 +85,15 @@ def test_no_test_depends_on_how_fast_the_machine_is_just_now() -> None:
 
 def test_every_module_is_named_after_what_it_holds() -> None:
     assert {id_of(path) for path in MODULES if set(path.with_suffix("").parts[-2:]) & FORBIDDEN_NAMES} == set()
+
+
+def test_the_name_of_a_class_stands_for_one_thing() -> None:
+    places = defaultdict(list)
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(id_of(path))
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
 
 
 def test_the_help_of_the_command_line_does_not_wait_for_heavy_imports() -> None:

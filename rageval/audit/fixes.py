@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rageval.audit.row_content import Content, content_of, extra_lines
+from rageval.audit.row_content import RowContent, content_of, extra_lines
 from rageval.corpus.rows import Row, RowFile
 
 _ROW = ("question", "document")
@@ -73,7 +73,7 @@ def _merged(rows: list[Row], done: list[str]) -> tuple[list[Row], dict[str, str]
         counts[key if isinstance(key, str) else ""] = counts.get(key if isinstance(key, str) else "", 0) + 1
     kept: list[Row] = []
     moved: dict[str, str] = {}
-    first: dict[Content, str] = {}
+    first: dict[RowContent, str] = {}
     for row in rows:
         key, content = row.values.get("id"), content_of(row)
         usable = isinstance(key, str) and bool(key.strip()) and counts[key] == 1

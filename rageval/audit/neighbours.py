@@ -16,7 +16,7 @@ BLOCK_ROWS = 512
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
+class NeighbourGroup:
     """Rows that hang together by pairs at or above the threshold, and the highest cosine among them."""
 
     members: tuple[int, ...]
@@ -35,7 +35,7 @@ class Closeness:
     """The document that is closest to the question."""
 
 
-def near_groups(vectors: Matrix, threshold: float, *, block_rows: int = BLOCK_ROWS) -> list[Group]:
+def near_groups(vectors: Matrix, threshold: float, *, block_rows: int = BLOCK_ROWS) -> list[NeighbourGroup]:
     """Return the groups of rows that are near-duplicates of each other.
 
     Two rows belong together if their cosine is at or above the threshold, and so do two rows that a third one
@@ -62,7 +62,7 @@ def near_groups(vectors: Matrix, threshold: float, *, block_rows: int = BLOCK_RO
                 label[np.isin(label, joined)] = joined[0]
     names, sizes = np.unique(label, return_counts=True)
     return [
-        Group(members=tuple(int(i) for i in members), highest=float(min(1.0, highest[members].max())))
+        NeighbourGroup(members=tuple(int(i) for i in members), highest=float(min(1.0, highest[members].max())))
         for name in names[sizes > 1]
         for members in [np.flatnonzero(label == name)]
     ]

@@ -9,7 +9,7 @@ from rageval.corpus.rows import Row
 
 
 @dataclass(frozen=True, kw_only=True)
-class Content:
+class RowContent:
     """What a row says beside its id; two rows are the same document if this is equal."""
 
     others: tuple[tuple[str, str], ...]
@@ -21,17 +21,17 @@ class Content:
         return {**dict(self.others), "text": self.text}
 
 
-def content_of(row: Row) -> Content:
+def content_of(row: Row) -> RowContent:
     """Return what a row says beside its id; empty values count as none."""
     texts = {name: as_text(value) for name, value in row.values.items() if name and name not in ("id", "text")}
     text = row.values.get("text")
-    return Content(
+    return RowContent(
         others=tuple(sorted((name, value) for name, value in texts.items() if value)),
         text=text if isinstance(text, str | None) else str(text),
     )
 
 
-def extra_lines(contents: Sequence[Content]) -> str | None:
+def extra_lines(contents: Sequence[RowContent]) -> str | None:
     """Return what the longest text has more than the shortest, if that is all that differs; else None."""
     texts = [content.text for content in contents]
     if len({content.others for content in contents}) > 1 or not all(isinstance(text, str) for text in texts):

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from rageval.judging.figures import HUMANS, ITSELF, MAJORITY, Figure, agreement_figures, share_figure
+from rageval.judging.figures import HUMANS, ITSELF, MAJORITY, JudgeStatistic, agreement_figures, share_figure
 from rageval.judging.verdicts import JudgeVerdicts, labels_of
 from rageval.metrics.correctness import CORRECTNESS
 from rageval.metrics.cosine import COSINE
@@ -20,7 +20,7 @@ HUMAN_SCALE = CORRECTNESS.scale
 RIGHT = CORRECTNESS.good
 
 
-def agreement_of(verdicts: JudgeVerdicts) -> Iterator[Figure]:
+def agreement_of(verdicts: JudgeVerdicts) -> Iterator[JudgeStatistic]:
     """Yield every figure on the agreement of each judge of a run with something else."""
     yield from _with_itself(verdicts)
     yield from _with_and_without(verdicts)
@@ -29,57 +29,57 @@ def agreement_of(verdicts: JudgeVerdicts) -> Iterator[Figure]:
     yield from _with_humans(verdicts)
 
 
-def _with_itself(verdicts: JudgeVerdicts) -> Iterator[Figure]:
+def _with_itself(verdicts: JudgeVerdicts) -> Iterator[JudgeStatistic]:
     for (judge, metric), second in verdicts.again.items():
         if (judge, metric) not in verdicts.first:
             continue
         both = verdicts.first[judge, metric].join(second.add_suffix("_again"), how="inner")
-        about = Figure(judge=judge, metric=metric, against=ITSELF)
+        about = JudgeStatistic(judge=judge, metric=metric, against=ITSELF)
         clusters = verdicts.clusters(both.index)
         yield share_figure(about, "flip_rate", both["label"] != both["label_again"], clusters)
         yield from agreement_figures(about, both["label"], both["label_again"], labels_of(metric), clusters)
 
 
-def _with_and_without(verdicts: JudgeVerdicts) -> Iterator[Figure]:
+def _with_and_without(verdicts: JudgeVerdicts) -> Iterator[JudgeStatistic]:
     for judge in [judge for judge, metric in verdicts.first if metric == CORRECTNESS.name]:
         if (judge, RELEVANCE.name) in verdicts.first:
-            about = Figure(judge=judge, metric=CORRECTNESS.name, against=RELEVANCE.name)
+            about = JudgeStatistic(judge=judge, metric=CORRECTNESS.name, against=RELEVANCE.name)
             yield from _compared(verdicts, about, (judge, RELEVANCE.name))
 
 
-def _with_cosine(verdicts: JudgeVerdicts) -> Iterator[Figure]:
+def _with_cosine(verdicts: JudgeVerdicts) -> Iterator[JudgeStatistic]:
     if verdicts.cosine.empty:
         return
     for (judge, metric), frame in verdicts.first.items():
         if labels_of(metric) == HUMAN_SCALE:
             both = frame.join(verdicts.cosine.rename(COSINE.name), how="inner")
             found = auc(both[COSINE.name], both["label"] == RIGHT, verdicts.clusters(both.index))
-            yield Figure(judge=judge, metric=metric, against=COSINE.name).named("auc", found, len(both))
+            yield JudgeStatistic(judge=judge, metric=metric, against=COSINE.name).named("auc", found, len(both))
 
 
-def _within_panels(verdicts: JudgeVerdicts) -> Iterator[Figure]:
+def _within_panels(verdicts: JudgeVerdicts) -> Iterator[JudgeStatistic]:
     for panel, metric in verdicts.metric_judges:
         members = verdicts.members(panel, metric)
         for judge in members:
-            about = Figure(judge=judge, metric=metric, against=MAJORITY)
+            about = JudgeStatistic(judge=judge, metric=metric, against=MAJORITY)
             yield from _compared(verdicts, about, (panel, metric))
         for judge, other in combinations(members, 2):
-            yield from _compared(verdicts, Figure(judge=judge, metric=metric, against=other), (other, metric))
+            yield from _compared(verdicts, JudgeStatistic(judge=judge, metric=metric, against=other), (other, metric))
 
 
-def _compared(verdicts: JudgeVerdicts, about: Figure, other: tuple[str, str]) -> Iterator[Figure]:
+def _compared(verdicts: JudgeVerdicts, about: JudgeStatistic, other: tuple[str, str]) -> Iterator[JudgeStatistic]:
     both = verdicts.first[about.judge, about.metric].join(verdicts.first[other].add_suffix("_other"), how="inner")
     clusters = verdicts.clusters(both.index)
     yield from agreement_figures(about, both["label"], both["label_other"], labels_of(about.metric), clusters)
 
 
-def _with_humans(verdicts: JudgeVerdicts) -> Iterator[Figure]:
+def _with_humans(verdicts: JudgeVerdicts) -> Iterator[JudgeStatistic]:
     if verdicts.human.empty:
         return
     for (judge, metric), frame in verdicts.first.items():
         if labels_of(metric) != HUMAN_SCALE:
             continue
-        about = Figure(judge=judge, metric=metric, against=HUMANS)
+        about = JudgeStatistic(judge=judge, metric=metric, against=HUMANS)
         both = frame.join(verdicts.human.rename("human"), how="inner")
         clusters = verdicts.clusters(both.index)
         yield from agreement_figures(about, both["label"], both["human"], HUMAN_SCALE, clusters)
@@ -91,7 +91,7 @@ def _with_humans(verdicts: JudgeVerdicts) -> Iterator[Figure]:
             yield from _corrected(verdicts, about, frame)
 
 
-def _corrected(verdicts: JudgeVerdicts, about: Figure, frame: pd.DataFrame) -> Iterator[Figure]:
+def _corrected(verdicts: JudgeVerdicts, about: JudgeStatistic, frame: pd.DataFrame) -> Iterator[JudgeStatistic]:
     """Yield the share of right answers by the judge, and without its errors, for each system."""
     both = frame.join(verdicts.human.rename("human")).join(verdicts.answers["system"])
     for system, group in both.groupby("system", sort=False):

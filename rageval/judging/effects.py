@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from rageval.judging.figures import Figure, share_figure
+from rageval.judging.figures import JudgeStatistic, share_figure
 from rageval.judging.verdicts import KEYS, JudgeVerdicts
 from rageval.metrics.pairwise import PAIRWISE
 from rageval.statistics.agreement import spearman
@@ -12,23 +12,23 @@ from rageval.statistics.agreement import spearman
 WORDS = "words of the answer"
 
 
-def effects_of(verdicts: JudgeVerdicts) -> Iterator[Figure]:
+def effects_of(verdicts: JudgeVerdicts) -> Iterator[JudgeStatistic]:
     """Yield the effects of length for every judge and metric, and of position and length for pairwise choices."""
     for (judge, metric), frame in verdicts.first.items():
         both = frame.join(verdicts.answers["words"]).dropna(subset=["words", "value"])
         found = spearman(both["value"], both["words"], verdicts.clusters(both.index))
-        yield Figure(judge=judge, metric=metric, against=WORDS).named("length_correlation", found, len(both))
+        yield JudgeStatistic(judge=judge, metric=metric, against=WORDS).named("length_correlation", found, len(both))
     for judge, choices in verdicts.pairwise.groupby("judge", sort=False):
         yield from _of_choices(verdicts, str(judge), choices)
 
 
-def _of_choices(verdicts: JudgeVerdicts, judge: str, choices: pd.DataFrame) -> Iterator[Figure]:
+def _of_choices(verdicts: JudgeVerdicts, judge: str, choices: pd.DataFrame) -> Iterator[JudgeStatistic]:
     """Yield figures of the pairs that were shown in both orders: only there, position and quality come apart."""
     keyed = choices.rename_axis("answer").reset_index()
     orders = [keyed[keyed["swapped"] == swapped].set_index(["answer", "other"]) for swapped in (False, True)]
     both = orders[0].join(orders[1].add_suffix("_swapped"), how="inner")
     clusters = verdicts.clusters(both.index.get_level_values("answer"))
-    about = Figure(judge=judge, metric=PAIRWISE.name)
+    about = JudgeStatistic(judge=judge, metric=PAIRWISE.name)
     labels = pd.concat([both["label"], both["label_swapped"]])
     decided = labels.isin(["FIRST", "SECOND"])
     twice = [*clusters, *clusters]
@@ -38,7 +38,7 @@ def _of_choices(verdicts: JudgeVerdicts, judge: str, choices: pd.DataFrame) -> I
     yield _longer_wins(verdicts, about, both)
 
 
-def _longer_wins(verdicts: JudgeVerdicts, about: Figure, both: pd.DataFrame) -> Figure:
+def _longer_wins(verdicts: JudgeVerdicts, about: JudgeStatistic, both: pd.DataFrame) -> JudgeStatistic:
     """Return how often the longer answer wins, among pairs that have a winner over both orders and differ in length."""
     places = both.index.get_level_values("answer")
     answers = verdicts.answers.loc[places, [*KEYS, "words"]].assign(

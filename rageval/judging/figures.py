@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import ArrayLike
 
 from rageval.statistics.agreement import cohen_kappa, confusion_matrix, percent_agreement
-from rageval.statistics.influence import Estimate
+from rageval.statistics.influence import MeanEstimate
 from rageval.statistics.intervals import mean_interval
 from rageval.tables import JUDGING
 
@@ -18,7 +18,7 @@ MAJORITY = "the majority"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figure:
+class JudgeStatistic:
     """One figure about one judge; the fields are the columns of `tables.JUDGING`."""
 
     judge: str
@@ -34,19 +34,19 @@ class Figure:
     n: int = 0
     note: str | None = None
 
-    def named(self, figure: str, found: Estimate | None, n: int) -> "Figure":
+    def named(self, figure: str, found: MeanEstimate | None, n: int) -> "JudgeStatistic":
         """Return this with an estimate, or with no value where there is none."""
         if found is None:
             return replace(self, figure=figure, n=n)
         return replace(self, figure=figure, value=found.value, ci_low=found.low, ci_high=found.high, n=found.n)
 
 
-def to_judging(figures: Iterable[Figure]) -> pa.Table:
+def to_judging(figures: Iterable[JudgeStatistic]) -> pa.Table:
     """Return figures as table `tables.JUDGING`."""
     return pa.Table.from_pylist([vars(figure) for figure in figures], schema=JUDGING)
 
 
-def share_figure(about: Figure, name: str, hits: pd.Series, clusters: ArrayLike) -> Figure:
+def share_figure(about: JudgeStatistic, name: str, hits: pd.Series, clusters: ArrayLike) -> JudgeStatistic:
     """Return the share of answers for which something holds, with its interval; no value without an answer."""
     if hits.empty:
         return replace(about, figure=name)
@@ -56,8 +56,8 @@ def share_figure(about: Figure, name: str, hits: pd.Series, clusters: ArrayLike)
 
 
 def agreement_figures(
-    about: Figure, first: pd.Series, second: pd.Series, labels: Sequence[str], clusters: ArrayLike
-) -> Iterator[Figure]:
+    about: JudgeStatistic, first: pd.Series, second: pd.Series, labels: Sequence[str], clusters: ArrayLike
+) -> Iterator[JudgeStatistic]:
     """Yield agreement, kappa, kappa with linear weights, and the count of every pair of labels.
 
     Args:

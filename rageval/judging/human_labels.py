@@ -11,15 +11,15 @@ from rageval.judging.labels import (
     LABEL_COLUMNS,
     OPTIONAL_COLUMNS,
     TEMPLATE_COLUMNS,
-    Answered,
     CheckedLabels,
+    LabelledRun,
     check_labels,
 )
 from rageval.safety.urls import shown
 from rageval.storage.files import replacing
 
 
-def read_labels(path: str, answered: Answered) -> CheckedLabels:
+def read_labels(path: str, answered: LabelledRun) -> CheckedLabels:
     """Return the labels of a file; CSV, and any other format that ground truth can have.
 
     Args:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from rageval.errors import ConfigError, DataError
 from rageval.judging.human_labels import read_labels, write_template
-from rageval.judging.labels import Answered, template_rows
+from rageval.judging.labels import LabelledRun, template_rows
 from rageval.runs.run import Run
 from rageval.tables import HUMAN_LABELS
 
@@ -69,9 +69,9 @@ def make_template(run: Run, path: Path, n: int, seed: int) -> int:
     return len(rows)
 
 
-def _answered(run: Run) -> Answered:
+def _answered(run: Run) -> LabelledRun:
     answers = run.read("answers").select(["question_id", "system", "answer"]).to_pylist()
-    return Answered(
+    return LabelledRun(
         questions=frozenset(run.read("questions")["question_id"].to_pylist()),
         systems=frozenset(run.read("systems")["system"].to_pylist()),
         answers={(row["question_id"], row["system"]): row["answer"] for row in answers},

@@ -36,7 +36,7 @@ class HumanLabel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answered:
+class LabelledRun:
     """What labels can belong to."""
 
     questions: frozenset[str]
@@ -56,7 +56,7 @@ class CheckedLabels:
     problems: tuple[str, ...]
 
 
-def check_labels(file: RowFile, answered: Answered) -> CheckedLabels:
+def check_labels(file: RowFile, answered: LabelledRun) -> CheckedLabels:
     """Return the labels of a file.
 
     A row with an empty label is not filled in yet, and one of a question that the system was not asked, or failed to
@@ -100,7 +100,7 @@ def check_labels(file: RowFile, answered: Answered) -> CheckedLabels:
 
 
 def template_rows(
-    questions: Mapping[str, Mapping[str, Any]], answered: Answered, references: Mapping[str, str], n: int, seed: int
+    questions: Mapping[str, Mapping[str, Any]], answered: LabelledRun, references: Mapping[str, str], n: int, seed: int
 ) -> list[dict[str, str]]:
     """Return answers to be labelled: a random sample with as many of each system.
 
@@ -138,7 +138,7 @@ def template_rows(
     ]
 
 
-def _label(values: Mapping[str, str], answered: Answered) -> tuple[HumanLabel, list[str]]:
+def _label(values: Mapping[str, str], answered: LabelledRun) -> tuple[HumanLabel, list[str]]:
     """Return the label that a row states, and what is wrong with it."""
     question_id, system = values["question_id"], _known(values["system"], answered.systems)
     label = values["label"].upper().replace(" ", "_").replace("-", "_")

@@ -21,7 +21,7 @@ NO_ANSWER: Final = "there is no answer to score"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
+class ScorableAnswer:
     """An answer that may be scored, with what it is held against."""
 
     question: Question
@@ -43,7 +43,7 @@ class Candidate:
 
 
 def verdict_request(
-    candidate: Candidate, metric: JudgeMetric, judge: ModelConfig, *, again: bool = False
+    candidate: ScorableAnswer, metric: JudgeMetric, judge: ModelConfig, *, again: bool = False
 ) -> ChatRequest:
     """Return what the judge is asked.
 
@@ -94,7 +94,7 @@ def majority(metric: JudgeMetric, members: Mapping[str, Row]) -> dict[str, Any]:
     return {"status": "ok", "value": metric.labels[label], "label": label, "reason": votes, "error": None}
 
 
-def moved(stored: Mapping[Key, Row], candidate: Candidate, score: PlannedScore) -> Row | None:
+def moved(stored: Mapping[Key, Row], candidate: ScorableAnswer, score: PlannedScore) -> Row | None:
     """Return the row that already holds a planned verdict under another name, or None.
 
     A judge that becomes a member of a panel has given its verdicts under the metric's own name, or the other way

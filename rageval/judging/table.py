@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from rageval.config.evaluation import JudgeConfig
 from rageval.judging.agreement import agreement_of
 from rageval.judging.effects import effects_of
-from rageval.judging.figures import HUMANS, ITSELF, Figure, to_judging
+from rageval.judging.figures import HUMANS, ITSELF, JudgeStatistic, to_judging
 from rageval.judging.verdicts import JudgeVerdicts, read_verdicts
 from rageval.pages.formats import number
 
@@ -44,7 +44,7 @@ def judging_table(
     """
     verdicts = read_verdicts(questions, answers, scores, labels)
     figures = [*agreement_of(verdicts), *effects_of(verdicts)]
-    said = [Figure(judge="", metric="", figure=REMARK, note=remark) for remark in remarks]
+    said = [JudgeStatistic(judge="", metric="", figure=REMARK, note=remark) for remark in remarks]
     return to_judging([*_fitness(verdicts, figures, minimum_kappa), *figures, *said])
 
 
@@ -64,8 +64,8 @@ def unfit_metrics(judging: pa.Table) -> frozenset[str]:
     return frozenset(judging.filter(is_unfit)["metric"].to_pylist())
 
 
-def _fitness(verdicts: JudgeVerdicts, figures: Sequence[Figure], minimum: float) -> Iterator[Figure]:
-    checks: dict[tuple[str, str], list[Figure]] = {}
+def _fitness(verdicts: JudgeVerdicts, figures: Sequence[JudgeStatistic], minimum: float) -> Iterator[JudgeStatistic]:
+    checks: dict[tuple[str, str], list[JudgeStatistic]] = {}
     for figure in figures:
         if figure.figure == "kappa" and figure.against in (ITSELF, HUMANS):
             checks.setdefault((figure.judge, figure.metric), []).append(figure)
@@ -81,7 +81,7 @@ def _fitness(verdicts: JudgeVerdicts, figures: Sequence[Figure], minimum: float)
             yield _verdict(name, metric, MEMBER_VERDICT, found[name], checks.get((name, metric), []), minimum)
 
 
-def _fit(checks: Sequence[Figure], minimum: float) -> Fitness:
+def _fit(checks: Sequence[JudgeStatistic], minimum: float) -> Fitness:
     decisive = [check.value for check in checks if check.value is not None and check.n >= MINIMUM_PAIRS]
     if any(value < minimum for value in decisive):
         return "unfit"
@@ -98,7 +98,9 @@ def _of_panel(members: Sequence[Fitness]) -> Fitness:
     return "not enough checked" if "not enough checked" in members else "not checked"
 
 
-def _verdict(judge: str, metric: str, kind: str, fitness: Fitness, checks: Sequence[Figure], minimum: float) -> Figure:
+def _verdict(
+    judge: str, metric: str, kind: str, fitness: Fitness, checks: Sequence[JudgeStatistic], minimum: float
+) -> JudgeStatistic:
     value = {"fit": 1.0, "unfit": 0.0}.get(fitness)
     n = max((check.n for check in checks), default=0)
     conclusion = _OF_MEMBER if kind == MEMBER_VERDICT and fitness == "unfit" else _CONCLUSION[fitness]
@@ -106,7 +108,7 @@ def _verdict(judge: str, metric: str, kind: str, fitness: Fitness, checks: Seque
     note = f"{words[0].upper()}{words[1:]}. {conclusion.format(bar=number(minimum), least=MINIMUM_PAIRS)}"
     if fitness == "fit" and not any(check.against == HUMANS and check.n >= MINIMUM_PAIRS for check in checks):
         note += " Whether people would agree with it is not checked."
-    return Figure(judge=judge, metric=metric, figure=kind, label=fitness, value=value, n=n, note=note)
+    return JudgeStatistic(judge=judge, metric=metric, figure=kind, label=fitness, value=value, n=n, note=note)
 
 
 _NOTHING: Final = "no answer was judged twice, and there are no human labels"
@@ -119,7 +121,7 @@ _CONCLUSION: Final = {
 _OF_MEMBER: Final = "At least {bar} is wanted: the panel may be better without it."
 
 
-def _words(check: Figure, judge: str) -> str:
+def _words(check: JudgeStatistic, judge: str) -> str:
     whose = "" if check.judge == judge else f" of {check.judge}"
     with_whom = "itself" if check.against == ITSELF else "the human labels"
     if check.value is None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
-from rageval.monitoring.figures import STEPS_S, Figure, Unit, Window
+from rageval.monitoring.figures import STEPS_S, Figure, PageWindow, Unit
 from rageval.pages import formats
 
 COLOURS: Final = 6
@@ -43,7 +43,7 @@ def series(figure: Figure) -> list[Series]:
     return [Series(name=column, points=_points(figure.rows, column)) for column in columns]
 
 
-def chart(figure: Figure, window: Window) -> Markup:
+def chart(figure: Figure, window: PageWindow) -> Markup:
     """Return the drawing of a time series, or of bars; empty if there is nothing to draw."""
     drawn = series(figure)
     if not any(line.points for line in drawn):
@@ -81,7 +81,7 @@ def value(number: float | None, unit: Unit) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class _Axes:
-    window: Window
+    window: PageWindow
     low: float
     high: float
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from rageval.errors import ConfigError
-from rageval.monitoring.figures import Board, Description, Figure, Filter, Window, last_days
+from rageval.monitoring.figures import Board, Description, Figure, Filter, PageWindow, last_days
 from rageval.monitoring.page import Dashboard
 from rageval.monitoring.panels.catalogue import choices, panels
 from rageval.monitoring.panels.scope import Scope
@@ -35,7 +35,7 @@ def dashboard(
     return Dashboard(window=window, database=database.name, made_at=now, figures=figures(database, window))
 
 
-def figures(database: Database, window: Window) -> list[Figure]:
+def figures(database: Database, window: PageWindow) -> list[Figure]:
     """Return every panel's rows, in the order of the dashboards; all of one moment.
 
     Raises:
@@ -51,7 +51,7 @@ def figures(database: Database, window: Window) -> list[Figure]:
         return found
 
 
-def _check(database: Database, window: Window) -> None:
+def _check(database: Database, window: PageWindow) -> None:
     chosen: dict[Filter, tuple[str, ...]] = {"course": window.courses, "model": window.models}
     with database.reading() as connection:
         for what, names in chosen.items():

@@ -60,7 +60,7 @@ class Figure:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Window:
+class PageWindow:
     """What is looked at: a stretch of time, and which conversations in it."""
 
     since: datetime
@@ -86,8 +86,8 @@ class Window:
         return self.since - (self.until - self.since)
 
 
-def last_days(days: float, until: datetime, courses: Sequence[str] = (), models: Sequence[str] = ()) -> Window:
+def last_days(days: float, until: datetime, courses: Sequence[str] = (), models: Sequence[str] = ()) -> PageWindow:
     """Return the window of the last days, in steps that give 7 to 100 points where possible."""
     step = "hour" if days <= 3 else "day" if days <= 100 else "week"
     since = until - timedelta(days=days)
-    return Window(since=since, until=until, courses=tuple(courses), models=tuple(models), step=step)
+    return PageWindow(since=since, until=until, courses=tuple(courses), models=tuple(models), step=step)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from rageval.monitoring.charts import COLOURS, chart, series, value
-from rageval.monitoring.figures import COLUMN_UNITS, Board, Figure, Unit, Window
+from rageval.monitoring.figures import COLUMN_UNITS, Board, Figure, PageWindow, Unit
 from rageval.pages.templates import environment
 
 _TITLES: Final[Mapping[Board, str]] = {
@@ -26,7 +26,7 @@ _TEXT_CHARS: Final = 600
 class Dashboard:
     """What a page shows."""
 
-    window: Window
+    window: PageWindow
     database: str
     """Kind and place, without a password."""
     made_at: datetime
@@ -80,7 +80,7 @@ def _stat(figure: Figure) -> dict[str, Any]:
     }
 
 
-def _shown(figure: Figure, window: Window) -> dict[str, Any]:
+def _shown(figure: Figure, window: PageWindow) -> dict[str, Any]:
     shown = figure.description
     drawn = shown.kind != "table"
     names = [line.name for line in series(figure)] if drawn else []

@@ -20,7 +20,7 @@ _WRITTEN = re.compile(r"(?P<aspect>\w+)=(?P<amount>[+-]?\d+(\.\d+)?)@(?P<day>\d{
 _EXPECTED = f"expected ASPECT=AMOUNT@DAY, such as relevance=-0.2@2026-11-10, with one of {', '.join(get_args(Aspect))}"
 
 
-class Change(Settings):
+class PlantedChange(Settings):
     """From a day on, something is more or less than it was; changes of the same aspect add up."""
 
     aspect: Aspect
@@ -41,7 +41,7 @@ class Change(Settings):
         return found.groupdict()
 
     @model_validator(mode="after")
-    def _check(self) -> "Change":
+    def _check(self) -> "PlantedChange":
         if abs(self.amount) > 1 and not (self.aspect in FACTORS and self.amount > 1):
             raise ValueError(f"{self.aspect} cannot change by {self.amount:+g}; {_EXPECTED}")
         return self
@@ -88,7 +88,7 @@ def thumbs_up(quality: float) -> float:
     return quality * relevant + (1 - quality) * (PARTLY * partly + (1 - PARTLY) * other)
 
 
-def rates_on(day: date, changes: Iterable[Change]) -> Rates:
+def rates_on(day: date, changes: Iterable[PlantedChange]) -> Rates:
     """Return the rates of a day; shares stay in [0, 1] and factors at 0 or more, whatever the changes add up to.
 
     A change of `quality` moves verdicts and votes alike; one of `relevance` moves verdicts alone, and one of `thumbs`

@@ -6,7 +6,7 @@ from typing import Final
 
 from rageval.metrics.relevance import RELEVANCE
 from rageval.statistics.agreement import cohen_kappa, confusion_matrix, percent_agreement
-from rageval.statistics.influence import Estimate
+from rageval.statistics.influence import MeanEstimate
 
 _GOOD: Final = "good"
 _BAD: Final = "bad"
@@ -20,7 +20,7 @@ class ThumbsAgreement:
     """Votes on answers that were judged."""
     agreement: float | None
     """Share of the votes that say what the judge says, in [0, 1]; None without a vote."""
-    kappa: Estimate | None
+    kappa: MeanEstimate | None
     """Cohen's kappa, in [-1, 1]: 0 is what chance gives; None where judge or users only ever say one thing."""
     up_but_bad: int
     """Thumbs up on answers that the judge does not call relevant."""

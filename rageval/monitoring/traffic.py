@@ -22,7 +22,7 @@ from rageval.metrics.faithfulness import FAITHFULNESS
 from rageval.metrics.metric import JudgeMetric
 from rageval.metrics.relevance import RELEVANCE
 from rageval.metrics.toxicity import TOXICITY
-from rageval.monitoring.planted import PARTLY, UP, VOTING, Change, Rates, rates_on, thumbs_up
+from rageval.monitoring.planted import PARTLY, UP, VOTING, PlantedChange, Rates, rates_on, thumbs_up
 from rageval.monitoring.records import Conversation, Evaluation, ShownContext, Vote
 from rageval.records import Document, Question
 from rageval.text.fingerprint import digest
@@ -75,7 +75,7 @@ class TrafficConfig(Settings):
     """Conversations of an average day; weekends have fewer."""
     seed: int = Field(default=42, ge=0, le=2**32 - 1)
     """Another seed gives other traffic."""
-    changes: tuple[Change, ...] = ()
+    changes: tuple[PlantedChange, ...] = ()
     """What changes, and from which day on."""
     evaluated: bool = False
     """Also write verdicts, so that no judge is needed."""

@@ -15,7 +15,7 @@ from rageval.engine.request_engine import RequestEngine
 from rageval.engine.requests import ChatReply
 from rageval.engine.served_models import check_models, serve_models
 from rageval.errors import ConfigError, DataError
-from rageval.judging.requests import NO_ANSWER, Candidate, read_reply, verdict_request
+from rageval.judging.requests import NO_ANSWER, ScorableAnswer, read_reply, verdict_request
 from rageval.metrics import catalogue
 from rageval.metrics.metric import EmbeddingMetric, JudgeMetric, ScoreMetric, TextMetric
 from rageval.records import Document, Question
@@ -99,7 +99,7 @@ def _needs(metric: ScoreMetric) -> Sequence[str]:
     return metric.needs if isinstance(metric, TextMetric | EmbeddingMetric) else ()
 
 
-def _candidate(row: Any, values: Mapping[str, Any]) -> Candidate:
+def _candidate(row: Any, values: Mapping[str, Any]) -> ScorableAnswer:
     contexts = values.get("contexts", ())
     if isinstance(contexts, str) or not isinstance(contexts, Sequence | np.ndarray):
         raise DataError(f"row {row}: contexts has to be a list of texts, and is {type(contexts).__name__}")
@@ -108,7 +108,7 @@ def _candidate(row: Any, values: Mapping[str, Any]) -> Candidate:
         if not isinstance(value, str) and not (name == "answer" and pd.isna(value)):
             raise DataError(f"row {row}: {name} has to be a text, and is {type(value).__name__}")
     answer = values["answer"]
-    return Candidate(
+    return ScorableAnswer(
         question=Question(question_id=str(row), question=values["question"], document_id=""),
         answer=answer if isinstance(answer, str) else None,
         reference=values.get("reference", ""),
@@ -117,7 +117,7 @@ def _candidate(row: Any, values: Mapping[str, Any]) -> Candidate:
 
 
 def _verdicts(
-    candidates: Sequence[Candidate], metrics: Sequence[JudgeMetric], judge: ModelConfig, engine: RequestEngine
+    candidates: Sequence[ScorableAnswer], metrics: Sequence[JudgeMetric], judge: ModelConfig, engine: RequestEngine
 ) -> dict[str, dict[int, dict[str, Any]]]:
     """Return the columns of each verdict, by metric and position of the answer."""
     found: dict[str, dict[int, dict[str, Any]]] = {metric.name: {} for metric in metrics}
@@ -135,7 +135,7 @@ def _verdicts(
     return found
 
 
-def _computed(candidates: Sequence[Candidate], metric: ScoreMetric) -> dict[int, dict[str, Any]]:
+def _computed(candidates: Sequence[ScorableAnswer], metric: ScoreMetric) -> dict[int, dict[str, Any]]:
     """Return the columns of each value of a metric that asks no model, by position of the answer."""
     if not isinstance(metric, TextMetric | EmbeddingMetric):
         raise TypeError(f"{metric.name} asks a judge")

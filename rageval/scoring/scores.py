@@ -13,7 +13,7 @@ from rageval.engine.chunks import Ask, ChunkOutcome
 from rageval.engine.request_engine import RequestEngine
 from rageval.engine.requests import ChatReply, ChatRequest
 from rageval.judging.plan import PlannedScore, ScorePlan
-from rageval.judging.requests import NO_ANSWER, Candidate, is_stale, majority, moved, read_reply, verdict_request
+from rageval.judging.requests import NO_ANSWER, ScorableAnswer, is_stale, majority, moved, read_reply, verdict_request
 from rageval.metrics.metric import EmbeddingMetric, JudgeMetric, TextMetric
 from rageval.metrics.names import detail_of
 from rageval.records import Chunk, Score
@@ -36,7 +36,7 @@ class PendingVerdict:
     request: ChatRequest
 
 
-_Item = tuple[Candidate, PlannedScore]
+_Item = tuple[ScorableAnswer, PlannedScore]
 
 
 def verdicts_label(judge: ModelConfig) -> str:
@@ -133,13 +133,13 @@ def _items(run: Run, chunk: Chunk, system: System, plan: ScorePlan) -> list[_Ite
     ]
 
 
-def _candidates(run: Run, chunk: Chunk, system: System, plan: ScorePlan) -> Iterator[Candidate]:
+def _candidates(run: Run, chunk: Chunk, system: System, plan: ScorePlan) -> Iterator[ScorableAnswer]:
     inputs = read_inputs(run)
     answers = run.stored("answers", system.name, chunk)
     questions = inputs.of_chunk(chunk)
     for question in questions:
         answer = answers.get((question.question_id,), {})
-        yield Candidate(
+        yield ScorableAnswer(
             question=question,
             answer=answer.get("answer"),
             reference=inputs.documents[question.document_id].text,

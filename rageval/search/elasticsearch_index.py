@@ -19,7 +19,7 @@ from rageval.records import Document, Hit
 from rageval.search.elasticsearch_bulk import IndexFilling, check_ids
 from rageval.search.elasticsearch_client import CLIENT_MAJOR, connect
 from rageval.search.elasticsearch_errors import error_of, patiently, reason_of, translated_errors
-from rageval.search.elasticsearch_search import Search, search_each
+from rageval.search.elasticsearch_search import ElasticsearchQuery, search_each
 from rageval.search.search_index import (
     Found,
     IndexIdentity,
@@ -158,7 +158,7 @@ class ElasticsearchIndex:
         check_search(queries, filters, k)
         index, _ = self._required()
         searches = [
-            Search(name=_shortened(query), body=self._text_body(query, only, k))
+            ElasticsearchQuery(name=_shortened(query), body=self._text_body(query, only, k))
             for query, only in zip(queries, filters, strict=True)
         ]
         return [_found(reply, k) for reply in self._search(index, searches)]
@@ -179,7 +179,7 @@ class ElasticsearchIndex:
         index, identity = self._required()
         check_dimensions(self, identity, vectors)
         searches = [
-            Search(name=f"vector {number}", body=_vector_body(vector, only, k))
+            ElasticsearchQuery(name=f"vector {number}", body=_vector_body(vector, only, k))
             for number, (vector, only) in enumerate(zip(vectors, filters, strict=True), 1)
         ]
         # Elasticsearch's score of a cosine is (1 + cosine) / 2.
@@ -329,7 +329,7 @@ class ElasticsearchIndex:
             "sort": [{"_score": "desc"}, {"document_id": "asc"}],
         }
 
-    def _search(self, index: str, searches: Sequence[Search]) -> Iterator[Mapping[str, Any]]:
+    def _search(self, index: str, searches: Sequence[ElasticsearchQuery]) -> Iterator[Mapping[str, Any]]:
         header: dict[str, Any] = {"allow_partial_search_results": False}
         if self.options["shards"] != "1":
             # Words are counted in all shards: scores do not depend on how documents are spread.

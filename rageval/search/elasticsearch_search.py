@@ -25,7 +25,7 @@ _REQUEST_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Search:
+class ElasticsearchQuery:
     """A search as it is sent."""
 
     name: str
@@ -34,7 +34,7 @@ class Search:
 
 
 def search_each(
-    client: Elasticsearch, address: str, index: str, searches: Sequence[Search], header: Mapping[str, Any]
+    client: Elasticsearch, address: str, index: str, searches: Sequence[ElasticsearchQuery], header: Mapping[str, Any]
 ) -> Iterator[Mapping[str, Any]]:
     """Yield the reply to each search.
 
@@ -55,7 +55,7 @@ def search_each(
 
 
 def _replies(
-    client: Elasticsearch, address: str, index: str, batch: Sequence[Search], header: Mapping[str, Any]
+    client: Elasticsearch, address: str, index: str, batch: Sequence[ElasticsearchQuery], header: Mapping[str, Any]
 ) -> list[Mapping[str, Any]]:
     replies: dict[int, Mapping[str, Any]] = {}
     patience = Patience()
@@ -78,7 +78,7 @@ def _replies(
     return [replies[number] for number in range(len(batch))]
 
 
-def _failure(address: str, index: str, search: Search, reply: Mapping[str, Any]) -> Exception:
+def _failure(address: str, index: str, search: ElasticsearchQuery, reply: Mapping[str, Any]) -> Exception:
     reason = f"HTTP {reply['status']} {reason_of(reply['error'])}"
     if type_of(reply["error"]) in {"index_not_found_exception", "index_closed_exception"}:
         return IndexMismatchError(

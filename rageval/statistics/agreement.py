@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-from rageval.statistics.influence import Estimate, estimate
+from rageval.statistics.influence import MeanEstimate, estimate
 
 Weights: TypeAlias = Literal["none", "linear"]
 
@@ -59,7 +59,7 @@ def cohen_kappa(
     *,
     weights: Weights = "none",
     confidence: float = 0.95,
-) -> Estimate | None:
+) -> MeanEstimate | None:
     r"""Return Cohen's kappa: agreement beyond what the two judgements' label shares give by chance.
 
     With \(p_{ij}\) the share of pairs with labels i and j, and \(v_{ij}\) how much such a pair disagrees (1 for
@@ -126,7 +126,7 @@ def cohen_kappa(
 
 def auc(
     scores: ArrayLike, positive: ArrayLike, clusters: ArrayLike | None = None, *, confidence: float = 0.95
-) -> Estimate | None:
+) -> MeanEstimate | None:
     r"""Return how well a number tells two kinds of answers apart: the area under the ROC curve.
 
     It is the share of all pairs of a positive and a negative answer in which the positive one has the higher number,
@@ -176,7 +176,7 @@ def auc(
 
 def spearman(
     x: ArrayLike, y: ArrayLike, clusters: ArrayLike | None = None, *, confidence: float = 0.95
-) -> Estimate | None:
+) -> MeanEstimate | None:
     r"""Return Spearman's rank correlation: Pearson's correlation of the ranks, ties sharing their mean rank.
 
     With z the standardised ranks, the influences are those of a correlation, \(z_x z_y - \frac{\rho}{2} (z_x^2 +

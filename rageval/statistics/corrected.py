@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rageval.statistics.influence import Estimate, estimate
+from rageval.statistics.influence import MeanEstimate, estimate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class _Labelled:
 
 def prediction_powered_share(
     judge: ArrayLike, human: ArrayLike, clusters: ArrayLike | None = None, *, confidence: float = 0.95
-) -> Estimate | None:
+) -> MeanEstimate | None:
     r"""Return the judge's share plus the mean correction: prediction-powered inference for a mean.
 
     With f the judge's verdicts on all N answers and h the people's on a random part L of n of them:
@@ -81,7 +81,7 @@ def prediction_powered_share(
 
 def rogan_gladen(
     judge: ArrayLike, human: ArrayLike, clusters: ArrayLike | None = None, *, confidence: float = 0.95
-) -> Estimate | None:
+) -> MeanEstimate | None:
     r"""Return the share that, seen through the judge's errors, would give the judge's share.
 
     With q the judge's share of right answers over all N, and sensitivity s and specificity t measured on the
@@ -132,10 +132,10 @@ def rogan_gladen(
 
 def _estimate(
     data: _Labelled, value: float, influences: NDArray[np.float64], n: int, added: float, confidence: float
-) -> Estimate:
+) -> MeanEstimate:
     if data.degrees_of_freedom < 1:
         clusters = np.unique(data.clusters).size
-        return Estimate(value=value, low=None, high=None, standard_error=None, n=n, clusters=clusters)
+        return MeanEstimate(value=value, low=None, high=None, standard_error=None, n=n, clusters=clusters)
     return estimate(
         value,
         influences,

@@ -12,7 +12,7 @@ from scipy.special import stdtrit
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class MeanEstimate:
     """A figure and how sure it is."""
 
     value: float
@@ -39,7 +39,7 @@ def estimate(
     within: tuple[float, float] = (-np.inf, np.inf),
     degrees_of_freedom: int | None = None,
     confidence: float = 0.95,
-) -> Estimate:
+) -> MeanEstimate:
     r"""Return a figure with its cluster-robust interval.
 
     $$ \widehat{\mathrm{Var}}(\hat\theta) = \frac{G}{G-1} \sum_{g=1}^{G} \Bigl( \sum_{i \in g} \psi_i \Bigr)^2 + v,
@@ -74,7 +74,7 @@ def estimate(
         raise ValueError(f"expected a confidence between 0 and 1, got {confidence}")
     codes = np.unique(labels, return_inverse=True)[1]
     groups = int(codes.max(initial=-1)) + 1
-    unknown = Estimate(value=value, low=None, high=None, standard_error=None, n=n, clusters=groups)
+    unknown = MeanEstimate(value=value, low=None, high=None, standard_error=None, n=n, clusters=groups)
     if groups < 2:
         return unknown
     sums = np.bincount(codes, weights=influences, minlength=groups)
@@ -83,7 +83,7 @@ def estimate(
         return unknown
     middle = value if centre is None else centre
     margin = float(stdtrit(degrees_of_freedom or groups - 1, (1 + confidence) / 2)) * error
-    return Estimate(
+    return MeanEstimate(
         value=value,
         low=max(min(middle - margin, value), within[0]),
         high=min(max(middle + margin, value), within[1]),

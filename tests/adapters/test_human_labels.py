@@ -6,9 +6,9 @@ import pytest
 
 from rageval.errors import ConfigError, DataError
 from rageval.judging.human_labels import read_labels, write_template
-from rageval.judging.labels import TEMPLATE_COLUMNS, Answered
+from rageval.judging.labels import TEMPLATE_COLUMNS, LabelledRun
 
-ANSWERED = Answered(
+ANSWERED = LabelledRun(
     questions=frozenset({"q1", "q2"}),
     systems=frozenset({"m"}),
     answers={("q1", "m"): "née 😀\nline two", ("q2", "m"): "no"},

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from deployments.dashboards import text
-from rageval.monitoring.figures import STEPS_S, Board, Window
+from rageval.monitoring.figures import STEPS_S, Board, PageWindow
 from rageval.monitoring.panels.catalogue import panels
 from rageval.monitoring.panels.scope import Scope
 from rageval.monitoring.store.database import connect
@@ -54,7 +54,7 @@ def grafana(filled: Any) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
-def substituted(sql: str, window: Window) -> str:
+def substituted(sql: str, window: PageWindow) -> str:
     """Return the SQL as Grafana sends it: its own text for the macros and for variables of several values."""
     for name, moment in {"From": window.since, "To": window.until}.items():
         sql = sql.replace(f"$__time{name}()", f"'{moment.isoformat().replace('+00:00', 'Z')}'")
@@ -66,14 +66,14 @@ def substituted(sql: str, window: Window) -> str:
     return sql
 
 
-def all_chosen(grafana: psycopg.Connection[Any], board: Board, window: Window) -> Window:
+def all_chosen(grafana: psycopg.Connection[Any], board: Board, window: PageWindow) -> PageWindow:
     """Return the window as Grafana has it with `All`: every name that the variable's query gives."""
     values = {
         variable["name"]: tuple(row[0] for row in grafana.execute(substituted(variable["query"], window)))
         for variable in DASHBOARDS[board]["templating"]["list"]
         if variable["type"] == "query"
     }
-    return Window(since=window.since, until=window.until, courses=values["course"], models=values["model"])
+    return PageWindow(since=window.since, until=window.until, courses=values["course"], models=values["model"])
 
 
 @each_board
@@ -85,7 +85,7 @@ def test_the_file_is_what_the_code_makes(board: Board) -> None:
 @each_panel
 @pytest.mark.parametrize("window", [EVERYTHING, CHOSEN], ids=["all", "chosen"])
 def test_a_panel_shows_what_the_page_shows(
-    filled: Any, grafana: psycopg.Connection[Any], board: Board, panel: dict[str, Any], window: Window
+    filled: Any, grafana: psycopg.Connection[Any], board: Board, panel: dict[str, Any], window: PageWindow
 ) -> None:
     [ours] = [p for p in panels() if p.description.board == board and p.description.title == panel["title"]]
     [target] = panel["targets"]
@@ -115,7 +115,7 @@ def test_a_panel_shows_what_the_page_shows(
 def test_a_panel_without_any_choice_is_empty_and_no_error(
     grafana: psycopg.Connection[Any], board: Board, panel: dict[str, Any]
 ) -> None:
-    nothing = Window(since=EVERYTHING.since, until=EVERYTHING.until)
+    nothing = PageWindow(since=EVERYTHING.since, until=EVERYTHING.until)
 
     grafana.execute(substituted(panel["targets"][0]["rawSql"], nothing))
 

@@ -15,15 +15,15 @@ from statsmodels.stats.proportion import proportion_confint
 from rageval.metrics.catalogue import of_kind
 from rageval.metrics.metric import JudgeMetric
 from rageval.monitoring.dashboard import figures
-from rageval.monitoring.figures import COLUMN_UNITS, STEPS_S, Window
+from rageval.monitoring.figures import COLUMN_UNITS, STEPS_S, PageWindow
 from rageval.monitoring.panels.catalogue import choices, panels
 from rageval.monitoring.panels.scope import Scope
 from rageval.monitoring.store.database import Database, connect
 from rageval.monitoring.store.schema import ALERTS, CONVERSATIONS, EVALUATIONS, FEEDBACK, RUN_METRICS, RUNS
 from tests.monitoring.made_traffic import DAYS, END, fill, frame
 
-EVERYTHING = Window(since=END - timedelta(days=DAYS), until=END)
-CHOSEN = Window(
+EVERYTHING = PageWindow(since=END - timedelta(days=DAYS), until=END)
+CHOSEN = PageWindow(
     since=END - timedelta(days=7),
     until=END - timedelta(days=1),
     courses=("it's a course", "no course"),
@@ -57,11 +57,11 @@ def _filled(url: str) -> Iterator[Database]:
     database.close()
 
 
-def all_rows(database: Database, window: Window) -> dict[str, Rows]:
+def all_rows(database: Database, window: PageWindow) -> dict[str, Rows]:
     return {figure.description.name: [dict(row) for row in figure.rows] for figure in figures(database, window)}
 
 
-def rows(database: Database, name: str, window: Window = EVERYTHING) -> Rows:
+def rows(database: Database, name: str, window: PageWindow = EVERYTHING) -> Rows:
     [panel] = [panel for panel in panels() if panel.description.name == name]
     with database.reading() as connection:
         return [dict(row) for row in connection.execute(panel.select(Scope.of(window))).mappings()]
@@ -78,7 +78,7 @@ def same(found: Rows, expected: Rows) -> bool:
 
 
 @pytest.mark.parametrize("window", [EVERYTHING, CHOSEN], ids=["everything", "chosen"])
-def test_both_databases_give_the_same_figures(sqlite: Database, on_postgres: Database, window: Window) -> None:
+def test_both_databases_give_the_same_figures(sqlite: Database, on_postgres: Database, window: PageWindow) -> None:
     a, b = all_rows(sqlite, window), all_rows(on_postgres, window)
 
     assert [name for name in a if not same(a[name], b[name])] == []
@@ -116,7 +116,7 @@ def test_thumbs_are_counted_by_the_time_of_the_question(database: Database) -> N
 def test_kappa_is_that_of_scikit_learn(database: Database) -> None:
     verdicts = frame(database, "evaluations").query("metric == 'relevance' and status == 'ok'")
     both = frame(database, "feedback").merge(verdicts, on="conversation_id", suffixes=("", "_verdict"))
-    week = Window(since=END - timedelta(days=DAYS), until=END - timedelta(days=8), step="week")  # version 1 alone
+    week = PageWindow(since=END - timedelta(days=DAYS), until=END - timedelta(days=8), step="week")  # version 1 alone
     both = both[both["asked_at"] < week.until]
     expected = [
         (len(group), cohen_kappa_score(np.array(group["label_verdict"] == "RELEVANT"), np.array(group["thumbs"] == 1)))
@@ -159,7 +159,7 @@ def test_the_means_of_the_stages_are_together_that_of_the_whole(database: Databa
 
 def test_an_alert_about_all_is_about_every_course_and_model(database: Database) -> None:
     def found(**choice: tuple[str, ...]) -> set[tuple[str, str]]:
-        window = Window(since=EVERYTHING.since, until=EVERYTHING.until, **choice)
+        window = PageWindow(since=EVERYTHING.since, until=EVERYTHING.until, **choice)
         return {(words[1], words[-1]) for row in rows(database, "alerts", window) if (words := row["rule"].split(" "))}
 
     assert {course for course, _ in found(courses=("mlops",))} == {"mlops", ""}
@@ -185,7 +185,7 @@ def test_traffic_cost_and_tokens_are_sums(database: Database) -> None:
 
 
 def test_an_amount_now_stands_beside_that_of_the_window_before(database: Database) -> None:
-    half = Window(since=END - timedelta(days=DAYS / 2), until=END)
+    half = PageWindow(since=END - timedelta(days=DAYS / 2), until=END)
     asked = frame(database, "conversations")
     now, before = asked[asked["asked_at"] >= half.since], asked[asked["asked_at"] < half.since]
 
@@ -244,11 +244,11 @@ def test_the_worst_answers_have_the_most_against_them(database: Database) -> Non
 def test_a_choice_gives_the_figures_of_a_database_that_holds_nothing_else(
     sqlite: Database, tmp_path: Path, what: str
 ) -> None:
-    wide = Window(since=END - timedelta(days=10), until=END)
+    wide = PageWindow(since=END - timedelta(days=10), until=END)
     chosen = {
-        "course": Window(since=wide.since, until=wide.until, courses=CHOSEN.courses),
-        "model": Window(since=wide.since, until=wide.until, models=CHOSEN.models),
-        "time": Window(since=END - timedelta(days=6), until=END - timedelta(days=2)),
+        "course": PageWindow(since=wide.since, until=wide.until, courses=CHOSEN.courses),
+        "model": PageWindow(since=wide.since, until=wide.until, models=CHOSEN.models),
+        "time": PageWindow(since=END - timedelta(days=6), until=END - timedelta(days=2)),
     }[what]
     rest = connect(f"sqlite:///{tmp_path / 'rest.db'}")
     rest.migrate()
@@ -270,7 +270,7 @@ def test_a_choice_gives_the_figures_of_a_database_that_holds_nothing_else(
     rest.close()
 
 
-def _everything_else(what: str, chosen: Window) -> list[Any]:
+def _everything_else(what: str, chosen: PageWindow) -> list[Any]:
     courses = [course.replace("no course", "") for course in chosen.courses]
     if what == "course":
         return [
@@ -291,7 +291,7 @@ def _everything_else(what: str, chosen: Window) -> list[Any]:
 
 @pytest.mark.parametrize("step", STEPS_S)
 def test_steps_begin_where_hours_days_and_weeks_do(database: Database, step: str) -> None:
-    window = Window(since=EVERYTHING.since, until=EVERYTHING.until, step=step)
+    window = PageWindow(since=EVERYTHING.since, until=EVERYTHING.until, step=step)
     asked = frame(database, "conversations")["asked_at"].dt.tz_localize(None)
     begin = asked.dt.to_period("W").dt.start_time if step == "week" else asked.dt.floor({"hour": "h", "day": "D"}[step])
 
@@ -347,7 +347,7 @@ def test_the_choices_are_those_of_the_window(database: Database) -> None:
 def test_postgres_knows_how_few_steps_there_are(on_postgres: Database, table: sa.Table, step: str) -> None:
     # Without the statistics of the migration it expects a step per row, sorts all rows on disk, and takes eight times
     # as long for a million: see benchmarks/dashboards.py.
-    scope = Scope.of(Window(since=EVERYTHING.since, until=EVERYTHING.until, step=step))
+    scope = Scope.of(PageWindow(since=EVERYTHING.since, until=EVERYTHING.until, step=step))
     select = sa.select(scope.time(table.c.asked_at), sa.func.count()).group_by("time")
     with on_postgres.writing() as connection:
         connection.execute(sa.text("analyze"))

@@ -8,10 +8,10 @@ import pytest
 
 from rageval.corpus.rows import parse_rows
 from rageval.errors import DataError
-from rageval.judging.labels import LABEL_COLUMNS, OPTIONAL_COLUMNS, Answered, HumanLabel, check_labels, template_rows
+from rageval.judging.labels import LABEL_COLUMNS, OPTIONAL_COLUMNS, HumanLabel, LabelledRun, check_labels, template_rows
 from rageval.text.formulas import safe_cell
 
-ANSWERED = Answered(
+ANSWERED = LabelledRun(
     questions=frozenset({"q1", "q2", "q3"}),
     systems=frozenset({"a", "@cf/b"}),
     answers={
@@ -88,7 +88,7 @@ def test_no_cell_is_a_formula(text):
 
 
 def many(systems, n):
-    return Answered(
+    return LabelledRun(
         questions=frozenset(f"q{i}" for i in range(n)),
         systems=frozenset(systems),
         answers={(f"q{i}", system): f"={i}" for system in systems for i in range(n)},
@@ -120,7 +120,7 @@ def test_a_file_to_fill_in_draws_as_many_of_each_system_and_comes_back():
 def test_a_system_with_few_answers_leaves_its_place_to_the_others():
     answered = many(["a", "b"], 20)
     answers = {key: answer for key, answer in answered.answers.items() if key[1] == "a" or key[0] in ("q1", "q2")}
-    few = Answered(questions=answered.questions, systems=answered.systems, answers=answers)
+    few = LabelledRun(questions=answered.questions, systems=answered.systems, answers=answers)
     questions = {f"q{i}": {"question": "why?", "document_id": "d"} for i in range(20)}
     rows = template_rows(questions, few, {}, 12, seed=0)
     assert Counter(row["system"] for row in rows) == {"b": 2, "a": 10}

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from rageval.monitoring.figures import NO_COURSE, STEPS_S, Filter, Window
+from rageval.monitoring.figures import NO_COURSE, STEPS_S, Filter, PageWindow
 from rageval.monitoring.records import VISITOR
 from rageval.monitoring.store.schema import UtcTime
 from rageval.monitoring.store.time_steps import Step
@@ -38,7 +38,7 @@ class Scope:
     """Whether votes of visitors count, who may be anybody."""
 
     @classmethod
-    def of(cls, window: Window) -> "Scope":
+    def of(cls, window: PageWindow) -> "Scope":
         """Return the scope of a window, its values bound."""
         choices = {"course": window.courses, "model": window.models}
         return cls(
