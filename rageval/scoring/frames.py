@@ -19,7 +19,7 @@ from rageval.judging.requests import NO_ANSWER, ScorableAnswer, read_reply, verd
 from rageval.metrics import catalogue
 from rageval.metrics.metric import EmbeddingMetric, JudgeMetric, ScoreMetric, TextMetric
 from rageval.records import Document, Question
-from rageval.scoring.computed import Texts, computed_values
+from rageval.scoring.computed import Texts, beginnings, computed_values
 
 _COLUMNS: Final = ("row", "metric", "metric_version", "status", "value", "label", "reason", "error", "judge_model")
 
@@ -148,10 +148,11 @@ def _computed(candidates: Sequence[ScorableAnswer], metric: ScoreMetric) -> dict
     }
     with tempfile.TemporaryDirectory() as cache:
         values = computed_values(metric, texts, IndexConfig(), Path(cache))
+        notes = beginnings(metric, texts, IndexConfig(), Path(cache))
     undefined = metric.undefined if isinstance(metric, TextMetric) else ""
     return {
         position: {"status": "unscored", "value": None, "error": undefined}
         if np.isnan(value)
-        else {"status": "ok", "value": float(value)}
-        for position, value in zip(answered, values, strict=True)
+        else {"status": "ok", "value": float(value), "reason": note}
+        for position, value, note in zip(answered, values, notes, strict=True)
     }

@@ -37,6 +37,13 @@ def test_every_answer_has_a_row_of_each_metric_that_the_columns_allow_and_one_wi
     assert scores.attrs["cost_usd"] == 0
 
 
+def test_a_cosine_of_which_the_model_has_read_only_the_beginning_says_so() -> None:
+    long = FRAME.assign(reference="word " * 2000).loc[["a"]]
+    scores = rageval.score(long, metrics=["cosine", "rouge_l"]).set_index("metric")
+    assert "reference" in scores.loc["cosine", "reason"]
+    assert scores.loc["rouge_l", "reason"] is None
+
+
 def test_the_judge_sees_what_each_metric_shows_and_is_asked_for_no_answer_that_is_not_there(llm: FakeLLM) -> None:
     llm.reply = lambda body: VERDICT if "It starts" in str(body) else "no verdict"
     scores = rageval.score(FRAME, metrics=["faithfulness", "relevance"], judge="m1", base_url=llm.url)
