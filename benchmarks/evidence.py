@@ -16,7 +16,8 @@ from rageval.metrics.correctness import CORRECTNESS
 from rageval.metrics.cosine import COSINE
 from rageval.metrics.metric import JudgeMetric
 from rageval.metrics.relevance import RELEVANCE
-from rageval.runs import manifest
+from rageval.runs import life
+from rageval.runs.manifest import Dataset
 from rageval.runs.run import Run
 from rageval.systems.kinds import describe_systems, make_systems
 from rageval.tables import ANSWERS, DOCUMENTS, QUESTIONS, RETRIEVAL, SCORES
@@ -63,7 +64,7 @@ def _write_run(folder: Path, questions: int, seed: int) -> str:
     random = np.random.default_rng(seed)
     run = Run(str(folder))
     config = EvaluationConfig(models=(ModelConfig(name="bench"),))
-    manifest.begin(run, config, [])
+    life.begin(run, config, [])
     documents = questions // _PER_DOCUMENT
     ids = pa.array([f"q{n:09d}" for n in range(questions)])
     owners = pa.array([f"d{n // _PER_DOCUMENT}" for n in range(questions)])
@@ -95,10 +96,11 @@ def _write_run(folder: Path, questions: int, seed: int) -> str:
         })  # fmt: skip
     scores = {name: pa.chunked_array([part[name] for part in parts]) for name in parts[0]}
     _write(run, "scores", SCORES, 3 * questions, scores)
-    manifest.describe_data(
-        run, {"documents_fingerprint": "d", "questions_fingerprint": "q", "documents": documents, "notes": []}
+    life.describe_data(
+        run,
+        Dataset(documents=documents, questions=questions, documents_fingerprint="d", questions_fingerprint="q"),
     )
-    manifest.finish(run, status="complete", reason=None, timings={})
+    life.finish(run, reason=None, timings={})
     return run.folder
 
 

@@ -13,7 +13,7 @@ from rageval.pipeline import completeness as runs
 from rageval.pipeline.warm_up import warm_up
 from rageval.records import Chunk
 from rageval.report.writing import write_report
-from rageval.runs import manifest
+from rageval.runs import life
 from rageval.runs.documents import load_documents
 from rageval.runs.folders import open_run
 from rageval.scoring.scores import score_chunk
@@ -43,7 +43,7 @@ def main() -> None:
     run = open_run(config.run)
     warm_up(run, config, [question.question for question in load_ahead(config.data).questions])
     config = settled(config)
-    manifest.begin(run, config, [])
+    life.begin(run, config, [])
     dataset = load_documents(run, config.data)
     chunks = plan_chunks(dataset.questions, config.run.chunk_size)
     systems = make_systems(config)
@@ -62,7 +62,7 @@ def main() -> None:
             done.result()
     retrieve_run(run, config, [retriever.name for retriever in config.retrievers])
     runs.merge(run, systems, chunks)
-    manifest.finish(run, status="complete", reason=None, timings={})
+    life.finish(run, reason=None, timings={})
     write_report(run)
     assert runs.is_finished(run, config, dataset.questions)
 

@@ -1,7 +1,6 @@
 """Evaluate a RAG system: documents -> index -> retrieval -> answers -> scores -> report."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from prefect.runtime import flow_run
 
@@ -12,6 +11,7 @@ from rageval.config.evaluation import EvaluationConfig
 from rageval.pipeline.evaluation import evaluate_run
 from rageval.report.writing import figures, sentence
 from rageval.runs.folders import open_run
+from rageval.runs.manifest import Manifest
 from tasks.ending import end_in_words, say_in_name
 
 _NAMED = 3
@@ -25,7 +25,7 @@ class EvaluationResult:
     run_id: str
     folder: str
     status: str
-    manifest: dict[str, Any]
+    manifest: Manifest
 
 
 def run_words(config: EvaluationConfig) -> str:
@@ -56,7 +56,7 @@ def _evaluate(config: EvaluationConfig) -> tuple[EvaluationResult, str]:
     run = open_run(config.run)
     manifest = evaluate_run(run, config, PrefectSteps())
     say_in_name(figures(run))
-    result = EvaluationResult(run_id=run.run_id, folder=run.folder, status=manifest["status"], manifest=manifest)
+    result = EvaluationResult(run_id=run.run_id, folder=run.folder, status=manifest.status, manifest=manifest)
     return result, sentence(run)
 
 

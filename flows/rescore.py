@@ -10,7 +10,6 @@ from prefect.runtime import flow_run
 from flows.entrance import flow
 from flows.workers import THREADS, workers
 from rageval.config.evaluation import EvaluationConfig
-from rageval.config.overrides import validate
 from rageval.engine.request_engine import RequestEngine
 from rageval.errors import RagevalError, RunStoppedError
 from rageval.pipeline import rescore as stage
@@ -18,6 +17,7 @@ from rageval.pipeline.batch import refuse_open_batches
 from rageval.pipeline.estimate import check_prices
 from rageval.records import Chunk
 from rageval.report.writing import sentence
+from rageval.runs.manifest import Manifest
 from rageval.runs.run import Run
 from rageval.scoring.scores import verdicts_label
 from rageval.telemetry.tracing import step
@@ -39,7 +39,7 @@ class RescoringResult:
     status: str
     scored: int
     """Scores that were made now."""
-    manifest: dict[str, Any]
+    manifest: Manifest
 
 
 def _run_name() -> str:
@@ -60,7 +60,7 @@ def rescore(folder: str, metrics: tuple[str, ...] = (), config: EvaluationConfig
 
 
 def _rescore(run: Run, metrics: tuple[str, ...], config: EvaluationConfig | None) -> tuple[RescoringResult, str]:
-    config = config or validate(EvaluationConfig, stage.settings_of(run))
+    config = config or stage.settings_of(run)
     with run.lock(), step("rescore", run_id=run.run_id):
         for note in run.repair():
             get_run_logger().warning("Repaired: %s", note)
@@ -82,14 +82,12 @@ def _rescore(run: Run, metrics: tuple[str, ...], config: EvaluationConfig | None
         ended = write_rescored_report(run, wanted, scored, str(stopped) if stopped else None)
     if stopped:
         raise stopped
-    if ended["rescored"][-1]["status"] != "complete":
+    if ended.rescored[-1].status != "complete":
         raise RunStoppedError(
-            f"the run {run.run_id!r} is incomplete: {ended['reason']}. Every score that was made is saved; the same "
+            f"the run {run.run_id!r} is incomplete: {ended.reason}. Every score that was made is saved; the same "
             "command goes on"
         )
-    result = RescoringResult(
-        run_id=run.run_id, folder=run.folder, status=ended["status"], scored=scored, manifest=ended
-    )
+    result = RescoringResult(run_id=run.run_id, folder=run.folder, status=ended.status, scored=scored, manifest=ended)
     return result, f"{scored:,} scores made now; the run is {sentence(run)}"
 
 

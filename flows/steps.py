@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from prefect import get_run_logger
 
@@ -15,7 +14,7 @@ from rageval.judging.plan import ScorePlan, choices_see_reference
 from rageval.pipeline.chunk_scheduler import Future
 from rageval.pipeline.steps import Progress, Workers
 from rageval.records import Chunk
-from rageval.runs.documents import Dataset
+from rageval.runs.manifest import Dataset, Manifest
 from rageval.runs.run import Run
 from rageval.scoring.scores import verdicts_label
 from rageval.systems.system import System
@@ -118,7 +117,7 @@ class PrefectSteps:
     def report(
         self, run: Run, config: EvaluationConfig, systems: Sequence[System], chunks: Sequence[Chunk],
         timings: Mapping[str, float], stopped: str | None,
-    ) -> dict[str, Any]:  # fmt: skip
+    ) -> Manifest:  # fmt: skip
         """See `Steps`."""
         return write_report(run, config, systems, chunks, timings, stopped)
 

@@ -18,7 +18,7 @@ from rageval.errors import DataError
 from rageval.pipeline.evaluation import evaluate_run
 from rageval.pipeline.steps import ThreadSteps
 from rageval.runs import folders
-from rageval.runs.manifest import MANIFEST
+from rageval.runs.manifest import read_manifest
 from rageval.runs.run import Run
 from rageval.scoring.frames import metrics_of, score_frame
 
@@ -112,8 +112,7 @@ def open_run(folder: str | Path) -> Run:
         DataError: If the folder holds no run.
     """
     run = Run(str(folder))
-    if not run.read_json(MANIFEST):
-        raise DataError(f"{folder} holds no run (no {MANIFEST}); give the folder of one, such as runs/demo")
+    read_manifest(run)
     return run
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
 from prefect import get_run_logger, task
@@ -24,6 +24,7 @@ from rageval.pipeline.ending import end_run
 from rageval.records import Chunk
 from rageval.report import writing as report
 from rageval.report.pivot import summary_rows
+from rageval.runs.manifest import Manifest
 from rageval.runs.run import Run
 from rageval.systems.system import System
 from tasks import process
@@ -39,18 +40,18 @@ def write_report(
     chunks: Sequence[Chunk],
     timings: Mapping[str, float],
     stopped: str | None,
-) -> dict[str, Any]:
+) -> Manifest:
     """Merge what is stored into the tables, summarise it, and publish the summary; returns the manifest."""
     ended = end_run(run, config, systems, chunks, timings, stopped)
-    _publish(run, ended["status"])
+    _publish(run, ended.status)
     return ended
 
 
 @task
-def write_rescored_report(run: Run, wanted: rescore.Rescoring, scored: int, stopped: str | None) -> dict[str, Any]:
+def write_rescored_report(run: Run, wanted: rescore.Rescoring, scored: int, stopped: str | None) -> Manifest:
     """Merge what was scored once more, summarise it, and publish the summary; returns the manifest."""
     ended = rescore.finish(run, wanted, scored=scored, stopped=stopped)
-    _publish(run, ended["status"])
+    _publish(run, ended.status)
     return ended
 
 

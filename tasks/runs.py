@@ -10,7 +10,7 @@ from rageval.config.models import ModelConfig
 from rageval.engine import served_models as models
 from rageval.pipeline import estimate
 from rageval.records import Chunk
-from rageval.runs import costs, manifest
+from rageval.runs import costs, life
 from rageval.runs.run import Run
 from rageval.search.backends import settled
 from rageval.systems.system import System
@@ -25,8 +25,8 @@ def begin_run(run: Run, config: EvaluationConfig) -> EvaluationConfig:
     notes = run.repair()
     for note in notes:
         logger.warning("Repaired: %s", note)
-    config = settled(config, manifest.searched_backend(run))
-    manifest.begin(run, config, notes)
+    config = settled(config, life.searched_index(run))
+    life.begin(run, config, notes)
     logger.info("Run %s in %s", run.run_id, run.folder)
     return config
 
@@ -42,7 +42,7 @@ def check_models(asked: Sequence[ModelConfig]) -> None:
 @task
 def note_estimate(run: Run, config: EvaluationConfig) -> None:
     """Keep in `run.json` what the whole run is expected to take, to be compared with what it took."""
-    manifest.describe_estimate(run, estimate.estimate_whole(run, config))
+    life.describe_estimate(run, estimate.estimate_whole(run, config))
 
 
 def spent_usd(run: Run, config: EvaluationConfig, systems: Sequence[System], chunks: Sequence[Chunk]) -> float | None:

@@ -11,6 +11,7 @@ from typing import Any
 from rageval import __version__
 from rageval.engine.counts import ModelCounts
 from rageval.errors import RunStoppedError
+from rageval.runs.manifest import find_manifest
 from rageval.runs.run import Run
 from rageval.safety.allowances import Allowances, follow
 from tasks import process
@@ -35,7 +36,7 @@ def look_round(run: Run | None, version: str, allowed: Allowances | None) -> str
     follow(allowed)
     if version != __version__:
         return f"has rageval {__version__}, and the run is of {version}; install the same there"
-    if run and not run.read_json("run.json"):
+    if run and not find_manifest(run):
         return (
             f"does not see {run.folder}; run.output must be on storage that all workers share, or a URL such as s3://"
         )

@@ -35,6 +35,7 @@ def write_run(
     cost_usd: float | None = 0.001,
     texts: str = "text",
     config: Mapping[str, Any] | None = None,
+    embedding_model: str = "minilm@1",
     manifest: Mapping[str, Any] | None = None,
 ) -> Run:
     """Write a run whose answers have these scores by system and metric; None is an unscored answer.
@@ -83,8 +84,26 @@ def write_run(
             "reason": None if status == "complete" else "it was interrupted",
             "started_at": started_at,
             "config": settings.model_dump(mode="json"),
-            "dataset": {"documents_fingerprint": texts, "questions_fingerprint": f"{first_question}+{n}", "notes": []},
-            "index": {"embedding_model": "minilm@1"},
+            "dataset": {
+                "documents": n // per_document,
+                "questions": n,
+                "documents_fingerprint": texts,
+                "questions_fingerprint": f"{first_question}+{n}",
+                "notes": [],
+            },
+            "index": {
+                "name": "index",
+                "backend": "lancedb",
+                "fingerprint": "f",
+                "embedding_model": embedding_model,
+                "documents": n // per_document,
+                "embedded": 0,
+                "rebuilt": False,
+                "longest": None,
+                "too_long": 0,
+                "too_long_ids": [],
+                "warning": None,
+            },
             **(manifest or {}),
         },
     )

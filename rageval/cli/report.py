@@ -33,11 +33,12 @@ def report(
     from rageval.cli.stored_run import existing_run
     from rageval.judging.label_files import give_labels
     from rageval.report.writing import write_report
+    from rageval.runs.manifest import read_manifest
 
     store = existing_run(run)
     for note in give_labels(store, human_labels) if human_labels else ():
         console.print(plain(note), highlight=False, soft_wrap=True)
     write_report(store)
     show_run(store)
-    if reason := store.read_json("run.json").get("reason"):
+    if reason := read_manifest(store).reason:
         console.print(f"{'':<8} {plain(reason)}", highlight=False, soft_wrap=True)

@@ -28,7 +28,7 @@ def rescoring_settings(
     if judges and not catalogue.judged(metrics):
         known = ", ".join(metric.name for metric in catalogue.of_kind(JudgeMetric))
         raise ConfigError(f"--judge {' '.join(judges)}: say what to judge, with --metric and one of {known}")
-    values = stage.settings_of(run)
+    values = stage.settings_of(run).model_dump(mode="json")
     # A rescoring is a start of its own: how the run was asked for does not hold for it.
     values["run"] = {key: values["run"][key] for key in ("max_failed_share", "chunk_size")}
     if judges:

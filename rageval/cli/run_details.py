@@ -14,6 +14,7 @@ from rageval.metrics.catalogue import headline
 from rageval.metrics.metric import ScoreMetric
 from rageval.records import Document
 from rageval.runs.inputs import read_documents
+from rageval.runs.manifest import read_manifest
 from rageval.runs.run import Run
 from rageval.text.terminal import console, plain
 
@@ -70,7 +71,7 @@ def _title(document: Document) -> str:
 
 
 def _show_question(run: Run, question: _Row, answers: list[_Row], scores: list[_Row]) -> None:
-    documents, depth = read_documents(run), retrieval_depth(run.read_json("run.json"))
+    documents, depth = read_documents(run), retrieval_depth(read_manifest(run).config.retrieval)
     right = {question["document_id"], *question["alternate_ids"]}
     console.print(Panel(plain(question["question"]), title=f"Question {question['question_id']}", title_align="left"))
     reference = documents[question["document_id"]].text

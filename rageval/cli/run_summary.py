@@ -9,6 +9,7 @@ from rageval.report.cutoffs import leading_metrics
 from rageval.report.empty_searches import empty_searches
 from rageval.report.pivot import metric_rows, retrieval_rows
 from rageval.report.spending import spending_rows
+from rageval.runs.manifest import read_manifest
 from rageval.runs.run import Run
 from rageval.tables import JUDGING
 from rageval.text.terminal import console, plain
@@ -18,8 +19,8 @@ def show_run(run: Run) -> None:
     """Print the summary of a run, if it has one, and where its files lie."""
     if not run.has("summary"):
         return
-    summary, manifest = run.read("summary"), run.read_json("run.json")
-    print_rows("Retrieval", retrieval_rows(summary, leading_metrics(summary, manifest)))
+    summary, manifest = run.read("summary"), read_manifest(run)
+    print_rows("Retrieval", retrieval_rows(summary, leading_metrics(summary, manifest.config.retrieval.top_k)))
     print_rows("Answers", metric_rows(summary))
     console.print("Every cell: mean [95 % interval] scored/asked", style="dim", highlight=False)
     judging = run.read("judging") if run.has("judging") else JUDGING.empty_table()
@@ -33,10 +34,10 @@ def show_run(run: Run) -> None:
         print_rows("Blame: the right document shown or not x the answer right, wrong, refused", rows)
     if spending := spending_rows(manifest):
         print_rows("Actual of estimated", spending)
-    for sentence in manifest.get("warnings") or []:
+    for sentence in manifest.warnings:
         console.print(f"[bold]{plain(sentence)}.[/bold]", highlight=False, soft_wrap=True)
     for name, value in (
-        ("Run", f"{run.run_id} is {manifest['status']}"),
+        ("Run", f"{run.run_id} is {manifest.status}"),
         ("Tables", f"{run.folder}/*.parquet"),
         ("Report", f"{run.folder}/report.html"),
     ):

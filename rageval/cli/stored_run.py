@@ -1,6 +1,6 @@
 """The folder of a run that is named on the command line -> its store."""
 
-from rageval.errors import DataError
+from rageval.runs.manifest import read_manifest
 from rageval.runs.run import Run
 from rageval.storage.places import first_look, place
 
@@ -14,7 +14,5 @@ def existing_run(folder: str) -> Run:
     """
     run = Run(str(place(folder)))
     with first_look():
-        manifest = run.read_json("run.json")
-    if not manifest:
-        raise DataError(f"{folder} holds no run (no run.json); give the folder of one, such as runs/demo")
+        read_manifest(run)
     return run

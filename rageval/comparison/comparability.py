@@ -5,6 +5,7 @@ from typing import Any
 
 from rageval.comparison.measurements import Measurement, RunTables
 from rageval.config.effects import SENT
+from rageval.config.evaluation import EvaluationConfig
 from rageval.metrics.catalogue import find
 from rageval.metrics.metric import EmbeddingMetric
 
@@ -45,24 +46,13 @@ def other_corpus(a: RunTables, b: RunTables) -> bool:
     return bool(_documents(a) != _documents(b))
 
 
-def embedding_model(manifest: Mapping[str, Any]) -> str:
-    """Return the embedding model as exactly as a run knows it: with its fingerprint, or by its name alone."""
-    index = manifest.get("index") or {}
-    configured = (manifest.get("config") or {}).get("index") or {}
-    return str(index.get("embedding_model") or configured.get("embedding_model") or "unknown")
-
-
-def judge_settings(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def judge_settings(config: EvaluationConfig) -> dict[str, dict[str, Any]]:
     """Return what can change a verdict of each judge in the configuration, by the judge's name."""
-    config = manifest.get("config") or {}
-    judge = config.get("judge") or {}
-    models = config.get("models") or []
-    first = judge.get("model") or (models[0] if models else None)
-    judges = [model for model in (first, *(judge.get("panel") or ())) if model]
+    judges = (config.judge.model or config.answering_models[0], *config.judge.panel)
+    stored = {judge.name: judge.model_dump(mode="json") for judge in judges}
     return {
-        model["name"]: {"model": model.get("model") or model["name"]}
-        | {name: model[name] for name in _JUDGE_SETTINGS if model.get(name)}
-        for model in judges
+        name: {"model": model["model"] or name} | {key: model[key] for key in _JUDGE_SETTINGS if model[key]}
+        for name, model in stored.items()
     }
 
 
@@ -70,8 +60,8 @@ def _question_ids(run: RunTables) -> set[str]:
     return set(run.questions["question_id"].to_pylist())
 
 
-def _documents(run: RunTables) -> Any:
-    return (run.manifest.get("dataset") or {}).get("documents_fingerprint")
+def _documents(run: RunTables) -> str | None:
+    return run.manifest.dataset.documents_fingerprint if run.manifest.dataset else None
 
 
 def _other_right_documents(a: RunTables, b: RunTables) -> str | None:
@@ -91,7 +81,7 @@ def _other_documents(a: RunTables, b: RunTables) -> str | None:
 
 
 def _other_embedding(a: RunTables, b: RunTables, of_a: Measurement) -> str | None:
-    mine, theirs = embedding_model(a.manifest), embedding_model(b.manifest)
+    mine, theirs = a.manifest.embedding_model, b.manifest.embedding_model
     if not isinstance(find(of_a.metric), EmbeddingMetric) or mine == theirs:
         return None
     return (
@@ -107,7 +97,7 @@ def _other_judge(a: RunTables, b: RunTables, of_a: Measurement, of_b: Measuremen
             "both runs with the same one (--judge)"
         )
     names = {name for judges in of_a.judges for name in judges.split(" + ")}
-    mine, theirs = judge_settings(a.manifest), judge_settings(b.manifest)
+    mine, theirs = judge_settings(a.manifest.config), judge_settings(b.manifest.config)
     for name in sorted(names & mine.keys() & theirs.keys()):
         if mine[name] != theirs[name]:
             return (

@@ -1,13 +1,10 @@
 """Two folders of runs -> their comparison, question by question."""
 
-from typing import Any
-
 from rageval.comparison.measurements import RunTables
 from rageval.comparison.pairing import Choice
 from rageval.comparison.run_comparison import RunComparison, compare_runs
-from rageval.errors import DataError
 from rageval.judging.table import unfit_metrics
-from rageval.runs.manifest import MANIFEST
+from rageval.runs.manifest import read_manifest
 from rageval.runs.run import Run
 from rageval.statistics.verdicts import RELEVANT
 
@@ -33,18 +30,6 @@ def compare(a: Run, b: Run, choice: Choice, *, common: bool = False, relevant: f
 def names_apart(a: Run, b: Run) -> tuple[str, str]:
     """Return names that tell two runs apart: their ids, or their folders where the ids are the same."""
     return (a.run_id, b.run_id) if a.run_id != b.run_id else (a.folder, b.folder)
-
-
-def read_manifest(run: Run) -> dict[str, Any]:
-    """Return a run's `run.json`.
-
-    Raises:
-        DataError: If there is none, or it is damaged.
-    """
-    manifest = run.read_json(MANIFEST)
-    if not manifest:
-        raise DataError(f"{run.folder} holds no run (no {MANIFEST}); give the folder of one, such as runs/demo")
-    return manifest
 
 
 def read_run(run: Run, name: str) -> RunTables:

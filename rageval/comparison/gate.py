@@ -1,8 +1,9 @@
 """A candidate and its baseline -> whether the candidate may pass."""
 
-from rageval.comparison.folders import names_apart, read_manifest, read_run
+from rageval.comparison.folders import names_apart, read_run
 from rageval.comparison.gating import Gate, check_choice, gate_runs, refused_gate, unfinished
 from rageval.comparison.pairing import Choice
+from rageval.runs.manifest import read_manifest
 from rageval.runs.run import Run
 
 

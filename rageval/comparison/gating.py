@@ -7,7 +7,7 @@ is better, a rise counts as the drop.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from rageval.comparison.run_comparison import difference_of, incomplete, nothing
 from rageval.errors import ConfigError, DataError
 from rageval.metrics.catalogue import headline, higher_is_better
 from rageval.metrics.metric import ScoreMetric
+from rageval.runs.manifest import Manifest
 from rageval.statistics.paired import PairedDifference, paired_difference
 from rageval.statistics.verdicts import FEWEST_CLUSTERS, SIGNIFICANT
 
@@ -146,7 +147,7 @@ def refused_gate(a: str, b: str, max_drop: float, reasons: Sequence[str]) -> Gat
     return Gate(a=a, b=b, max_drop=max_drop, confidence=1 - SIGNIFICANT, rows=(), reasons=reasons)
 
 
-def unfinished(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def unfinished(runs: Mapping[str, Manifest]) -> list[str]:
     """Return a reason for each run that is not complete, by name and manifest: it cannot pass, nor be a baseline."""
     return [
         f"{reason}; go on with it until it is complete"

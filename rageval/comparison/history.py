@@ -1,7 +1,6 @@
 """The runs of an output folder -> how each metric went over time; what cannot be read is named and left out."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,7 +10,7 @@ from rageval.comparison.measurements import Key, Subject
 from rageval.comparison.trends import RunSummary, chosen, history_table, trends
 from rageval.errors import DataError
 from rageval.runs.folders import read_columns, run_folders
-from rageval.runs.manifest import MANIFEST
+from rageval.runs.manifest import MANIFEST, read_manifest
 from rageval.runs.run import Run
 from rageval.storage.places import place
 
@@ -55,11 +54,9 @@ def history(folder: str, metrics: Sequence[str] = ()) -> History:
 
 
 def _read(run: Run) -> RunSummary:
-    manifest: Any = run.read_json(MANIFEST)
-    if not isinstance(manifest, Mapping) or "run_id" not in manifest or not isinstance(manifest.get("config"), Mapping):
-        raise DataError(f"its {MANIFEST} is not that of an evaluation run")
+    manifest = read_manifest(run)
     if not run.has("summary"):
-        raise DataError(f"it has no summary (status: {manifest.get('status', 'unknown')})")
+        raise DataError(f"it has no summary (status: {manifest.status})")
     rows = read_columns(run, "summary", _SUMMARY).to_pylist()
     measured = read_columns(run, "scores", _MEASURED) if run.has("scores") else None
     return RunSummary(

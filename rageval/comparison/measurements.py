@@ -1,8 +1,8 @@
 """The tables of a run -> one value per question of each system or retriever and metric, and how it was measured."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 from rageval.comparison.retrieval_values import retrieval_values
 from rageval.comparison.summary import answer_columns
 from rageval.config.depth import RetrievalDepth, retrieval_depth
-from rageval.config.evaluation import RetrievalConfig
 from rageval.metrics.catalogue import in_order
 from rageval.metrics.measured import SEARCH_LATENCY
 from rageval.metrics.names import split_detail
+from rageval.runs.manifest import Manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +36,7 @@ class RunTables:
 
     name: str
     """What the run is called beside the other one: its id, or its folder where both have the same id."""
-    manifest: Mapping[str, Any]
-    """The content of run.json."""
+    manifest: Manifest
     documents: pa.Table
     questions: pa.Table
     systems: pa.Table
@@ -50,12 +49,12 @@ class RunTables:
     @property
     def depth(self) -> RetrievalDepth:
         """Ranks down to which its retrieval metrics can be computed, and which documents count as right."""
-        return retrieval_depth(self.manifest)
+        return retrieval_depth(self.manifest.config.retrieval)
 
     @property
     def top_k(self) -> int:
         """Rank down to which the leading retrieval metrics count."""
-        return self.depth.top_k or RetrievalConfig().top_k
+        return self.depth.top_k
 
 
 @dataclass(frozen=True, kw_only=True)

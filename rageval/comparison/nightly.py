@@ -3,7 +3,6 @@
 import shlex
 from dataclasses import dataclass
 
-from rageval.comparison.folders import read_manifest
 from rageval.comparison.gate import gate
 from rageval.comparison.gate_config import GateSettings
 from rageval.comparison.gating import Gate
@@ -12,6 +11,7 @@ from rageval.comparison.run_comparison import incomplete
 from rageval.comparison.sentences import gate_sentence
 from rageval.errors import DataError
 from rageval.runs.accepted_runs import accept_run, accepted_runs
+from rageval.runs.manifest import read_manifest
 from rageval.runs.run import Run
 
 DEFAULT_LABEL = "nightly"

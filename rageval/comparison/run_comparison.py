@@ -17,6 +17,7 @@ from rageval.comparison.pairing import Choice, Pair
 from rageval.config.effects import with_effect
 from rageval.errors import DataError
 from rageval.metrics.catalogue import bounds, higher_is_better
+from rageval.runs.manifest import Manifest
 from rageval.statistics.multiplicity import holm_of_known
 from rageval.statistics.paired import PairedDifference, paired_difference
 from rageval.statistics.verdicts import RELEVANT, Verdict, verdict
@@ -125,13 +126,12 @@ def nothing_comparable(a: RunTables, b: RunTables, found: SideBySide) -> str:
     return f"nothing of {a.name} and {b.name} can be compared:\n" + "\n".join(f"- {reason}" for reason in reasons)
 
 
-def incomplete(name: str, manifest: Mapping[str, Any]) -> str | None:
+def incomplete(name: str, manifest: Manifest) -> str | None:
     """Return why a run is not complete, by its manifest, or None if it is."""
-    status = manifest.get("status") or "of unknown status"
-    if status == "complete":
+    if manifest.status == "complete":
         return None
-    reason = str(manifest.get("reason") or "no reason is noted").rstrip(".")
-    return f"{name} is {status} ({reason})"
+    reason = (manifest.reason or "no reason is noted").rstrip(".")
+    return f"{name} is {manifest.status} ({reason})"
 
 
 def unfit(a: RunTables, b: RunTables) -> dict[str, str]:
@@ -141,12 +141,12 @@ def unfit(a: RunTables, b: RunTables) -> dict[str, str]:
     }
 
 
-def other_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def other_settings(a: Manifest, b: Manifest) -> list[tuple[str, str, str]]:
     """Return the settings in which two manifests differ, with both values.
 
     What cannot change a result is left out: see `with_effect`, and other names of the same data.
     """
-    first, second = (_flat(with_effect(manifest.get("config") or {})) for manifest in (a, b))
+    first, second = (_flat(with_effect(manifest.config.model_dump(mode="json"))) for manifest in (a, b))
     same = {name for name, fingerprint in _BY_CONTENT.items() if _known_to_be_same(a, b, fingerprint)}
     return [
         (name, values[0], values[1])
@@ -156,8 +156,8 @@ def other_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str
     ]
 
 
-def _known_to_be_same(a: Mapping[str, Any], b: Mapping[str, Any], fingerprint: str) -> bool:
-    first, second = ((manifest.get("dataset") or {}).get(fingerprint) for manifest in (a, b))
+def _known_to_be_same(a: Manifest, b: Manifest, fingerprint: str) -> bool:
+    first, second = (getattr(manifest.dataset, fingerprint, None) for manifest in (a, b))
     return first is not None and first == second
 
 

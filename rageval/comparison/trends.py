@@ -6,11 +6,12 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from rageval.comparison.comparability import embedding_model, judge_settings
+from rageval.comparison.comparability import judge_settings
 from rageval.comparison.measurements import Key, Subject
 from rageval.metrics.catalogue import find, headline, in_order
 from rageval.metrics.metric import EmbeddingMetric
 from rageval.metrics.names import metric_of
+from rageval.runs.manifest import Manifest
 
 _STRING, _FLOAT, _INT = pa.string(), pa.float64(), pa.int64()
 HISTORY: Final = pa.schema(
@@ -42,7 +43,7 @@ class RunSummary:
     """What a history reads of one run."""
 
     run_id: str
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     rows: Sequence[Mapping[str, Any]]
     """Rows of the table `tables.SUMMARY`."""
     versions: Mapping[Key, str]
@@ -123,7 +124,7 @@ def trends(runs: Sequence[RunSummary]) -> list[Trend]:
     Runs are ordered by `started_at`, then by id. A point is interrupted where its yardstick differs from that of the
     point before it, of the same system or retriever and metric; points without a mean are passed over.
     """
-    ordered = sorted(runs, key=lambda run: (str(run.manifest.get("started_at") or ""), run.run_id))
+    ordered = sorted(runs, key=lambda run: (run.manifest.started_at, run.run_id))
     before: dict[Key, Point] = {}
     by_metric: dict[str, list[Point]] = {}
     for run in ordered:
@@ -168,8 +169,8 @@ def _point(run: RunSummary, row: Mapping[str, Any]) -> Point:
     key = (subject, row["metric"])
     return Point(
         run_id=run.run_id,
-        started_at=str(run.manifest.get("started_at") or ""),
-        status=str(run.manifest.get("status") or "unknown"),
+        started_at=run.manifest.started_at,
+        status=run.manifest.status,
         subject=subject,
         metric=row["metric"],
         mean=row["mean"],
@@ -182,12 +183,12 @@ def _point(run: RunSummary, row: Mapping[str, Any]) -> Point:
 
 
 def _yardstick(run: RunSummary, key: Key) -> Yardstick:
-    dataset = run.manifest.get("dataset") or {}
+    dataset = run.manifest.dataset
     return Yardstick(
-        questions=dataset.get("questions_fingerprint"),
-        documents=dataset.get("documents_fingerprint"),
+        questions=dataset.questions_fingerprint if dataset else None,
+        documents=dataset.documents_fingerprint if dataset else None,
         judge=_judge(run, key),
-        embedding_model=embedding_model(run.manifest) if isinstance(find(key[1]), EmbeddingMetric) else None,
+        embedding_model=run.manifest.embedding_model if isinstance(find(key[1]), EmbeddingMetric) else None,
         metric_version=run.versions.get(key),
     )
 
@@ -197,7 +198,7 @@ def _judge(run: RunSummary, key: Key) -> str | None:
     names = run.judges.get(key)
     if names is None:
         return None
-    settings = judge_settings(run.manifest)
+    settings = judge_settings(run.manifest.config)
     parts = []
     for name in names.split(" + "):
         of_judge = {what: value for what, value in settings.get(name, {}).items() if value != name}

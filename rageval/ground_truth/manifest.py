@@ -11,7 +11,7 @@ from rageval.errors import ConfigError
 from rageval.ground_truth.config import GenerationConfig
 from rageval.ground_truth.prompts import CHECK_PROMPT_VERSION, QUESTIONS_PROMPT_VERSION
 from rageval.records import Usage
-from rageval.runs.manifest import git_revision
+from rageval.runs.life import git_revision
 from rageval.runs.run import Run
 
 MANIFEST = "generation.json"

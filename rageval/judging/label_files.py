@@ -1,8 +1,6 @@
 """A file of human labels -> table `labels` of a run; the run's answers -> a file of labels to fill in."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -31,18 +29,17 @@ def give_labels(run: Run, path: str) -> tuple[str, ...]:
     return checked.notes
 
 
-def labels_of(run: Run, manifest: Mapping[str, Any]) -> tuple[pa.Table, tuple[str, ...]]:
-    """Return the run's labels, read first from the file that its configuration names; empty if there is none.
+def labels_of(run: Run, path: str) -> tuple[pa.Table, tuple[str, ...]]:
+    """Return the run's labels, read first from a file; empty if there is none.
 
     Args:
         run: A run with answers.
-        manifest: The content of its run.json.
+        path: Path or URL of the file; empty for none.
 
     Returns:
         Table `tables.HUMAN_LABELS`, and notes: on rows that were left out, or on why the file cannot be used, which
         is no reason to have no report.
     """
-    path = ((manifest.get("config") or {}).get("judge") or {}).get("human_labels")
     labels = run.read("labels") if run.has("labels") else HUMAN_LABELS.empty_table()
     if not path or labels.num_rows:
         return labels, ()

@@ -1,12 +1,11 @@
 """The tables of a run -> table `judging`: what is known about each judge, and whether it is fit to rank by."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Final, Literal, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rageval.config.evaluation import JudgeConfig
 from rageval.judging.agreement import agreement_of
 from rageval.judging.effects import effects_of
 from rageval.judging.figures import HUMANS, ITSELF, JudgeStatistic, to_judging
@@ -46,12 +45,6 @@ def judging_table(
     figures = [*agreement_of(verdicts), *effects_of(verdicts)]
     said = [JudgeStatistic(judge="", metric="", figure=REMARK, note=remark) for remark in remarks]
     return to_judging([*_fitness(verdicts, figures, minimum_kappa), *figures, *said])
-
-
-def minimum_kappa(manifest: Mapping[str, Any]) -> float:
-    """Return what a judge's kappa had to reach in a run; today's default for a run from before it was a setting."""
-    judge = (manifest.get("config") or {}).get("judge") or {}
-    return float(judge.get("minimum_kappa", JudgeConfig().minimum_kappa))
 
 
 def unfit_metrics(judging: pa.Table) -> frozenset[str]:

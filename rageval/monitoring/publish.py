@@ -1,14 +1,12 @@
 """A run's folder -> its figures in the monitoring database, where dashboards show how they went."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from rageval.errors import DataError
 from rageval.monitoring.store.database import Database
 from rageval.monitoring.store.published_runs import PublishedMetric, PublishedRun, publish_run
 from rageval.runs.folders import read_columns
-from rageval.runs.manifest import MANIFEST
+from rageval.runs.manifest import Manifest, read_manifest
 from rageval.runs.run import Run
 
 _SUMMARY = ("system", "retriever", "metric", "n", "n_scored", "n_failed", "mean", "ci_low", "ci_high")
@@ -21,11 +19,10 @@ def publish(database: Database, run: Run) -> int:
         DataError: If the folder holds no run, or one that has no summary yet.
         ServiceError: If the database cannot be used.
     """
-    manifest: Any = run.read_json(MANIFEST)
+    manifest = read_manifest(run)
     if not run.has("summary"):
         raise DataError(
-            f"{run.folder} has no summary (status: {manifest.get('status', 'unknown')}); "
-            f"`rageval report {run.folder}` writes it"
+            f"{run.folder} has no summary (status: {manifest.status}); `rageval report {run.folder}` writes it"
         )
     rows = read_columns(run, "summary", _SUMMARY).to_pylist()
     metrics = [
@@ -36,22 +33,19 @@ def publish(database: Database, run: Run) -> int:
     return len(metrics)
 
 
-def _run(run: Run, manifest: Mapping[str, Any]) -> PublishedRun:
-    try:
-        seconds = [
-            (datetime.fromisoformat(start["finished_at"]) - datetime.fromisoformat(start["started_at"])).total_seconds()
-            for start in manifest.get("starts", ())
-            if "finished_at" in start
-        ]
-        return PublishedRun(
-            run_id=manifest["run_id"],
-            started_at=datetime.fromisoformat(manifest["started_at"]),
-            status=manifest["status"],
-            course=manifest["config"]["data"].get("only") or "",
-            questions=manifest["dataset"]["questions"],
-            cost_usd=manifest.get("totals", {}).get("cost_usd"),
-            wall_s=sum(seconds) if seconds else None,
-            folder=run.folder,
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{run.folder}/{MANIFEST} is not that of an evaluation run ({error!r})") from error
+def _run(run: Run, manifest: Manifest) -> PublishedRun:
+    seconds = [
+        (datetime.fromisoformat(start.finished_at) - datetime.fromisoformat(start.started_at)).total_seconds()
+        for start in manifest.starts
+        if start.finished_at
+    ]
+    return PublishedRun(
+        run_id=manifest.run_id,
+        started_at=datetime.fromisoformat(manifest.started_at),
+        status=manifest.status,
+        course=manifest.config.data.only,
+        questions=run.read("questions").num_rows,
+        cost_usd=manifest.totals.cost_usd if manifest.totals else None,
+        wall_s=sum(seconds) if seconds else None,
+        folder=run.folder,
+    )

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
 
 from rageval.config.evaluation import EvaluationConfig
 from rageval.errors import RagevalError, RunStoppedError
 from rageval.pipeline import completeness, rescore
 from rageval.records import Chunk
-from rageval.runs import manifest
+from rageval.runs import life
+from rageval.runs.manifest import Manifest
 from rageval.runs.run import Run
 from rageval.systems.system import System
 
@@ -20,7 +20,7 @@ def end_run(
     chunks: Sequence[Chunk],
     timings: Mapping[str, float],
     stopped: str | None,
-) -> dict[str, Any]:
+) -> Manifest:
     """Merge what is stored into the tables and note how the run ended; returns its manifest.
 
     Args:
@@ -36,13 +36,13 @@ def end_run(
     if config.run.retry_failed:
         reason = reason or completeness.what_is_missing(run, config, run.read("questions").num_rows)
     reason = reason or rescore.unfinished(run)
-    return manifest.finish(run, status="incomplete" if reason else "complete", reason=reason, timings=timings)
+    return life.finish(run, reason=reason, timings=timings)
 
 
 def note_stop(run: Run, error: BaseException) -> None:
     """Keep in `run.json` why a run ended before its report was written, unless the disk takes nothing more."""
     with suppress(RunStoppedError):
-        manifest.stop(run, end_of(error))
+        life.stop(run, end_of(error))
 
 
 def end_of(error: BaseException) -> str:

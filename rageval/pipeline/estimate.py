@@ -2,9 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 from rageval.config.evaluation import EvaluationConfig
 from rageval.config.models import ModelConfig
@@ -18,6 +17,7 @@ from rageval.metrics.names import split_detail
 from rageval.metrics.pairwise import PAIRWISE
 from rageval.records import Document, Message, Question, Usage
 from rageval.runs.inputs import read_documents, read_questions
+from rageval.runs.manifest import ModelUsage
 from rageval.runs.run import Run
 from rageval.storage.places import place
 from rageval.systems.asked_again import cut_again, is_asked_again
@@ -64,11 +64,11 @@ def estimate_run(config: EvaluationConfig) -> list[Estimate]:
     return _estimates(config, corpus.documents, corpus.questions, stored)
 
 
-def estimate_whole(run: Run, config: EvaluationConfig) -> list[dict[str, Any]]:
+def estimate_whole(run: Run, config: EvaluationConfig) -> list[ModelUsage]:
     """Return what each model is to be asked in the whole run, whose documents and questions are stored."""
     estimates = _estimates(config, list(read_documents(run).values()), read_questions(run), {})
     kept = ("model", "role", "calls", "prompt_tokens", "completion_tokens", "cost_usd")
-    return [{name: asdict(row)[name] for name in kept} for row in estimates]
+    return [ModelUsage(**{name: getattr(row, name) for name in kept}) for row in estimates]
 
 
 def check_prices(config: EvaluationConfig, models: Sequence[ModelConfig] | None = None) -> None:

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
-from typing import Any
 
 from rageval.config.evaluation import EvaluationConfig
 from rageval.config.models import ModelConfig
@@ -25,6 +24,7 @@ from rageval.pipeline.steps import Steps, Workers
 from rageval.records import Chunk
 from rageval.runs import costs
 from rageval.runs.inputs import read_questions
+from rageval.runs.manifest import Manifest
 from rageval.runs.run import Run
 from rageval.scoring.scores import verdicts_label
 from rageval.search.retrieval import stored_retrievers
@@ -34,7 +34,7 @@ from rageval.systems.system import System
 from rageval.telemetry.tracing import step
 
 
-def evaluate_run(run: Run, config: EvaluationConfig, steps: Steps) -> dict[str, Any]:
+def evaluate_run(run: Run, config: EvaluationConfig, steps: Steps) -> Manifest:
     """Evaluate as the only process that works on the run; returns its manifest.
 
     Args:
@@ -74,7 +74,7 @@ class _Evaluation:
     seconds: dict[str, float] = field(default_factory=dict)
     """Of each stage."""
 
-    def work(self) -> dict[str, Any]:
+    def work(self) -> Manifest:
         """Do whatever the run lacks, and write its report."""
         run, config = self.run, self.config
         with self._stage("documents"):
@@ -98,7 +98,7 @@ class _Evaluation:
             manifest = self.steps.report(run, config, self.systems, chunks, self.seconds, reason)
         if stopped and not isinstance(stopped, RunStoppedError):
             raise stopped
-        raise_if_incomplete(run, manifest["reason"])
+        raise_if_incomplete(run, manifest.reason)
         return manifest
 
     def _ask(self, chunks: Sequence[Chunk]) -> BaseException | None:

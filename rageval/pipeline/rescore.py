@@ -23,7 +23,8 @@ from rageval.metrics.names import split_detail
 from rageval.pipeline import completeness as runs
 from rageval.pipeline.estimate import VERDICTS, Estimate, estimate_calls
 from rageval.records import Chunk
-from rageval.runs import costs, manifest
+from rageval.runs import life
+from rageval.runs.manifest import Ending, Manifest, ReplacedVerdicts, RescoringNote, read_manifest, write_manifest
 from rageval.runs.run import Run
 from rageval.scoring.scores import count_computed, pending_verdicts
 from rageval.storage.files import write_parquet
@@ -50,7 +51,7 @@ class Rescoring:
         return {metric.name: metric.version for metric in self.plan.metrics}
 
 
-def settings_of(run: Run) -> dict[str, Any]:
+def settings_of(run: Run) -> EvaluationConfig:
     """Return the settings that the run was started with.
 
     Raises:
@@ -58,8 +59,7 @@ def settings_of(run: Run) -> dict[str, Any]:
     """
     if not run.has("questions") or not (run.has("answers") or run.has_unmerged("answers")):
         raise DataError(f"the run {run.run_id!r} in {run.path.parent} has no answers yet; start it again to get them")
-    settings: dict[str, Any] = run.read_json(manifest.MANIFEST)["config"]
-    return settings
+    return read_manifest(run).config
 
 
 def rescoring(run: Run, config: EvaluationConfig, metrics: Sequence[str]) -> Rescoring:
@@ -74,7 +74,7 @@ def rescoring(run: Run, config: EvaluationConfig, metrics: Sequence[str]) -> Res
         ConfigError: If a metric is unknown, a setting differs that answers depend on, or another rescoring has to be
             finished first.
     """
-    manifest.refuse_other_settings(
+    life.refuse_other_settings(
         run, config, ("data", "index", "retrieval", "retrievers", "prompts", "models", "systems", "run")
     )
     free = catalogue.computed([*config.metrics, *catalogue.chosen(())])
@@ -116,42 +116,43 @@ def estimate(run: Run, wanted: Rescoring) -> tuple[int, list[Estimate]]:
 
 def begin(run: Run, wanted: Rescoring) -> None:
     """Note what is about to be scored, and keep the verdicts that it will replace."""
-    noted = run.read_json(manifest.MANIFEST)
-    last = _unfinished(noted)
-    before = last["before"] if last else {"status": noted["status"], "reason": noted.get("reason")}
-    entry = {
-        "started_at": _now(),
-        "status": "running",
-        "metrics": wanted.metrics,
-        "judges": [judge.name for judge in wanted.plan.judges],
-        "before": before,
-        "replaced": _keep_replaced(run, wanted.plan),
-    }
-    settings = wanted.config.model_dump(mode="json")
+    manifest = read_manifest(run)
+    last = _unfinished(manifest)
+    note = RescoringNote(
+        started_at=_now(),
+        status="running",
+        metrics=tuple(wanted.metrics),
+        judges=tuple(judge.name for judge in wanted.plan.judges),
+        before=last.before if last else Ending(status=manifest.status, reason=manifest.reason),
+        replaced=_keep_replaced(run, wanted.plan),
+    )
     groups = ("metrics", "judge") if wanted.plan.judged else ("metrics",)
-    noted["config"] |= {group: settings[group] for group in groups}
-    noted.setdefault("rescored", []).append(entry)
+    config = manifest.config.model_copy(update={group: getattr(wanted.config, group) for group in groups})
     reason = "it is being scored once more; if that has stopped, start `rageval rescore` again"
-    run.write_json(manifest.MANIFEST, noted | {"status": "incomplete", "reason": reason})
+    changes = {"status": "incomplete", "reason": reason, "config": config, "rescored": (*manifest.rescored, note)}
+    write_manifest(run, manifest.model_copy(update=changes))
 
 
-def finish(run: Run, wanted: Rescoring, *, scored: int, stopped: str | None) -> dict[str, Any]:
+def finish(run: Run, wanted: Rescoring, *, scored: int, stopped: str | None) -> Manifest:
     """Merge what was scored, note how it ended, and return the manifest."""
     runs.merge(run, wanted.systems, chunks_of(run, wanted.config))
     if not stopped:
         _drop_outdated(run, wanted.plan)
-    noted = run.read_json(manifest.MANIFEST)
-    entry = noted["rescored"][-1]
+    manifest = read_manifest(run)
+    note = manifest.rescored[-1]
     reason = stopped
-    if not reason and entry["before"]["status"] == "complete":
+    if not reason and note.before.status == "complete":
         reason = runs.too_many_failures(run, wanted.config)
-    entry |= {"finished_at": _now(), "scored": scored, "status": "incomplete" if reason else "complete"}
-    if not reason and entry["before"]["status"] != "complete":
-        reason = _left_over(run, wanted.config, entry["before"]["reason"])
-    noted |= {"status": "incomplete" if reason else "complete", "reason": reason}
-    noted |= {"totals": costs.totals(run), "actual": costs.actual(run), "warnings": manifest.warnings(run)}
-    run.write_json(manifest.MANIFEST, noted)
-    return noted
+    ended = {"finished_at": _now(), "scored": scored, "status": "incomplete" if reason else "complete"}
+    if not reason and note.before.status != "complete":
+        reason = _left_over(run, wanted.config, note.before.reason)
+    changes = {
+        "status": "incomplete" if reason else "complete",
+        "reason": reason,
+        "rescored": (*manifest.rescored[:-1], note.model_copy(update=ended)),
+        **life.measured(run),
+    }
+    return write_manifest(run, manifest.model_copy(update=changes))
 
 
 def _left_over(run: Run, config: EvaluationConfig, before: str | None) -> str | None:
@@ -163,10 +164,10 @@ def _left_over(run: Run, config: EvaluationConfig, before: str | None) -> str | 
 
 def unfinished(run: Run) -> str | None:
     """Return why a run counts as incomplete because of a rescoring that has not ended, or None."""
-    entry = _unfinished(run.read_json(manifest.MANIFEST))
+    entry = _unfinished(read_manifest(run))
     if entry is None:
         return None
-    return f"a rescoring of {', '.join(entry['metrics'])} has not ended; go on with {_command(run, entry)}"
+    return f"a rescoring of {', '.join(entry.metrics)} has not ended; go on with {_command(run, entry)}"
 
 
 def _named(metrics: Sequence[str]) -> Sequence[str]:
@@ -176,28 +177,28 @@ def _named(metrics: Sequence[str]) -> Sequence[str]:
         raise ConfigError(f"--metric {error}") from None
 
 
-def _unfinished(noted: Mapping[str, Any]) -> dict[str, Any] | None:
-    entries = noted.get("rescored") or []
-    return entries[-1] if entries and entries[-1]["status"] != "complete" else None
+def _unfinished(manifest: Manifest) -> RescoringNote | None:
+    last = manifest.rescored[-1] if manifest.rescored else None
+    return last if last and last.status != "complete" else None
 
 
-def _command(run: Run, entry: Mapping[str, Any]) -> str:
-    words = [*(f"--metric {name}" for name in entry["metrics"]), *(f"--judge {name}" for name in entry["judges"])]
+def _command(run: Run, entry: RescoringNote) -> str:
+    words = [*(f"--metric {name}" for name in entry.metrics), *(f"--judge {name}" for name in entry.judges)]
     return " ".join(["rageval rescore", run.folder, *words])
 
 
 def _refuse_second_rescoring(run: Run, judged: Sequence[str]) -> None:
-    entry = _unfinished(run.read_json(manifest.MANIFEST))
-    if entry and not {metric.name for metric in catalogue.judged(entry["metrics"])} <= set(judged):
+    entry = _unfinished(read_manifest(run))
+    if entry and not {metric.name for metric in catalogue.judged(entry.metrics)} <= set(judged):
         raise ConfigError(
-            f"the rescoring of the run {run.run_id!r} that was started at {entry['started_at']} has not ended, so its "
+            f"the rescoring of the run {run.run_id!r} that was started at {entry.started_at} has not ended, so its "
             f"verdicts are of two kinds; go on with it first, by any judge: {_command(run, entry)}"
         )
 
 
 def _with_metrics(run: Run, config: EvaluationConfig, names: Sequence[str]) -> EvaluationConfig:
     """Return the configuration of the run with these metrics added."""
-    has = EvaluationConfig.model_validate(settings_of(run))
+    has = settings_of(run)
     if not catalogue.judged(names):
         return config.model_copy(update={"metrics": catalogue.chosen([*has.metrics, *names])})
     # What a run names for judges that it never asked is not added along with what is wanted now.
@@ -223,16 +224,16 @@ def _outdated(run: Run, plan: ScorePlan) -> pa.Array:
     return pa.array([_is_outdated(plan, row) for row in rows.to_pylist()], pa.bool_())
 
 
-def _keep_replaced(run: Run, plan: ScorePlan) -> dict[str, Any]:
+def _keep_replaced(run: Run, plan: ScorePlan) -> ReplacedVerdicts:
     """Copy the verdicts that will be replaced to a file of their own; they were paid for."""
     if not plan.judged or not run.has("scores"):
-        return {"rows": 0}
+        return ReplacedVerdicts(rows=0)
     rows = run.read("scores").filter(_outdated(run, plan))
     if not rows.num_rows:
-        return {"rows": 0}
+        return ReplacedVerdicts(rows=0)
     name = f"replaced/scores-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.parquet"
     write_parquet(run.path / name, [rows], SCORES)
-    return {"rows": rows.num_rows, "cost_usd": pc.sum(rows["cost_usd"]).as_py(), "file": name}
+    return ReplacedVerdicts(rows=rows.num_rows, cost_usd=pc.sum(rows["cost_usd"]).as_py(), file=name)
 
 
 def _drop_outdated(run: Run, plan: ScorePlan) -> None:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import Progress as Bars
@@ -30,8 +30,9 @@ from rageval.pipeline.ending import end_run
 from rageval.pipeline.estimate import estimate_whole
 from rageval.records import Chunk
 from rageval.report.writing import write_report
-from rageval.runs import manifest
-from rageval.runs.documents import Dataset, load_documents
+from rageval.runs import life
+from rageval.runs.documents import load_documents
+from rageval.runs.manifest import Dataset, Manifest
 from rageval.runs.run import Run
 from rageval.scoring.pairwise import compare_chunk
 from rageval.scoring.scores import score_chunk, verdicts_label
@@ -126,7 +127,7 @@ class Steps(Protocol):
     def report(
         self, run: Run, config: EvaluationConfig, systems: Sequence[System], chunks: Sequence[Chunk],
         timings: Mapping[str, float], stopped: str | None,
-    ) -> dict[str, Any]:  # fmt: skip
+    ) -> Manifest:  # fmt: skip
         """Write tables, summary and page, and note how the run ended; returns its manifest."""
 
     def as_stop(self, error: BaseException) -> BaseException:
@@ -147,8 +148,8 @@ class ThreadSteps:
         notes = run.repair()
         for note in notes:
             _log.warning("Repaired: %s", note)
-        config = settled(config, manifest.searched_backend(run))
-        manifest.begin(run, config, notes)
+        config = settled(config, life.searched_index(run))
+        life.begin(run, config, notes)
         return config
 
     def load_documents(self, run: Run, config: EvaluationConfig) -> Dataset:
@@ -157,7 +158,7 @@ class ThreadSteps:
 
     def note_estimate(self, run: Run, config: EvaluationConfig) -> None:
         """See `Steps`."""
-        manifest.describe_estimate(run, estimate_whole(run, config))
+        life.describe_estimate(run, estimate_whole(run, config))
 
     def say(self, message: str) -> None:
         """See `Steps`."""
@@ -230,7 +231,7 @@ class ThreadSteps:
     def report(
         self, run: Run, config: EvaluationConfig, systems: Sequence[System], chunks: Sequence[Chunk],
         timings: Mapping[str, float], stopped: str | None,
-    ) -> dict[str, Any]:  # fmt: skip
+    ) -> Manifest:  # fmt: skip
         """See `Steps`."""
         ended = end_run(run, config, systems, chunks, timings, stopped)
         write_report(run)

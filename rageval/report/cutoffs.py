@@ -1,12 +1,10 @@
 """The summary table -> retrieval metrics at one k for the main table, and every metric at every k beside it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
-from rageval.config.depth import retrieval_depth
 from rageval.metrics.catalogue import compared, of_kind
 from rageval.metrics.metric import RetrievalMetric
 from rageval.metrics.names import at
@@ -34,16 +32,16 @@ class CutoffTable:
     """By retriever in the order of the summary, then as in the catalogue."""
 
 
-def metrics_at(names: Iterable[str], top_k: int | None, wanted: Iterable[str] | None = None) -> list[str]:
+def metrics_at(names: Iterable[str], top_k: int, wanted: Iterable[str] | None = None) -> list[str]:
     """Return those of the names that are wanted retrieval metrics at `top_k`; all names where there are none."""
     known = list(names)
-    return [name for metric in wanted or _retrieval() if top_k and (name := at(metric, top_k)) in known] or known
+    return [name for metric in wanted or _retrieval() if (name := at(metric, top_k)) in known] or known
 
 
-def leading_metrics(summary: pa.Table, manifest: Mapping[str, Any]) -> list[str]:
+def leading_metrics(summary: pa.Table, top_k: int) -> list[str]:
     """Return the names of the metrics that the terminal shows: the leading ones at the run's `top_k`."""
     names = quality_metrics([group for group in groups(summary) if group.is_retriever])
-    return metrics_at(names, retrieval_depth(manifest).top_k, compared(RetrievalMetric))
+    return metrics_at(names, top_k, compared(RetrievalMetric))
 
 
 def cutoff_table(summary: pa.Table) -> CutoffTable:

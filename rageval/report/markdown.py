@@ -1,7 +1,6 @@
 """The summary table and the manifest of a run -> Markdown for a Prefect artifact."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pyarrow as pa
 
@@ -14,12 +13,13 @@ from rageval.report.empty_searches import empty_searches
 from rageval.report.headline import headline
 from rageval.report.pivot import cost_rows, metric_rows, retrieval_rows
 from rageval.report.spending import spending_rows, total_rows
+from rageval.runs.manifest import Manifest
 from rageval.tables import JUDGING
 
 
 def render_markdown(
     summary: pa.Table,
-    manifest: Mapping[str, Any],
+    manifest: Manifest,
     comparisons: pa.Table | None = None,
     judging: pa.Table | None = None,
     retrieval: pa.Table | None = None,
@@ -29,20 +29,19 @@ def render_markdown(
 
     Args:
         summary: Table `tables.SUMMARY`.
-        manifest: The content of run.json; `run_id`, `status`, `totals`, `estimate`, `actual`, `warnings` and `notes`
-            are read, all optional.
+        manifest: Of the run.
         comparisons: Table `tables.COMPARISONS`, or None if nothing was compared.
         judging: Table `tables.JUDGING`, or None if nothing was judged.
         retrieval: Table `tables.RETRIEVAL`, or None if nothing was searched for.
         systems: Table `tables.SYSTEMS`, or None if all systems are alike to the reader.
     """
-    totals = manifest.get("totals") or {}
+    totals = manifest.totals.model_dump() if manifest.totals else {}
     judging = JUDGING.empty_table() if judging is None else judging
     trust, unfit = judging_section(judging), unfit_metrics(judging)
     verdicts = trust.verdicts
     parts = [
-        f"# Run {escape(str(manifest.get('run_id', '')))}: {escape(str(manifest.get('status', 'unknown')))}",
-        *(f"**{escape(sentence)}.**" for sentence in manifest.get("warnings") or []),
+        f"# Run {escape(manifest.run_id)}: {escape(manifest.status)}",
+        *(f"**{escape(sentence)}.**" for sentence in manifest.warnings),
         *(escape(sentence) for sentence in headline(summary, comparisons, systems=systems, unfit=unfit)),
         *(escape(sentence) for sentence in (empty_searches(retrieval) if retrieval else ())),
         *(escape(sentence) for sentence in trust_sentences(judging)),
@@ -51,11 +50,11 @@ def render_markdown(
         _list("Can the judge be trusted?", [f"{v.judge}, {v.metric}: {v.fitness}. {v.sentence}" for v in verdicts]),
         _list("On the human labels", trust.remarks),
         *(section(part.title, part.rows) for part in trust.parts),
-        section("Retrieval", retrieval_rows(summary, leading_metrics(summary, manifest))),
+        section("Retrieval", retrieval_rows(summary, leading_metrics(summary, manifest.config.retrieval.top_k))),
         section("Latency, tokens and cost", cost_rows(summary)),
         section("Actual of estimated", spending_rows(manifest)),
         section("Totals", [{"total": name, "value": words} for name, words in total_rows(totals)]),
-        _list("Notes", [str(note) for note in manifest.get("notes") or []]),
+        _list("Notes", list(manifest.notes)),
         "Cells read: mean [95 % interval, clustered by document] values / questions asked.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -15,12 +15,10 @@ import pyarrow.compute as pc
 import yaml
 from jinja2 import Environment
 from markupsafe import Markup
-from pydantic import ValidationError
 
 from rageval.comparison.pairwise import pairwise_results
 from rageval.comparison.slices import slice_tables
 from rageval.config.depth import retrieval_depth
-from rageval.config.evaluation import EvaluationConfig
 from rageval.config.models import LOCAL
 from rageval.judging.section import judging_section, trust_sentences
 from rageval.judging.table import unfit_metrics
@@ -40,6 +38,7 @@ from rageval.report.prompt_differences import prompt_differences
 from rageval.report.spending import spending_rows, total_rows
 from rageval.report.verdict_labels import label_colours, label_tables
 from rageval.report.worst import worst_answers, worst_order
+from rageval.runs.manifest import Manifest
 from rageval.runs.shortfalls import asked_verdicts
 from rageval.tables import BLAME, COMPARISONS, HUMAN_LABELS, JUDGING
 
@@ -65,15 +64,13 @@ class ReportData:
     blame: pa.Table = field(default_factory=BLAME.empty_table)
     labels: pa.Table = field(default_factory=HUMAN_LABELS.empty_table)
     judging: pa.Table = field(default_factory=JUDGING.empty_table)
-    manifest: Mapping[str, Any]
-    """The content of run.json. `run_id`, `status`, `reason`, `started_at`, `finished_at`, `totals`, `starts`,
-    `notes`, `warnings`, `estimate`, `actual` and `config` have their places on the page; everything else is listed. All
-    are optional."""
+    manifest: Manifest
 
 
 def render_page(run: ReportData) -> str:
     """Return the report of a run: HTML that loads nothing, runs nothing and shows all data as text."""
-    depth = retrieval_depth(run.manifest)
+    depth = retrieval_depth(run.manifest.config.retrieval)
+    facts = run.manifest.model_dump(mode="json", exclude_none=True)
     unfit = unfit_metrics(run.judging)
     every = groups(run.summary)
     searches = [group for group in every if group.is_retriever]
@@ -82,7 +79,7 @@ def render_page(run: ReportData) -> str:
         .get_template("report/page.html.j2")
         .render(
             manifest=run.manifest,
-            incomplete=run.manifest.get("status") != "complete",
+            incomplete=run.manifest.status != "complete",
             local_model=LOCAL in _models(run),
             sentences=[
                 *headline(run.summary, run.comparisons, systems=run.systems, unfit=unfit),
@@ -92,7 +89,7 @@ def render_page(run: ReportData) -> str:
             judging=judging_section(run.judging),
             comparisons=comparison_groups(run.comparisons, unfit=unfit),
             progress=list(_progress(run)),
-            warnings=run.manifest.get("warnings") or [],
+            warnings=run.manifest.warnings,
             unread=_unread(run.scores),
             totals=[(_heading(name), words) for name, words in total_rows(_totals(run.manifest))],
             found=[group for group in every if not group.is_retriever],
@@ -110,7 +107,7 @@ def render_page(run: ReportData) -> str:
             rank_plots=_rank_plots(run.retrieval),
             blame=blame_section(run.blame, run.documents, run.questions, run.systems, run.answers, run.scores),
             pairwise=pairwise_results(run.questions, run.answers, run.scores),
-            slices=slice_tables(run.questions, run.documents, run.retrieval, run.scores, _top_k(run)),
+            slices=slice_tables(run.questions, run.documents, run.retrieval, run.scores, depth.top_k),
             failures=failures(run.questions, run.answers, run.scores),
             worst=worst_answers(
                 run.documents,
@@ -124,8 +121,8 @@ def render_page(run: ReportData) -> str:
             worst_order=worst_order(unfit),
             leading=catalogue.headline(ScoreMetric),
             measured=_metrics(run.summary),
-            config=yaml.safe_dump(run.manifest.get("config") or {}, sort_keys=False, allow_unicode=True),
-            provenance=_facts({name: value for name, value in run.manifest.items() if name not in _SHOWN_ELSEWHERE}),
+            config=yaml.safe_dump(facts["config"], sort_keys=False, allow_unicode=True),
+            provenance=_facts({name: value for name, value in facts.items() if name not in _SHOWN_ELSEWHERE}),
         )
     )
 
@@ -144,25 +141,10 @@ def _environment() -> Environment:
     return environment
 
 
-def _config(run: ReportData) -> EvaluationConfig | None:
-    """Return the run's configuration, or None if this version cannot read it."""
-    try:
-        return EvaluationConfig.model_validate(run.manifest.get("config"))
-    except ValidationError:
-        return None
-
-
-def _top_k(run: ReportData) -> int | None:
-    """Return how many documents the models were shown, or None if the run does not say."""
-    retrieval = (run.manifest.get("config") or {}).get("retrieval") or {}
-    return retrieval.get("top_k")
-
-
 def _models(run: ReportData) -> set[str]:
     """Return the names of all models of the run, the judge's too, and `local` if any is the embedded one."""
     names = {*run.systems["model"].unique().to_pylist(), *run.scores["judge_model"].unique().to_pylist()}
-    config = _config(run)
-    configured = [*config.models, *config.judges] if config else []
+    configured = (*run.manifest.config.models, *run.manifest.config.judges)
     return names | {LOCAL for model in configured if model.is_local}
 
 
@@ -175,10 +157,10 @@ def _progress(run: ReportData) -> Iterator[tuple[str, str]]:
         yield metric, formats.share(pc.sum(rows["n_scored"]).as_py() or 0, planned)
 
 
-def _totals(manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _totals(manifest: Manifest) -> dict[str, Any]:
     """Return the totals with the time of all starts of the run, as far as their stages were timed."""
-    totals = dict(manifest.get("totals") or {})
-    timed = [start["seconds"] for start in manifest.get("starts") or [] if start.get("seconds")]
+    totals = manifest.totals.model_dump() if manifest.totals else {}
+    timed = [start.seconds for start in manifest.starts if start.seconds]
     return totals | {"working_time_s": sum(sum(stages.values()) for stages in timed)} if timed else totals
 
 

@@ -1,7 +1,6 @@
 """The summary of a run -> one sentence that says what came out: the message of its final state."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
 
 import pyarrow as pa
 
@@ -10,39 +9,40 @@ from rageval.metrics.metric import ScoreMetric
 from rageval.pages.formats import count
 from rageval.report.cutoffs import leading_metrics
 from rageval.report.pivot import Group, cell, groups, quality_metrics
+from rageval.runs.manifest import Manifest
 
 _MOST = 3
 """Systems that one sentence has room for."""
 
 
-def run_sentence(summary: pa.Table, manifest: Mapping[str, Any], *, unfit: Collection[str] = frozenset()) -> str:
+def run_sentence(summary: pa.Table, manifest: Manifest, *, unfit: Collection[str] = frozenset()) -> str:
     """Return status, number of questions, the leading figures of answers and search, and warnings; nothing is ranked.
 
     Args:
         summary: Table `tables.SUMMARY`.
-        manifest: The content of run.json.
+        manifest: Its manifest.
         unfit: Metrics that are left out because their judge is unfit.
     """
     asked = max((int(row["n"]) for group in groups(summary) for row in group.figures.values()), default=0)
     questions = f"{count(asked)} question{'' if asked == 1 else 's'}"
     said = ", ".join(filter(None, (questions, leading_figures(summary, manifest, unfit=unfit))))
-    warnings = "".join(f"; {warning}" for warning in manifest.get("warnings") or [])
-    return f"{manifest.get('status', 'unknown')}: {said}{warnings}"
+    warnings = "".join(f"; {warning}" for warning in manifest.warnings)
+    return f"{manifest.status}: {said}{warnings}"
 
 
-def leading_figures(summary: pa.Table, manifest: Mapping[str, Any], *, unfit: Collection[str] = frozenset()) -> str:
+def leading_figures(summary: pa.Table, manifest: Manifest, *, unfit: Collection[str] = frozenset()) -> str:
     """Return the leading figures of answers and search; empty if there are none.
 
     Args:
         summary: Table `tables.SUMMARY`.
-        manifest: The content of run.json.
+        manifest: Its manifest.
         unfit: Metrics that are left out because their judge is unfit.
     """
     found = groups(summary)
     parts = [*_answers(found, unfit)]
     searches = [group for group in found if group.is_retriever]
     if searches:
-        metric = leading_metrics(summary, manifest)[0]
+        metric = leading_metrics(summary, manifest.config.retrieval.top_k)[0]
         parts += [_figures(metric, [(group.name, cell(group.figures.get(metric)).mean) for group in searches])]
     return ", ".join(parts)
 

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from rageval.pages.formats import count, fact, usd
+from rageval.runs.manifest import Manifest, ModelUsage
 
 _FIGURES = {"calls": count, "prompt_tokens": count, "completion_tokens": count, "cost_usd": usd}
 _HEADINGS = {"prompt_tokens": "prompt tokens", "completion_tokens": "completion tokens", "cost_usd": "cost"}
@@ -24,13 +25,13 @@ def total_rows(totals: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, _known(name, totals, partial(fact, name))) for name in shown]
 
 
-def spending_rows(manifest: Mapping[str, Any]) -> list[dict[str, str]]:
+def spending_rows(manifest: Manifest) -> list[dict[str, str]]:
     """Return a row per model and role, and one for all of them: each cell `actual of estimated`.
 
     Args:
-        manifest: The content of run.json; without `estimate` or `actual` there are no rows.
+        manifest: Of the run; without `estimate` or `actual` there are no rows.
     """
-    estimate, actual = _by_key(manifest.get("estimate") or []), _by_key(manifest.get("actual") or [])
+    estimate, actual = _by_key(manifest.estimate or ()), _by_key(manifest.actual)
     if not estimate or not actual:
         return []
     keys = dict.fromkeys([*estimate, *actual])
@@ -39,8 +40,8 @@ def spending_rows(manifest: Mapping[str, Any]) -> list[dict[str, str]]:
     return [*rows, _row("total", "", _total([pair[1] for pair in pairs]), _total([pair[2] for pair in pairs]))]
 
 
-def _by_key(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Mapping[str, Any]]:
-    return {(row["model"], row["role"]): row for row in rows}
+def _by_key(rows: Sequence[ModelUsage]) -> dict[tuple[str, str], Mapping[str, Any]]:
+    return {(row.model, row.role): row.model_dump() for row in rows}
 
 
 def _row(model: str, role: str, actual: Mapping[str, Any], estimate: Mapping[str, Any]) -> dict[str, str]:

@@ -8,11 +8,11 @@ from rageval.comparison.measurements import RunTables
 from rageval.comparison.summary import summarize
 from rageval.config.depth import retrieval_depth
 from rageval.judging.label_files import labels_of
-from rageval.judging.table import judging_table, minimum_kappa, unfit_metrics
+from rageval.judging.table import judging_table, unfit_metrics
 from rageval.report.markdown import render_markdown
 from rageval.report.page import ReportData, render_page
 from rageval.report.sentence import leading_figures, run_sentence
-from rageval.runs.manifest import MANIFEST
+from rageval.runs.manifest import read_manifest
 from rageval.runs.run import Run
 from rageval.tables import JUDGING
 
@@ -35,14 +35,14 @@ def write_report(run: Run) -> Report:
         DataError: If the run has not got as far as its retrieval, or a table is damaged.
     """
     tables = {name: run.read(name) for name in _MEASURED}
-    manifest = run.read_json(MANIFEST)
-    depth = retrieval_depth(manifest)
+    manifest = read_manifest(run)
+    depth = retrieval_depth(manifest.config.retrieval)
     summary = summarize(
         tables["questions"],
         tables["retrieval"],
         tables["answers"],
         tables["scores"],
-        manifest["config"]["retrieval"]["top_k"],
+        depth.top_k,
         cutoffs=depth.cutoffs,
         accept_alternates=depth.accept_alternates,
     )
@@ -56,10 +56,10 @@ def write_report(run: Run) -> Report:
         accept_alternates=depth.accept_alternates,
     )
     run.write("blame", blame)
-    labels, remarks = labels_of(run, manifest)
+    labels, remarks = labels_of(run, manifest.config.judge.human_labels)
     run.write("labels", labels)
     judging = judging_table(
-        tables["questions"], tables["answers"], tables["scores"], labels, minimum_kappa(manifest), remarks
+        tables["questions"], tables["answers"], tables["scores"], labels, manifest.config.judge.minimum_kappa, remarks
     )
     run.write("judging", judging)
     data = ReportData(
@@ -82,7 +82,7 @@ def sentence(run: Run) -> str:
     Raises:
         DataError: If the run has no summary, or a table is damaged.
     """
-    said = run_sentence(run.read("summary"), run.read_json(MANIFEST), unfit=_unfit(run))
+    said = run_sentence(run.read("summary"), read_manifest(run), unfit=_unfit(run))
     return f"{said}; report: {run.folder}/{REPORT}"
 
 
@@ -92,7 +92,7 @@ def figures(run: Run) -> str:
     Raises:
         DataError: If the run has no summary, or a table is damaged.
     """
-    return leading_figures(run.read("summary"), run.read_json(MANIFEST), unfit=_unfit(run))
+    return leading_figures(run.read("summary"), read_manifest(run), unfit=_unfit(run))
 
 
 def _unfit(run: Run) -> frozenset[str]:

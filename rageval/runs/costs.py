@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rageval.runs.manifest import KnownUsage, ModelUsage, RunTotals
 from rageval.runs.run import ChunkTable, Run
 from rageval.records import Chunk
 from rageval.tables import SCHEMAS
@@ -33,16 +34,16 @@ def _stored(run: Run, table: ChunkTable, order: Sequence[tuple[str, Chunk]]) -> 
     return pa.Table.from_pylist(rows, schema=SCHEMAS[table])
 
 
-def actual(run: Run) -> list[dict[str, Any]]:
+def actual(run: Run) -> tuple[ModelUsage, ...]:
     """Return what was used per model and role, see `totals`."""
-    return [
-        {"model": name, "role": role, "calls": used.pop("requests"), **used, "reused": _reused(rows).num_rows}
+    return tuple(
+        ModelUsage(model=name, role=role, calls=used.pop("requests"), reused=_reused(rows).num_rows, **used)
         for role, name, rows in _asked(run)
         for used in [_used(rows)]
-    ]
+    )
 
 
-def totals(run: Run) -> dict[str, Any]:
+def totals(run: Run) -> RunTotals:
     """Return requests, tokens and dollars of the whole run.
 
     Tokens and dollars are None where those of any reply are unknown, and `at_least` has the sums of the known ones.
@@ -52,7 +53,8 @@ def totals(run: Run) -> dict[str, Any]:
     for name in _KNOWN:
         values = [used[name] for used in found]
         result[name] = None if None in values else sum(values)
-    return result | {"at_least": {name: sum(used["at_least"][name] for used in found) for name in _KNOWN}}
+    least = {name: sum(used["at_least"][name] for used in found) for name in _KNOWN}
+    return RunTotals(**result, at_least=KnownUsage(**least))
 
 
 def unknown(run: Run) -> list[str]:

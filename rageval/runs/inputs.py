@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from rageval.tables import RETRIEVAL
 
 from rageval.storage import places
+from rageval.runs.manifest import read_manifest
 from rageval.runs.run import Run
 from rageval.config.depth import first_documents, retrieval_depth
 from rageval.errors import DataError
@@ -60,7 +61,7 @@ def _read_inputs(run: Run, version: tuple[str, ...]) -> RunInputs:
     del version  # part of the cache's key: a table that is written again is read again
     questions = run.read("questions")
     retrieval = run.read("retrieval") if run.has("retrieval") else RETRIEVAL.empty_table()
-    depth = retrieval_depth(run.read_json("run.json"))
+    depth = retrieval_depth(read_manifest(run).config.retrieval)
     retrieved: dict[str, pa.ChunkedArray] = {}
     for retriever in retrieval["retriever"].unique().to_pylist():
         rows = retrieval.filter(pc.equal(retrieval["retriever"], retriever))

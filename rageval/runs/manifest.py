@@ -1,192 +1,201 @@
-"""`run.json`: what a run was told, what it worked on, and how it went; the guard against mixing two runs in one."""
+"""`run.json`, typed: what a run was told, what it worked on, and how it went."""
 
-import math
-import platform
-import subprocess
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
-from rageval.runs.run import Run
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from rageval.config.evaluation import EvaluationConfig
-from rageval.config.effects import may_change, sent
-from rageval.errors import ConfigError
-from rageval.runs.shortfalls import beginnings_compared, shortfalls
-from rageval.runs import costs
+from rageval.errors import DataError
+from rageval.runs.run import Run
 from rageval.tables import SCHEMA_VERSION
 
 MANIFEST = "run.json"
-_PACKAGES = ("rageval", "prefect", "sentence-transformers", "lancedb", "elasticsearch", "openai", "pyarrow", "torch")
-_TOKENS = "max_completion_tokens"
-_GROUPS = ("data", "index", "retrieval", "retrievers", "prompts", "models", "systems", "metrics", "judge", "run")
+Status = Literal["running", "complete", "incomplete"]
 
 
-def begin(run: Run, config: EvaluationConfig, notes: Sequence[str]) -> dict[str, Any]:
-    """Note that the run has been started, once more or for the first time, and return its manifest.
+class ManifestPart(BaseModel):
+    """Base of everything in a manifest: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class RunStart(ManifestPart):
+    """One start of the run."""
+
+    started_at: str
+    notes: tuple[str, ...] = ()
+    """A sentence for each file that was repaired."""
+    finished_at: str | None = None
+    """None while it is under way, and where it was killed."""
+    seconds: Mapping[str, float] = {}
+    """Of each stage."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """What was loaded: counts, identities, and a sentence about everything that was merged or left out."""
+
+    documents: int
+    questions: int
+    documents_fingerprint: str
+    questions_fingerprint: str
+    notes: tuple[str, ...] = ()
+
+
+class SearchedIndex(ManifestPart):
+    """The index that the run's retrievers search, and what had to be done for it."""
+
+    name: str
+    backend: str
+    fingerprint: str
+    embedding_model: str
+    documents: int
+    embedded: int
+    """Texts that had to be embedded; all others were known already."""
+    rebuilt: bool
+    longest: int | None
+    """Tokens that the embedding model reads of a text; None where there is no limit."""
+    too_long: int
+    """Documents that are longer."""
+    too_long_ids: tuple[str, ...]
+    warning: str | None
+
+
+class KnownUsage(ManifestPart):
+    """Tokens and US dollars of those replies that say what they took."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+
+
+class Spent(ManifestPart):
+    """Tokens and US dollars; None where those of any reply are unknown."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost_usd: float | None = None
+    replies: int | None = None
+    replies_without_usage: int | None = None
+    at_least: KnownUsage | None = None
+
+
+class ModelUsage(Spent):
+    """What a model was asked in one role, or is expected to be."""
+
+    model: str
+    role: str
+    """`answers` or `verdicts`."""
+    calls: int
+    reused: int = 0
+    """Replies that were taken from earlier runs."""
+
+
+class RunTotals(Spent):
+    """What the whole run has taken, in all its starts."""
+
+    requests: int
+
+
+class Ending(ManifestPart):
+    """How a run stands."""
+
+    status: Status
+    reason: str | None = None
+
+
+class ReplacedVerdicts(ManifestPart):
+    """Verdicts that a rescoring has replaced; they were paid for, so they are kept in a file."""
+
+    rows: int
+    cost_usd: float | None = None
+    file: str | None = None
+
+
+class RescoringNote(ManifestPart):
+    """One scoring of a run that had its answers already."""
+
+    started_at: str
+    finished_at: str | None = None
+    status: Status
+    metrics: tuple[str, ...]
+    judges: tuple[str, ...]
+    before: Ending
+    """How the run stood before it."""
+    replaced: ReplacedVerdicts
+    scored: int | None = None
+    """Scores that it has brought; None while it is under way."""
+
+
+class Manifest(ManifestPart):
+    """The content of `run.json`. What a run has not got as far as to know is None, or empty."""
+
+    schema_version: str = SCHEMA_VERSION
+    run_id: str
+    status: Status
+    reason: str | None = None
+    """Why it is not complete."""
+    started_at: str
+    """Time of the first start, ISO 8601 in UTC, as all times here."""
+    finished_at: str | None = None
+    config: EvaluationConfig
+    versions: Mapping[str, str] = {}
+    """Of Python and of the packages that decide results."""
+    git_revision: str | None = None
+    starts: tuple[RunStart, ...] = ()
+    dataset: Dataset | None = None
+    index: SearchedIndex | None = None
+    estimate: tuple[ModelUsage, ...] | None = None
+    """What the whole run was expected to take, as it was at its first start."""
+    totals: RunTotals | None = None
+    actual: tuple[ModelUsage, ...] = ()
+    """What was used by each model and role."""
+    warnings: tuple[str, ...] = ()
+    """A sentence for everything that looks complete and is not."""
+    notes: tuple[str, ...] = ()
+    rescored: tuple[RescoringNote, ...] = ()
+
+    @property
+    def embedding_model(self) -> str:
+        """The embedding model as exactly as the run knows it: with its fingerprint, or by its name alone."""
+        return self.index.embedding_model if self.index else self.config.index.embedding_model
+
+
+def find_manifest(run: Run) -> Manifest | None:
+    """Return a run's manifest, or None if its folder has none.
 
     Raises:
-        ConfigError: If the run was started before with settings that would give other results.
+        DataError: If it is damaged, or not that of an evaluation.
     """
-    manifest = run.read_json(MANIFEST)
-    settings = config.model_dump(mode="json")
-    if manifest and run.has("questions"):
-        refuse_other_settings(run, config)
-    manifest |= {
-        "schema_version": SCHEMA_VERSION,
-        "run_id": run.run_id,
-        "status": "running",
-        "config": settings,
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
-        "git_revision": git_revision(),
-    }
-    manifest.setdefault("started_at", _now())
-    manifest.setdefault("starts", []).append({"started_at": _now(), "notes": list(notes)})
-    run.write_json(MANIFEST, manifest)
-    return manifest
-
-
-def describe_data(run: Run, dataset: Mapping[str, Any]) -> None:
-    """Keep the identity of documents and questions.
-
-    Raises:
-        ConfigError: If the run was started before with other ones.
-    """
-    manifest = run.read_json(MANIFEST)
-    before = manifest.get("dataset")
-    for name in ("documents_fingerprint", "questions_fingerprint"):
-        if before and before[name] != dataset[name]:
-            raise ConfigError(
-                f"the {name.split('_')[0]} have changed since the run {run.run_id!r} was started; "
-                "restore them to resume it, or give another --run-id"
-            )
-    run.write_json(MANIFEST, manifest | {"dataset": dict(dataset)})
-
-
-def describe_index(run: Run, index: Mapping[str, Any]) -> None:
-    """Keep the identity of the index that was searched."""
-    run.write_json(MANIFEST, run.read_json(MANIFEST) | {"index": dict(index)})
-
-
-def searched_index(run: Run) -> str:
-    """Return the fingerprint of the index that the run searches; empty if none is noted."""
-    return str(run.read_json(MANIFEST).get("index", {}).get("fingerprint", ""))
-
-
-def searched_backend(run: Run) -> str:
-    """Return the search engine of the index that the run searches; empty if none is noted."""
-    return str(run.read_json(MANIFEST).get("index", {}).get("backend", ""))
-
-
-def describe_estimate(run: Run, estimate: Sequence[Mapping[str, Any]]) -> None:
-    """Keep what the whole run was expected to take, as it was at its first start."""
-    manifest = run.read_json(MANIFEST)
-    if "estimate" not in manifest:
-        run.write_json(MANIFEST, manifest | {"estimate": list(estimate)})
-
-
-def finish(run: Run, *, status: str, reason: str | None, timings: Mapping[str, float]) -> dict[str, Any]:
-    """Note how the run ended, with its totals, and return its manifest."""
-    manifest = run.read_json(MANIFEST)
-    manifest["starts"][-1] |= {
-        "finished_at": _now(),
-        "seconds": {stage: round(seconds, 3) for stage, seconds in timings.items()},
-    }
-    notes = [*manifest["dataset"]["notes"], *(note for start in manifest["starts"] for note in start["notes"])]
-    notes += costs.reused(run)
-    manifest |= {"status": status, "reason": reason, "finished_at": _now(), "notes": notes}
-    manifest |= {"totals": costs.totals(run), "actual": costs.actual(run), "warnings": warnings(run)}
-    run.write_json(MANIFEST, manifest)
-    return manifest
-
-
-def stop(run: Run, reason: str) -> None:
-    """Note why a run ended early, unless it has got as far as to note it itself."""
-    manifest = run.read_json(MANIFEST)
-    if manifest["status"] == "running":
-        run.write_json(MANIFEST, manifest | {"status": "incomplete", "reason": reason})
-
-
-def warnings(run: Run) -> list[str]:
-    """Return a sentence for everything that looks complete and is not."""
-    lost = shortfalls(run.read("answers"), run.read("scores"))
-    return [*(found.sentence for found in lost), *costs.unknown(run), *_beginnings(run)]
-
-
-def _beginnings(run: Run) -> list[str]:
-    """Return a sentence for each kind of text of which the embedding model read only the beginning."""
-    manifest = run.read_json(MANIFEST)
-    by_vectors = {"vector", "hybrid"} & {one["method"] for one in manifest["config"]["retrievers"]}
-    said = (manifest.get("index") or {}).get("warning") if by_vectors else None
-    cut = beginnings_compared(run.read("scores"))
-    return [*([said] if said else []), *([cut] if cut else [])]
-
-
-def git_revision() -> str | None:
-    """Return the revision of the checkout this package runs from, or None outside of one."""
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "HEAD"],  # noqa: S607 - whichever git the user has
-            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
+    content = run.read_json(MANIFEST)
+    if not content:
         return None
-    return found.stdout.strip()
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DataError(
+            f"{run.folder}/{MANIFEST} is not that of an evaluation run of this version ({where}: {first['msg']}); give "
+            "the folder of one, such as runs/demo"
+        ) from None
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def refuse_other_settings(run: Run, config: EvaluationConfig, groups: Sequence[str] = _GROUPS) -> None:
-    """Keep a run from being continued with settings that would give other results.
+def read_manifest(run: Run) -> Manifest:
+    """Return a run's manifest.
 
     Raises:
-        ConfigError: If any setting of these groups differs from what the run was started with.
+        DataError: If there is none, it is damaged, or not that of an evaluation.
     """
-    before, now = run.read_json(MANIFEST)["config"], config.model_dump(mode="json")
-    lists = [group for group in groups if isinstance(now[group], list)]
-    changed = [group for group in lists if not _gives_the_same(before.get(group), now[group])]
-    changed += [
-        f"{group}.{key}"
-        for group in groups
-        if group not in lists
-        for key in now[group]
-        if key not in may_change(group) and not _gives_the_same(before[group].get(key), now[group][key])
-    ]
-    if changed:
-        raise ConfigError(
-            f"the run {run.run_id!r} was started with other settings ({', '.join(changed)} differ); "
-            "resume it with its own settings, or give another --run-id"
-        )
+    manifest = find_manifest(run)
+    if manifest is None:
+        raise DataError(f"{run.folder} holds no run (no {MANIFEST}); give the folder of one, such as runs/demo")
+    return manifest
 
 
-def _gives_the_same(before: Any, now: Any) -> bool:
-    """Return whether a setting gives the same results as before.
-
-    A higher limit of tokens does: what it changes was cut for its length, and is asked for again.
-    """
-    if _essence(before) != _essence(now):
-        return False
-    pairs = zip(_token_limits(before), _token_limits(now), strict=True)
-    return all(after >= limit for limit, after in pairs)
-
-
-def _token_limits(value: Any) -> list[float]:
-    """Return the limit of tokens of each model in a setting, in its order; infinity where there is none."""
-    if isinstance(value, list):
-        return [limit for item in value for limit in _token_limits(item)]
-    if isinstance(value, dict) and "api_key_env" in value:
-        limit = value.get(_TOKENS)
-        return [math.inf if limit is None else limit]
-    return []
-
-
-def _essence(value: Any) -> Any:
-    """Return a setting with what can change a result of each model in it."""
-    if isinstance(value, list):
-        return [_essence(item) for item in value]
-    if isinstance(value, dict) and "api_key_env" in value:
-        return {key: item for key, item in sent(value).items() if key != _TOKENS}
-    return value
+def write_manifest(run: Run, manifest: Manifest) -> Manifest:
+    """Replace a run's manifest, and return it."""
+    run.write_json(MANIFEST, manifest.model_dump(mode="json"))
+    return manifest

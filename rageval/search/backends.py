@@ -5,6 +5,7 @@ import re
 from pathlib import PurePosixPath
 
 from rageval.config.evaluation import DataConfig, EvaluationConfig, IndexConfig
+from rageval.runs.manifest import SearchedIndex
 from rageval.search.search_index import CLOUD_VARIABLE, URL_VARIABLE, SearchIndex
 from rageval.storage.places import Place, on_this_machine
 from rageval.text.fingerprint import digest
@@ -41,14 +42,15 @@ def open_index(config: IndexConfig, question_boost: float, folder: Place, data: 
     )  # fmt: skip
 
 
-def settled(config: EvaluationConfig, searched: str = "") -> EvaluationConfig:
+def settled(config: EvaluationConfig, searched: SearchedIndex | None = None) -> EvaluationConfig:
     """Return the configuration with the search engine that `auto` means from here on.
 
     Args:
         config: What was asked for.
-        searched: The engine that an earlier start of the run has searched with; empty if none has.
+        searched: The index that an earlier start of the run has searched; None if none has.
     """
-    backend = searched if searched and config.index.backend == "auto" else backend_of(config.index.backend)
+    wanted = config.index.backend
+    backend = searched.backend if searched and wanted == "auto" else backend_of(wanted)
     return config.model_copy(update={"index": config.index.model_copy(update={"backend": backend})})
 
 

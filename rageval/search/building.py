@@ -10,7 +10,8 @@ from rageval.errors import DataError, IndexMismatchError
 from rageval.records import Document
 from rageval.runs.folders import open_run
 from rageval.runs.inputs import read_documents
-from rageval.runs.manifest import describe_index
+from rageval.runs.life import describe_index
+from rageval.runs.manifest import SearchedIndex
 from rageval.runs.run import Run
 from rageval.search.backends import open_index
 from rageval.search.embedder import Embedder, load_embedder
@@ -135,7 +136,7 @@ def _check_model(index: SearchIndex, found: IndexIdentity | None, embedder: Embe
 def index_run(run: Run, config: EvaluationConfig) -> IndexReport:
     """Index the documents of a run, and keep the index's identity in its manifest."""
     report = _index(list(read_documents(run).values()), config, run.cache, rebuild=False)
-    describe_index(run, asdict(report) | {"warning": report.warning})
+    describe_index(run, SearchedIndex(**asdict(report), warning=report.warning))
     return report
 
 

@@ -12,7 +12,7 @@ from rageval.metrics.grades import first_relevant_rank
 from rageval.metrics.hit_rate import hit
 from rageval.records import Question, Retrieval
 from rageval.runs.inputs import read_questions
-from rageval.runs.manifest import searched_index
+from rageval.runs.life import searched_index
 from rageval.runs.run import Run
 from rageval.search.backends import open_index
 from rageval.search.embedder import Embedder, load_embedder
@@ -139,6 +139,8 @@ def _retrieve_with(
     index = open_index(config.index, retrievers[0].question_boost, run.cache, config.data)
     try:
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, run.cache)
-        return retrieve(index, embedder, read_questions(run), retrievers, config.retrieval, searched_index(run))
+        searched = searched_index(run)
+        fingerprint = searched.fingerprint if searched else ""
+        return retrieve(index, embedder, read_questions(run), retrievers, config.retrieval, fingerprint)
     finally:
         index.close()

@@ -18,7 +18,7 @@ from rageval.errors import ConfigError, CredentialsError, DataError, ServiceErro
 from rageval.metrics.grades import first_relevant_rank
 from rageval.records import Question
 from rageval.runs.inputs import read_documents, read_questions
-from rageval.runs.manifest import git_revision
+from rageval.runs.life import git_revision
 from rageval.search.backends import backend_of, index_name, open_index
 from rageval.search.building import ensure_index
 from rageval.search.embedder import Embedder, load_embedder

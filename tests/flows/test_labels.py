@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rageval.cli import main as cli
+from rageval.runs.manifest import write_manifest
 from rageval.runs.run import Run
 from rageval.tables import QUESTIONS
 from tests.unit.test_report_page import build
@@ -23,7 +24,7 @@ def run(tmp_path: Path) -> Run:
         store.write(table, getattr(data, table))
     questions = [row | {"grade": 1, "alternate_grades": []} for row in data.questions.to_pylist()]
     store.write("questions", pa.Table.from_pylist(questions, schema=QUESTIONS))
-    store.write_json("run.json", data.manifest)
+    write_manifest(store, data.manifest)
     return store
 
 

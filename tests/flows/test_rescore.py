@@ -10,10 +10,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from rageval.config.evaluation import EvaluationConfig
 from rageval.metrics import catalogue
 from rageval.metrics.catalogue import find
 from rageval.metrics.correctness import CORRECTNESS
 from rageval.metrics.relevance import RELEVANCE
+from rageval.runs import life
+from rageval.runs.run import Run
 from tests.evaluations import AGAIN, ONE_VERDICT, Outcome, Rageval
 from tests.fake_llm import VERDICT, Body, FakeLLM, Reply, is_judgement
 
@@ -229,8 +232,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_sent(rageval: Rageval, r
 
 def test_a_folder_without_answers_is_no_run_to_rescore(rescore: Rescore, tmp_path: Path) -> None:
     assert "holds no run" in rescore(tmp_path / "nothing").err
-    (tmp_path / "begun").mkdir()
-    (tmp_path / "begun" / "run.json").write_text('{"config": {}, "status": "incomplete"}')
+    life.begin(Run(str(tmp_path / "begun")), EvaluationConfig(), [])
     assert "has no answers yet" in rescore(tmp_path / "begun").err
 
 

@@ -25,8 +25,7 @@ STARTS = [
 
 
 def made(folder: Path, **scores: list[float | None]) -> Run:
-    dataset = {"documents": 2, "questions": 2, "notes": []}
-    manifest = {"starts": STARTS, "dataset": dataset, "totals": {"cost_usd": 0.5}}
+    manifest = {"starts": STARTS, "totals": {"requests": 2, "cost_usd": 0.5}}
     run = write_run(
         folder, scores={"m1": scores}, manifest=manifest, config={"data": {"filter_by": "course", "only": "c"}}
     )
@@ -77,7 +76,7 @@ def test_a_folder_without_a_summary_is_refused_and_nothing_is_stored(database: D
 
     strange = made(tmp_path / "r2", cosine=[0.8])
     strange.write_json("run.json", {"run_id": "r2"})
-    with pytest.raises(DataError, match=r"r2/run.json is not that of an evaluation run \(KeyError\('started_at'\)\)"):
+    with pytest.raises(DataError, match=r"r2/run.json is not that of an evaluation run of this version \(status: "):
         publish(database, strange)
     assert rows(database, RUNS) == []
 

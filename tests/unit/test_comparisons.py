@@ -23,13 +23,17 @@ from rageval.report.comparison_rows import (
     price_words,
 )
 from rageval.report.headline import headline
+from rageval.runs.manifest import Manifest
 from rageval.statistics.multiplicity import holm
 from rageval.statistics.paired import paired_difference
 from rageval.tables import ANSWERS, COMPARISONS, DOCUMENTS, QUESTIONS, RETRIEVAL, SCORES, SYSTEMS
 
 N = 60
 QUESTION_IDS = [f"q{i}" for i in range(N)]
-MANIFEST = {"config": {"retrieval": {"top_k": 2, "cutoffs": [1], "accept_alternates": False}}}
+MANIFEST = Manifest.model_validate(
+    {"run_id": "run", "status": "complete", "started_at": "2025-01-01T00:00:00Z"}
+    | {"config": {"retrieval": {"top_k": 2, "cutoffs": [1], "accept_alternates": False}}}
+)
 
 
 def table(schema, rows):

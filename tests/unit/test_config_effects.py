@@ -12,7 +12,8 @@ from rageval.config.models import ModelConfig
 from rageval.config.overrides import put
 from rageval.engine.requests import ChatRequest
 from rageval.errors import ConfigError
-from rageval.runs import manifest
+from rageval.runs import life
+from rageval.runs.manifest import Dataset, Manifest
 from rageval.runs.run import Run
 from rageval.tables import QUESTIONS, to_table
 
@@ -57,17 +58,17 @@ def test_a_run_goes_on_and_is_compared_without_a_word_where_no_request_differs(
 ) -> None:
     first, second = configured(place), configured(place, **{name: OTHER[name]})
     run = Run(str(tmp_path / "r1"))
-    noted = manifest.begin(run, first, [])
+    noted = life.begin(run, first, [])
     run.write("questions", to_table([], QUESTIONS))
-    differ = [setting for setting, _, _ in other_settings(noted, {"config": second.model_dump(mode="json")})]
+    differ = [setting for setting, _, _ in other_settings(noted, noted.model_copy(update={"config": second}))]
 
     if name in SENT or name == "name":
         assert [setting.startswith(f"{place}.") for setting in differ] == [True] * len(differ) != []
         with pytest.raises(ConfigError, match=rf"\({place} differ\)"):
-            manifest.refuse_other_settings(run, second)
+            life.refuse_other_settings(run, second)
     else:
         assert differ == []
-        manifest.refuse_other_settings(run, second)
+        life.refuse_other_settings(run, second)
 
 
 def test_what_has_no_effect_exists_and_is_left_out() -> None:
@@ -90,11 +91,11 @@ def test_what_a_run_may_go_on_with_other_values_of_is_said_at_the_fields() -> No
 
 
 def test_the_same_data_under_another_name_are_no_difference() -> None:
-    def noted(folder: str, questions: str) -> dict[str, Any]:
+    def noted(folder: str, questions: str) -> Manifest:
         data = {"documents": f"{folder}/d.json", "ground_truth": f"{folder}/q.csv"}
         config = EvaluationConfig.model_validate({"data": data})
-        fingerprints = {"documents_fingerprint": "1", "questions_fingerprint": questions}
-        return {"config": config.model_dump(mode="json"), "dataset": fingerprints}
+        dataset = Dataset(documents=1, questions=1, documents_fingerprint="1", questions_fingerprint=questions)
+        return Manifest(run_id="r", status="complete", started_at="2026-01-01", config=config, dataset=dataset)
 
     assert other_settings(noted("here", "1"), noted("there", "1")) == []
     assert other_settings(noted("here", "1"), noted("there", "2")) == [

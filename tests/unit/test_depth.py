@@ -9,7 +9,7 @@ from rageval.tables import RETRIEVAL
 
 def test_the_cut_offs_of_a_run_hold_its_top_k_once_and_ascend() -> None:
     config = EvaluationConfig.model_validate({"retrieval": {"top_k": 5, "cutoffs": [10, 5, 1]}})
-    depth = retrieval_depth({"config": config.model_dump(mode="json")})
+    depth = retrieval_depth(config.retrieval)
     assert depth == RetrievalDepth(top_k=5, cutoffs=(1, 5, 10), accept_alternates=False)
 
 
@@ -26,4 +26,3 @@ def test_the_model_is_shown_the_first_documents_and_the_rank_of_the_right_one_st
     assert shown["document_ids"].to_pylist() == [["a", "b"], ["a"]]
     assert shown["scores"].to_pylist() == [[3.0, 2.0], [3.0]]
     assert shown["first_relevant_rank"].to_pylist() == [3, None]
-    assert first_documents(table, None) is table

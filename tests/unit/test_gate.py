@@ -14,6 +14,7 @@ from rageval.comparison.pairing import Choice
 from rageval.comparison.sentences import gate_rows, gate_sentence
 from rageval.errors import ConfigError
 from rageval.metrics.correctness import CORRECTNESS
+from rageval.runs.manifest import read_manifest
 from rageval.runs.run import Run
 from rageval.tables import JUDGING
 from tests.made_runs import Values, write_run
@@ -227,7 +228,7 @@ def test_false_alarms_are_rare_and_real_drops_are_found(tmp_path: Path) -> None:
     # or its chance of a good answer is 0.2 lower (25 times). 5 % of 200 are 10 alarms; the rule promises 2.5 %.
     run = write_run(tmp_path / "a", scores={"m": {CORRECTNESS.name: [1.0] * 240}}, per_document=3)
     names = ("documents", "questions", "systems", "retrieval", "answers", "scores")
-    model = RunTables(name="a", manifest=run.read_json("run.json"), **{name: run.read(name) for name in names})
+    model = RunTables(name="a", manifest=read_manifest(run), **{name: run.read(name) for name in names})
     random = np.random.default_rng(4)
 
     def fails(drop: float) -> bool:

@@ -57,7 +57,7 @@ def test_runs_stand_in_the_order_of_their_start(tmp_path: Path) -> None:
         ({"judge": "judge-2"}, {"correctness": "judge judge-1 → judge-2"}),
         ({"version": "2"}, dict.fromkeys(("cosine", "correctness"), "metric version 1 → 2")),
         (
-            {"manifest": {"index": {"embedding_model": "bge@2"}}},
+            {"embedding_model": "bge@2"},
             {"cosine": "embedding model minilm@1 → bge@2"},
         ),
         ({"texts": "new"}, dict.fromkeys(("cosine", "correctness", "hit_rate@5"), "other documents")),

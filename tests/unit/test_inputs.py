@@ -5,7 +5,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from rageval.config.evaluation import EvaluationConfig
 from rageval.records import Chunk, Document, Question
+from rageval.runs import life
 from rageval.runs.inputs import read_inputs, read_questions
 from rageval.runs.run import Run
 from rageval.tables import DOCUMENTS, QUESTIONS, RETRIEVAL, to_table
@@ -28,7 +30,8 @@ def run(tmp_path: Path) -> Run:
     store.write("questions", to_table([question], QUESTIONS))
     rows = [found | {"first_relevant_rank": 3, "latency_s": 0.1}]
     store.write("retrieval", pa.Table.from_pylist(rows, schema=RETRIEVAL))
-    store.write_json("run.json", {"config": {"retrieval": {"top_k": 2, "cutoffs": [1, 3], "accept_alternates": False}}})
+    config = EvaluationConfig.model_validate({"retrieval": {"top_k": 2, "cutoffs": [1, 3]}})
+    life.begin(store, config, [])
     return store
 
 

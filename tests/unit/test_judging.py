@@ -11,7 +11,7 @@ from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from rageval.comparison.summary import summarize
 from rageval.judging.section import judging_section, trust_sentences
-from rageval.judging.table import judging_table, minimum_kappa, unfit_metrics
+from rageval.judging.table import judging_table, unfit_metrics
 from rageval.metrics.correctness import ANSWER_LABELS
 from rageval.metrics.names import AGAIN, detail_of
 from rageval.report.comparison_rows import comparison_rows
@@ -270,8 +270,3 @@ def test_unscored_verdicts_are_in_no_figure():
     run = MadeRun().judge(WITH, drawn(2 * N))
     run.rows[0] |= {"status": "unscored", "label": None, "value": None}
     assert figure(run.judging(), "length_correlation")["n"] == 2 * N - 1
-
-
-def test_the_bar_is_the_runs_own_or_that_of_today():
-    assert minimum_kappa({"config": {"judge": {"minimum_kappa": 0.7}}}) == 0.7
-    assert minimum_kappa({"config": {"judge": {}}}) == minimum_kappa({}) == 0.4

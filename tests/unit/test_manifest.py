@@ -1,5 +1,6 @@
 """Resuming: a run goes on with what cannot change its results, and refuses the rest by name."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,9 @@ import pytest
 
 from rageval.config.evaluation import EvaluationConfig
 from rageval.config.overrides import put, validate
-from rageval.errors import ConfigError
-from rageval.runs import manifest
+from rageval.errors import ConfigError, DataError
+from rageval.runs import life
+from rageval.runs.manifest import Dataset, SearchedIndex, read_manifest
 from rageval.runs.run import Run
 from rageval.tables import QUESTIONS, to_table
 
@@ -31,22 +33,33 @@ def configured(**changes: Any) -> EvaluationConfig:
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     store = Run(str(tmp_path / "r1"))
-    manifest.begin(store, configured(), ["a note"])
+    life.begin(store, configured(), ["a note"])
     store.write("questions", to_table([], QUESTIONS))
     return store
 
 
 def test_a_start_notes_what_ran_and_keeps_earlier_starts(run: Run) -> None:
-    first = run.read_json(manifest.MANIFEST)
-    assert (first["run_id"], first["status"]) == ("r1", "running")
-    assert first["versions"]["openai"]
-    assert validate(EvaluationConfig, first["config"]) == configured()
-    manifest.describe_index(run, {"fingerprint": "x"})
-    second = manifest.begin(run, configured(models__0__rpm=5), ["another"])
-    assert [start["notes"] for start in second["starts"]] == [["a note"], ["another"]]
-    assert second["started_at"] == first["started_at"]
-    assert second["index"] == {"fingerprint": "x"}
-    assert second["config"]["models"][0]["rpm"] == 5
+    first = read_manifest(run)
+    assert (first.run_id, first.status) == ("r1", "running")
+    assert first.versions["openai"]
+    assert first.config == configured()
+    index = SearchedIndex(
+        name="i", backend="lancedb", fingerprint="x", embedding_model="m@1", documents=2, embedded=2, rebuilt=True,
+        longest=None, too_long=0, too_long_ids=(), warning=None,
+    )  # fmt: skip
+    life.describe_index(run, index)
+    second = life.begin(run, configured(models__0__rpm=5), ["another"])
+    assert [start.notes for start in second.starts] == [("a note",), ("another",)]
+    assert second.started_at == first.started_at
+    assert second.index == index
+    assert second.config.models[0].rpm == 5
+    assert read_manifest(run) == second, "what was written is what is read"
+
+
+def test_a_manifest_of_something_else_is_refused_by_the_first_thing_that_is_wrong(run: Run) -> None:
+    run.write_json("run.json", run.read_json("run.json") | {"status": "finished"})
+    with pytest.raises(DataError, match=r"run\.json is not that of an evaluation run of this version \(status: "):
+        read_manifest(run)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +75,7 @@ def test_a_start_notes_what_ran_and_keeps_earlier_starts(run: Run) -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_change_a_result_may_change(run: Run, path: str, value: Any) -> None:
-    manifest.begin(run, configured(**{path: value}), [])
+    life.begin(run, configured(**{path: value}), [])
 
 
 @pytest.mark.parametrize(
@@ -89,30 +102,30 @@ def test_what_cannot_change_a_result_may_change(run: Run, path: str, value: Any)
 def test_what_would_mix_two_runs_is_refused_by_name_and_changes_nothing(
     run: Run, path: str, value: Any, named: str
 ) -> None:
-    before = run.read_json(manifest.MANIFEST)
+    before = read_manifest(run)
     with pytest.raises(ConfigError) as raised:
-        manifest.begin(run, configured(**{path: value}), [])
+        life.begin(run, configured(**{path: value}), [])
     assert f"the run 'r1' was started with other settings ({named} differ)" in str(raised.value)
     assert "give another --run-id" in str(raised.value)
-    assert run.read_json(manifest.MANIFEST) == before
+    assert read_manifest(run) == before
 
 
 def test_a_run_that_ended_before_it_had_questions_may_start_again_with_other_settings(tmp_path: Path) -> None:
     store = Run(str(tmp_path / "r1"))
-    manifest.begin(store, configured(), [])
-    again = manifest.begin(store, configured(retrieval__top_k=7), [])
-    assert again["config"]["retrieval"]["top_k"] == 7
+    life.begin(store, configured(), [])
+    again = life.begin(store, configured(retrieval__top_k=7), [])
+    assert again.config.retrieval.top_k == 7
 
 
 def test_every_setting_that_differs_is_named(run: Run) -> None:
     with pytest.raises(ConfigError, match=r"\(data\.seed, retrieval\.top_k differ\)"):
-        manifest.begin(run, configured(retrieval__top_k=7, data__seed=1), [])
+        life.begin(run, configured(retrieval__top_k=7, data__seed=1), [])
 
 
 def test_other_data_under_the_same_name_are_refused(run: Run) -> None:
-    dataset = {"documents_fingerprint": "d", "questions_fingerprint": "q"}
-    manifest.describe_data(run, dataset)
-    manifest.describe_data(run, dataset)
+    dataset = Dataset(documents=1, questions=1, documents_fingerprint="d", questions_fingerprint="q")
+    life.describe_data(run, dataset)
+    life.describe_data(run, dataset)
     for kind in ("documents", "questions"):
         with pytest.raises(ConfigError, match=f"the {kind} have changed since the run 'r1' was started"):
-            manifest.describe_data(run, dataset | {f"{kind}_fingerprint": "other"})
+            life.describe_data(run, replace(dataset, **{f"{kind}_fingerprint": "other"}))

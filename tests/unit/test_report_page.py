@@ -24,6 +24,7 @@ from rageval.report.headline import headline
 from rageval.report.markdown import render_markdown
 from rageval.report.page import ReportData, render_page
 from rageval.report.worst import worst_answers
+from rageval.runs.manifest import Manifest, RunStart, RunTotals
 from rageval.statistics.intervals import mean_interval
 from rageval.tables import SCHEMAS
 
@@ -126,20 +127,27 @@ def scores_of(i, value, good, random, text):
     yield judged | {"status": "ok", "value": ANSWER_LABELS[label], "label": label, "reason": text}
 
 
+AT = "2025-01-01T00:00:00Z"
+
+
+def changed(run, **values):
+    return run.manifest.model_copy(update=values)
+
+
 def manifest(models, text, status):
     named = [re.sub(r"[\x00-\x1f]", "", m) for m in models]
     config = EvaluationConfig.model_validate({"models": named, "retrieval": {"top_k": 2, "cutoffs": [1]}})
-    return {
-        "run_id": f"run {text}",
-        "status": status,
-        "started_at": "2025-01-01T00:00:00Z",
-        "finished_at": "2025-01-01T00:10:00Z",
-        "config": config.model_dump(mode="json"),
-        "notes": [text],
-        "totals": {"calls": 1234, "cost_usd": None, "wall_s": 600.0},
-        "versions": {"rageval": text},
-        "git_revision": text,
-    }
+    return Manifest(
+        run_id=f"run {text}",
+        status=status,
+        started_at="2025-01-01T00:00:00Z",
+        finished_at="2025-01-01T00:10:00Z",
+        config=config,
+        notes=(text,),
+        totals=RunTotals(requests=1234, cost_usd=None),
+        versions={"rageval": text},
+        git_revision=text,
+    )
 
 
 class Page(HTMLParser):
@@ -198,7 +206,7 @@ def test_hostile_data_changes_no_element_and_no_attribute():
 
 
 def test_lone_surrogates_of_the_manifest_do_not_stop_the_page_from_being_written(run):
-    html = render_page(replace(run, manifest={**run.manifest, "run_id": "a\ud800b", "notes": ["\udfff"]}))
+    html = render_page(replace(run, manifest=changed(run, run_id="a\ud800b", notes=("\udfff",))))
     assert "a\ufffdb" in html.encode("utf-8").decode()
 
 
@@ -313,10 +321,13 @@ def test_a_complete_run_has_no_warning_and_an_incomplete_one_counts_what_is_ther
 
 
 def test_an_incomplete_run_says_why_and_a_resumed_one_adds_up_its_starts(run):
-    starts = [{"notes": [], "seconds": {"answers": 50.0, "scores": 40.0}}, {"notes": ["killed"]}]
-    starts.append({"notes": [], "seconds": {"answers": 300.5}})
-    manifest = {**run.manifest, "status": "incomplete", "reason": "10 % of answers <failed>", "starts": starts}
-    text = Page(render_page(replace(run, manifest=manifest))).text
+    starts = (
+        RunStart(started_at=AT, seconds={"answers": 50.0, "scores": 40.0}),
+        RunStart(started_at=AT, notes=("killed",)),
+        RunStart(started_at=AT, seconds={"answers": 300.5}),
+    )
+    ended = changed(run, status="incomplete", reason="10 % of answers <failed>", starts=starts)
+    text = Page(render_page(replace(run, manifest=ended))).text
     assert "This run is not complete. 10 % of answers <failed>. Its figures" in text
     assert "working time6 min 30 s" in text  # 50 + 40 + 300.5 seconds
     assert "starts.3.seconds.answers300.500" in text
@@ -367,7 +378,8 @@ def test_the_embedded_model_is_announced_for_what_it_is(page):
 def test_long_texts_are_cut_and_say_how_much_is_missing():
     assert formats.cut("abcdef", 4) == "abcd… (2 more characters)"
     assert formats.cut("abcd", 4) == "abcd"
-    html = render_page(replace(build(text="w" * 2500), manifest={}))
+    long = build(text="w" * 2500)
+    html = render_page(replace(long, manifest=changed(long, notes=(), versions={}, git_revision=None, run_id="r")))
     assert f"{'w' * 1998}… (502 more characters)" in html  # an answer: "0 " and 2,500 letters
     assert f"{'w' * 2000}… (5,500 more characters)" in html  # a reference of 7,500
     assert "w" * 2001 not in html[html.index('id="worst"') :]
@@ -375,7 +387,7 @@ def test_long_texts_are_cut_and_say_how_much_is_missing():
 
 def test_a_run_without_a_single_row_still_has_a_page():
     empty = {name: schema.empty_table() for name, schema in SCHEMAS.items()}
-    text = Page(render_page(ReportData(**empty, manifest={}))).text
+    text = Page(render_page(ReportData(**empty, manifest=manifest(("m",), "", "incomplete")))).text
     assert "No answer could be scored." in text
     assert "Nothing was retrieved." in text
 

@@ -170,7 +170,7 @@ def test_another_metric_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_embedding_model_refuses_cosine_alone(tmp_path: Path) -> None:
-    found = compare(*both(tmp_path, manifest={"index": {"embedding_model": "bge@2"}}), Choice())
+    found = compare(*both(tmp_path, embedding_model="bge@2"), Choice())
 
     assert list(reasons(found)) == ["cosine"]
     assert "minilm@1 in a, bge@2 in b" in reasons(found)["cosine"]
