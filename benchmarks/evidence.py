@@ -69,7 +69,9 @@ def _write_run(folder: Path, questions: int, seed: int) -> str:
     ids = pa.array([f"q{n:09d}" for n in range(questions)])
     owners = pa.array([f"d{n // _PER_DOCUMENT}" for n in range(questions)])
     _write(run, "documents", DOCUMENTS, documents, {"document_id": pa.array([f"d{n}" for n in range(documents)])})
-    _write(run, "questions", QUESTIONS, questions, {"question_id": ids, "document_id": owners})
+    of_each = pa.ListArray.from_arrays(pa.array(np.arange(questions + 1), pa.int32()), owners)
+    asked = {"question_id": ids, "relevant_ids": of_each, "relevant_grades": pa.array([[1]] * questions)}
+    _write(run, "questions", QUESTIONS, questions, {**asked, "conversation": _repeat("", questions)})
     ranks = random.integers(1, 8, questions)
     found = [
         [f"d{(n // _PER_DOCUMENT + step - rank) % documents}" for step in range(1, 11)] for n, rank in enumerate(ranks)

@@ -87,7 +87,8 @@ def _write_inputs(run: Run, count: int) -> None:
         Question(
             question_id=question_id(f"q{n}", f"d{n % 500}"),
             question=f"q{n}",
-            document_id=f"d{n % 500}",
+            relevant_ids=(f"d{n % 500}",),
+            relevant_grades=(1,),
         )
         for n in range(count)
     ]

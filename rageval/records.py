@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 SearchMethod = Literal["text", "vector", "hybrid"]
 AnswerStatus = Literal["ok", "failed"]
-ScoreStatus = Literal["ok", "unscored", "failed", "skipped"]
+ScoreStatus = Literal["ok", "unscored", "failed", "skipped", "not_measured"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,21 +29,43 @@ class Document:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One row of the ground truth: a question and the document it was made from (its reference)."""
+    """What is asked, and what is known to be right about it."""
 
     question_id: str
     question: str
+    history: "tuple[Message, ...]" = ()
+    """Earlier turns of the conversation, the oldest first, each with `role` and `content`."""
     filter_value: str = ""
     """Only documents with this value are searched; empty for all."""
-    document_id: str
-    grade: int = 1
-    """How right the document is, 1 to 10; only nDCG looks at it."""
+    references: tuple[str, ...] = ()
+    """Right answers, any of which will do; empty where none is known."""
+    relevant_ids: tuple[str, ...] = ()
+    """Documents that answer it; empty where none is known. The first one is what it was made from."""
+    relevant_grades: tuple[int, ...] = ()
+    """How relevant each of them is, 1 to 10; only nDCG looks at it."""
     alternate_ids: tuple[str, ...] = ()
-    """Other documents that the ground truth names for the same question and filter value."""
+    """Documents that other rows name for the same question and filter value."""
     alternate_grades: tuple[int, ...] = ()
     """The grade of each of `alternate_ids`."""
+    relevant_texts: tuple[str, ...] = ()
+    """Texts that answer it, where documents are not known by ids."""
+    answerable: bool | None = None
+    """Whether the documents hold an answer; None where that is not known."""
+    conversation: str = ""
+    """What its turns have in common; empty where it stands alone."""
     tags: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Every other column of the file that has a value, by its name."""
+
+    @property
+    def made_from(self) -> str:
+        """The first relevant document; empty where none is known."""
+        return self.relevant_ids[0] if self.relevant_ids else ""
+
+    def relevant(self, *, accept_alternates: bool) -> dict[str, int]:
+        """Return the grade of each document that counts as relevant, by its id; the question's own come first."""
+        own = dict(zip(self.relevant_ids, self.relevant_grades, strict=True))
+        others = dict(zip(self.alternate_ids, self.alternate_grades, strict=True)) if accept_alternates else {}
+        return own | {document_id: grade for document_id, grade in others.items() if document_id not in own}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ SCHEMA_VERSION = "1"
 
 _STRING, _FLOAT, _INT = pa.string(), pa.float64(), pa.int64()
 _BY_NAME = pa.map_(_STRING, _STRING)
+_TURNS = pa.list_(pa.struct([pa.field("role", _STRING, False), pa.field("content", _STRING, False)]))
 
 
 def column(name: str, kind: pa.DataType, description: str, *, null: bool = False) -> pa.Field:
@@ -58,11 +59,16 @@ QUESTIONS = schema_of(
     "questions",
     _QUESTION_ID,
     column("question", _STRING, "what is asked"),
+    column("history", _TURNS, "earlier turns of the conversation, the oldest first"),
     column("filter_value", _STRING, "only documents with it in the column data.filter_by are searched; empty: all"),
-    column("document_id", _STRING, "the row's right document: its text is the reference answer"),
-    column("grade", _INT, "how right that document is, 1 to 10; 1 where the ground truth has no grades"),
-    column("alternate_ids", pa.list_(_STRING), "other right documents of the same question and filter value"),
+    column("references", pa.list_(_STRING), "right answers, any of which will do; of a FAQ, the document's text"),
+    column("relevant_ids", pa.list_(_STRING), "documents that answer it; the first one is what it was made from"),
+    column("relevant_grades", pa.list_(_INT), "how relevant each of them is, 1 to 10; 1 where nothing says"),
+    column("alternate_ids", pa.list_(_STRING), "documents that other rows of the same question name"),
     column("alternate_grades", pa.list_(_INT), "the grade of each of alternate_ids"),
+    column("relevant_texts", pa.list_(_STRING), "texts that answer it, where documents are not known by ids"),
+    column("answerable", pa.bool_(), "whether the documents hold an answer; null where that is not known", null=True),
+    column("conversation", _STRING, "what its turns have in common; empty where it stands alone"),
     column("tags", _BY_NAME, "every other column of the file that has a value, as text by its name"),
 )
 SYSTEMS = schema_of(
@@ -112,7 +118,7 @@ SCORES = schema_of(
         "status",
         _STRING,
         "ok; unscored: no verdict could be read, or the metric does not read the answer's language; failed: request "
-        "failed; skipped: no answer",
+        "failed; skipped: no answer; not_measured: the question has no reference, or the system shows no contexts",
     ),
     column("value", _FLOAT, "null unless status is ok", null=True),
     column("label", _STRING, "the judge's label", null=True),
@@ -254,6 +260,11 @@ GENERATED = schema_of(
     column("check_completion_tokens", _INT, "of the check, 0 if it was not checked; null if unknown", null=True),
     column("check_cost_usd", _FLOAT, "US dollars of the check, 0 if it was not checked", null=True),
 )
+
+
+def relevant_ids(row: Mapping[str, Any], *, accept_alternates: bool = True) -> set[str]:
+    """Return the ids of the documents that count as relevant for a question, given as a row of its table."""
+    return {*row["relevant_ids"], *(row["alternate_ids"] if accept_alternates else ())}
 
 
 def to_row(record: Document | Question | Retrieval | Answer | Score) -> dict[str, Any]:

@@ -255,7 +255,7 @@ def open_assistant(
 
 
 def _question(question: str, course: str) -> Question:
-    return Question(question_id="", question=question, filter_value=course, document_id="")
+    return Question(question_id="", question=question, filter_value=course)
 
 
 async def _within(future: Future[_Found], ends_at: float) -> _Found:

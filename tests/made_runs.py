@@ -52,7 +52,7 @@ def write_run(
     first = next(iter(ranks))
     tables = {
         "documents": (_documents(documents, texts), DOCUMENTS),
-        "questions": (_questions(ids, documents), QUESTIONS),
+        "questions": (_questions(ids, documents, texts), QUESTIONS),
         "systems": ([_system(name, first, (systems or {}).get(name, {})) for name in scores], SYSTEMS),
         "retrieval": ([row for name in ranks for row in _found(ids, documents, name, ranks[name])], RETRIEVAL),
         "answers": (
@@ -118,13 +118,19 @@ def _documents(documents: Sequence[str], text: str) -> list[dict[str, Any]]:
     ]
 
 
-def _questions(ids: Sequence[str], documents: Sequence[str]) -> list[dict[str, Any]]:
-    rows = [
-        {"question_id": id_, "question": f"What about {id_}?", "filter_value": "c", "document_id": document}
-        | {"alternate_ids": [], "grade": 1, "alternate_grades": [], "tags": {}}
+def _questions(ids: Sequence[str], documents: Sequence[str], text: str) -> list[dict[str, Any]]:
+    return [
+        question_row(id_, document, question=f"What about {id_}?", filter_value="c", references=[f"{text} {document}"])
         for id_, document in zip(ids, documents, strict=True)
     ]
-    return [{name: row[name] for name in QUESTIONS.names if name in row} for row in rows]
+
+
+def question_row(question_id: str, document: str, **columns: Any) -> dict[str, Any]:
+    """Return a row of the table of questions with one relevant document."""
+    row = {"question_id": question_id, "question": "", "filter_value": "", "relevant_ids": [document]}
+    row |= {"relevant_grades": [1], "conversation": "", "answerable": None, "tags": {}}
+    empty = ("history", "references", "alternate_ids", "alternate_grades", "relevant_texts")
+    return row | {name: [] for name in empty} | columns
 
 
 def _system(name: str, retriever: str, parts: Mapping[str, str | None]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def several_documents(
     for (filter_value, text), group in rows.items():
         if len(group) < 2:
             continue
-        named = [documents[question.document_id] for question in group]
+        named = [documents[question.made_from] for question in group]
         relation, are_same = _relation(named, vectors, threshold)
         yield Finding(
             kind="several_documents", severity="warning", filter_value=filter_value or None,

@@ -44,7 +44,7 @@ def placeholder_questions(questions: Sequence[Question]) -> Iterator[Finding]:
             rows_have = "row has" if again == 1 else "rows have"
             yield Finding(
                 kind="placeholder_question", severity="warning", filter_value=question.filter_value or None,
-                document_ids=(question.document_id,), question_ids=(question.question_id,), question=question.question,
+                document_ids=(question.made_from,), question_ids=(question.question_id,), question=question.question,
                 what="It is no question" + (f"; {again} other {rows_have} the same text." if again else "."),
                 fix="Remove the row, or write the question.",
             )  # fmt: skip
@@ -54,7 +54,7 @@ def poor_references(
     documents: Sequence[Document], questions: Sequence[Question], filter_by: str = ""
 ) -> Iterator[Finding]:
     """Yield a finding for each document whose text is no reference answer, if it has questions."""
-    asked = Counter(question.document_id for question in questions)
+    asked = Counter(question.made_from for question in questions)
     for document in documents:
         count = asked[document.document_id]
         kind = _poor(document.text) if count else None
@@ -93,7 +93,7 @@ def far_questions(questions: Sequence[Question], documents: Sequence[Document], 
         yield Finding(
             kind="far_question", severity="warning" if far else "note",
             filter_value=question.filter_value or None,
-            document_ids=(question.document_id,), question_ids=(question.question_id,), question=question.question,
+            document_ids=(question.made_from,), question_ids=(question.question_id,), question=question.question,
             measure=cosine,
             what=f"Its document is at rank {rank} of {len(documents)} (cosine {cosine:.2f}); the closest is "
             f"{documents[nearest].document_id} ({(documents[nearest].title or documents[nearest].text)[:60]!r}).",

@@ -84,7 +84,7 @@ def audit(
     check_only((document.filter_value(filter_by) for document in checked.documents), filter_by, only)
     chosen = [document for document in checked.documents if only in ("", document.filter_value(filter_by))]
     ids = {document.document_id for document in chosen}
-    asked = [question for question in questions.questions if question.document_id in ids]
+    asked = [question for question in questions.questions if question.made_from in ids]
     of_rows = [found for found in of_rows if found.severity == "error" or only in ("", found.filter_value)]
     findings = [
         *of_rows,
@@ -177,7 +177,7 @@ def _of_vectors(
     by_id = {document.document_id: vector for document, vector in zip(embedded, vectors, strict=True)}
     yield from duplicates.near_duplicates(embedded, vectors, threshold, filter_by)
     yield from several_documents(questions, {d.document_id: d for d in documents}, by_id, threshold)
-    with_vectors = [question for question in questions if question.document_id in by_id]
+    with_vectors = [question for question in questions if question.made_from in by_id]
     compared = _sample(with_vectors, [question.question_id for question in with_vectors], most)
     if len(embedded) < len(documents) or len(compared) < len(questions):
         yield Finding(
@@ -218,7 +218,7 @@ def _far(
         searched = [documents[row] for row in rows[value]]
         place = {document.document_id: number for number, document in enumerate(searched)}
         mine = [questions[position] for position in positions]
-        own = [[place[key] for key in (q.document_id, *q.alternate_ids) if key in place] for q in mine]
+        own = [[place[key] for key in q.relevant(accept_alternates=True) if key in place] for q in mine]
         close = closeness(query_vectors[positions], vectors[rows[value]], own)
         yield from answerability.far_questions(mine, searched, close)
 

@@ -24,7 +24,7 @@ def uneven_coverage(
     that share a value in one of their columns, nothing further is said than its name: its documents are not listed one
     by one.
     """
-    counts = Counter(question.document_id for question in questions)
+    counts = Counter(question.made_from for question in questions)
     by_value: defaultdict[str, list[Document]] = defaultdict(list)
     for document in documents:
         by_value[document.filter_value(filter_by)].append(document)

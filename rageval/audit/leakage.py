@@ -72,7 +72,7 @@ def copied_questions(questions: Sequence[Question], documents: Mapping[str, Docu
     asked: Counter[str] = Counter()
     copied: Counter[str] = Counter()
     for question in questions:
-        document = documents[question.document_id]
+        document = documents[question.made_from]
         found = copying(question.question, document.title, document.text)
         asked[question.filter_value] += 1
         if not found.is_copied:
@@ -80,7 +80,7 @@ def copied_questions(questions: Sequence[Question], documents: Mapping[str, Docu
         copied[question.filter_value] += 1
         yield Finding(
             kind="copied_words", severity="note", filter_value=question.filter_value or None,
-            document_ids=(question.document_id,),
+            document_ids=(question.made_from,),
             question_ids=(question.question_id,), question=question.question, measure=found.share,
             what=f"{found.share or 0:.0%} of its word triples stand in the document, and {found.longest_run} words "
             "in a row.",

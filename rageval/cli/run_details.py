@@ -16,6 +16,7 @@ from rageval.records import Document
 from rageval.runs.inputs import read_documents
 from rageval.runs.manifest import read_manifest
 from rageval.runs.run import Run
+from rageval.tables import relevant_ids
 from rageval.text.terminal import console, plain
 
 _Row = dict[str, Any]
@@ -72,10 +73,10 @@ def _title(document: Document) -> str:
 
 def _show_question(run: Run, question: _Row, answers: list[_Row], scores: list[_Row]) -> None:
     documents, depth = read_documents(run), retrieval_depth(read_manifest(run).config.retrieval)
-    right = {question["document_id"], *question["alternate_ids"]}
+    right = relevant_ids(question)
     console.print(Panel(plain(question["question"]), title=f"Question {question['question_id']}", title_align="left"))
-    reference = documents[question["document_id"]].text
-    console.print(Panel(plain(reference), title=f"Reference {question['document_id']}", title_align="left"))
+    for reference in question["references"]:
+        console.print(Panel(plain(reference), title="Reference", title_align="left"))
     for row in first_documents(run.read("retrieval"), depth.top_k).to_pylist():
         if row["question_id"] == question["question_id"]:
             console.print(f"Found by {plain(row['retriever'])} (the right one is marked *):")

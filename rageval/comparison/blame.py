@@ -20,8 +20,9 @@ from rageval.metrics.correctness import CORRECTNESS
 from rageval.metrics.refusal import REFUSAL
 from rageval.metrics.relevance import RELEVANCE
 from rageval.pages.formats import count
+from rageval.runs.clusters import clusters
 from rageval.statistics.intervals import mean_interval
-from rageval.tables import BLAME
+from rageval.tables import BLAME, relevant_ids
 
 KEYS = ["question_id", "system"]
 VERDICTS: Final = (CORRECTNESS.name, RELEVANCE.name)
@@ -134,10 +135,9 @@ def blame_table(
     ids = pd.Index(questions["question_id"].to_pandas().unique())
     verdicts, refusals = (_values(scores, metric, ids) for metric in (verdict_metric(scores), REFUSAL.name))
     none = np.full(len(ids), np.nan)
-    columns_read = ["question_id", "document_id", *(["alternate_ids"] if accept_alternates else [])]
     right = {
-        row["question_id"]: {row["document_id"], *row.get("alternate_ids", ())}
-        for row in questions.select(columns_read).to_pylist()
+        row["question_id"]: relevant_ids(row, accept_alternates=accept_alternates)
+        for row in questions.select(["question_id", "relevant_ids", "alternate_ids"]).to_pylist()
     }
     parts = []
     for system, rows in _by_system(answers, ["status", "context_ids"], ids):
@@ -252,6 +252,4 @@ def _count(cell: str, inside: NDArray[np.float64], documents: NDArray[np.int64])
 
 def _documents(frame: pd.DataFrame, questions: pa.Table) -> NDArray[np.int64]:
     """Return a number for the document of each row's question."""
-    asked = questions.select(["question_id", "document_id"]).to_pandas().drop_duplicates("question_id")
-    codes = pd.Series(pd.factorize(asked["document_id"])[0], index=asked["question_id"])
-    return np.asarray(codes.reindex(frame["question_id"]), dtype=np.int64)
+    return np.asarray(clusters(questions).reindex(frame["question_id"]), dtype=np.int64)

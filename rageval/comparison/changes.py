@@ -15,6 +15,7 @@ from rageval.comparison.run_comparison import RunComparison
 from rageval.comparison.scored import Scored
 from rageval.metrics.catalogue import compared, higher_is_better, in_order
 from rageval.metrics.names import metric_of, split_detail
+from rageval.tables import relevant_ids
 
 _Row: TypeAlias = Mapping[str, Any]
 _Key: TypeAlias = tuple[str, Subject]
@@ -37,7 +38,7 @@ class Change:
 
     question_id: str
     question: str
-    reference: str
+    references: Sequence[str]
     a: OneSide
     b: OneSide
 
@@ -112,9 +113,7 @@ class _Looked:
             (row["question_id"], Subject(name=row["retriever"], is_retriever=True)): row
             for row in _of(run.retrieval, "question_id", ids)
         }
-        documents = {row["document_id"] for row in questions.values()}.union(
-            *(row["document_ids"] for row in found.values())
-        )
+        documents: set[str] = set().union(*(row["document_ids"] for row in found.values()))
         wanted = pa.array(sorted(documents), pa.string())
         return cls(
             questions=questions,
@@ -135,10 +134,10 @@ class _Looked:
         return str(answer.get("answer") or f"no answer: {answer.get('error') or 'it was not asked for'}")
 
     def _hits(self, key: _Key) -> Iterator[str]:
-        right = {self.questions[key[0]]["document_id"], *(self.questions[key[0]]["alternate_ids"] or ())}
+        right = relevant_ids(self.questions[key[0]])
         for rank, hit in enumerate(self.found.get(key, {}).get("document_ids", ()), start=1):
             mark = " (right document)" if hit in right else ""
-            yield f"{rank}. {self.documents.get(hit, {}).get('question', hit)}{mark}"
+            yield f"{rank}. {self.documents.get(hit, {}).get('title') or hit}{mark}"
 
 
 def _of(table: pa.Table, column: str, ids: pa.Array) -> Iterable[_Row]:
@@ -165,7 +164,7 @@ def _change(question_id: str, pair: Pair, values: tuple[float, float], sides: Se
     return Change(
         question_id=question_id,
         question=asked["question"],
-        reference=sides[0].documents.get(asked["document_id"], {}).get("text", ""),
+        references=asked["references"],
         a=sides[0].side(question_id, pair.a, values[0]),
         b=sides[1].side(question_id, pair.b, values[1]),
     )

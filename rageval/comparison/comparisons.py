@@ -21,6 +21,7 @@ from rageval.metrics.catalogue import bounds, compared, find, higher_is_better
 from rageval.metrics.measured import COST
 from rageval.metrics.metric import RetrievalMetric, ScoreMetric
 from rageval.metrics.names import at
+from rageval.runs.clusters import clusters
 from rageval.statistics.multiplicity import holm_of_known
 from rageval.statistics.paired import PairedDifference, paired_difference
 from rageval.statistics.verdicts import Verdict, verdict
@@ -76,13 +77,10 @@ def compare_within(run: RunTables) -> list[Comparison]:
     Raises:
         ValueError: If the retrieval holds a question that is not in the questions table.
     """
-    documents = pd.Series(
-        pd.factorize(run.questions["document_id"].to_pandas())[0], index=run.questions["question_id"].to_pandas()
-    )
     found = measurements(run, [run.top_k])
     systems = {row["system"]: row for row in run.systems.to_pylist()}
     wanted = [at(name, run.top_k) for name in compared(RetrievalMetric, several=run.depth.accept_alternates)]
-    return compare_values([*_pairings(found, systems, wanted)], documents[~documents.index.duplicated()])
+    return compare_values([*_pairings(found, systems, wanted)], clusters(run.questions))
 
 
 def compare_values(pairings: Sequence[Pairing], documents: pd.Series) -> list[Comparison]:

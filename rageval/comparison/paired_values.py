@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from rageval.comparison.comparability import not_comparable, other_questions
@@ -14,6 +13,7 @@ from rageval.comparison.pairing import Choice, Pair, pairs
 from rageval.errors import DataError
 from rageval.metrics.catalogue import compared, higher_is_better, in_order
 from rageval.metrics.names import at, metric_of
+from rageval.runs.clusters import clusters
 
 Values: TypeAlias = NDArray[np.float64]
 
@@ -124,9 +124,9 @@ def _paired(
 
 def _shared_questions(a: RunTables, b: RunTables) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
     """Return the ids of the questions that both runs have, and a number for the document of each."""
-    frame = a.questions.select(["question_id", "document_id"]).to_pandas().drop_duplicates("question_id")
-    frame = frame[frame["question_id"].isin(b.questions["question_id"].to_pandas())]
-    return frame["question_id"].to_numpy(dtype=object), pd.factorize(frame["document_id"])[0].astype(np.int64)
+    of_a = clusters(a.questions)
+    shared = of_a[of_a.index.isin(b.questions["question_id"].to_pandas())]
+    return shared.index.to_numpy(dtype=object), shared.to_numpy()
 
 
 def _cutoffs(a: RunTables, b: RunTables, metrics: Sequence[str]) -> list[int]:

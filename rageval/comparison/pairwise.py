@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rageval.judging.choices import preference_metrics, rivals
 from rageval.metrics.pairwise import PAIRWISE
+from rageval.runs.clusters import clusters
 from rageval.statistics.intervals import Interval, mean_interval
 from rageval.statistics.multiplicity import holm_of_known
 from rageval.statistics.paired import PairedDifference, paired_difference
@@ -78,7 +79,7 @@ def pairwise_results(questions: pa.Table, answers: pa.Table, scores: pa.Table) -
         pc.and_(pc.starts_with(scores["metric"], f"{PAIRWISE.name}["), pc.equal(scores["status"], "ok"))
     )  # fmt: skip
     frame = chosen.select(["question_id", "system", "metric", "value"]).to_pandas()
-    asked = questions.select(["question_id", "document_id"]).to_pandas().drop_duplicates("question_id")
+    asked = clusters(questions)
     compared = set(scores["metric"].unique().to_pylist())
     found = []
     for system, other in _pairs(answers):
@@ -86,10 +87,9 @@ def pairwise_results(questions: pa.Table, answers: pa.Table, scores: pa.Table) -
         if compared.isdisjoint(metrics):
             continue
         rows = frame[frame["system"] == system]
-        as_first, as_second = (_aligned(rows[rows["metric"] == metric], asked["question_id"]) for metric in metrics)
+        as_first, as_second = (_aligned(rows[rows["metric"] == metric], asked.index) for metric in metrics)
         both = np.isfinite(as_first) & np.isfinite(as_second)
-        clusters = pd.factorize(asked["document_id"])[0][both]
-        found.append(_result(system, other, len(asked), as_first[both], as_second[both], clusters))
+        found.append(_result(system, other, len(asked), as_first[both], as_second[both], asked.to_numpy()[both]))
     return _judged(found)
 
 

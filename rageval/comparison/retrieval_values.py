@@ -80,16 +80,12 @@ def _positions(ids: pa.ChunkedArray, known: pa.ChunkedArray) -> Integers:
 
 
 def _right_documents(questions: pa.Table, *, accept_alternates: bool) -> tuple[Integers, Any, Integers]:
-    """Return question, document id and grade of every pair of a question and a right document."""
-    n = questions.num_rows
-    asked, ids, grades = np.arange(n), questions["document_id"], _integers(questions["grade"])
-    if not accept_alternates:
-        return asked, ids, grades
-    others = pc.list_flatten(questions["alternate_ids"])
-    more = _integers(pc.list_flatten(questions["alternate_grades"]))
-    parents = pc.list_parent_indices(questions["alternate_ids"]).to_numpy().astype(np.int64)
-    ids = pa.chunked_array([*ids.chunks, *others.chunks], pa.string())
-    return np.concatenate([asked, parents]), ids, np.concatenate([grades, more])
+    """Return question, document id and grade of every pair of a question and a relevant document, each once."""
+    kinds = ("relevant", "alternate") if accept_alternates else ("relevant",)
+    ids = [chunk for kind in kinds for chunk in pc.list_flatten(questions[f"{kind}_ids"]).chunks]
+    asked = [pc.list_parent_indices(questions[f"{kind}_ids"]).to_numpy().astype(np.int64) for kind in kinds]
+    grades = [_integers(pc.list_flatten(questions[f"{kind}_grades"])) for kind in kinds]
+    return np.concatenate(asked), pa.chunked_array(ids, pa.string()), np.concatenate(grades)
 
 
 def _integers(column: pa.ChunkedArray) -> Integers:

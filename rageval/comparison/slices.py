@@ -20,6 +20,7 @@ from rageval.metrics.hit_rate import HIT_RATE
 from rageval.metrics.metric import ScoreMetric
 from rageval.metrics.names import at
 from rageval.pages.formats import number
+from rageval.runs.clusters import clusters
 from rageval.statistics.groups import group_difference
 from rageval.statistics.intervals import mean_interval
 from rageval.statistics.multiplicity import holm_of_known
@@ -123,10 +124,10 @@ def slice_tables(
 
 def _asked(questions: pa.Table) -> pd.DataFrame:
     """Return the questions with their length and a number for their document."""
-    columns = ["question_id", "question", "filter_value", "document_id"]
+    columns = ["question_id", "question", "filter_value"]
     frame = questions.select(columns).to_pandas().drop_duplicates("question_id", ignore_index=True)
     frame["length"] = frame["question"].str.len()
-    frame["cluster"] = pd.factorize(frame["document_id"])[0]
+    frame["cluster"] = clusters(questions).to_numpy()
     return frame
 
 
@@ -136,8 +137,8 @@ def _columns(questions: pa.Table, documents: pa.Table) -> dict[str, dict[str, st
         row["document_id"]: row["metadata"] for row in documents.select(["document_id", "metadata"]).to_pylist()
     }
     columns: defaultdict[str, dict[str, str]] = defaultdict(dict)
-    for row in questions.select(["question_id", "document_id", "tags"]).to_pylist():
-        for name, value in (*metadata.get(row["document_id"], ()), *row["tags"]):
+    for row in questions.select(["question_id", "relevant_ids", "tags"]).to_pylist():
+        for name, value in (*metadata.get(next(iter(row["relevant_ids"]), ""), ()), *row["tags"]):
             columns[name][row["question_id"]] = value
     return columns
 

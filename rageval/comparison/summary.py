@@ -17,6 +17,7 @@ from rageval.metrics.catalogue import bounds, lowest
 from rageval.metrics.measured import SEARCH_LATENCY
 from rageval.metrics.metric import MeasuredMetric
 from rageval.metrics.names import split_detail
+from rageval.runs.clusters import clusters
 from rageval.statistics.intervals import mean_interval
 from rageval.tables import SUMMARY
 
@@ -69,9 +70,9 @@ def summarize(
     """
     if top_k < 1:
         raise ValueError(f"expected top_k of at least 1, got {top_k}")
-    clusters = _clusters(questions)
+    of_question = clusters(questions)
     values = retrieval_values(questions, retrieval, sorted({top_k, *cutoffs}), accept_alternates=accept_alternates)
-    rows = [*_retrieval_rows(retrieval, values, clusters), *_answer_rows(answers, scores, clusters)]
+    rows = [*_retrieval_rows(retrieval, values, of_question), *_answer_rows(answers, scores, of_question)]
     return pa.Table.from_pylist(rows, schema=SUMMARY)
 
 
@@ -95,38 +96,33 @@ def answer_columns() -> dict[str, str]:
     return {metric.name: metric.column for metric in measured if metric.table == "answers"}
 
 
-def _clusters(questions: pa.Table) -> pd.Series:
-    """Return a number for each question's document, by question id."""
-    documents = pd.factorize(questions["document_id"].to_pandas())[0]
-    by_question = pd.Series(documents, index=questions["question_id"].to_pandas())
-    return by_question[~by_question.index.duplicated()]
-
-
-def _frame(table: pa.Table, columns: list[str], clusters: pd.Series, name: str) -> pd.DataFrame:
+def _frame(table: pa.Table, columns: list[str], of_question: pd.Series, name: str) -> pd.DataFrame:
     """Return these columns of a table with the cluster of each row."""
     frame = table.select(["question_id", *columns]).to_pandas()
-    places = clusters.index.get_indexer(frame["question_id"])
+    places = of_question.index.get_indexer(frame["question_id"])
     if (places < 0).any():
         stranger = frame["question_id"][int((places < 0).argmax())]
         raise ValueError(f"{name} holds question_id {stranger!r}, which is not in the questions table")
-    frame["cluster"] = clusters.to_numpy()[places]
+    frame["cluster"] = of_question.to_numpy()[places]
     return frame
 
 
-def _retrieval_rows(retrieval: pa.Table, values: Mapping[str, Values], clusters: pd.Series) -> Iterator[dict[str, Any]]:
-    frame = _frame(retrieval, ["retriever", SEARCH_LATENCY.column], clusters, "retrieval")
+def _retrieval_rows(
+    retrieval: pa.Table, values: Mapping[str, Values], of_question: pd.Series
+) -> Iterator[dict[str, Any]]:
+    frame = _frame(retrieval, ["retriever", SEARCH_LATENCY.column], of_question, "retrieval")
     metrics = {**values, SEARCH_LATENCY.name: frame[SEARCH_LATENCY.column].to_numpy(dtype=np.float64)}
     for retriever, group in frame.groupby("retriever", sort=False):
         rows = group.index.to_numpy()
         for metric, of_all in metrics.items():
-            figures = _figures(metric, of_all[rows], group["cluster"].to_numpy(), len(clusters))
+            figures = _figures(metric, of_all[rows], group["cluster"].to_numpy(), len(of_question))
             yield {"system": None, "retriever": retriever, "metric": metric, **figures}
 
 
-def _answer_rows(answers: pa.Table, scores: pa.Table, clusters: pd.Series) -> Iterator[dict[str, Any]]:
+def _answer_rows(answers: pa.Table, scores: pa.Table, of_question: pd.Series) -> Iterator[dict[str, Any]]:
     columns = answer_columns()
-    asked = _frame(answers, ["system", *columns.values()], clusters, "answers")
-    scored = _frame(scores, ["system", "metric", "status", "value"], clusters, "scores")
+    asked = _frame(answers, ["system", *columns.values()], of_question, "answers")
+    scored = _frame(scores, ["system", "metric", "status", "value"], of_question, "scores")
     scored = scored[scored["status"] == "ok"]
     metrics = catalogue.in_order(n for n in scores["metric"].unique().to_pylist() if split_detail(n)[1] is None)
     values_of = dict(iter(scored.groupby(["system", "metric"], sort=False)))
@@ -136,13 +132,13 @@ def _answer_rows(answers: pa.Table, scores: pa.Table, clusters: pd.Series) -> It
     for system, group in groups.items():
         for metric in metrics:
             part = values_of.get((system, metric), scored.iloc[:0])
-            figures = _figures(metric, part["value"].to_numpy(), part["cluster"].to_numpy(), len(clusters))
+            figures = _figures(metric, part["value"].to_numpy(), part["cluster"].to_numpy(), len(of_question))
             if figures["n_failed"] < 0:
                 raise ValueError(f"{system} has more scores of {metric} than there are questions")
             yield {"system": system, "retriever": None, "metric": metric, **figures}
         for metric, column in columns.items():
             values = group[column].to_numpy(dtype=np.float64)
-            figures = _figures(metric, values, group["cluster"].to_numpy(), len(clusters))
+            figures = _figures(metric, values, group["cluster"].to_numpy(), len(of_question))
             yield {"system": system, "retriever": None, "metric": metric, **figures}
 
 

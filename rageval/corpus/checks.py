@@ -135,13 +135,14 @@ def check_questions(file: RowFile, known: Mapping[str, Document | None], filter_
         if reasons:
             problems.extend(_located(file, row, reasons))
             continue
-        question = _question(row.values, filter_by)
+        question = _question(row.values, filter_by, known[row.values["document"]])
         first = questions.setdefault(question.question_id, question)
         place = places.setdefault(question.question_id, row.place)
         if str(row.values.get(SOURCE_COLUMN)).startswith(FEEDBACK):
             from_users.add(question.question_id)
-        if first.grade != question.grade:
-            other = f"grade is {question.grade}, but the same row stands at {place} with grade {first.grade}: keep one"
+        if first.relevant_grades != question.relevant_grades:
+            grades = question.relevant_grades[0], first.relevant_grades[0]
+            other = f"grade is {grades[0]}, but the same row stands at {place} with grade {grades[1]}: keep one"
             problems.extend(_located(file, row, [other]))
         elif place != row.place:
             repeated.append(row.place)
@@ -255,14 +256,15 @@ def _longer(first: Document, second: Document) -> Document | None:
     return longer if same_head and longer.text.startswith(f"{shorter.text}\n") else None
 
 
-def _question(values: Mapping[str, Any], filter_by: str) -> Question:
+def _question(values: Mapping[str, Any], filter_by: str, document: Document | None) -> Question:
     text, reference = values["question"], values["document"]
     return Question(
         question_id=question_id(text, reference),
         question=text,
         filter_value=values[filter_by] if filter_by else "",
-        document_id=reference,
-        grade=read_grade(values.get(GRADE_COLUMN)) or 1,
+        references=(document.text,) if document else (),
+        relevant_ids=(reference,),
+        relevant_grades=(read_grade(values.get(GRADE_COLUMN)) or 1,),
         tags=_metadata(values, {*question_columns(filter_by), GRADE_COLUMN, SOURCE_COLUMN}),
     )
 
@@ -272,7 +274,7 @@ def _with_alternates(questions: Iterable[Question]) -> tuple[tuple[Question, ...
     rows = tuple(questions)
     references: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
     for row in rows:
-        references[row.filter_value, row.question][row.document_id] = row.grade
+        references[row.filter_value, row.question] |= row.relevant(accept_alternates=False)
     several = [grades for grades in references.values() if len(grades) > 1]
     if not several:
         return rows, ()
@@ -285,5 +287,5 @@ def _with_alternates(questions: Iterable[Question]) -> tuple[tuple[Question, ...
 
 
 def _linked(row: Question, grades: Mapping[str, int]) -> Question:
-    others = {document_id: grade for document_id, grade in grades.items() if document_id != row.document_id}
+    others = {document_id: grade for document_id, grade in grades.items() if document_id not in row.relevant_ids}
     return replace(row, alternate_ids=tuple(others), alternate_grades=tuple(others.values()))

@@ -58,8 +58,7 @@ def make_template(run: Run, path: Path, n: int, seed: int) -> int:
         ConfigError: If the file is there already, or is no CSV file by its name.
     """
     questions = {row["question_id"]: row for row in run.read("questions").to_pylist()}
-    references = dict(zip(*(run.read("documents")[name].to_pylist() for name in ("document_id", "text")), strict=True))
-    rows = template_rows(questions, _answered(run), references, n, seed)
+    rows = template_rows(questions, _answered(run), n, seed)
     if not rows:
         raise DataError(f"{run.folder} has no answers to label; run the evaluation first")
     write_template(path, rows)

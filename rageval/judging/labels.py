@@ -100,7 +100,7 @@ def check_labels(file: RowFile, answered: LabelledRun) -> CheckedLabels:
 
 
 def template_rows(
-    questions: Mapping[str, Mapping[str, Any]], answered: LabelledRun, references: Mapping[str, str], n: int, seed: int
+    questions: Mapping[str, Mapping[str, Any]], answered: LabelledRun, n: int, seed: int
 ) -> list[dict[str, str]]:
     """Return answers to be labelled: a random sample with as many of each system.
 
@@ -108,9 +108,8 @@ def template_rows(
     answer is as likely, which is what the corrected share asks for. The rows come in a random order too.
 
     Args:
-        questions: The run's questions by id, each with `question` and `document_id`.
+        questions: The run's questions by id, each with `question` and `references`.
         answered: The run's answers.
-        references: The text of each document by its id.
         n: Rows wanted, at least 1; all answers if there are fewer.
         seed: Another one draws other answers.
 
@@ -130,7 +129,7 @@ def template_rows(
             "question_id": key[0],
             "system": safe_cell(key[1]),
             "question": safe_cell(questions[key[0]]["question"]),
-            "reference": safe_cell(references.get(questions[key[0]]["document_id"], "")),
+            "reference": safe_cell("\n\n".join(questions[key[0]]["references"])),
             "answer": safe_cell(answered.answers[key] or ""),
             "label": "",
         }

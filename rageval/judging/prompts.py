@@ -28,7 +28,8 @@ class Judged:
 
     question: str
     answer: str
-    reference: str
+    references: Sequence[str]
+    """Right answers, any of which will do."""
     contexts: Sequence[Document]
     """What the answering model was shown, best first."""
 
@@ -54,24 +55,24 @@ def judge_messages(metric: JudgeMetric, judged: Judged) -> list[Message]:
 
 
 def choice_messages(
-    metric: ChoiceMetric, question: str, reference: str | None, first: str, second: str
+    metric: ChoiceMetric, question: str, references: Sequence[str], first: str, second: str
 ) -> list[Message]:
     """Return the prompt that lets the judge choose between two answers to one question.
 
     Args:
         metric: What makes the better answer.
         question: What was asked.
-        reference: The original answer, or None to choose by the question alone.
+        references: Right answers; none to choose by the question alone.
         first: The answer that is shown first and called FIRST.
         second: The answer that is shown second and called SECOND.
     """
     parts = [
         fence("question", question),
-        *([] if reference is None else [fence("reference answer", reference)]),
+        *_references(references),
         fence("answer called FIRST", first),
         fence("answer called SECOND", second),
     ]
-    return _judge_messages(metric.without_reference if reference is None else metric.instructions, parts)
+    return _judge_messages(metric.instructions if references else metric.without_reference, parts)
 
 
 def _judge_messages(instructions: str, parts: Sequence[str]) -> list[Message]:
@@ -81,11 +82,19 @@ def _judge_messages(instructions: str, parts: Sequence[str]) -> list[Message]:
     ]
 
 
+def _references(references: Sequence[str]) -> Iterator[str]:
+    if len(references) == 1:
+        yield fence("reference answer", references[0])
+    elif references:
+        yield "Each of the reference answers is right by itself."
+        yield from (fence(f"reference answer {n}", text) for n, text in enumerate(references, start=1))
+
+
 def _shown(name: Evidence, judged: Judged) -> Iterator[str]:
     if name == "question":
         yield fence("question", judged.question)
     elif name == "reference":
-        yield fence("reference answer", judged.reference)
+        yield from _references(judged.references)
     elif name == "answer":
         yield fence("generated answer", judged.answer)
     elif name == "contexts":

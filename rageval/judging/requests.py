@@ -11,7 +11,7 @@ from rageval.judging.panel import majority_label
 from rageval.judging.plan import PlannedScore
 from rageval.judging.prompts import Judged, judge_messages
 from rageval.judging.replies import UnreadableVerdictError, read_verdict, verdict_of
-from rageval.metrics.metric import JudgeMetric
+from rageval.metrics.metric import JudgeMetric, ScoreMetric
 from rageval.metrics.names import AGAIN, detail_of
 from rageval.records import Document, Question
 from rageval.runs.journals import Row
@@ -27,9 +27,8 @@ class ScorableAnswer:
     question: Question
     answer: str | None
     """None if there is none."""
-    reference: str
-    contexts: Sequence[Document]
-    """What the answering model was shown."""
+    contexts: Sequence[Document] | None
+    """What the answering model was shown; None where nobody knows."""
 
     @property
     def judged(self) -> Judged:
@@ -37,9 +36,17 @@ class ScorableAnswer:
         return Judged(
             question=self.question.question,
             answer=self.answer or "",
-            reference=self.reference,
-            contexts=self.contexts,
+            references=self.question.references,
+            contexts=self.contexts or (),
         )
+
+    def lacks(self, metric: ScoreMetric) -> str | None:
+        """Return what the metric needs and nobody knows, such as `no reference`; None if it can be measured."""
+        if "reference" in metric.evidence and not self.question.references:
+            return "no reference"
+        if "contexts" in metric.evidence and self.contexts is None:
+            return "no contexts"
+        return None
 
 
 def verdict_request(

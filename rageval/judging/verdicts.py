@@ -19,6 +19,7 @@ from rageval.metrics.cosine import COSINE
 from rageval.metrics.metric import JudgeMetric
 from rageval.metrics.names import AGAIN, split_detail
 from rageval.metrics.pairwise import PAIRWISE
+from rageval.runs.clusters import clusters
 
 KEYS = ["question_id", "system"]
 _SWAPPED = ", swapped"
@@ -98,8 +99,7 @@ def read_verdicts(questions: pa.Table, answers: pa.Table, scores: pa.Table, labe
 
 def _answers(questions: pa.Table, answers: pa.Table) -> pd.DataFrame:
     frame = answers.select([*KEYS, "answer"]).to_pandas()
-    document = dict(zip(questions["question_id"].to_pylist(), questions["document_id"].to_pylist(), strict=True))
-    frame["cluster"] = pd.factorize(frame["question_id"].map(document))[0]
+    frame["cluster"] = frame["question_id"].map(clusters(questions))
     known = frame["answer"].notna()
     frame["words"] = np.nan
     frame.loc[known, "words"] = answer_words(frame.loc[known, "answer"].tolist())

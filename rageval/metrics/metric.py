@@ -73,6 +73,11 @@ class ScoreMetric(Metric):
     default: bool = False
     """Whether a run has it unless it names its metrics."""
 
+    @property
+    def evidence(self) -> "tuple[Evidence, ...]":
+        """What has to be known of a question and its answer, or the metric is not measured."""
+        return ()
+
 
 @dataclass(frozen=True, kw_only=True)
 class TextMetric(ScoreMetric):
@@ -85,6 +90,11 @@ class TextMetric(ScoreMetric):
     undefined: str = ""
     """Why it has no value where that is NaN."""
 
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """What it needs."""
+        return self.needs
+
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingMetric(ScoreMetric):
@@ -94,6 +104,11 @@ class EmbeddingMetric(ScoreMetric):
     """The texts whose embeddings `compute` takes, in its order."""
     compute: Callable[..., Array]
     """Matrices of shape `(n, d)` -> shape `(n,)`."""
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """What it needs."""
+        return self.needs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +135,11 @@ class JudgeMetric(ScoreMetric):
                 f"{self.name}: the instructions do not say what {missing[0]} means; add a line {missing[0]}: ..."
             )
         object.__setattr__(self, "bounds", (min(self.labels.values()), max(self.labels.values())))
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """What the judge is shown."""
+        return self.sees
 
     @property
     def scale(self) -> tuple[str, ...]:

@@ -229,4 +229,4 @@ def _judged(one: Conversation) -> Judged:
         )
         for context in one.contexts
     ]  # fmt: skip
-    return Judged(question=one.question, answer=one.answer or "", reference="", contexts=shown)
+    return Judged(question=one.question, answer=one.answer or "", references=(), contexts=shown)

@@ -207,7 +207,7 @@ def _search(conversation: Conversation, config: EvaluationConfig) -> list[str]:
     retriever = RetrieverConfig(name="hybrid", method="hybrid")
     index = open_index(config.index, retriever.question_boost, cache_of(config), config.data)
     only = conversation.course if config.data.filter_by else ""
-    question = Question(question_id="", question=conversation.question, filter_value=only, document_id="")
+    question = Question(question_id="", question=conversation.question, filter_value=only)
     depth = config.retrieval.model_copy(update={"top_k": _FOUND, "cutoffs": ()})
     try:
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, cache_of(config))

@@ -136,7 +136,7 @@ class Material:
     def _largest_section(self, questions: Sequence[Question]) -> Sequence[Question]:
         sections: defaultdict[str, list[Question]] = defaultdict(list)
         for question in questions:
-            sections[self.documents[question.document_id].metadata.get("section", "")].append(question)
+            sections[self.documents[question.made_from].metadata.get("section", "")].append(question)
         return max(sections.values(), key=len)
 
 
@@ -206,7 +206,7 @@ def _conversation(
     course = courses[int(draws["course"] * len(courses))]
     questions = (material.of_one_section if draws["is topic"] < rates.topic else material.by_course)[course]
     question = questions[int(draws["question"] * len(questions))]
-    right, *others = material.shown[question.document_id]
+    right, *others = material.shown[question.made_from]
     grade = _grade(draws["quality"], rates.quality)
     # A wrong answer comes from a search that has missed: the right document is not among those shown.
     documents = others if grade == 2 and others else [right, *others]

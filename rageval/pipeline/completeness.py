@@ -43,7 +43,8 @@ def is_finished(run: Run, config: EvaluationConfig, questions: int) -> bool:
     if answered != groups or cut_systems(answers, config.run.max_failed_share, rambling=_rambling(config)):
         return False
     unreadable = pc.and_(pc.equal(scores["status"], "unscored"), pc.is_null(scores["judge_model"]))  # for this metric
-    return not _missing_scores(run, config, scores.filter(pc.or_(pc.equal(scores["status"], "ok"), unreadable)))
+    done = pc.is_in(scores["status"], pa.array(["ok", "not_measured"]))
+    return not _missing_scores(run, config, scores.filter(pc.or_(done, unreadable)))
 
 
 def merge(run: Run, systems: Iterable[System], chunks: Iterable[Chunk]) -> None:

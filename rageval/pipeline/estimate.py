@@ -158,15 +158,15 @@ def _verdicts(
     """Return what each judge is asked in the whole run: metric, how often, and a prompt of the mean length."""
     text = "x" * int(_ANSWER_TOKENS * _CHARS_PER_TOKEN)
     contexts = [typical] * config.retrieval.top_k
-    judged = Judged(question=question, answer=text, reference=typical.text, contexts=contexts)
+    judged = Judged(question=question, answer=text, references=(typical.text,), contexts=contexts)
     plan = score_plan(config)
     prompts = {metric.name: judge_messages(metric, judged) for metric in plan.judged}
     verdicts: dict[str, list[tuple[str, int, list[Message]]]] = {judge.name: [] for judge in config.judges}
     for (name, metric), n in plan.calls(ids).items():
         verdicts[name].append((metric, len(config.plans) * n, prompts[metric]))
     if choices := pairwise_rows(config, len(ids)):
-        reference = typical.text if choices_see_reference(config) else None
-        two_answers = choice_messages(PAIRWISE, question, reference, text, text)
+        references = (typical.text,) if choices_see_reference(config) else ()
+        two_answers = choice_messages(PAIRWISE, question, references, text, text)
         verdicts[config.judges[0].name].append((PAIRWISE.name, choices, two_answers))
     return verdicts
 

@@ -121,7 +121,7 @@ def begin(run: Run, wanted: Rescoring) -> None:
     note = RescoringNote(
         started_at=_now(),
         status="running",
-        metrics=tuple(wanted.metrics),
+        metrics=wanted.metrics,
         judges=tuple(judge.name for judge in wanted.plan.judges),
         before=last.before if last else Ending(status=manifest.status, reason=manifest.reason),
         replaced=_keep_replaced(run, wanted.plan),

@@ -43,7 +43,7 @@ class BlameCase:
     system: str
     question: str
     answer: str
-    reference: str
+    references: Sequence[str]
     right_title: str
     """Title of the document that the question was made from."""
     label: str | None
@@ -129,17 +129,17 @@ def worst_cases(
     cases: dict[str, list[BlameCase]] = {}
     for row in chosen.to_dict("records"):
         key, question = tuple(row[name] for name in KEYS), asked[row["question_id"]]
-        right = titles.get(question["document_id"], {"title": "", "text": ""})
+        right = [titles[name] for name in question["relevant_ids"] if name in titles]
         cases.setdefault(row["cell"], []).append(
             BlameCase(
                 system=row["system"],
                 question=question["question"],
                 answer=answered[key]["answer"] or "",
-                reference=right["text"],
-                right_title=_title(right),
+                references=question["references"],
+                right_title=_title(right[0]) if right else "",
                 label=row["label"],
                 reason=row["reason"],
-                contexts=_contexts(answered[key]["context_ids"], question["document_id"], titles),
+                contexts=_contexts(answered[key]["context_ids"], question["relevant_ids"], titles),
             )
         )
     return {cell: cases[cell] for cell in CELLS_TO_READ if cell in cases}
@@ -169,14 +169,16 @@ def _titles(
     documents: pa.Table, questions: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[str, Any]]
 ) -> dict[str, Mapping[str, Any]]:
     """Return the right and the shown documents by id."""
-    needed = {row["document_id"] for row in questions}.union(*(row["context_ids"] for row in answers))
+    needed = {name for row in questions for name in row["relevant_ids"]}.union(*(row["context_ids"] for row in answers))
     rows = documents.filter(pc.is_in(documents["document_id"], pa.array(sorted(needed), pa.string()))).to_pylist()
     return {row["document_id"]: row for row in rows}
 
 
-def _contexts(context_ids: Sequence[str], right: str, titles: Mapping[str, Mapping[str, Any]]) -> list[ShownDocument]:
+def _contexts(
+    context_ids: Sequence[str], right: Sequence[str], titles: Mapping[str, Mapping[str, Any]]
+) -> list[ShownDocument]:
     return [
-        ShownDocument(rank=rank, title=_title(titles.get(shown, {})), right=shown == right)
+        ShownDocument(rank=rank, title=_title(titles.get(shown, {})), right=shown in right)
         for rank, shown in enumerate(context_ids, start=1)
     ]
 

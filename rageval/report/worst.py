@@ -12,6 +12,7 @@ from rageval.comparison.scored import Scored
 from rageval.metrics.catalogue import headline, higher_is_better, in_order
 from rageval.metrics.metric import ScoreMetric
 from rageval.metrics.names import split_detail
+from rageval.tables import relevant_ids
 
 KEYS = ["question_id", "system"]
 
@@ -34,7 +35,7 @@ class WorstAnswer:
 
     system: str
     question: str
-    reference: str
+    references: Sequence[str]
     answer: str
     scores: Sequence[Scored]
     contexts: Sequence[Context]
@@ -76,7 +77,7 @@ def worst_answers(
     for row in [] if labels is None else _of(labels, "question_id", ids).to_pylist():
         human = Scored(metric="human label", value=None, label=row["label"], reason=None, error=None)
         grades.setdefault(tuple(row[key] for key in KEYS), []).append(human)
-    texts = _texts(documents, asked.values(), chosen["context_ids"])
+    texts = _texts(documents, chosen["context_ids"])
     worst: dict[str, list[WorstAnswer]] = {system: [] for system in chosen["system"].unique()}
     for row in chosen.to_dict("records"):
         question = asked[row["question_id"]]
@@ -84,7 +85,7 @@ def worst_answers(
             WorstAnswer(
                 system=row["system"],
                 question=question["question"],
-                reference=texts.get(question["document_id"], {}).get("text", ""),
+                references=question["references"],
                 answer=row["answer"],
                 scores=grades.get(tuple(row[key] for key in KEYS), []),
                 contexts=_contexts(row["context_ids"], question, texts),
@@ -93,11 +94,9 @@ def worst_answers(
     return worst
 
 
-def _texts(
-    documents: pa.Table, questions: Iterable[Mapping[str, Any]], contexts: Iterable[Sequence[str]]
-) -> dict[str, Mapping[str, Any]]:
-    """Return the relevant documents and the contexts by id."""
-    needed = {row["document_id"] for row in questions}.union(*contexts)
+def _texts(documents: pa.Table, contexts: Iterable[Sequence[str]]) -> dict[str, Mapping[str, Any]]:
+    """Return the contexts by id."""
+    needed: set[str] = set().union(*contexts)
     rows = _of(documents, "document_id", pa.array(sorted(needed), pa.string())).to_pylist()
     return {row["document_id"]: row for row in rows}
 
@@ -133,7 +132,7 @@ def _grades(scores: pa.Table) -> dict[tuple[str, ...], list[Scored]]:
 def _contexts(
     context_ids: Sequence[str], question: Mapping[str, Any], texts: Mapping[str, Mapping[str, Any]]
 ) -> list[Context]:
-    right = {question["document_id"], *question["alternate_ids"]}
+    right = relevant_ids(question)
     return [
         Context(
             rank=rank,

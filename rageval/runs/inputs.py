@@ -86,5 +86,5 @@ def read_questions(run: Run) -> list[Question]:
 
 
 def _question(row: dict[str, Any]) -> Question:
-    known = {name: tuple(row[name]) for name in ("alternate_ids", "alternate_grades")}
+    known = {name: tuple(value) for name, value in row.items() if isinstance(value, list) and name != "tags"}
     return Question(**{**row, **known, "tags": dict(row["tags"])})

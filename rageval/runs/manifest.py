@@ -120,7 +120,8 @@ class RescoringNote(ManifestPart):
     started_at: str
     finished_at: str | None = None
     status: Status
-    metrics: tuple[str, ...]
+    metrics: Mapping[str, str]
+    """The version of each, by its name."""
     judges: tuple[str, ...]
     before: Ending
     """How the run stood before it."""

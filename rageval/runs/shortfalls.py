@@ -135,7 +135,7 @@ def asked_verdicts(scores: pa.Table) -> pa.Table:
         scores: Table `tables.SCORES`.
     """
     asked = pc.and_(pc.is_valid(scores["request_fingerprint"]), pc.is_valid(scores["judge_model"]))
-    return scores.filter(pc.and_(asked, pc.not_equal(scores["status"], "skipped")))
+    return scores.filter(pc.and_(asked, pc.invert(pc.is_in(scores["status"], pa.array(["skipped", "not_measured"])))))
 
 
 def _of_answers(answers: pa.Table, rambling: Collection[str] = ()) -> Iterator[Shortfall]:

@@ -19,7 +19,7 @@ from rageval.judging.requests import NO_ANSWER, ScorableAnswer, read_reply, verd
 from rageval.metrics import catalogue
 from rageval.metrics.metric import EmbeddingMetric, JudgeMetric, ScoreMetric, TextMetric
 from rageval.records import Document, Question
-from rageval.scoring.computed import Texts, beginnings, computed_values
+from rageval.scoring.computed import computed
 
 _COLUMNS: Final = ("row", "metric", "metric_version", "status", "value", "label", "reason", "error", "judge_model")
 
@@ -41,7 +41,7 @@ def metrics_of(names: Sequence[str], columns: Sequence[str], *, has_judge: bool)
         raise ConfigError(str(error)) from None
     found: list[ScoreMetric] = []
     for metric in (*catalogue.judged(chosen), *catalogue.computed(chosen)):
-        missing = [needed for needed in _needs(metric) if needed not in columns]
+        missing = [needed for needed in metric.evidence if needed not in columns]
         is_judged = isinstance(metric, JudgeMetric)
         if not missing and (has_judge or not is_judged):
             found.append(metric)
@@ -93,12 +93,6 @@ def score_frame(
     return found
 
 
-def _needs(metric: ScoreMetric) -> Sequence[str]:
-    if isinstance(metric, JudgeMetric):
-        return metric.sees
-    return metric.needs if isinstance(metric, TextMetric | EmbeddingMetric) else ()
-
-
 def _candidate(row: Any, values: Mapping[str, Any]) -> ScorableAnswer:
     contexts = values.get("contexts", ())
     if isinstance(contexts, str) or not isinstance(contexts, Sequence | np.ndarray):
@@ -109,9 +103,8 @@ def _candidate(row: Any, values: Mapping[str, Any]) -> ScorableAnswer:
             raise DataError(f"row {row}: {name} has to be a text, and is {type(value).__name__}")
     answer = values["answer"]
     return ScorableAnswer(
-        question=Question(question_id=str(row), question=values["question"], document_id=""),
+        question=Question(question_id=str(row), question=values["question"], references=(values.get("reference", ""),)),
         answer=answer if isinstance(answer, str) else None,
-        reference=values.get("reference", ""),
         contexts=[Document(document_id=str(i), text=str(text), content_hash="") for i, text in enumerate(contexts, 1)],
     )
 
@@ -142,17 +135,6 @@ def _computed(candidates: Sequence[ScorableAnswer], metric: ScoreMetric) -> dict
     answered = {position: c for position, c in enumerate(candidates) if c.answer is not None}
     if not answered:
         return {}
-    texts: Texts = {
-        "answer": [c.answer or "" for c in answered.values()],
-        "reference": [c.reference for c in answered.values()],
-    }
     with tempfile.TemporaryDirectory() as cache:
-        values = computed_values(metric, texts, IndexConfig(), Path(cache))
-        notes = beginnings(metric, texts, IndexConfig(), Path(cache))
-    undefined = metric.undefined if isinstance(metric, TextMetric) else ""
-    return {
-        position: {"status": "unscored", "value": None, "error": undefined}
-        if np.isnan(value)
-        else {"status": "ok", "value": float(value), "reason": note}
-        for position, value, note in zip(answered, values, notes, strict=True)
-    }
+        columns = computed(metric, list(answered.values()), IndexConfig(), Path(cache))
+    return dict(zip(answered, columns, strict=True))

@@ -34,7 +34,7 @@ class _Choice:
     other: str | None
     missing: str
     """What is said where one of them is missing."""
-    reference: str | None
+    references: Sequence[str]
 
     @property
     def key(self) -> Key:
@@ -52,7 +52,7 @@ class _Choice:
         if self.swapped:
             first, second = second, first
         return ChatRequest(
-            messages=choice_messages(PAIRWISE, self.question.question, self.reference, first, second),
+            messages=choice_messages(PAIRWISE, self.question.question, self.references, first, second),
             response_format=verdict_format(PAIRWISE.labels, judge),
         )
 
@@ -131,7 +131,7 @@ def _choices(
                         answer=answers[0],
                         other=answers[1],
                         missing=f"there is no answer of {' and of '.join(without)} to compare",
-                        reference=inputs.documents[question.document_id].text if with_reference else None,
+                        references=question.references if with_reference else (),
                     )
                 )
     return choices

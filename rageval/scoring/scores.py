@@ -5,8 +5,6 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from rageval.config.evaluation import RunOptions
 from rageval.config.models import ModelConfig
 from rageval.engine.chunks import Ask, ChunkOutcome
@@ -20,7 +18,7 @@ from rageval.records import Chunk, Score
 from rageval.runs.inputs import read_inputs
 from rageval.runs.journals import Journal, Row
 from rageval.runs.run import Key, Run
-from rageval.scoring.computed import Texts, beginnings, computed_values
+from rageval.scoring.computed import computed
 from rageval.systems.asked_again import score_of, with_earlier
 from rageval.systems.system import System, documents_of
 from rageval.telemetry.tracing import step
@@ -103,7 +101,7 @@ def pending_verdicts(
             key=_key((candidate, score)), judge=score.judge, request=_request((candidate, score), score.judge)
         )
         for candidate, score in _pending(stored, items, plan, only_failed=only_failed)
-        if score.judge and candidate.answer is not None and _moved(stored, plan, (candidate, score)) is None
+        if score.judge and _is_asked(stored, plan, (candidate, score))
     ]
 
 
@@ -111,7 +109,17 @@ def count_computed(run: Run, chunk: Chunk, system: System, plan: ScorePlan) -> i
     """Return how many scores `score_chunk` would compute now without asking anybody."""
     items, stored = _items(run, chunk, system, plan), run.stored("scores", system.name, chunk)
     pending = _pending(stored, items, plan, only_failed=False)
-    return sum(score.judge is None and candidate.answer is not None for candidate, score in pending)
+    return sum(
+        score.judge is None and candidate.answer is not None and not candidate.lacks(score.metric)
+        for candidate, score in pending
+    )
+
+
+def _is_asked(stored: Mapping[Key, Row], plan: ScorePlan, item: _Item) -> bool:
+    """Return whether a judge has to be asked for a pending verdict."""
+    candidate, score = item
+    can_be = candidate.answer is not None and not candidate.lacks(score.metric)
+    return can_be and _moved(stored, plan, item) is None
 
 
 def _moved(stored: Mapping[Key, Row], plan: ScorePlan, item: _Item) -> Row | None:
@@ -142,7 +150,6 @@ def _candidates(run: Run, chunk: Chunk, system: System, plan: ScorePlan) -> Iter
         yield ScorableAnswer(
             question=question,
             answer=answer.get("answer"),
-            reference=inputs.documents[question.document_id].text,
             contexts=documents_of(answer.get("context_ids", ()), inputs.documents),
         )
 
@@ -180,8 +187,7 @@ def _count_stored(
 ) -> None:
     """Tell progress displays how many verdicts of each judge need not be asked for."""
     asked = [
-        score.judge for candidate, score in pending
-        if candidate.answer is not None and _moved(stored, plan, (candidate, score)) is None
+        score.judge for candidate, score in pending if _is_asked(stored, plan, (candidate, score))
     ]  # fmt: skip
     for judge in plan.judges:
         wanted = sum(score.judge == judge for _, score in items)
@@ -222,6 +228,8 @@ def _score(scoring: _Scoring, pending: Sequence[_Item]) -> None:
     for item in pending:
         if item[0].answer is None:
             scoring.add(item, status="skipped", value=None, error=NO_ANSWER)
+        elif lacking := item[0].lacks(item[1].metric):
+            scoring.add(item, status="not_measured", value=None, error=lacking)
         elif row := _moved(scoring.stored, scoring.plan, item):
             _add_moved(scoring, item, row)
         else:
@@ -240,15 +248,9 @@ def _add_values(scoring: _Scoring, metric: TextMetric | EmbeddingMetric, items: 
     """Compute a metric that asks no model."""
     if not items:
         return
-    texts: Texts = {"answer": [c.answer or "" for c, _ in items], "reference": [c.reference for c, _ in items]}
-    values = computed_values(metric, texts, scoring.plan.index, scoring.run.cache)
-    notes = beginnings(metric, texts, scoring.plan.index, scoring.run.cache)
-    undefined = metric.undefined if isinstance(metric, TextMetric) else ""
-    for item, value, note in zip(items, values, notes, strict=True):
-        if np.isnan(value):
-            scoring.add(item, status="unscored", value=None, error=undefined)
-        else:
-            scoring.add(item, status="ok", value=float(value), reason=note)
+    candidates = [candidate for candidate, _ in items]
+    for item, columns in zip(items, computed(metric, candidates, scoring.plan.index, scoring.run.cache), strict=True):
+        scoring.add(item, **columns)
 
 
 def _start_judging(scoring: _Scoring, items: Sequence[_Item]) -> list[Future[None]]:

@@ -89,7 +89,7 @@ def _retrievals(
 def _retrieval(retriever: str, question: Question, found: Found, config: RetrievalConfig) -> Retrieval:
     hits = found.hits[: kept_depth(config)]
     document_ids = tuple(hit.document_id for hit in hits)
-    relevant = {question.document_id, *(question.alternate_ids if config.accept_alternates else ())}
+    relevant = question.relevant(accept_alternates=config.accept_alternates)
     return Retrieval(
         question_id=question.question_id,
         retriever=retriever,

@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from rageval.comparison.retrieval_values import retrieval_values
+from rageval.runs.clusters import clusters
 from rageval.statistics.intervals import mean_interval
 from rageval.statistics.paired import PairedDifference, paired_difference
 from rageval.statistics.verdicts import Verdict, verdict
@@ -95,12 +95,10 @@ class _Found:
 
 
 def _found(questions: pa.Table, retrieval: pa.Table, plan: SweepPlan) -> _Found:
-    documents = pd.factorize(questions["document_id"].to_pandas())[0]
-    cluster_of = pd.Series(documents, index=questions["question_id"].to_pandas())
     frame = retrieval.select(["setting", "part"]).to_pandas()
     return _Found(
         values=retrieval_values(questions, retrieval, plan.cutoffs, accept_alternates=plan.accept_alternates),
-        clusters=cluster_of.loc[retrieval["question_id"].to_pandas()].to_numpy(),
+        clusters=clusters(questions).loc[retrieval["question_id"].to_pandas()].to_numpy(),
         latency_s=retrieval["latency_s"].to_numpy(),
         places={key: group.index.to_numpy() for key, group in frame.groupby(["setting", "part"], sort=False)},
     )

@@ -123,9 +123,14 @@ def parts_of(questions: Sequence[Question], *, share: float, seed: int) -> list[
     """
     group = _linked(questions)
     return [
-        "tuning" if int(digest(str(seed), group[question.document_id])[:8], 16) < share * 2**32 else "held-out"
+        "tuning" if int(digest(str(seed), group[cluster_of(question)])[:8], 16) < share * 2**32 else "held-out"
         for question in questions
     ]
+
+
+def cluster_of(question: Question) -> str:
+    """Return the document that a question was made from, or the question itself where none is known."""
+    return question.made_from or question.question_id
 
 
 def _linked(questions: Sequence[Question]) -> dict[str, str]:
@@ -138,7 +143,8 @@ def _linked(questions: Sequence[Question]) -> dict[str, str]:
         return document_id
 
     for question in questions:
-        for other in (question.document_id, *question.alternate_ids):
-            low, high = sorted((root(question.document_id), root(other)))
+        own = cluster_of(question)
+        for other in (own, *question.relevant_ids, *question.alternate_ids):
+            low, high = sorted((root(own), root(other)))
             parent[high] = low
     return {document_id: root(document_id) for document_id in parent}

@@ -32,6 +32,7 @@ from rageval.sweep.settings import (
     PARTS,
     Part,
     SearchSetting,
+    cluster_of,
     default_setting,
     distinct_searches,
     parts_of,
@@ -276,7 +277,7 @@ def _of(setting: SearchSetting, found: Mapping[SearchSetting, _Ranked]) -> _Rank
 def _parts(questions: Sequence[Question], config: SweepConfig) -> list[Part]:
     parts = parts_of(questions, share=config.tuning.share, seed=config.tuning.seed)
     for part in PARTS:
-        documents = {q.document_id for q, of in zip(questions, parts, strict=True) if of == part}
+        documents = {cluster_of(q) for q, of in zip(questions, parts, strict=True) if of == part}
         if len(documents) < _FEWEST_DOCUMENTS:
             raise DataError(
                 f"the {part} part has questions of {len(documents)} documents, expected at least {_FEWEST_DOCUMENTS}; "
@@ -305,7 +306,7 @@ def _retrieval(
     rows = []
     for question, part, found_ids, latency_s in zip(questions, parts, found.document_ids, found.latency_s, strict=True):
         ids = found_ids[:deepest]
-        right = {question.document_id, *(question.alternate_ids if config.tuning.accept_alternates else ())}
+        right = question.relevant(accept_alternates=config.tuning.accept_alternates)
         rows.append(
             {
                 "setting": setting.name,

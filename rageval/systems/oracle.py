@@ -18,6 +18,5 @@ class Oracle(PromptedModel):
 
     def context_ids(self, question: Question, found: Sequence[str]) -> tuple[str, ...]:
         """Return the relevant documents; of equal grades, the row's own document comes first."""
-        ids = (question.document_id, *question.alternate_ids)
-        grades = (question.grade, *question.alternate_grades)
-        return tuple(ids[rank] for rank in sorted(range(len(ids)), key=lambda rank: -grades[rank]))
+        grades = question.relevant(accept_alternates=True)
+        return tuple(sorted(grades, key=lambda document_id: -grades[document_id]))

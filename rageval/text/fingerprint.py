@@ -46,7 +46,11 @@ def documents_fingerprint(documents: Iterable[Document]) -> str:
 def questions_fingerprint(questions: Iterable[Question]) -> str:
     """Return the identity of a list of questions, in their order; grades count only where they are not 1."""
     rows = list(questions)
-    graded = (f"{question.question_id}:{question.grade}" for question in rows if question.grade != 1)
+    graded = (
+        f"{question.question_id}:{','.join(map(str, question.relevant_grades))}"
+        for question in rows
+        if set(question.relevant_grades) - {1}
+    )
     return digest(*(question.question_id for question in rows), *graded)
 
 

@@ -235,8 +235,10 @@ def test_each_retriever_is_cut_to_top_k_and_hybrid_sees_its_candidates(
         question_id="q",
         question="enrolling in docker",
         filter_value="ml",
-        document_id="join",
+        relevant_ids=("join",),
+        relevant_grades=(1,),
         alternate_ids=("docker",),
+        alternate_grades=(1,),
     )
     vector, text = (RetrieverConfig(name=method, method=method) for method in ("vector", "text"))
     retrievers = [RetrieverConfig(name="hybrid", method="hybrid", candidates=3), vector, text]

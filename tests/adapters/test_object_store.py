@@ -44,7 +44,9 @@ def run(bucket: str) -> Run:
 
 def new_run(folder: str) -> Run:
     store = Run(f"{folder}/runs/r1")
-    questions = [Question(question_id=f"q{n}", question="?", document_id="d") for n in range(5)]
+    questions = [
+        Question(question_id=f"q{n}", question="?", relevant_ids=("d",), relevant_grades=(1,)) for n in range(5)
+    ]
     store.write("questions", to_table(questions, QUESTIONS))
     return store
 

@@ -65,7 +65,9 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     """A run of five questions in two chunks, in a folder and on an object store."""
     folder = str(tmp_path) if request.param == "disk" else request.getfixturevalue("bucket")
     store = Run(f"{folder}/runs/r1")
-    questions = [Question(question_id=f"q{n}", question="?", document_id="d") for n in range(5)]
+    questions = [
+        Question(question_id=f"q{n}", question="?", relevant_ids=("d",), relevant_grades=(1,)) for n in range(5)
+    ]
     store.write("questions", to_table(questions, QUESTIONS))
     return store
 

@@ -5,14 +5,12 @@ import json
 import sys
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from rageval.cli import main as cli
 from rageval.runs.manifest import write_manifest
 from rageval.runs.run import Run
-from rageval.tables import QUESTIONS
 from tests.unit.test_report_page import build
 
 
@@ -22,8 +20,7 @@ def run(tmp_path: Path) -> Run:
     store, data = Run(str(tmp_path / "runs" / "demo")), build(n=60, text="=plain words")
     for table in ("documents", "systems", "retrieval", "answers", "scores"):
         store.write(table, getattr(data, table))
-    questions = [row | {"grade": 1, "alternate_grades": []} for row in data.questions.to_pylist()]
-    store.write("questions", pa.Table.from_pylist(questions, schema=QUESTIONS))
+    store.write("questions", data.questions)
     write_manifest(store, data.manifest)
     return store
 

@@ -111,7 +111,7 @@ def test_a_sweep_has_the_figures_of_an_evaluation_and_no_document_in_both_parts(
         assert row["document_ids"] == evaluated[key]["document_ids"]
         assert row["first_relevant_rank"] == evaluated[key]["first_relevant_rank"]
     questions = [
-        Question(**{**row, "alternate_ids": (), "alternate_grades": (), "tags": {}})
+        Question(question_id=row["question_id"], question=row["question"], relevant_ids=tuple(row["relevant_ids"]))
         for row in run.table("questions").to_pylist()
     ]
     parts = dict(zip((q.question_id for q in questions), parts_of(questions, share=0.5, seed=42), strict=True))

@@ -83,7 +83,7 @@ def test_an_accepted_question_is_in_a_new_version_and_the_old_ones_stay(asked: D
     corpus = load_corpus(_newest(data))
     assert corpus.notes[0] == f"the newest version of the ground truth is {folder / 'questions.v3.csv'}"
     assert not any("left out" in note for note in corpus.notes)
-    new = [(row.question, row.filter_value, row.document_id) for row in corpus.questions[20:]]
+    new = [(row.question, row.filter_value, row.made_from) for row in corpus.questions[20:]]
     assert new == [(ASKED, "a", "d2"), (ASKED, "a", "d0"), ('Why "this", though?', "b", "d7")]
     assert len(load_corpus(data).questions) == 20
     versions = json.loads((folder / "questions.versions.json").read_text())["versions"]
@@ -276,7 +276,7 @@ def test_reviewing_in_a_terminal_shows_proposes_and_accepts(feedback: Feedback, 
     assert proposed[0] == ("d3", "the chat")
     assert proposed[1] == ("d2", "a search"), "the worker's document, which the chat has missed"
     questions = load_corpus(_newest(data)).questions
-    assert [(row.question, row.document_id) for row in questions[20:]] == [
+    assert [(row.question, row.made_from) for row in questions[20:]] == [
         ("Why may a worker be away?", "d2"), ("Why may a worker be away?", "d3"),
     ]  # fmt: skip
     assert "Nothing to review" in feedback("review").output

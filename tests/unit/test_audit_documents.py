@@ -27,7 +27,13 @@ def document(
 
 
 def question(text: str, key: str, *, course: str = "a") -> Question:
-    return Question(question_id=question_id(text, key), question=text, filter_value=course, document_id=key)
+    return Question(
+        question_id=question_id(text, key),
+        question=text,
+        filter_value=course,
+        relevant_ids=(key,),
+        relevant_grades=(1,),
+    )
 
 
 def rows(name: str, columns: tuple[str, ...], *values: tuple[object, ...]) -> RowFile:

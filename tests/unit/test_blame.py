@@ -24,6 +24,7 @@ from rageval.report.blame_cases import CASES_PER_CELL, blame_section
 from rageval.report.page import render_page
 from rageval.statistics.intervals import mean_interval
 from rageval.tables import ANSWERS, BLAME, DOCUMENTS, QUESTIONS, SCORES, SYSTEMS
+from tests.made_runs import question_row
 from tests.unit.test_report_page import Page, build
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -44,7 +45,7 @@ def run_of(cases, *, system="m", metric="correctness"):
     documents = filled(DOCUMENTS, [{"document_id": i, "title": f"Title of {i}", "text": f"Text of {i}"} for i in ids])
     questions = filled(
         QUESTIONS,
-        [{"question_id": f"q{i}", "question": f"Why {i}?", "document_id": f"d{i}"} for i in range(len(cases))],
+        [question_row(f"q{i}", f"d{i}", question=f"Why {i}?", references=[f"Text of d{i}"]) for i in range(len(cases))],
     )
     answers, scores = [], []
     for i, (key, (rank, verdict, refused, *failed)) in enumerate(zip(keys, cases, strict=True)):
@@ -235,7 +236,7 @@ def test_the_worst_cases_of_each_cell_come_with_all_that_is_needed_to_read_them(
     assert [case.question for case in misses] == ["Why 2?", "Why 3?", "Why 1?"]
     assert len(misses) == CASES_PER_CELL
     case = misses[0]
-    assert (case.answer, case.reference, case.right_title, case.label) == (
+    assert (case.answer, case.references[0], case.right_title, case.label) == (
         "Because.", "Text of d2", "Title of d2", "NON_RELEVANT",
     )  # fmt: skip
     # Two documents were shown, the second is the right one.
@@ -275,7 +276,9 @@ def test_100_000_answers_are_blamed_in_seconds():
     ids = pa.array([f"q{i}" for i in range(n)])
     right, shown = [f"d{i // 3}" for i in range(n)], random.random(n) < 0.6
     found = [["x", d, "y"] if was_shown else ["x", "y", "z"] for d, was_shown in zip(right, shown, strict=True)]
-    questions = pa.table({"question_id": ids, "document_id": pa.array(right)})
+    none = pa.array([[]] * n, pa.list_(pa.string()))
+    own, alone = pa.array([[d] for d in right]), pa.array([""] * n)
+    questions = pa.table({"question_id": ids, "conversation": alone, "relevant_ids": own, "alternate_ids": none})
     answers, scores = [], []
     for system in range(systems):
         key = {"question_id": ids, "system": pa.array([f"m{system}"] * n), "status": pa.array(["ok"] * n)}

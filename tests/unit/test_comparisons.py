@@ -27,6 +27,7 @@ from rageval.runs.manifest import Manifest
 from rageval.statistics.multiplicity import holm
 from rageval.statistics.paired import paired_difference
 from rageval.tables import ANSWERS, COMPARISONS, DOCUMENTS, QUESTIONS, RETRIEVAL, SCORES, SYSTEMS
+from tests.made_runs import question_row
 
 N = 60
 QUESTION_IDS = [f"q{i}" for i in range(N)]
@@ -65,9 +66,7 @@ def run_of(systems, metric="correctness", ranks=None, costs=None, made_of=None):
         name="run",
         manifest=MANIFEST,
         documents=DOCUMENTS.empty_table(),
-        questions=table(
-            QUESTIONS, [{"question_id": f"q{i}", "document_id": f"d{i // 3}", "grade": 1} for i in range(N)]
-        ),
+        questions=table(QUESTIONS, [question_row(f"q{i}", f"d{i // 3}") for i in range(N)]),
         systems=table(SYSTEMS, [{"system": s, **(made_of[s] if made_of else parts(model=s))} for s in systems]),
         retrieval=table(RETRIEVAL, retrieval),
         answers=table(ANSWERS, answers),
@@ -375,10 +374,13 @@ def test_100_000_questions_of_two_systems_take_seconds():
     def big(schema, copies, **columns):
         size = n * copies
         filled = {f.name: columns.get(f.name, pa.nulls(size, f.type)) for f in schema}
-        filled |= {f.name: pa.array([[]] * size, f.type) for f in schema if pa.types.is_list(f.type)}
+        empty = {f.name: pa.array([[]] * size, f.type) for f in schema if pa.types.is_list(f.type)}
+        filled |= {name: array for name, array in empty.items() if name not in columns}
         return pa.table(filled).cast(pa.schema([f.with_nullable(True) for f in schema]))
 
-    asked = big(QUESTIONS, 1, question_id=ids, document_id=[f"d{i // 5}" for i in range(n)], grade=[1] * n)
+    asked = big(
+        QUESTIONS, 1, question_id=ids, relevant_ids=[[f"d{i // 5}"] for i in range(n)], relevant_grades=[[1]] * n
+    )
     shared = {"question_id": ids * 2, "system": ["m"] * n + ["k"] * n}
     replied = big(ANSWERS, 2, **shared, cost_usd=random.random(2 * n))
     scored = pa.concat_tables(

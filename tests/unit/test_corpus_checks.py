@@ -36,7 +36,7 @@ def known(*ids: str, course: str = "ml") -> Any:
 
 def questions(count: int, course: str = "ml") -> list[Question]:
     return [
-        Question(question_id=f"{course}-{number}", question="q", filter_value=course, document_id="d")
+        Question(question_id=f"{course}-{number}", question="q", filter_value=course, relevant_ids=("d",))
         for number in range(count)
     ]
 
@@ -139,7 +139,7 @@ def test_without_a_filter_a_question_needs_its_document_alone_and_other_columns_
     checked = check_questions(file, known("d1", "d2"))
     assert checked.problems == ()
     one, two = checked.questions
-    assert (one.filter_value, one.tags, one.grade) == ("", {"course": "de", "level": "3"}, 2)
+    assert (one.filter_value, one.tags, one.relevant_grades) == ("", {"course": "de", "level": "3"}, (2,))
     # No filter keeps them apart, so either document is an alternate of the other.
     assert (one.alternate_ids, two.alternate_ids, two.tags) == (("d2",), ("d1",), {"course": "ml"})
 

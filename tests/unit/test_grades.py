@@ -39,14 +39,14 @@ def test_grades_are_kept_and_the_question_is_the_same_with_and_without() -> None
     graded = check("question,course,document,grade\nq,ml,d1,3\nq,ml,d2,\nq,ml,d3,10\nother,ml,d1,2\n")
     plain = check("question,course,document\nq,ml,d1\nq,ml,d2\nq,ml,d3\nother,ml,d1\n")
     assert graded.problems == ()
-    assert [(q.grade, q.alternate_ids, q.alternate_grades) for q in graded.questions] == [
+    assert [(q.relevant_grades[0], q.alternate_ids, q.alternate_grades) for q in graded.questions] == [
         (3, ("d2", "d3"), (1, 10)),
         (1, ("d1", "d3"), (3, 10)),
         (10, ("d1", "d2"), (3, 1)),
         (2, (), ()),
     ]
     assert [q.question_id for q in graded.questions] == [q.question_id for q in plain.questions]
-    assert {(q.grade, q.alternate_grades) for q in plain.questions} == {(1, (1, 1)), (1, ())}
+    assert {(q.relevant_grades[0], q.alternate_grades) for q in plain.questions} == {(1, (1, 1)), (1, ())}
     assert graded.notes == plain.notes  # the column is not an ignored one
 
 

@@ -22,7 +22,8 @@ def run(tmp_path: Path) -> Run:
         Document(document_id=i, title=i, text=f"Text of {i}", metadata={"course": "c"}, content_hash=i) for i in "abc"
     ]
     question = Question(
-        question_id="q", question="Why?", filter_value="c", document_id="c", grade=3, alternate_ids=("a", "b"),
+        question_id="q", question="Why?", filter_value="c",
+        relevant_ids=("c",), relevant_grades=(3,), alternate_ids=("a", "b"),
         alternate_grades=(2, 1), tags={"asked by": "mail"},
     )  # fmt: skip
     found = {"question_id": "q", "retriever": "text", "document_ids": ["a", "b", "c"], "scores": [3.0, 2.0, 1.0]}
@@ -45,5 +46,5 @@ def test_without_a_retriever_nothing_is_found_for_any_question(run: Run) -> None
 
 def test_questions_come_back_with_their_grades(run: Run) -> None:
     [question] = read_questions(run)
-    assert (question.grade, question.alternate_ids, question.alternate_grades) == (3, ("a", "b"), (2, 1))
+    assert (question.relevant_grades, question.alternate_ids, question.alternate_grades) == ((3,), ("a", "b"), (2, 1))
     assert read_inputs(run).of_chunk(CHUNK) == [question]

@@ -19,6 +19,7 @@ from rageval.report.headline import headline
 from rageval.report.worst import worst_answers
 from rageval.statistics.corrected import prediction_powered_share
 from rageval.tables import COMPARISONS, HUMAN_LABELS, SCHEMAS
+from tests.made_runs import question_row
 
 LABELS = tuple(ANSWER_LABELS)
 RIGHT, PARTLY, WRONG = LABELS
@@ -40,9 +41,8 @@ class MadeRun:
         self.words = random.integers(1, 40, size=len(self.keys))
         self.questions = table(
             "questions",
-            [{"question_id": f"q{i}", "question": "?", "filter_value": "c", "document_id": f"d{i // 3}", "grade": 1}
-             | {"alternate_ids": [], "alternate_grades": []} for i in range(N)],
-        )  # fmt: skip
+            [question_row(f"q{i}", f"d{i // 3}", question="?", filter_value="c") for i in range(N)],
+        )
         started = {"started_at": datetime(2025, 1, 1, tzinfo=UTC), "request_fingerprint": "", "attempts": 1}
         self.answers = table(
             "answers",

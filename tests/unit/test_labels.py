@@ -97,16 +97,16 @@ def many(systems, n):
 
 def test_a_file_to_fill_in_draws_as_many_of_each_system_and_comes_back():
     answered = many(["@cf/b", "a"], 50)
-    questions = {f"q{i}": {"question": "-why?", "document_id": "d"} for i in range(50)}
-    rows = template_rows(questions, answered, {"d": "+because"}, 31, seed=1)
+    questions = {f"q{i}": {"question": "-why?", "references": ["+because"]} for i in range(50)}
+    rows = template_rows(questions, answered, 31, seed=1)
     assert Counter(row["system"] for row in rows) == {"'@cf/b": 15, "a": 16} or len(rows) == 31
     assert abs(sum(row["system"] == "a" for row in rows) - 15.5) == 0.5
     assert {row["question"] for row in rows} == {"'-why?"}
     assert {row["reference"] for row in rows} == {"'+because"}
     assert all(row["answer"].startswith("'=") and row["label"] == "" for row in rows)
-    assert rows == template_rows(questions, answered, {"d": "+because"}, 31, seed=1)
+    assert rows == template_rows(questions, answered, 31, seed=1)
     assert {row["question_id"] for row in rows} != {
-        row["question_id"] for row in template_rows(questions, answered, {}, 31, seed=2)
+        row["question_id"] for row in template_rows(questions, answered, 31, seed=2)
     }
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]))
@@ -121,7 +121,7 @@ def test_a_system_with_few_answers_leaves_its_place_to_the_others():
     answered = many(["a", "b"], 20)
     answers = {key: answer for key, answer in answered.answers.items() if key[1] == "a" or key[0] in ("q1", "q2")}
     few = LabelledRun(questions=answered.questions, systems=answered.systems, answers=answers)
-    questions = {f"q{i}": {"question": "why?", "document_id": "d"} for i in range(20)}
-    rows = template_rows(questions, few, {}, 12, seed=0)
+    questions = {f"q{i}": {"question": "why?", "references": []} for i in range(20)}
+    rows = template_rows(questions, few, 12, seed=0)
     assert Counter(row["system"] for row in rows) == {"b": 2, "a": 10}
-    assert len(template_rows(questions, few, {}, 99, seed=0)) == 22
+    assert len(template_rows(questions, few, 99, seed=0)) == 22

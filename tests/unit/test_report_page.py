@@ -27,6 +27,7 @@ from rageval.report.worst import worst_answers
 from rageval.runs.manifest import Manifest, RunStart, RunTotals
 from rageval.statistics.intervals import mean_interval
 from rageval.tables import SCHEMAS
+from tests.made_runs import question_row
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 HOSTILE = (
@@ -46,8 +47,7 @@ def build(n=12, models=("alpha", "beta"), text="plain words", seed=0, status="co
         for i in range(max(6, n // 3))
     ]
     questions = [
-        {"question_id": f"q{i}", "question": f"{i}? {text}", "filter_value": text, "document_id": f"d{i // 3}"}
-        | {"alternate_ids": [], "grade": 1, "alternate_grades": [], "tags": {}}
+        question_row(f"q{i}", f"d{i // 3}", question=f"{i}? {text}", filter_value=text, references=[text * 3])
         for i in range(n)
     ]
     retrieval = [

@@ -17,6 +17,7 @@ from rageval.metrics.ndcg import ndcg
 from rageval.metrics.precision import precision
 from rageval.metrics.recall import recall
 from rageval.tables import QUESTIONS, RETRIEVAL
+from tests.made_runs import question_row
 
 
 def tables(cases, accept_alternates=True):
@@ -25,7 +26,7 @@ def tables(cases, accept_alternates=True):
     for number, (grades, found) in enumerate(cases):
         own, *others = grades
         questions.append(
-            {"question_id": f"q{number}", "question": "", "filter_value": "", "document_id": own, "grade": grades[own]}
+            question_row(f"q{number}", own, relevant_grades=[grades[own]])
             | {"alternate_ids": others, "alternate_grades": [grades[other] for other in others]}
         )
         rank = first_relevant_rank(found, set(grades) if accept_alternates else {own})
@@ -97,7 +98,13 @@ def test_100_000_questions_take_seconds():
         }
     )
     questions = pa.table(
-        {"question_id": ids, "document_id": names.take(pa.array(found[:, 3])), "grade": pa.array(np.full(n, 2))}
+        {
+            "question_id": ids,
+            "relevant_ids": pa.ListArray.from_arrays(
+                pa.array(np.arange(n + 1), pa.int32()), names.take(pa.array(found[:, 3]))
+            ),
+            "relevant_grades": pa.array([[2]] * n),
+        }
     )
     start = time.thread_time()  # whatever else the machine does
     values = retrieval_values(questions, rows, [1, 3, 5, 10], accept_alternates=False)

@@ -325,7 +325,7 @@ def test_the_questions_that_changed_most_come_first_in_both_directions(tmp_path:
     assert [case.question_id for case in found.worse] == ["q0", "q1"]
     assert [case.question_id for case in found.better] == ["q2"]
     case = found.worse[0]
-    assert (case.a.value, case.b.value, case.reference, case.a.text) == (1.0, 0.0, "text d0", "m on q0")
+    assert (case.a.value, case.b.value, case.references[0], case.a.text) == (1.0, 0.0, "text d0", "m on q0")
     assert [(score.label, score.reason) for score in case.b.scores] == [("NON_RELEVANT", "because")]
 
 

@@ -23,7 +23,7 @@ def run_of(sections, values, *, metric="correctness", per_document=2, ranks=None
     documents = [{"document_id": f"d{i}", "metadata": {"course": courses[i], "section": sections[i]}} for i in range(n)]
     asked = [(i, j) for i in range(n) for j in range(per_document)]
     questions = [
-        {"question_id": f"q{i}-{j}", "question": "w" * (10 + i), "filter_value": courses[i], "document_id": f"d{i}"}
+        {"question_id": f"q{i}-{j}", "question": "w" * (10 + i), "filter_value": courses[i], "relevant_ids": [f"d{i}"]}
         for i, j in asked
     ]
     retrieval = [

@@ -15,6 +15,7 @@ from rageval.comparison.summary import label_counts, summarize
 from rageval.report.pivot import cost_rows, retrieval_rows, summary_rows
 from rageval.statistics.intervals import mean_interval
 from rageval.tables import ANSWERS, QUESTIONS, RETRIEVAL, SCORES, SUMMARY
+from tests.made_runs import question_row
 
 
 def table(schema, rows):
@@ -32,7 +33,7 @@ def table(schema, rows):
 
 
 def questions(documents):
-    return table(QUESTIONS, [{"question_id": f"q{i}", "document_id": d, "grade": 1} for i, d in enumerate(documents)])
+    return table(QUESTIONS, [question_row(f"q{i}", d) for i, d in enumerate(documents)])
 
 
 def retrieval(ranks, retriever="vector", latency=0.0):
@@ -272,7 +273,10 @@ def test_100_000_questions_take_seconds():
 
     shared = {"question_id": ids, "system": constant("m")}
     asked = big(
-        QUESTIONS, question_id=ids, document_id=pa.array([f"d{i // 5}" for i in range(n)]), grade=pa.array([1] * n)
+        QUESTIONS,
+        question_id=ids,
+        relevant_ids=pa.array([[f"d{i // 5}"] for i in range(n)]),
+        relevant_grades=pa.array([[1]] * n),
     )
     found = big(
         RETRIEVAL, question_id=ids, retriever=constant("vector"), first_relevant_rank=pa.array(random.integers(1, 9, n))

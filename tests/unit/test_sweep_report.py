@@ -14,6 +14,7 @@ from rageval.sweep.result import SweepPlan, SweepResult, sweep_result
 from rageval.sweep.settings import SearchSetting
 from rageval.sweep.tables import SWEEP, SWEEP_RETRIEVAL
 from rageval.tables import QUESTIONS
+from tests.made_runs import question_row
 
 EVIL = "</script><img src=x onerror=alert(1)>{{ 7 * 7 }}"
 TEXT = SearchSetting(method="text", question_boost=3.0)
@@ -27,11 +28,7 @@ Ranks = Sequence[int | None]
 def result_of(ranks: Mapping[SearchSetting, Ranks], **plan: Any) -> tuple[SweepResult, SweepPlan]:
     """A sweep whose settings find the right document of question i at the given rank."""
     n = 2 * DOCUMENTS
-    questions = [
-        {"question_id": f"q{i}", "question": "", "filter_value": "", "document_id": f"d{i // 2}", "grade": 1}
-        | {"alternate_ids": [], "alternate_grades": []}
-        for i in range(n)
-    ]
+    questions = [question_row(f"q{i}", f"d{i // 2}") for i in range(n)]
     rows = [
         {
             "setting": setting.name,

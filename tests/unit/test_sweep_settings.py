@@ -22,7 +22,7 @@ GRID = GridConfig(
 
 
 def question(document_id: str, *others: str) -> Question:
-    return Question(question_id=f"q-{document_id}", question="", document_id=document_id, alternate_ids=others)
+    return Question(question_id=f"q-{document_id}", question="", relevant_ids=(document_id,), alternate_ids=others)
 
 
 def test_a_setting_that_makes_no_difference_is_not_varied() -> None:
@@ -65,9 +65,9 @@ def test_no_document_is_right_for_questions_of_both_parts(rows: list[tuple[int, 
     questions = [question(f"d{own}", *(f"d{other}" for other in others)) for own, others in rows]
     parts = parts_of(questions, share=0.5, seed=seed)
     for number, part in enumerate(parts):
-        mine = {questions[number].document_id, *questions[number].alternate_ids}
+        mine = {questions[number].made_from, *questions[number].alternate_ids}
         for other, theirs in zip(questions, parts, strict=True):
-            assert part == theirs or not mine & {other.document_id, *other.alternate_ids}
+            assert part == theirs or not mine & {other.made_from, *other.alternate_ids}
 
 
 def test_the_share_of_the_documents_is_about_what_was_asked_for_and_the_seed_divides_otherwise() -> None:

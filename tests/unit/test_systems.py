@@ -31,7 +31,9 @@ def document(number: int, text: str = "It is.") -> Document:
 
 
 def question(**known: object) -> Question:
-    return Question(**{"question_id": "q", "question": "Why?", "document_id": "d1"} | known)
+    return Question(
+        **{"question_id": "q", "question": "Why?", "relevant_ids": ("d1",), "relevant_grades": (1,)} | known
+    )
 
 
 def test_nothing_named_is_every_model_with_the_first_retriever_and_the_default_prompt() -> None:
@@ -78,7 +80,7 @@ def test_what_does_not_fit_together_is_refused(settings: dict[str, object], word
 def test_each_kind_is_shown_what_its_name_says() -> None:
     config = validate(EvaluationConfig, {"models": ["a"], "systems": ["pipeline", "closed_book", "oracle"]})
     pipeline, closed_book, oracle = make_systems(config)
-    asked = question(grade=1, alternate_ids=("d7", "d8"), alternate_grades=(3, 1))
+    asked = question(alternate_ids=("d7", "d8"), alternate_grades=(3, 1))
     assert pipeline.context_ids(asked, ["d5", "d2"]) == ("d5", "d2")
     assert closed_book.context_ids(asked, []) == ()
     # The highest grade first; of equal ones, the row's own document.
