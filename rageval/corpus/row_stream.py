@@ -19,7 +19,7 @@ from rageval.corpus.json_lists import list_in
 from rageval.corpus.packed import unpacking
 from rageval.corpus.parquet_columns import refuse_rows
 from rageval.corpus.parquet_stream import parquet_rows
-from rageval.corpus.rows import Row, listed_rows, parsed_json, unique_columns
+from rageval.corpus.rows import Row, listed_rows, parse_rows, parsed_json, unique_columns
 from rageval.errors import DataError
 from rageval.text.formulas import GUARD, unguarded
 from rageval.text.keys import plain_key
@@ -147,6 +147,10 @@ def _json_rows(file: BinaryIO, name: str) -> Iterator[Row | str]:
     yield from parsed.rows
 
 
+def _sheet_rows(file: BinaryIO, name: str) -> Iterator[Row | str]:
+    yield from parse_rows(_whole(file, name, "CSV"), name, (), suffix=".xlsx").rows
+
+
 def _whole(file: BinaryIO, name: str, better: str) -> bytes:
     data = file.read(MAX_WHOLE_BYTES + 1)
     if len(data) > MAX_WHOLE_BYTES:
@@ -159,6 +163,8 @@ def _whole(file: BinaryIO, name: str, better: str) -> bytes:
 
 _READERS: Final[Mapping[str, Callable[[BinaryIO, str], Iterator[Row | str]]]] = {
     ".csv": _csv_rows(","),
+    ".tsv": _csv_rows("\t"),
+    ".xlsx": _sheet_rows,
     ".jsonl": _jsonl_rows,
     ".ndjson": _jsonl_rows,
     ".json": _json_rows,

@@ -1,7 +1,7 @@
 """The bytes of a data file -> its rows, each with the place where a person finds it again.
 
-Four formats are read, told apart by suffix: a JSON list of objects, JSON Lines, CSV with a header, Parquet; each may be
-compressed (`.csv.gz`), and text may be UTF-8, or UTF-16 that begins with its mark.
+Formats are told apart by suffix: a JSON list of objects, JSON Lines, CSV or TSV with a header, Parquet, the first sheet
+of an Excel workbook; each may be compressed (`.csv.gz`), and text may be UTF-8, or UTF-16 that begins with its mark.
 A row that cannot be read becomes a problem beside the rows that can; a file that cannot be read at all is an
 error. In CSV the strings NA, null and None are strings like any other.
 """
@@ -12,6 +12,7 @@ import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -22,6 +23,7 @@ import pyarrow.parquet as pq
 from rageval.corpus import packed
 from rageval.corpus.foreign_bytes import refuse_foreign
 from rageval.corpus.parquet_columns import holds_values, read_columns, refuse_rows
+from rageval.corpus.sheets import sheet_rows
 from rageval.errors import DataError
 from rageval.text.formulas import GUARD, unguarded
 from rageval.text.keys import plain_key
@@ -219,11 +221,11 @@ def _lines(text: str) -> Iterator[str]:
     yield text[start:]
 
 
-def _parse_csv(data: bytes, name: str, *_: object) -> RowFile:
+def _parse_csv(data: bytes, name: str, *_: object, delimiter: str = ",") -> RowFile:
     # The csv module's limit is global and 131,072 characters by default. It is only ever raised here: the
     # length of a field is checked later, in the same way for all formats.
     csv.field_size_limit(max(csv.field_size_limit(), _CSV_FIELD_LIMIT))
-    reader = csv.reader(io.StringIO(decoded(data, name), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(decoded(data, name), newline=""), delimiter=delimiter, strict=True)
     try:
         file = RowFile(name=name, columns=unique_columns(next(reader, []), name))
     except csv.Error as error:
@@ -253,6 +255,16 @@ def _add_csv_row(file: RowFile, place: str, values: Sequence[str]) -> None:
         )
 
 
+def _parse_sheet(data: bytes, name: str, *_: object) -> RowFile:
+    header, cells = sheet_rows(data, name)
+    columns = unique_columns(header, name)
+    file = RowFile(name=name, columns=columns, text_remedy="format its cells as text")
+    for number, values in cells:
+        file.rows.append(Row(f"row {number}", dict(zip(columns, values, strict=True))))
+        refuse_rows(len(file.rows), name)
+    return file
+
+
 def _parse_parquet(data: bytes, name: str, columns: Sequence[str], optional: Sequence[str] | None) -> RowFile:
     try:
         with pq.ParquetFile(pa.BufferReader(data)) as parquet:
@@ -274,5 +286,7 @@ _PARSERS: Mapping[str, Callable[[bytes, str, Sequence[str], Sequence[str] | None
     ".jsonl": _parse_jsonl,
     ".ndjson": _parse_jsonl,
     ".csv": _parse_csv,
+    ".tsv": partial(_parse_csv, delimiter="\t"),
+    ".xlsx": _parse_sheet,
     ".parquet": _parse_parquet,
 }

@@ -5,9 +5,11 @@ import gzip
 import io
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -40,11 +42,24 @@ def as_parquet(rows: Rows) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
+def as_workbook(rows: Rows) -> bytes:
+    """Write them into the second sheet, below an empty row; the first one is empty."""
+    book, file = openpyxl.Workbook(), io.BytesIO()
+    sheet = book.create_sheet("answers")
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    for line in ([], names, *([row.get(name) for name in names] for row in rows)):
+        sheet.append([json.dumps(value) if isinstance(value, (list, dict)) else value for value in line])
+    book.save(file)
+    return file.getvalue()
+
+
 WRITERS: dict[str, Callable[[Rows], bytes]] = {
     "csv": as_csv,
+    "tsv": partial(as_csv, delimiter="\t"),
     "json": lambda rows: json.dumps({"results": rows, "metrics": {}}).encode(),
     "jsonl": lambda rows: "\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode(),
     "parquet": as_parquet,
+    "xlsx": as_workbook,
     "jsonl.gz": lambda rows: gzip.compress("\n".join(map(json.dumps, rows)).encode()),
 }
 
@@ -221,7 +236,7 @@ def as_row(item: RawItem) -> dict[str, Any]:
 @given(given=st.lists(ITEMS, min_size=1, max_size=4))
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_written_in_our_own_columns_is_what_is_read(items, given):
-    for suffix in WRITERS:
+    for suffix in WRITERS.keys() - {"xlsx"}:  # Excel has no control characters
         assert items([as_row(item) for item in given], suffix) == given, suffix
 
 
