@@ -4,10 +4,13 @@ A URL may carry a key (`https://user:key@host/` or `?sig=...`), most often fille
 it without.
 """
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import io
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 import aiohttp
 import fsspec
@@ -32,6 +35,8 @@ from rageval.safety.urls import check_scheme, shown
 from rageval.safety.variables import filled_in
 
 MAX_FILE_BYTES = MAX_BYTES
+MAX_STREAMED_BYTES = 16 * MAX_BYTES
+"""The most of a file that is read from block to block, which no memory holds."""
 _BLOCK_BYTES = 2**20
 _HTTP = ("http://", "https://")
 _ahead: "dict[DataConfig, Corpus]" = {}
@@ -157,22 +162,76 @@ def read_text(path: str) -> str:
         DataError: If it cannot be read, or is no UTF-8.
         ConfigError: If a variable of its URL is not set, or the run may not read it.
     """
+    content = io.BytesIO()
+    _fetched(_check(path), path, content)
     try:
-        return _fetched(_check(path), path)[0].decode("utf-8-sig")
+        return content.getvalue().decode("utf-8-sig")
     except UnicodeDecodeError:
         raise DataError(f"{shown(path)}: the file is no text in UTF-8") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedFile:
+    """A file that is read from block to block."""
+
+    file: BinaryIO
+    """At its beginning; it can be read from any place."""
+    name: str
+    """What messages call it."""
+    suffix: str
+    """What says how it is read, such as ".csv"."""
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[OpenedFile]:
+    """Open a file to read it from block to block; what is at a URL is copied to a temporary file first.
+
+    So the server of a URL need not wait for whatever is done with the rows, which may take hours.
+
+    Args:
+        path: Path or URL of the file.
+
+    Raises:
+        DataError: If nothing tells its format, it cannot be read, or it is too large.
+        ConfigError: If a variable of its URL is not set, or the run may not read it.
+    """
+    path, given, name, suffix = _located(path)
+    with contextlib.ExitStack() as stack:
+        if "://" not in path:
+            with _sentences(path, given, name):
+                file: BinaryIO = stack.enter_context(Path(path).open("rb"))
+        else:
+            file = stack.enter_context(tempfile.TemporaryFile())
+            headers = _fetched(path, given, file, name, MAX_STREAMED_BYTES)
+            suffix = suffix or format_of_reply(headers, name)
+            file.seek(0)
+        yield OpenedFile(file=file, name=name, suffix=suffix)
 
 
 def _read(path: str) -> tuple[bytes, str, str]:
     """Return the bytes of a file, its name for messages, and the suffix that says how it is read.
 
     Raises:
-        DataError: If nothing tells its format, it cannot be read, or it is too large.
+        DataError, ConfigError: See `opened`.
+    """
+    path, given, name, suffix = _located(path)
+    content = io.BytesIO()
+    headers = _fetched(path, given, content, name)
+    return content.getvalue(), name, suffix or format_of_reply(headers, name)
+
+
+def _located(path: str) -> tuple[str, str, str, str]:
+    """Return where a file is with all that is filled in, as it was given, its name for messages, and its suffix.
+
+    The suffix is empty where it is for the server to say.
+
+    Raises:
+        DataError: If nothing tells its format.
         ConfigError: If a variable of its URL is not set, or the run may not read it.
     """
     if path.startswith(SAMPLE):
         path = str(sample_file(path))
-        return Path(path).read_bytes(), PurePosixPath(path).name, format_of(path)
+        return path, path, PurePosixPath(path).name, format_of(path)
     _check(path.removeprefix(LATEST))
     given = newest(path)
     path = _check(given)
@@ -180,25 +239,36 @@ def _read(path: str) -> tuple[bytes, str, str]:
     if path != given and not has_format(name):
         name += "".join(PurePosixPath(shown(path)).suffixes[-2:])  # all that may be told of what is filled in
     is_told_by_server = path.startswith(_HTTP) and not has_format(name)
-    suffix = "" if is_told_by_server else format_of(name)
-    data, headers = _fetched(path, given, name)
-    return data, name, suffix or format_of_reply(headers, name)
+    return path, given, name, "" if is_told_by_server else format_of(name)
 
 
-def _fetched(path: str, given: str, name: str = "") -> tuple[bytes, Mapping[str, str]]:
-    """Return the bytes of a file, and the headers that came with it where it came by HTTP.
+def _fetched(path: str, given: str, into: BinaryIO, name: str = "", limit: int | None = None) -> Mapping[str, str]:
+    """Copy a file, and return the headers that came with it where it came by HTTP.
 
     Args:
         path: Where it is, with all that is filled in.
         given: The same as it was given.
+        into: What it is written to.
         name: What it is called in messages; empty for what may be shown of `given`.
+        limit: The most bytes that it may have; None for `MAX_FILE_BYTES`.
 
     Raises:
         DataError: If it cannot be read.
     """
     name = name or shown(given)
+    with _sentences(path, given, name):
+        return _fetch(path, name, into, MAX_FILE_BYTES if limit is None else limit)
+
+
+@contextlib.contextmanager
+def _sentences(path: str, given: str, name: str) -> Iterator[None]:
+    """Say in one sentence why a file cannot be read, see `_fetched`.
+
+    Raises:
+        DataError: If it cannot.
+    """
     try:
-        return _fetch(path, name)
+        yield
     except DataError:
         raise
     except FileNotFoundError as error:
@@ -231,26 +301,23 @@ def _check(given: str) -> str:
     return path
 
 
-def _fetch(path: str, name: str) -> tuple[bytes, Mapping[str, str]]:
-    """Return the bytes of a file, and the headers that came with it where it came by HTTP."""
+def _fetch(path: str, name: str, into: BinaryIO, limit: int) -> Mapping[str, str]:
+    """Copy a file of at most so many bytes, and return the headers that came with it where it came by HTTP."""
     # Block size 0 streams the body; any other asks for ranges, which not every server answers.
     options: dict[str, Any] = {"block_size": 0} if path.startswith(_HTTP) else {}
     if options and allowances():
         options["get_client"] = guarded_client
     if options and "%" in path and path.isascii() and " " not in path:
         options["encoded"] = True  # sent as it is: a signature may be of the very characters
-    blocks: list[bytes] = []
     total = 0
     with fsspec.open(path, "rb", **options) as file:
         headers = file.r.headers if isinstance(file, HTTPStreamFile) else {}
         while block := file.read(_BLOCK_BYTES):
-            blocks.append(block)
+            into.write(block)
             total += len(block)
-            if total > MAX_FILE_BYTES:
-                raise DataError(
-                    f"{name}: the file is larger than {MAX_FILE_BYTES:,} bytes, the most that is read: split it"
-                )
-    return b"".join(blocks), headers
+            if total > limit:
+                raise DataError(f"{name}: the file is larger than {limit:,} bytes, the most that is read: split it")
+    return headers
 
 
 def _not_found(path: str) -> str:

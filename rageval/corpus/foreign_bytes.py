@@ -6,7 +6,7 @@ from typing import Final
 
 from rageval.errors import DataError
 
-_SHEET: Final = "save its sheet as CSV"
+_SHEET: Final = "save it as .xlsx, or its sheet as CSV"
 _PARQUET: Final = b"PAR1"
 _BINARY: Final = (
     (b"%PDF", "a PDF", "give the rows as CSV"),
@@ -51,9 +51,9 @@ def _foreign(data: bytes, suffix: str, columns: Sequence[str]) -> Iterator[tuple
     for magic, found, remedy in _BINARY:
         if data.startswith(magic):
             yield found, remedy
-    if data.startswith(b"PK\x03\x04"):
+    if data.startswith(b"PK\x03\x04") and suffix != ".xlsx":
         is_sheet = b"[Content_Types].xml" in data[:4096] or b"xl/" in data[:4096]
-        yield ("an Excel workbook (.xlsx)", _SHEET) if is_sheet else ("a zip archive", "unpack it")
+        yield ("an Excel workbook", "end its name with .xlsx") if is_sheet else ("a zip archive", "unpack it")
     if data[257:262] == b"ustar":
         yield "a tar archive", "unpack it"
     if suffix != ".parquet" and data.startswith(_PARQUET) and data.endswith(_PARQUET):
@@ -69,7 +69,7 @@ def _foreign(data: bytes, suffix: str, columns: Sequence[str]) -> Iterator[tuple
 
 
 def _foreign_text(data: bytes, suffix: str, columns: Sequence[str]) -> Iterator[tuple[str, str]]:
-    if suffix == ".csv" and _JSON.match(data):
+    if suffix in (".csv", ".tsv") and _JSON.match(data):
         is_list = _JSON_LIST.match(data)
         yield ("a JSON list", "end its name with .json") if is_list else ("JSON Lines", "end its name with .jsonl")
     if suffix in (".jsonl", ".ndjson"):

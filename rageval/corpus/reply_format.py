@@ -11,6 +11,8 @@ _SUFFIXES: Final[Mapping[str, str]] = {
     "text/csv": ".csv",
     "application/csv": ".csv",
     "text/comma-separated-values": ".csv",
+    "text/tab-separated-values": ".tsv",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
     "application/json": ".json",
     "text/json": ".json",
     "application/x-ndjson": ".jsonl",

@@ -1,7 +1,7 @@
 """The bytes of a data file -> its rows, each with the place where a person finds it again.
 
-Four formats are read, told apart by suffix: a JSON list of objects, JSON Lines, CSV with a header, Parquet; each may be
-compressed (`.csv.gz`), and text may be UTF-8, or UTF-16 that begins with its mark.
+Formats are told apart by suffix: a JSON list of objects, JSON Lines, CSV or TSV with a header, Parquet, the first sheet
+of an Excel workbook; each may be compressed (`.csv.gz`), and text may be UTF-8, or UTF-16 that begins with its mark.
 A row that cannot be read becomes a problem beside the rows that can; a file that cannot be read at all is an
 error. In CSV the strings NA, null and None are strings like any other.
 """
@@ -12,6 +12,7 @@ import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -22,6 +23,7 @@ import pyarrow.parquet as pq
 from rageval.corpus import packed
 from rageval.corpus.foreign_bytes import refuse_foreign
 from rageval.corpus.parquet_columns import holds_values, read_columns, refuse_rows
+from rageval.corpus.sheets import sheet_rows
 from rageval.errors import DataError
 from rageval.text.formulas import GUARD, unguarded
 from rageval.text.keys import plain_key
@@ -105,7 +107,12 @@ def parse_rows(
     return _PARSERS[suffix](data, name, columns, optional)
 
 
-def _text(data: bytes, name: str) -> str:
+def decoded(data: bytes, name: str) -> str:
+    """Return the text of a file in UTF-8, or in UTF-16 that begins with its mark.
+
+    Raises:
+        DataError: If it is neither.
+    """
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         try:
             return data.decode("utf-16")
@@ -122,7 +129,7 @@ def _text(data: bytes, name: str) -> str:
         ) from None
 
 
-def _unique(columns: Sequence[str], name: str) -> tuple[str, ...]:
+def unique_columns(columns: Sequence[str], name: str) -> tuple[str, ...]:
     """Return the columns of a header.
 
     Raises:
@@ -148,7 +155,7 @@ def _row_file(objects: Iterable[tuple[str, Any]], name: str) -> RowFile:
             bad.append((place, f"not valid JSON at column {value.colno}: {value.msg}"))
         else:
             bad.append((place, f"expected an object {{...}}, found {type(value).__name__}"))
-    found = _unique(list(columns), name)
+    found = unique_columns(list(columns), name)
     if found != tuple(columns):
         good = [Row(row.place, {plain_key(key): value for key, value in row.values.items()}) for row in good]
     file = RowFile(name=name, columns=found, rows=good)
@@ -157,17 +164,35 @@ def _row_file(objects: Iterable[tuple[str, Any]], name: str) -> RowFile:
     return file
 
 
-def _parse_json(data: bytes, name: str, *_: object) -> RowFile:
+def parsed_json(data: bytes, name: str) -> Any:
+    """Return what a JSON file holds.
+
+    Raises:
+        DataError: If it is no JSON; it says where.
+    """
     try:
-        values = orjson.loads(_text(data, name))
+        return orjson.loads(decoded(data, name))
     except orjson.JSONDecodeError as error:
         raise DataError(
             f"{name}, line {error.lineno}, column {error.colno}: not valid JSON: {error.msg}; correct the file "
             "(one object a line is the format .jsonl)"
         ) from None
+
+
+def _parse_json(data: bytes, name: str, *_: object) -> RowFile:
+    values = parsed_json(data, name)
     if not isinstance(values, list):
         keys = f" with the keys {', '.join(values)}"[:200] if isinstance(values, dict) else ""
         raise DataError(f"{name}: expected a list of objects [{{...}}, ...], found {type(values).__name__}{keys}")
+    return listed_rows(values, name)
+
+
+def listed_rows(values: Sequence[Any], name: str) -> RowFile:
+    """Return the values of a JSON list as rows; one that is no object becomes a problem.
+
+    Raises:
+        DataError: If there are too many, or names of their columns differ in nothing that can be seen.
+    """
     refuse_rows(len(values), name)
     return _row_file(((f"index {index} (from 0)", value) for index, value in enumerate(values)), name)
 
@@ -175,7 +200,7 @@ def _parse_json(data: bytes, name: str, *_: object) -> RowFile:
 def _parse_jsonl(data: bytes, name: str, *_: object) -> RowFile:
     def objects() -> Iterator[tuple[str, Any]]:
         # Not splitlines(): it also splits at U+2028 and others, which may stand inside a JSON string.
-        for number, line in enumerate(_lines(_text(data, name)), start=1):
+        for number, line in enumerate(_lines(decoded(data, name)), start=1):
             if not line.strip():
                 continue
             refuse_rows(number, name)
@@ -196,13 +221,13 @@ def _lines(text: str) -> Iterator[str]:
     yield text[start:]
 
 
-def _parse_csv(data: bytes, name: str, *_: object) -> RowFile:
+def _parse_csv(data: bytes, name: str, *_: object, delimiter: str = ",") -> RowFile:
     # The csv module's limit is global and 131,072 characters by default. It is only ever raised here: the
     # length of a field is checked later, in the same way for all formats.
     csv.field_size_limit(max(csv.field_size_limit(), _CSV_FIELD_LIMIT))
-    reader = csv.reader(io.StringIO(_text(data, name), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(decoded(data, name), newline=""), delimiter=delimiter, strict=True)
     try:
-        file = RowFile(name=name, columns=_unique(next(reader, []), name))
+        file = RowFile(name=name, columns=unique_columns(next(reader, []), name))
     except csv.Error as error:
         raise DataError(f"{name}, line 1: the header is not valid CSV: {error}; correct its quotes") from None
     line = reader.line_num + 1
@@ -230,11 +255,21 @@ def _add_csv_row(file: RowFile, place: str, values: Sequence[str]) -> None:
         )
 
 
+def _parse_sheet(data: bytes, name: str, *_: object) -> RowFile:
+    header, cells = sheet_rows(data, name)
+    columns = unique_columns(header, name)
+    file = RowFile(name=name, columns=columns, text_remedy="format its cells as text")
+    for number, values in cells:
+        file.rows.append(Row(f"row {number}", dict(zip(columns, values, strict=True))))
+        refuse_rows(len(file.rows), name)
+    return file
+
+
 def _parse_parquet(data: bytes, name: str, columns: Sequence[str], optional: Sequence[str] | None) -> RowFile:
     try:
         with pq.ParquetFile(pa.BufferReader(data)) as parquet:
             schema = parquet.schema_arrow
-        found = _unique(schema.names, name)
+        found = unique_columns(schema.names, name)
         others = [field.name for field in schema if holds_values(field.type)] if optional is None else optional
         wanted = {*columns, *map(plain_key, others)}
         table = read_columns(data, name, [column for column in schema.names if plain_key(column) in wanted])
@@ -251,5 +286,7 @@ _PARSERS: Mapping[str, Callable[[bytes, str, Sequence[str], Sequence[str] | None
     ".jsonl": _parse_jsonl,
     ".ndjson": _parse_jsonl,
     ".csv": _parse_csv,
+    ".tsv": partial(_parse_csv, delimiter="\t"),
+    ".xlsx": _parse_sheet,
     ".parquet": _parse_parquet,
 }

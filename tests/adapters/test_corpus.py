@@ -189,7 +189,7 @@ def test_a_csv_field_may_be_longer_than_the_csv_module_allows_by_default(data):
         (b'[\n{"id" 1}]', "json", "documents.json, line 2, column 7: not valid JSON"),
         (b'[\n"\xff"]', "json", "documents.json, line 2: byte 0xff is not valid UTF-8; save the file as UTF-8"),
         (b"PAR1 no, it is not", "parquet", "documents.parquet: cannot be read as Parquet"),
-        (b"x", "xlsx", r"suffix .xlsx names no known format; expected one of .json, .jsonl, .ndjson, .csv, .parquet"),
+        (b"x", "xls", r"suffix .xls names no known format; expected one of .json, .jsonl, .ndjson, .csv, .tsv, .xlsx"),
         (b"x", "", r"suffix \(none\) names no known format"),
     ],
 )

@@ -85,7 +85,7 @@ def as_xlsx() -> bytes:
 @pytest.mark.parametrize(
     ("content", "suffix", "message"),
     [
-        (as_xlsx(), "csv", r"an Excel workbook \(.xlsx\), expected .csv: save its sheet as CSV"),
+        (as_xlsx(), "csv", r"an Excel workbook, expected .csv: end its name with .xlsx"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "csv", r"an Excel workbook of the old kind"),
         (b"PK\x03\x04 some other archive", "json", "a zip archive, expected .json: unpack it"),
         (b"%PDF-1.7 ...", "csv", "a PDF"),

@@ -1,0 +1,202 @@
+"""The values of a row, or of the rows of one answer, and what its columns hold -> one item."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from rageval.config.columns import ItemField
+from rageval.corpus.cells import (
+    ID_SEPARATORS,
+    any_number_in,
+    id_in,
+    ids_in,
+    is_empty,
+    number_in,
+    said_in,
+    text_in,
+    texts_in,
+    unfolded,
+    whole_in,
+    yes_or_no,
+)  # fmt: skip
+from rageval.corpus.columns import FileColumns, value_of
+from rageval.corpus.items import RawContext, RawItem
+from rageval.corpus.passages import (
+    contexts_in,
+    messages_in,
+    relevant_in,
+    right_texts_in,
+    scores_in,
+    with_ids_and_scores,
+)
+from rageval.corpus.row_values import as_text
+from rageval.records import Message
+
+MAX_TEXT_CHARS: Final = 1_000_000
+_T = TypeVar("_T")
+
+
+class _Cells:
+    """The cells of one row by what they hold; an error names the column."""
+
+    def __init__(self, values: Mapping[str, Any], columns: FileColumns) -> None:
+        self._values = values
+        self._columns = columns
+
+    def get(self, field: ItemField) -> Any:
+        column = self._columns.fields.get(field)
+        return None if column is None else value_of(self._values, column)
+
+    def read(self, field: ItemField, read: Callable[[Any], _T]) -> _T:
+        try:
+            return read(self.get(field))
+        except ValueError as error:
+            raise ValueError(f"`{self._columns.fields[field]}` {error}") from None
+
+    def read_parts(self, field: ItemField, read: Callable[[Any, Sequence[str]], _T], usual: Sequence[str] = ()) -> _T:
+        """Read a cell that holds several, with what stands between them."""
+        separators = self._columns.separators.get(field, tuple(usual))
+        return self.read(field, lambda value: read(value, separators))
+
+
+def item_of(rows: Sequence[Mapping[str, Any]], columns: FileColumns) -> RawItem:
+    """Return what the rows of one answer say; there are several only where each holds one of its passages.
+
+    Args:
+        rows: Their values, at least one.
+        columns: What the columns hold.
+
+    Raises:
+        ValueError: If a cell cannot be read; it names the column, what was expected and what was found.
+    """
+    cells = _Cells(_together(rows, columns), columns)
+    history, question, spoken = _asked(cells)
+    answer, error = cells.read("answer", text_in), cells.read("error", text_in)
+    answer = spoken if answer is None else answer
+    if answer in columns.schema.absent:
+        answer, error = None, error or answer
+    ids, grades = _relevant(cells)
+    texts = cells.read_parts("relevant_texts", right_texts_in)
+    item = RawItem(
+        question_id=cells.read("question_id", id_in),
+        question=question,
+        history=history,
+        references=cells.read_parts("references", _texts),
+        relevant_ids=ids,
+        relevant_grades=grades,
+        relevant_texts=texts,
+        relevant_text_grades=_grades(cells, "relevant_text_grades", len(texts)),
+        answerable=cells.read("answerable", yes_or_no),
+        conversation=cells.read("conversation", id_in),
+        turn=cells.read("turn", whole_in),
+        tags=_tags(cells, rows[0], columns.read),
+        system=cells.read("system", id_in),
+        repeat=cells.read("repeat", whole_in),
+        answer=answer,
+        error=error,
+        contexts=_passages(rows, columns) if "passage" in columns.fields else _contexts(cells),
+        citations=cells.read_parts("citations", ids_in, ID_SEPARATORS),
+        latency_s=_latency(cells),
+        first_token_s=cells.read("first_token_s", number_in),
+        prompt_tokens=cells.read("prompt_tokens", whole_in),
+        completion_tokens=cells.read("completion_tokens", whole_in),
+        cost_usd=cells.read("cost_usd", number_in),
+        finish_reason=cells.read("finish_reason", id_in),
+        model=cells.read("model", id_in),
+    )
+    _check(item)
+    return item
+
+
+def _together(rows: Sequence[Mapping[str, Any]], columns: FileColumns) -> Mapping[str, Any]:
+    """Return the first value that one of the rows has in each column: an answer may stand in one of them alone."""
+    if len(rows) == 1:
+        return rows[0]
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: next((row[name] for row in rows if not is_empty(row.get(name))), None) for name in names}
+
+
+def _asked(cells: _Cells) -> tuple[tuple[Message, ...], str | None, str | None]:
+    """Return earlier turns, the question, and the answer where the question is a whole conversation."""
+    history = cells.read("history", messages_in)
+    asked = unfolded(cells.get("question"))
+    turns = asked.get("messages") if isinstance(asked, Mapping) else asked
+    is_conversation = isinstance(turns, (list, tuple)) and bool(turns) and all(isinstance(t, Mapping) for t in turns)
+    if not is_conversation:
+        return history, cells.read("question", said_in), None
+    said = cells.read("question", messages_in)
+    last = max((number for number, turn in enumerate(said) if turn["role"] == "user"), default=None)
+    if last is None:
+        raise ValueError("the conversation has no turn of the user, expected one to answer")
+    spoken = "\n".join(turn["content"] for turn in said[last + 1 :])
+    return (*history, *said[:last]), said[last]["content"], spoken or None
+
+
+def _texts(value: Any, separators: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(value, str) and is_empty(value):
+        return ()
+    parts = texts_in(value, separators) if isinstance(value, (str, list, tuple)) else [value]
+    parts = [said_in(value)] if parts == [value] else parts
+    return tuple(text for part in parts or () if (text := text_in(part)) is not None)
+
+
+def _relevant(cells: _Cells) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    ids, grades = cells.read_parts("relevant_ids", relevant_in, ID_SEPARATORS)
+    given = _grades(cells, "relevant_grades", len(ids))
+    return ids, given or grades
+
+
+def _grades(cells: _Cells, field: ItemField, wanted: int) -> tuple[int, ...]:
+    grades = cells.read_parts(field, scores_in, ID_SEPARATORS) or ()
+    if not grades:
+        return ()
+    if len(grades) != wanted or not all(grade and grade >= 1 and grade == int(grade) for grade in grades):
+        raise ValueError(f"`{field}` holds {len(grades)} values, expected {wanted} whole numbers of at least 1")
+    return tuple(int(grade or 0) for grade in grades)
+
+
+def _contexts(cells: _Cells) -> tuple[RawContext, ...] | None:
+    contexts = cells.read_parts("contexts", contexts_in)
+    ids = cells.read_parts("context_ids", ids_in, ID_SEPARATORS)
+    scores = cells.read_parts("context_scores", scores_in, ID_SEPARATORS)
+    return with_ids_and_scores(contexts, ids, scores)
+
+
+def _passages(rows: Sequence[Mapping[str, Any]], columns: FileColumns) -> tuple[RawContext, ...]:
+    """Return the passages of an answer, one a row; its number in the answer, such as `[2]`, is no id of a document."""
+    found = []
+    for row in rows:
+        cells = _Cells(row, columns)
+        name = cells.read("passage_id", id_in)
+        text = cells.read("passage", text_in)
+        if text is not None and text not in columns.schema.absent:
+            is_number = name is not None and name.startswith("[")
+            found.append(
+                RawContext(id=None if is_number else name, text=text, score=cells.read("passage_score", any_number_in))
+            )
+    return tuple(found)
+
+
+def _latency(cells: _Cells) -> float | None:
+    seconds, milliseconds = cells.read("latency_s", number_in), cells.read("latency_ms", number_in)
+    return seconds if seconds is not None or milliseconds is None else milliseconds / 1000
+
+
+def _tags(cells: _Cells, values: Mapping[str, Any], read: Collection[str]) -> dict[str, str]:
+    """Return as text what the row has beside what is read, and what its metadata hold."""
+    metadata = unfolded(cells.get("metadata"))
+    inner = metadata if isinstance(metadata, Mapping) else {"metadata": metadata}
+    others = {name: value for name, value in values.items() if name and name not in read}
+    return {str(name): text for name, value in {**inner, **others}.items() if (text := as_text(value))}
+
+
+def _check(item: RawItem) -> None:
+    if item.question is None and item.question_id is None:
+        raise ValueError("has neither a question nor the id of one")
+    contexts = (context.text for context in item.contexts or ())
+    for text in filter(None, (item.question, item.answer, *item.references, *item.relevant_texts, *contexts)):
+        if (length := len(text)) > MAX_TEXT_CHARS:
+            raise ValueError(f"has a text of {length:,} characters, at most {MAX_TEXT_CHARS:,} are allowed: split it")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("holds half a character (a lone surrogate), which no file can hold") from None

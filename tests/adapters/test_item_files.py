@@ -1,0 +1,304 @@
+"""Files of questions and recorded answers in the shapes that people have -> items."""
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rageval.config.columns import ColumnConfig
+from rageval.corpus import item_files
+from rageval.corpus.item_files import read_items
+from rageval.corpus.items import ItemBatch, RawContext, RawItem
+from rageval.errors import ConfigError, DataError
+
+Rows = list[dict[str, Any]]
+
+
+def as_csv(rows: Rows, delimiter: str = ",", nested: Callable[[Any], str] = json.dumps) -> bytes:
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)), delimiter=delimiter)
+    writer.writeheader()
+    writer.writerows(
+        {name: nested(value) if isinstance(value, (list, dict)) else value for name, value in row.items()}
+        for row in rows
+    )
+    return file.getvalue().encode()
+
+
+def as_parquet(rows: Rows) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(rows), sink, row_group_size=2)
+    return sink.getvalue().to_pybytes()
+
+
+def as_workbook(rows: Rows) -> bytes:
+    """Write them into the second sheet, below an empty row; the first one is empty."""
+    book, file = openpyxl.Workbook(), io.BytesIO()
+    sheet = book.create_sheet("answers")
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    for line in ([], names, *([row.get(name) for name in names] for row in rows)):
+        sheet.append([json.dumps(value) if isinstance(value, (list, dict)) else value for value in line])
+    book.save(file)
+    return file.getvalue()
+
+
+WRITERS: dict[str, Callable[[Rows], bytes]] = {
+    "csv": as_csv,
+    "tsv": partial(as_csv, delimiter="\t"),
+    "json": lambda rows: json.dumps({"results": rows, "metrics": {}}).encode(),
+    "jsonl": lambda rows: "\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode(),
+    "parquet": as_parquet,
+    "xlsx": as_workbook,
+    "jsonl.gz": lambda rows: gzip.compress("\n".join(map(json.dumps, rows)).encode()),
+}
+
+
+@pytest.fixture
+def batches(tmp_path: Path) -> Callable[..., list[ItemBatch]]:
+    """Writes a file, from rows or from raw bytes, and reads it."""
+
+    def read(content: Rows | bytes, suffix: str = "jsonl", *columns: ColumnConfig, **options: Any) -> list[ItemBatch]:
+        path = tmp_path / f"answers.{suffix}"
+        path.write_bytes(content if isinstance(content, bytes) else WRITERS[suffix](content))
+        return list(read_items(str(path), columns, **options))
+
+    return read
+
+
+@pytest.fixture
+def items(batches) -> Callable[..., list[RawItem]]:
+    """Writes and reads a file, of which every row can be read."""
+
+    def read(*given: Any, **options: Any) -> list[RawItem]:
+        found = batches(*given, **options)
+        assert [problem for batch in found for problem in batch.problems] == []
+        return [item for batch in found for item in batch.items]
+
+    return read
+
+
+Q, A, R = "Who pays?", "The plan, mostly.", "The plan pays."
+TEXTS = ["The plan pays, after the deductible.", 'See "costs"; it\'s on page 4.']
+CONTEXTS = tuple(RawContext(text=text) for text in TEXTS)
+WITH_IDS = tuple(RawContext(id=f"d{number}", text=text) for number, text in enumerate(TEXTS))
+
+# Whose shape it is, its rows, and what they say.
+SHAPES: list[tuple[str, Rows, RawItem]] = [
+    (
+        "ragas",
+        [{"user_input": Q, "response": A, "reference": R, "retrieved_contexts": TEXTS,
+          "retrieved_context_ids": ["d0", "d1"], "reference_context_ids": ["d1"], "reference_contexts": TEXTS[:1]}],
+        RawItem(question=Q, answer=A, references=(R,), contexts=WITH_IDS, relevant_ids=("d1",), relevant_grades=(1,),
+                relevant_texts=(TEXTS[0],)),
+    ),
+    (
+        "ragas",
+        [{"user_input": [{"type": "human", "content": "Hello"}, {"type": "ai", "content": "Hi."},
+                         {"type": "tool", "content": "{}"}, {"type": "human", "content": Q},
+                         {"type": "ai", "content": A}],
+          "reference": R}],
+        RawItem(question=Q, answer=A, references=(R,),
+                history=({"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi."})),
+    ),
+    (
+        "DeepEval",
+        [{"input": Q, "actual_output": A, "expected_output": R, "retrieval_context": TEXTS, "context": TEXTS[:1],
+          "completion_time": 1.5, "token_cost": 0.002, "additional_metadata": {"source": "handbook"}}],
+        RawItem(question=Q, answer=A, references=(R,), contexts=CONTEXTS, relevant_texts=(TEXTS[0],), latency_s=1.5,
+                cost_usd=0.002, tags={"source": "handbook"}),
+    ),
+    (
+        "Azure AI evaluation",
+        [{"query": Q, "response": A, "ground_truth": R, "context": f"a.pdf#page=4:  {TEXTS[0]}\n\nb.pdf: {TEXTS[1]}"}],
+        RawItem(question=Q, answer=A, references=(R,),
+                contexts=(RawContext(id="a.pdf#page=4", text=TEXTS[0]), RawContext(id="b.pdf", text=TEXTS[1]))),
+    ),
+    (
+        "ai-rag-chat-evaluator",
+        [{"question": Q, "truth": R, "answer": A, "context": f"a.pdf: {TEXTS[0]}\nb.pdf: {TEXTS[1]}", "latency": 3.3,
+          "gpt_relevance": 5}],
+        RawItem(question=Q, answer=A, references=(R,), latency_s=3.3, tags={"gpt_relevance": "5"},
+                contexts=(RawContext(id="a.pdf", text=TEXTS[0]), RawContext(id="b.pdf", text=TEXTS[1]))),
+    ),
+    (
+        "RAGChecker",
+        [{"query_id": 7, "query": Q, "gt_answer": R, "response": A,
+          "retrieved_context": [{"doc_id": f"d{number}", "text": text} for number, text in enumerate(TEXTS)]}],
+        RawItem(question_id="7", question=Q, answer=A, references=(R,), contexts=WITH_IDS),
+    ),
+    (
+        "open-rag-eval",
+        [{"query_id": "q", "query": Q, "query_run": 2, "passage_id": f"[{number}]", "passage": text,
+          "generated_answer": answer} for number, text, answer in ((1, TEXTS[0], A), (2, TEXTS[1], ""))],
+        RawItem(question_id="q", question=Q, answer=A, repeat=2, contexts=CONTEXTS),
+    ),
+    (
+        "Langfuse",
+        [{"id": "i", "input": {"question": Q}, "expectedOutput": R, "metadata": {"topic": "cost", "level": 2}}],
+        RawItem(question_id="i", question=Q, references=(R,), tags={"topic": "cost", "level": "2"}),
+    ),
+    (
+        "Giskard",
+        [{"id": "g", "question": Q, "reference_answer": R, "metadata": {"question_type": "simple"},
+          "reference_context": f"Document 3: {TEXTS[0]}\n\nDocument 12: {TEXTS[1]}",
+          "conversation_history": [{"role": "user", "content": "Hello"}]}],
+        RawItem(question_id="g", question=Q, references=(R,), relevant_texts=tuple(TEXTS),
+                tags={"question_type": "simple"}, history=({"role": "user", "content": "Hello"},)),
+    ),
+    (
+        "AutoRAG",
+        [{"qid": "a", "query": Q, "retrieval_gt": [["d1", "d2"], ["d3"]], "generation_gt": [R, A]}],
+        RawItem(question_id="a", question=Q, references=(R, A), relevant_ids=("d1", "d2", "d3"),
+                relevant_grades=(1, 1, 1)),
+    ),
+    (
+        "rageval",
+        [{"question_id": "1", "question": Q, "references": [R, A], "relevant_ids": ["d1", "d2"],
+          "relevant_grades": [2, 1], "answerable": False, "conversation_id": "c", "turn": 2, "system": "mine",
+          "repeat": 1, "answer": A, "contexts": [{"id": "d0", "text": TEXTS[0], "score": -0.5}], "citations": ["d0"],
+          "latency_ms": 1500, "first_token_s": 0.1, "prompt_tokens": 10, "completion_tokens": 5, "cost_usd": 0,
+          "finish_reason": "stop", "model": "m", "topic": "cost"}],
+        RawItem(question_id="1", question=Q, references=(R, A), relevant_ids=("d1", "d2"), relevant_grades=(2, 1),
+                answerable=False, conversation="c", turn=2, system="mine", repeat=1, answer=A,
+                contexts=(RawContext(id="d0", text=TEXTS[0], score=-0.5),), citations=("d0",), latency_s=1.5,
+                first_token_s=0.1, prompt_tokens=10, completion_tokens=5, cost_usd=0, finish_reason="stop", model="m",
+                tags={"topic": "cost"}),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize(("schema", "rows", "item"), SHAPES, ids=[shape[0] for shape in SHAPES])
+def test_the_files_that_people_have_say_the_same_in_every_format(batches, schema, rows, item, suffix):
+    (batch,) = batches(rows, suffix)
+    assert batch.problems == ()
+    assert batch.items == (item,)
+    assert f"read as a file of {schema}" in batch.note
+
+
+@pytest.mark.parametrize("nested", [json.dumps, repr])
+def test_lists_in_cells_are_those_of_json_or_of_python(items, nested):
+    texts = ["It's 5\" wide", 'a\n"b"', "née 医療"]
+    row = {"user_input": Q, "retrieved_contexts": texts, "retrieved_context_ids": ["d0", "d1", "d2"]}
+    (item,) = items(as_csv([row], nested=nested), "csv")
+    assert item.contexts == tuple(RawContext(id=f"d{number}", text=text) for number, text in enumerate(texts))
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+filled = texts.filter(lambda text: text.strip())
+numbers = st.floats(0, 1e6)
+wholes = st.integers(0, 10**6)
+names = st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True)
+ITEMS = st.builds(
+    RawItem,
+    question=filled,
+    references=st.lists(filled, min_size=1, max_size=3).map(tuple),
+    history=st.lists(filled, max_size=2).map(lambda turns: tuple({"role": "user", "content": text} for text in turns)),
+    relevant_texts=st.lists(filled, max_size=2).map(tuple),
+    answerable=st.none() | st.booleans(),
+    system=st.none() | names,
+    repeat=st.none() | wholes,
+    answer=st.none() | filled,
+    contexts=st.none() | st.lists(st.builds(RawContext, id=names, text=filled, score=numbers), max_size=3).map(tuple),
+    citations=st.none() | st.lists(names, max_size=2).map(tuple),
+    latency_s=st.none() | numbers,
+    prompt_tokens=st.none() | wholes,
+    cost_usd=st.none() | numbers,
+    model=st.none() | names,
+)
+
+
+def as_row(item: RawItem) -> dict[str, Any]:
+    """Return an item as a row of our own columns."""
+    return {
+        "question": item.question, "references": list(item.references), "history": list(item.history),
+        "relevant_texts": list(item.relevant_texts), "answerable": item.answerable, "system": item.system,
+        "repeat": item.repeat, "answer": item.answer, "latency_s": item.latency_s,
+        "prompt_tokens": item.prompt_tokens, "cost_usd": item.cost_usd, "model": item.model,
+        "citations": None if item.citations is None else list(item.citations),
+        "contexts": None if item.contexts is None else [
+            {"id": context.id, "text": context.text, "score": context.score} for context in item.contexts
+        ],
+    }  # fmt: skip
+
+
+@given(given=st.lists(ITEMS, min_size=1, max_size=4))
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_written_in_our_own_columns_is_what_is_read(items, given):
+    for suffix in WRITERS.keys() - {"xlsx"}:  # Excel has no control characters
+        assert items([as_row(item) for item in given], suffix) == given, suffix
+
+
+def test_the_users_mapping_goes_before_what_is_recognised(items, batches):
+    rows = [{"question": "internal number 7", "output": {"text": A}, "ask": Q, "gold": f"{R} | {A}"}]
+    mapping = [
+        ColumnConfig(name="question", column="ask"),
+        ColumnConfig(name="answer", column="output.text"),
+        ColumnConfig(name="references", column="gold", separator="|"),
+    ]
+    (item,) = items(rows, "jsonl", *mapping)
+    assert item == RawItem(question=Q, answer=A, references=(R, A), tags={"question": "internal number 7"})
+    with pytest.raises(ConfigError, match=r"there is no column aks, .* the file has question, output, ask, gold: name"):
+        batches(rows, "jsonl", ColumnConfig(name="question", column="aks"))
+
+
+def test_a_file_that_lacks_what_is_needed_says_how_to_map_it(batches):
+    with pytest.raises(DataError) as caught:
+        batches([{"frage": Q, "antwort": A}])
+    message = str(caught.value)
+    assert "expected a column with question or question_id" in message
+    assert "found frage, antwort: rename it, or say which it is in `columns`" in message
+    assert "{name: question, column: frage}" in message
+    with pytest.raises(DataError, match="expected a column with answer or contexts"):
+        batches([{"question": Q}], "jsonl", needs=[["answer", "contexts"]])
+
+
+def test_a_row_that_cannot_be_read_is_a_problem_and_the_others_are_kept(batches):
+    good = {"question": Q, "answer": A}
+    lines = [good, {"question": Q, "latency": "fast"}, {"answer": A}, {"question": Q, "contexts": [{"score": 1}]}]
+    content = "\n".join([*map(json.dumps, lines), "{", "[1]", json.dumps(good)]).encode()
+    (batch,) = batches(content)
+    assert len(batch.items) == 2
+    assert batch.places == ("line 1", "line 7")
+    assert [problem.partition(".jsonl, ")[2] for problem in batch.problems] == [
+        "line 2: `latency` is fast, expected a number",
+        "line 3: has neither a question nor the id of one",
+        "line 4: `contexts` has a passage with the keys score, expected text or id",
+        "line 5: not valid JSON at column 1: unexpected end of data",
+        "line 6: expected an object {...}, found list",
+    ]
+
+
+def test_contexts_that_were_not_recorded_differ_from_none_that_were_found(items):
+    rows = [{"question": Q, "contexts": value} for value in (None, [], ["a"])]
+    for suffix in ("jsonl", "parquet", "csv"):
+        assert [item.contexts for item in items(rows, suffix)] == [None, (), (RawContext(text="a"),)], suffix
+
+
+def test_rows_are_read_batch_by_batch_whatever_the_format(items, batches, monkeypatch):
+    monkeypatch.setattr(item_files, "BATCH_ROWS", 3)
+    rows = [{"question": f"q{number}", "answer": A} for number in range(8)]
+    for suffix in ("csv", "jsonl", "parquet", "jsonl.gz"):
+        assert [len(batch.items) for batch in batches(rows, suffix)] == [3, 3, 2]
+        assert [item.question for item in items(rows, suffix)] == [row["question"] for row in rows]
+
+
+def test_rows_of_one_answer_that_stand_apart_are_a_problem(batches):
+    rows = [
+        {"query_id": name, "query": Q, "query_run": 1, "passage_id": "[1]", "passage": "p", "generated_answer": A}
+        for name in ("a", "b", "a")
+    ]
+    (batch,) = batches(rows, "csv")
+    assert [item.question_id for item in batch.items] == ["a", "b"]
+    assert "line 4: its answer has rows further up: sort the file" in batch.problems[0]
