@@ -136,6 +136,7 @@ class FakeLLM:
         self.headers_on = True
         self.retry_after_on = True
         self.models_status = 200
+        self.models_error = "no"
         self.batches = FakeBatches(self._line_of_a_batch)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -166,7 +167,7 @@ class FakeLLM:
 
     async def _models(self, _: web.Request) -> web.Response:
         if self.models_status != 200:
-            return web.json_response({"error": {"message": "no"}}, status=self.models_status)
+            return web.json_response({"error": {"message": self.models_error}}, status=self.models_status)
         return web.json_response({"object": "list", "data": []})
 
     def _line_of_a_batch(self, body: Body) -> tuple[int, Body] | None:

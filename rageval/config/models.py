@@ -1,11 +1,12 @@
 """A model behind an OpenAI-compatible endpoint: its limits and its request parameters."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from rageval.config.parameters import ParameterConfig, as_body, as_list, as_parameters, check_parameters
 from rageval.config.settings import Effect, FileName, Name, Settings, Url, VariableName
-from rageval.safety.credentials import body_schema, check_body
 
 LOCAL = "local"
 
@@ -50,10 +51,10 @@ class ModelConfig(Settings):
     service_tier: Annotated[Literal["", "flex", "priority", "default"], Effect.SENT] = ""
     """Sent only if set. `flex` costs half and may take many minutes: raise the time-out to 900 seconds and the
     deadline with it. `priority` costs more than the price table knows, so its cost is unknown unless a price is set."""
-    extra_body: Annotated[dict[str, Any], AfterValidator(check_body), Effect.SENT] = Field(
-        default_factory=dict, json_schema_extra=body_schema(), title="More request parameters"
-    )
-    """More request parameters, sent as they are, such as {"seed": 1}; ${NAME} stands for a variable."""
+    extra_body: Annotated[
+        tuple[ParameterConfig, ...], BeforeValidator(as_list), AfterValidator(check_parameters), Effect.SENT
+    ] = Field(default=(), max_length=100, title="More request parameters")
+    """More request parameters, sent as they are, such as seed: 1. In a file also a mapping of names and values."""
     input_usd_per_mtok: float | None = Field(
         default=None, ge=0, le=100_000, title="Price of prompt tokens (US dollars a million)"
     )
@@ -78,6 +79,15 @@ class ModelConfig(Settings):
     def served_name(self) -> str:
         """The model's name in requests."""
         return self.model or self.name
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The parameters of `extra_body` as a request has them, but for variables."""
+        return as_body(self.extra_body)
+
+    def with_body(self, body: Mapping[str, Any]) -> Self:
+        """Return the same model with other parameters in its `extra_body`."""
+        return self.model_copy(update={"extra_body": as_parameters(body)})
 
     @property
     def is_local(self) -> bool:

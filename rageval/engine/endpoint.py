@@ -112,8 +112,7 @@ def client_settings(address: str, key: str) -> dict[str, Any]:
 
 def request_parameters(model: ModelConfig) -> dict[str, Any]:
     """Return the parameters of a request that the configuration sets, and no others, by which it is known again."""
-    # As JSON has them: YAML also knows dates, and numbers for keys.
-    parameters: dict[str, Any] = model.model_dump(mode="json", include={"extra_body"})["extra_body"]
+    parameters = model.body
     if model.temperature is not None:
         parameters["temperature"] = model.temperature
     if model.max_completion_tokens is not None:

@@ -36,6 +36,22 @@ _ABOUT_CONTENT = re.compile(
     r"|usage policies|inappropriate|safety",
     re.IGNORECASE,
 )
+# How gateways refuse a key, a model or a request without a header of theirs: LiteLLM's and Portkey's by a 400.
+_KEY_CODES: Final = frozenset(
+    {"no_db_connection", "auth_error", "authentication_error", "invalid_api_key", "expired_key", "unauthorized"}
+)
+_KEY = re.compile(
+    r"^authentication error|\bunauthori[sz]ed\b"
+    r"|\b(?:invalid|incorrect|expired|unknown|missing) (?:api|access|virtual|proxy|subscription)[ _-]?(?:key|token)\b"
+    r"|\b(?:api|access|virtual|subscription)[ _-]?key (?:is )?(?:not valid|invalid|expired|missing|required)\b",
+    re.IGNORECASE,
+)
+_MODEL_CODES: Final = frozenset({"model_not_found", "invalid_model", "unknown_model"})
+_MODEL = re.compile(
+    r"\b(?:invalid|unknown|no such) model\b|\bmodel\b.{0,200}?\b(?:not found|does not exist|is not available)\b",
+    re.IGNORECASE,
+)
+_HEADER = re.compile(r"\bheader is (?:required|missing)\b|\bmissing (?:required )?header\b", re.IGNORECASE)
 
 
 class TransientError(Exception):
@@ -152,11 +168,7 @@ def from_status(
     if status == 403:
         return RefusedUnlessProvenError(row, _refused_key(model, url, f"HTTP 403{quote}"))
     if status == 404:
-        unknown = ConfigError(
-            f"the endpoint {url} does not know the model {model.served_name!r} (HTTP 404{quote}); "
-            "check the model's name and the endpoint"
-        )
-        return RefusedUnlessProvenError(row, unknown)
+        return RefusedUnlessProvenError(row, _unknown_model(model, url, f"HTTP 404{quote}"))
     if status == 429:
         # The limit a day is told from the one a minute by the provider's words alone.
         if _DAY.search(said.body) and not _MINUTE.search(said.body):
@@ -166,7 +178,24 @@ def from_status(
         return TransientError(row)
     if _ABOUT_CONTENT.search(said.text) or any(_ABOUT_CONTENT.search(code) for code in said.codes):
         return RequestFailedError(row)  # of this prompt: others may all be filtered too, and still be worth asking
-    return RefusedRequestError(row)
+    ends = _refused_by_gateway(said, model, url, f"HTTP {status}{quote}")
+    return RefusedUnlessProvenError(row, ends) if ends else RefusedRequestError(row)
+
+
+def _refused_by_gateway(said: ServerMessage, model: ModelConfig, url: str, why: str) -> RagevalError | None:
+    """Return what a server has refused of all requests, as far as it says so; None where it is this one's parameters.
+
+    Its words may repeat the prompt, so they count only while no request has got a reply.
+    """
+    if said.codes & _KEY_CODES or _KEY.search(said.text):
+        return _refused_key(model, url, why)
+    if said.codes & _MODEL_CODES or _MODEL.search(said.text):
+        return _unknown_model(model, url, why)
+    if _HEADER.search(said.text):
+        return ConfigError(
+            f"the endpoint {url} wants a header of the model {model.name!r} ({why}); name it in `headers`"
+        )
+    return None
 
 
 def _is_spent(status: int, said: ServerMessage) -> bool:
@@ -187,6 +216,13 @@ def _refused_key(model: ModelConfig, url: str, why: str) -> CredentialsError:
     return CredentialsError(
         f"the endpoint {url} refused the key in {model.api_key_env} for the model {model.name!r} ({why}); "
         "put a valid key there"
+    )
+
+
+def _unknown_model(model: ModelConfig, url: str, why: str) -> ConfigError:
+    return ConfigError(
+        f"the endpoint {url} does not know the model {model.served_name!r} ({why}); "
+        "check the model's name and the endpoint"
     )
 
 

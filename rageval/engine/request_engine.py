@@ -27,7 +27,7 @@ from rageval.engine.faults import (
 from rageval.engine.requests import ChatReply, ChatRequest
 from rageval.engine.spending import Spending
 from rageval.engine.traffic_loop import traffic_loop
-from rageval.errors import RagevalError, RequestFailedError, RunStoppedError, ServiceError
+from rageval.errors import CredentialsError, RagevalError, RequestFailedError, RunStoppedError, ServiceError
 
 _CHECK_TIMEOUT_S = 15.0
 _FAILURES_IN_A_ROW = 20
@@ -175,6 +175,10 @@ class RequestEngine:
                 f"the endpoint {endpoint.url} of the model {model.name!r} cannot be reached; "
                 "check that it runs, or name another one with --base-url"
             ) from error
+        except openai.BadRequestError as error:
+            meaning = translate(error, model, endpoint.url, endpoint.redact)
+            if isinstance(meaning, RefusedUnlessProvenError) and isinstance(meaning.ends, CredentialsError):
+                raise meaning.ends from None  # the cause may repeat the key
         except openai.OpenAIError:
             return  # it answers; not every server lists its models, nor may every key see the list
 

@@ -66,13 +66,12 @@ def serve_models(answering: Sequence[ModelConfig], judges: Sequence[ModelConfig]
 def _served(model: ModelConfig, url: str, parameters: Mapping[str, Any]) -> ModelConfig:
     if not model.is_local:
         return model
-    return model.model_copy(
+    return model.with_body({**parameters, **model.body}).model_copy(
         update={
             "base_url": url,
             "max_concurrency": min(model.max_concurrency, SLOTS),
             "timeout_s": max(model.timeout_s, _LOCAL_TIMEOUT_S),
             "deadline_s": 86_400.0,
-            "extra_body": {**parameters, **model.extra_body},
         }
     )
 

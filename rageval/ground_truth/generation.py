@@ -69,7 +69,7 @@ def serve_writers(config: GenerationConfig) -> Iterator[Writers]:
                 "max_tokens": _LOCAL_TOKENS_A_QUESTION * (config.per_document + 1),
                 "repeat_penalty": _LOCAL_REPEAT_PENALTY,
             }
-            writer = writer.model_copy(update={"extra_body": {**writer.extra_body, **own, **config.model.extra_body}})
+            writer = writer.with_body({**writer.body, **own, **config.model.body})
         yield Writers(writer=writer, checker=checkers[0] if checkers else None)
 
 

@@ -96,17 +96,15 @@ def check_body(body: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
-def body_schema(depth: int = 2) -> dict[str, Any]:
-    """Return the JSON schema that refuses most of what `check_body` does, to some depth."""
-    below = body_schema(depth - 1) if depth else {}
-    named = rf"^(?:(?:.*[-_.])?(?:{any_case(WORDS)})|{any_case('key')}|.*(?:{any_case(ENDINGS)}))$"
-    filled_in = {"anyOf": [{"not": {"type": "string"}}, {"pattern": rf"^(?:.{{0,7}}|.*{PLACEHOLDER}.*)$"}]}
-    return {
-        "not": {"type": "string", "pattern": KEY_PATTERN},
-        "patternProperties": {named: {**filled_in, "items": filled_in}},
-        "additionalProperties": below,
-        "items": below,
-    }
+def refuse_keys(schema: dict[str, Any]) -> None:
+    """Let the JSON schema of a `name` and its `value`, which may be JSON, refuse most of what `check_body` does."""
+    key = any_case("key")
+    names = rf'(?:[^"]*[-_.])?(?:{any_case(WORDS)})|{key}|[^"]*(?:{any_case(ENDINGS)})'
+    of_key = rf'"(?:{names})"\s*:\s*"(?![^"]*{PLACEHOLDER})[^"]{{8,}}"'
+    schema["properties"]["value"]["not"] = {"pattern": f"{KEY_PATTERN}|{of_key}"}
+    schema["if"] = {"properties": {"name": {"pattern": f"^(?:{names})$"}}, "required": ["name", "value"]}
+    filled_in = rf'^(?:\s*\{{[\s\S]*|"?.{{0,7}}"?|.*{PLACEHOLDER}.*)$'
+    schema["then"] = {"properties": {"value": {"pattern": filled_in}}}
 
 
 def any_case(pattern: str) -> str:

@@ -46,7 +46,7 @@ def test_a_file_holds_no_more_lines_and_no_more_bytes_than_the_api_takes(monkeyp
 
 
 def test_what_is_filled_in_is_part_of_a_line_and_of_no_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = MODEL.model_copy(update={"extra_body": {"token": "${TEAM_TOKEN}"}})
+    model = MODEL.with_body({"token": "${TEAM_TOKEN}"})
     (request,) = requests(1).values()
     before = request.fingerprint(model)
     monkeypatch.setenv("TEAM_TOKEN", "hunter2")

@@ -148,6 +148,10 @@ def test_odd_texts_and_counts_become_what_tables_can_hold(llm: FakeLLM, ask: Ask
         (Reply(status=401, error=f"Incorrect key {KEY}"), CredentialsError, "refused the key in OPENAI_API_KEY"),
         (Reply(status=403, error=f"No access for {KEY}"), CredentialsError, "refused the key in OPENAI_API_KEY"),
         (Reply(status=404), ConfigError, "does not know the model 'm'"),
+        (Reply(status=400, error="No connected db.", code="no_db_connection"), CredentialsError, "HTTP 400: .No conn"),
+        (Reply(status=400, error=f"API key not valid: {KEY}"), CredentialsError, "refused the key in OPENAI_API_KEY"),
+        (Reply(status=400, error="Invalid model name passed in model=m."), ConfigError, "does not know the model 'm'"),
+        (Reply(status=400, error="x-portkey-provider header is required"), ConfigError, "name it in `headers`"),
         (Reply(status=402), RunStoppedError, "the credit .* is spent"),
         (Reply(status=402, error="more credits, or fewer max_tokens"), RunStoppedError, "402: more credits, or fewer"),
         (Reply(status=429, code="insufficient_quota"), RunStoppedError, r"is spent \(HTTP 429: .*\); add credit"),
@@ -253,17 +257,19 @@ def test_the_embedded_model_is_never_sent_a_key(llm: FakeLLM, ask: Asker, monkey
     assert llm.keys == ["none"]
 
 
-@pytest.mark.parametrize("status", [402, 403, 404])
+@pytest.mark.parametrize(
+    ("status", "error"), [(402, "flagged"), (403, "flagged"), (404, "flagged"), (400, "is the model m not found?")]
+)
 @pytest.mark.parametrize("max_concurrency", [1, 8])
 def test_a_refusal_of_one_prompt_is_a_row_wherever_it_comes(
-    llm: FakeLLM, ask: Asker, status: int, max_concurrency: int
+    llm: FakeLLM, ask: Asker, status: int, error: str, max_concurrency: int
 ) -> None:
     for odd in ("q0", "q3", "q9"):
-        llm.reply = lambda body, odd=odd: Reply(status=status, error="flagged") if prompt(body) == odd else "ok"
+        llm.reply = lambda body, odd=odd: Reply(status=status, error=error) if prompt(body) == odd else "ok"
         replies = ask(10, max_concurrency=max_concurrency)
         ask.next_run()
         assert {f"q{n}": reply.error for n, reply in enumerate(replies) if reply.error} == {
-            odd: f"HTTP {status}: flagged"
+            odd: f"HTTP {status}: {error}"
         }
 
 
@@ -338,9 +344,11 @@ def test_the_check_of_an_endpoint_finds_what_is_wrong_and_costs_nothing(
     for status in (403, 404):  # not every server lists its models, nor may every key see the list
         llm.models_status = status
         ask.engine.check(model)
-    llm.models_status = 401
-    with pytest.raises(CredentialsError, match="refused the key in OPENAI_API_KEY"):
-        ask.engine.check(model)
+    for status, message in ((401, "no"), (400, "Unauthorized: no connected db")):  # the second one is LiteLLM's
+        llm.models_status, llm.models_error = status, message
+        with pytest.raises(CredentialsError, match="refused the key in OPENAI_API_KEY"):
+            ask.engine.check(model)
+    assert llm.requests == []
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         nobody = ModelConfig(name="m", base_url=f"http://127.0.0.1:{closed.getsockname()[1]}/v1")

@@ -139,8 +139,42 @@ def test_variables_stand_anywhere_in_urls_and_parameters() -> None:
     data = {"documents": "${FAQ}", "ground_truth": "https://host/faq.csv?sig=${SIG}"}
     config = configured(models=[model, {"name": "b", "base_url": "${ENDPOINT}"}], data=data)
     assert config.models[0].base_url == model["base_url"]
-    assert config.models[0].extra_body == body
+    assert config.models[0].body == body
     assert config.data.model_dump(include=set(data)) == data
+
+
+def test_request_parameters_are_a_mapping_in_a_file_and_names_with_json_in_a_form() -> None:
+    mapping = {"seed": 1, "user": "1", "stop": ["\n"], "logit_bias": {50256: -100}, "note": None}
+    named = [
+        {"name": "stop", "value": '["\\n"]'}, {"name": "seed", "value": "1"}, {"name": "user", "value": '"1"'},
+        {"name": "note", "value": "null"}, {"name": "logit_bias", "value": {"50256": -100}},
+    ]  # fmt: skip
+    written, filled_in = (ModelConfig(name="a", extra_body=body) for body in (mapping, named))
+    assert written == filled_in
+    assert written.body == {**mapping, "logit_bias": {"50256": -100}}
+
+    settings: dict[str, Any] = {"models": [{"name": "a", "extra_body": mapping}]}
+    put_text(settings, "models.0.extra_body.seed=2")
+    assert configured(**settings).models[0].body["seed"] == 2
+    assert ModelConfig(name="a", extra_body=[{"name": "user", "value": "${TEAM}"}]).body == {"user": "${TEAM}"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ([{"name": "thinking", "value": "{type: enabled}"}], "it begins as JSON and is none"),
+        ([{"name": "seed", "value": 1}, {"name": "seed", "value": 2}], "two parameters are called 'seed'"),
+        ([{"name": "deep", "value": "[" * 9000}], "it begins as JSON and is none"),
+        ({"long": "x" * 20_000}, "at most 20000 are sent"),
+        ({"share": float("nan")}, "not JSON compliant"),
+        ([{"name": "header", "value": '{"X-Api-Key": "hunter2-hunter2"}'}], "header.X-Api-Key is a key"),
+    ],
+)
+def test_a_request_parameter_that_cannot_be_sent_is_refused(parameters: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        configured(models=[{"name": "a", "extra_body": parameters}])
+    assert message in str(refused.value)
+    assert "hunter2" not in str(refused.value)
 
 
 def test_a_configuration_cannot_be_changed() -> None:

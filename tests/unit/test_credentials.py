@@ -6,9 +6,16 @@ from typing import Any
 import jsonschema
 import pytest
 
-from rageval.safety.credentials import VARIABLE_NAME, body_schema, check_body, variable_name
+from rageval.config.parameters import ParameterConfig, as_list
+from rageval.safety.credentials import VARIABLE_NAME, check_body, variable_name
 
 KEY = "AbCdEfGh12345678AbCdEfGh"
+
+
+def check_schema(body: dict[str, Any]) -> None:
+    """Check parameters as Prefect's server does before it stores them."""
+    for parameter in as_list(body):
+        jsonschema.validate(parameter, ParameterConfig.model_json_schema())
 
 
 @pytest.mark.parametrize(
@@ -51,7 +58,7 @@ def test_a_key_in_the_parameters_of_a_request_is_refused_without_being_repeated(
     assert "hunter2" not in str(refused.value)
     assert KEY not in str(refused.value)
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(body, body_schema())
+        check_schema(body)
 
 
 @pytest.mark.parametrize(
@@ -73,4 +80,4 @@ def test_some_keys_are_seen_that_the_schema_does_not_see(body: dict[str, Any]) -
 )
 def test_other_parameters_are_sent(body: dict[str, Any]) -> None:
     assert check_body(body) is body
-    jsonschema.validate(body, body_schema())
+    check_schema(body)
