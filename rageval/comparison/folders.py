@@ -7,6 +7,7 @@ from rageval.comparison.pairing import Choice
 from rageval.comparison.run_comparison import RunComparison, compare_runs
 from rageval.errors import DataError
 from rageval.judging.table import unfit_metrics
+from rageval.runs.found_documents import all_documents
 from rageval.runs.manifest import MANIFEST
 from rageval.runs.run import Run
 from rageval.statistics.verdicts import RELEVANT
@@ -56,7 +57,7 @@ def read_run(run: Run, name: str) -> RunTables:
     return RunTables(
         name=name,
         manifest=read_manifest(run),
-        documents=run.read("documents"),
+        documents=all_documents(run),
         questions=run.read("questions"),
         systems=run.read("systems"),
         retrieval=run.read("retrieval"),
