@@ -88,6 +88,10 @@ class Retrieval:
     """Rank (from 1) of the first right document, or None if none was found."""
     latency_s: float
     """Seconds in the search engine; for methods searched in batches, the batch's time divided by its size."""
+    shown_ids: tuple[str, ...] | None = None
+    """What a model is shown of each of them, where that is not the document itself."""
+    error: str | None = None
+    """Why there is no result, of a retriever of one's own."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,6 +55,14 @@ DOCUMENTS = schema_of(
     column("metadata", _BY_NAME, "every other column of the file that has a value, as text by its name"),
     column("content_hash", _STRING, "hash of all columns but the id"),
 )
+FOUND_DOCUMENTS = schema_of(
+    "found_documents",
+    column("document_id", _STRING, "as a retriever of one's own names it; with # and a hash for its second text"),
+    column("title", _STRING, "what it is called; empty where it has none"),
+    column("text", _STRING, "what the retriever brought, of a document that data.documents does not hold"),
+    column("metadata", _BY_NAME, "always empty"),
+    column("content_hash", _STRING, "hash of title and text"),
+)
 QUESTIONS = schema_of(
     "questions",
     _QUESTION_ID,
@@ -91,6 +99,13 @@ RETRIEVAL = schema_of(
     column("scores", pa.list_(_FLOAT), "their scores, comparable only within the row"),
     column("first_relevant_rank", _INT, "rank (from 1) of the first right document; null: none found", null=True),
     column("latency_s", _FLOAT, "seconds in the search engine; batched methods: batch time / batch size"),
+    column(
+        "shown_ids",
+        pa.list_(_STRING),
+        "what a model is shown of each, where that is not the document itself",
+        null=True,
+    ),
+    column("error", _STRING, "why there is no result, of a retriever of one's own: it has no metrics", null=True),
 )
 ANSWERS = schema_of(
     "answers",

@@ -13,7 +13,7 @@ from rageval.errors import DataError
 from rageval.metrics.catalogue import headline
 from rageval.metrics.metric import ScoreMetric
 from rageval.records import Document
-from rageval.runs.inputs import read_documents
+from rageval.runs.inputs import read_inputs
 from rageval.runs.manifest import read_manifest
 from rageval.runs.run import Run
 from rageval.tables import relevant_ids
@@ -67,12 +67,14 @@ def _choose(questions: list[_Row], scores: list[_Row], wanted: str | None) -> _R
     return next(q for q in questions if q["question_id"] == worst)
 
 
-def _title(document: Document) -> str:
+def _title(document: Document | None) -> str:
+    if document is None:
+        return "(a retriever brought its id alone)"
     return document.title or " ".join(document.text.split())[:_SHOWN]
 
 
 def _show_question(run: Run, question: _Row, answers: list[_Row], scores: list[_Row]) -> None:
-    documents, depth = read_documents(run), retrieval_depth(read_manifest(run).config.retrieval)
+    documents, depth = read_inputs(run).documents, retrieval_depth(read_manifest(run).config.retrieval)
     right = relevant_ids(question)
     console.print(Panel(plain(question["question"]), title=f"Question {question['question_id']}", title_align="left"))
     for reference in question["references"]:
@@ -82,7 +84,7 @@ def _show_question(run: Run, question: _Row, answers: list[_Row], scores: list[_
             console.print(f"Found by {plain(row['retriever'])} (the right one is marked *):")
             for rank, (document_id, score) in enumerate(zip(row["document_ids"], row["scores"], strict=True), 1):
                 mark = "*" if document_id in right else " "
-                line = f" {mark} {rank}. {score:8.4f}  {document_id}  {_title(documents[document_id])}"
+                line = f" {mark} {rank}. {score:8.4f}  {document_id}  {_title(documents.get(document_id))}"
                 console.print(plain(line), highlight=False)
             rank = row["first_relevant_rank"]
             if rank is not None and rank > len(row["document_ids"]):

@@ -4,6 +4,7 @@ from rageval.comparison.measurements import RunTables
 from rageval.comparison.pairing import Choice
 from rageval.comparison.run_comparison import RunComparison, compare_runs
 from rageval.judging.table import unfit_metrics
+from rageval.runs.found_documents import all_documents
 from rageval.runs.manifest import read_manifest
 from rageval.runs.run import Run
 from rageval.statistics.verdicts import RELEVANT
@@ -41,7 +42,7 @@ def read_run(run: Run, name: str) -> RunTables:
     return RunTables(
         name=name,
         manifest=read_manifest(run),
-        documents=run.read("documents"),
+        documents=all_documents(run),
         questions=run.read("questions"),
         systems=run.read("systems"),
         retrieval=run.read("retrieval"),

@@ -102,7 +102,7 @@ def _retrieval(run: RunTables, cutoffs: Sequence[int]) -> Iterator[Measurement]:
     for retriever, group in frame.groupby("retriever", sort=False):
         subject, rows = Subject(name=str(retriever), is_retriever=True), group.index.to_numpy()
         for metric, of_all in values.items():
-            by_question = pd.Series(of_all[rows], index=group["question_id"])
+            by_question = pd.Series(of_all[rows], index=group["question_id"]).dropna()
             yield Measurement(subject=subject, metric=metric, values=by_question)
         latency = pd.Series(group[SEARCH_LATENCY.column].to_numpy(dtype=np.float64), index=group["question_id"])
         yield Measurement(subject=subject, metric=SEARCH_LATENCY.name, values=latency)

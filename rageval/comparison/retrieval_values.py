@@ -22,7 +22,7 @@ def retrieval_values(
     """Return every retrieval metric at every cut-off, by name: `hit_rate@1`, `mrr@1`, ...
 
     Hit rate and reciprocal rank follow from the column `first_relevant_rank`, the others from `document_ids` and the
-    grades of the questions. Nothing found is 0, not a gap.
+    grades of the questions. Nothing found is 0, not a gap; a search that failed has no values.
 
     Args:
         questions: Table `tables.QUESTIONS`.
@@ -31,13 +31,25 @@ def retrieval_values(
         accept_alternates: Whether the other documents of the same question are right, or the row's own alone.
 
     Returns:
-        An array of shape `(n,)` per metric, in [0, 1], in the order of the rows; by cut-off, then as in the catalogue.
+        An array of shape `(n,)` per metric, in [0, 1] or NaN, in the order of the rows; by cut-off, then as in the
+        catalogue.
 
     Raises:
         ValueError: If a cut-off is below 1, or a row belongs to a question that is not in `questions`.
     """
     found = rankings(questions, retrieval, max(cutoffs, default=1), accept_alternates=accept_alternates)
-    return {at(metric.name, k): metric.compute(found, k) for k in cutoffs for metric in of_kind(RetrievalMetric)}
+    values = {at(metric.name, k): metric.compute(found, k) for k in cutoffs for metric in of_kind(RetrievalMetric)}
+    failed = failed_searches(retrieval)
+    if not failed.any():
+        return values
+    return {name: np.where(failed, np.nan, of_all) for name, of_all in values.items()}
+
+
+def failed_searches(retrieval: pa.Table) -> NDArray[np.bool_]:
+    """Return for each row of a table of results whether its search failed; those of sweeps never have."""
+    if "error" not in retrieval.column_names:
+        return np.zeros(retrieval.num_rows, np.bool_)
+    return np.asarray(pc.is_valid(retrieval["error"]).to_numpy(), dtype=np.bool_)
 
 
 def rankings(questions: pa.Table, retrieval: pa.Table, depth: int, *, accept_alternates: bool) -> Ranking:

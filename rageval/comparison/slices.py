@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from rageval.comparison.retrieval_values import failed_searches
 from rageval.metrics.catalogue import bounds, headline, lowest
 from rageval.metrics.hit_rate import HIT_RATE
 from rageval.metrics.metric import ScoreMetric
@@ -181,7 +182,8 @@ def _metrics(
     ids = pd.Index(frame["question_id"])
     found: dict[str, dict[str, _Values]] = {}
     if top_k is not None and len(retrieval):
-        rows = retrieval.select(["question_id", "retriever", "first_relevant_rank"]).to_pandas()
+        searched = retrieval.filter(pa.array(~failed_searches(retrieval)))
+        rows = searched.select(["question_id", "retriever", "first_relevant_rank"]).to_pandas()
         rows["value"] = (rows["first_relevant_rank"].astype(np.float64) <= top_k).astype(np.float64)
         found[at(HIT_RATE.name, top_k)] = {
             str(retriever): _aligned(part, ids) for retriever, part in rows.groupby("retriever", sort=False)

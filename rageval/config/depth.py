@@ -37,7 +37,7 @@ def first_documents(retrieval: pa.Table, top_k: int) -> pa.Table:
 
     `first_relevant_rank` stays as it is: it may lie deeper.
     """
-    for name in ("document_ids", "scores"):
+    for name in ("document_ids", "scores", "shown_ids"):
         column = retrieval.schema.field(name)
         cut = pc.list_slice(retrieval[name], 0, top_k, return_fixed_size_list=False).cast(column.type)
         retrieval = retrieval.set_column(retrieval.schema.get_field_index(name), column, cut)

@@ -161,8 +161,8 @@ class EvaluationConfig(Settings):
     system names others."""
     prompts: tuple[PromptConfig, ...] = ()
     """Prompts of the answering models, to be compared; without any, the built-in one."""
-    models: tuple[ModelConfig, ...] = Field(default=(ModelConfig(name=LOCAL),), min_length=1)
-    """The models that answer."""
+    models: tuple[ModelConfig, ...] = (ModelConfig(name=LOCAL),)
+    """The models that answer. An empty list has none: the retrievers alone are evaluated, and no model is asked."""
     systems: tuple[SystemConfig, ...] = ()
     """What is compared: grids of retrievers, prompts and models. Without any, every model with every prompt and the
     first retriever."""
@@ -218,7 +218,7 @@ class EvaluationConfig(Settings):
     def judge_model(self) -> ModelConfig | None:
         """The judge, or None if nothing is judged."""
         is_wanted = self.judge.pairwise or catalogue.judged(self.metrics)
-        if not self.judge.enabled or not is_wanted:
+        if not self.judge.enabled or not is_wanted or not self.plans:
             return None
         return self.judge.model or self.answering_models[0]
 

@@ -1,6 +1,8 @@
 """A YAML file -> settings."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -38,7 +40,20 @@ def read_settings(path: Path) -> Settings:
         return {}
     if not isinstance(settings, dict):
         raise ConfigError(f"the configuration {path} holds a {type(settings).__name__}; expected groups of settings")
+    if (folder := os.path.relpath(path.parent)) != os.curdir:
+        _place_functions(settings, folder)
     return settings
+
+
+def _place_functions(settings: Any, folder: str) -> None:
+    """Let every function that the file names begin at the file's folder, unless it says where."""
+    if isinstance(settings, dict):
+        if settings.get("function"):
+            settings.setdefault("function_folder", folder)
+        settings = list(settings.values())
+    if isinstance(settings, list):
+        for value in settings:
+            _place_functions(value, folder)
 
 
 def _words(error: yaml.YAMLError) -> str:

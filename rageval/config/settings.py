@@ -30,6 +30,8 @@ FilledText = Annotated[
 Url = Annotated[FilledText, Field(pattern=rf"^({_ADDRESS}|[^\s]*{PLACEHOLDER}[^\s]*)?$")]
 Location = Annotated[FilledText, Field(min_length=1, pattern=r"^[^\x00-\x1f]+$")]
 """A path or a URL."""
+FunctionName = Annotated[str, Field(max_length=500, pattern=r"^([^\x00-\x1f:]+:[A-Za-z_][A-Za-z0-9_.]*)?$")]
+"""`module:function` or `path.py:function`."""
 SchedulerUrl = Annotated[str, Field(max_length=500, pattern=r"^((tcp|tls|ws|wss|ucx)://[A-Za-z0-9._~-]+:[0-9]{1,5})?$")]
 Key = Annotated[str, AfterValidator(plain_key)]
 """A name that rows are joined by, in the one way it is written."""

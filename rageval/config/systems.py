@@ -7,10 +7,12 @@ from typing import Any, Final, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
+from rageval.config.existing_index import ExistingIndexConfig
 from rageval.config.models import ModelConfig
-from rageval.config.settings import FilledText, Name, OptionalName, Settings
+from rageval.config.settings import FilledText, FunctionName, Name, OptionalName, Settings
 from rageval.records import SearchMethod
 
+RetrieverMethod = Literal[SearchMethod, "elasticsearch", "python"]
 SystemKind = Literal["pipeline", "closed_book", "oracle"]
 MEASURES: Final = frozenset({"closed_book", "oracle"})
 """Kinds that nobody would put to use: they measure what the retrieval of the others is worth."""
@@ -27,12 +29,36 @@ class RetrieverConfig(Settings):
 
     name: OptionalName = ""
     """What it is called in every table; empty for the name of its search method."""
-    method: SearchMethod = "vector"
-    """`vector` compares embeddings, `text` is BM25, `hybrid` fuses both by reciprocal rank."""
+    method: RetrieverMethod = "vector"
+    """`vector` compares embeddings, `text` is BM25, `hybrid` fuses both by reciprocal rank: in an index that is built
+    for them. `elasticsearch` searches an index that is there already, `python` calls a function of yours."""
     question_boost: float = Field(default=3.0, ge=0.0, le=100.0)
     """How much more a match in a document's title counts than one in its text (text and hybrid search)."""
     candidates: int = Field(default=50, ge=1, le=1000, title="Candidates of hybrid search")
     """Hits of text and vector search that hybrid search fuses."""
+    elasticsearch: ExistingIndexConfig | None = Field(default=None, title="Existing index")
+    """The index that is there already (method elasticsearch)."""
+    function: FunctionName = ""
+    """`module:function` or `path.py:function`, called with a question and how many documents are wanted (method
+    python)."""
+    function_folder: FilledText = ""
+    """Folder that the function's path begins at and its imports are looked for in; empty for that of the file that
+    these settings are in."""
+    concurrency: int = Field(default=1, ge=1, le=64, title="Calls at once")
+    """Calls of the function that are under way at once; more make its latency that of a busy service."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "RetrieverConfig":
+        if (self.method == "elasticsearch") != (self.elasticsearch is not None):
+            raise ValueError(f"the retriever {self.name!r} needs `method: elasticsearch` and a group `elasticsearch`")
+        if (self.method == "python") != bool(self.function):
+            raise ValueError(f"the retriever {self.name!r} needs `method: python` and a `function`")
+        return self
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is its user's own: it searches in nothing that was built for it."""
+        return self.method in ("elasticsearch", "python")
 
     @model_validator(mode="before")
     @classmethod

@@ -19,14 +19,17 @@ from rageval.errors import ConfigError
 from rageval.safety.allowances import (
     ENDPOINTS,
     FILES,
+    INDEXES,
     MODULES,
     OUTPUTS,
     VARIABLES,
     allow,
     allowances,
+    check_code,
     check_embedding_model,
     check_endpoint,
     check_file,
+    check_index,
     check_output,
     check_variable,
 )
@@ -45,12 +48,15 @@ def _check_output(location: str) -> None:
     check_output(filled_in(location), shown(location))
 
 
+_CODE = ("function", "function_folder")
 KINDS: Mapping[str, str] = MappingProxyType(
     {
-        **dict.fromkeys(("documents", "ground_truth", "human_labels", "rules", "file"), FILES),
+        **dict.fromkeys(("documents", "ground_truth", "human_labels", "rules", "file", "query_file"), FILES),
         **dict.fromkeys(("output", "out", "html", "folder", "run_a", "run_b"), OUTPUTS),
         **dict.fromkeys(("embedding_model", "embedding_models"), MODULES),
         **dict.fromkeys(("base_url", "dask_scheduler"), ENDPOINTS),
+        **dict.fromkeys(_CODE, MODULES),
+        "index": INDEXES,
         "api_key_env": VARIABLES,
     }
 )
@@ -60,6 +66,7 @@ _CHECKS: Mapping[str, Callable[[str], None]] = MappingProxyType(
         FILES: _check_file,
         OUTPUTS: _check_output,
         MODULES: check_embedding_model,
+        INDEXES: check_index,
         ENDPOINTS: lambda address: check_endpoint(address, address),
         VARIABLES: check_variable,
     }
@@ -121,7 +128,7 @@ def _check(name: str, value: Any) -> None:
         check_allowed(value)
     elif isinstance(value, str):
         if value and name in KINDS:
-            _CHECKS[KINDS[name]](value)
+            (check_code if name in _CODE else _CHECKS[KINDS[name]])(value)
     elif isinstance(value, Sequence):
         for item in value:
             _check(name, item)

@@ -83,7 +83,9 @@ class _Evaluation:
         self.steps.note_estimate(run, config)
         chunks = plan_chunks(dataset.questions, config.run.chunk_size)
         stopped = None
-        if is_finished(run, config, dataset.questions):
+        if not self.systems:
+            self.steps.say("No model answers: the retrievers alone are evaluated")
+        elif is_finished(run, config, dataset.questions):
             self.steps.say("Every answer and every score of this run is stored; nothing is asked again")
         else:
             stopped = self._ask(chunks)
@@ -131,8 +133,9 @@ class _Evaluation:
         """
         if set(names) <= stored_retrievers(self.run):
             return
-        with self._stage("index"):
-            self.steps.index(self.run, self.config)
+        if any(not retriever.is_own for retriever in self.config.retrievers if retriever.name in names):
+            with self._stage("index"):
+                self.steps.index(self.run, self.config)
         with self._stage("retrieval"):
             self.steps.retrieve(self.run, self.config, names)
 

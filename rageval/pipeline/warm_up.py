@@ -26,6 +26,8 @@ def warm_up(run: Run, config: EvaluationConfig, questions: Sequence[str]) -> Non
 
 
 def _warm_up(run: Run, config: EvaluationConfig, questions: Sequence[str]) -> None:
+    if all(retriever.is_own for retriever in config.retrievers):
+        return  # nothing of ours is known to need it
     with suppress(Exception):  # see above
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, run.cache)
         if not {"vector", "hybrid"} & {retriever.method for retriever in config.retrievers}:

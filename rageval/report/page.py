@@ -17,6 +17,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from rageval.comparison.pairwise import pairwise_results
+from rageval.comparison.retrieval_values import failed_searches
 from rageval.comparison.slices import slice_tables
 from rageval.config.depth import retrieval_depth
 from rageval.config.models import LOCAL
@@ -235,6 +236,7 @@ def _cosine_plots(scores: pa.Table) -> list[tuple[str, int, Markup]]:
 
 def _rank_plots(retrieval: pa.Table) -> list[tuple[str, Mapping[str, int], Markup]]:
     """Return retriever, questions by rank of the first right document, and a bar plot of them."""
+    retrieval = retrieval.filter(pa.array(~failed_searches(retrieval)))
     frame = retrieval.select(["retriever", "first_relevant_rank"]).to_pandas()
     depth = int(frame["first_relevant_rank"].max()) if frame["first_relevant_rank"].notna().any() else 0
     depth = max(depth, int(pc.max(pc.list_value_length(retrieval["document_ids"])).as_py() or 0))

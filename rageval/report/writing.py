@@ -12,12 +12,13 @@ from rageval.judging.table import judging_table, unfit_metrics
 from rageval.report.markdown import render_markdown
 from rageval.report.page import ReportData, render_page
 from rageval.report.sentence import leading_figures, run_sentence
+from rageval.runs.found_documents import all_documents
 from rageval.runs.manifest import read_manifest
 from rageval.runs.run import Run
 from rageval.tables import JUDGING
 
 REPORT = "report.html"
-_MEASURED = ("documents", "questions", "systems", "retrieval", "answers", "scores")
+_MEASURED = ("questions", "systems", "retrieval", "answers", "scores")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ def write_report(run: Run) -> Report:
     Raises:
         DataError: If the run has not got as far as its retrieval, or a table is damaged.
     """
-    tables = {name: run.read(name) for name in _MEASURED}
+    tables = {name: run.read(name) for name in _MEASURED} | {"documents": all_documents(run)}
     manifest = read_manifest(run)
     depth = retrieval_depth(manifest.config.retrieval)
     summary = summarize(

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from rageval.tables import RETRIEVAL
 
 from rageval.storage import places
+from rageval.runs.found_documents import document_of, found_documents
 from rageval.runs.manifest import read_manifest
 from rageval.runs.run import Run
 from rageval.config.depth import first_documents, retrieval_depth
@@ -28,8 +29,9 @@ class RunInputs:
     documents: Mapping[str, Document]
     questions: pa.Table
     retrieved: Mapping[str, pa.ChunkedArray]
-    """For each retriever, in the order of the questions: ids of the documents found, best first, not more than a model
-    is shown."""
+    """For each retriever, in the order of the questions: ids of what a model is shown, best first."""
+    failed: Mapping[str, pa.ChunkedArray]
+    """For each retriever of one's own, in the same order: why it found nothing; null where it did not fail."""
 
     def of_chunk(self, chunk: Chunk) -> list[Question]:
         """Return the chunk's questions."""
@@ -41,6 +43,13 @@ class RunInputs:
             return [[] for _ in range(chunk.stop - chunk.start)]
         ids: list[list[str]] = self.retrieved[retriever].slice(chunk.start, chunk.stop - chunk.start).to_pylist()
         return ids
+
+    def failures(self, chunk: Chunk, retriever: str | None) -> list[str | None]:
+        """Return for each of the chunk's questions why its retriever failed, or None."""
+        if retriever is None or retriever not in self.failed:
+            return [None] * (chunk.stop - chunk.start)
+        found: list[str | None] = self.failed[retriever].slice(chunk.start, chunk.stop - chunk.start).to_pylist()
+        return found
 
 
 def read_inputs(run: Run) -> RunInputs:
@@ -63,6 +72,7 @@ def _read_inputs(run: Run, version: tuple[str, ...]) -> RunInputs:
     retrieval = run.read("retrieval") if run.has("retrieval") else RETRIEVAL.empty_table()
     depth = retrieval_depth(read_manifest(run).config.retrieval)
     retrieved: dict[str, pa.ChunkedArray] = {}
+    failed: dict[str, pa.ChunkedArray] = {}
     for retriever in retrieval["retriever"].unique().to_pylist():
         rows = retrieval.filter(pc.equal(retrieval["retriever"], retriever))
         if rows["question_id"].to_pylist() != questions["question_id"].to_pylist():
@@ -70,14 +80,17 @@ def _read_inputs(run: Run, version: tuple[str, ...]) -> RunInputs:
                 f"{run.folder}/retrieval.parquet does not hold the questions of questions.parquet in their order "
                 f"(retriever {retriever}); remove it, and the run searches again"
             )
-        retrieved[retriever] = first_documents(rows, depth.top_k)["document_ids"]
-    return RunInputs(documents=read_documents(run), questions=questions, retrieved=retrieved)
+        shown = first_documents(rows, depth.top_k)
+        retrieved[retriever] = pc.coalesce(shown["shown_ids"], shown["document_ids"])
+        if rows["error"].null_count < len(rows):
+            failed[retriever] = rows["error"]
+    documents = read_documents(run) | {document.document_id: document for document in found_documents(run)}
+    return RunInputs(documents=documents, questions=questions, retrieved=retrieved, failed=failed)
 
 
 def read_documents(run: Run) -> dict[str, Document]:
     """Return the documents of a run by id."""
-    rows = run.read("documents").to_pylist()
-    return {row["document_id"]: Document(**{**row, "metadata": dict(row["metadata"])}) for row in rows}
+    return {row["document_id"]: document_of(row) for row in run.read("documents").to_pylist()}
 
 
 def read_questions(run: Run) -> list[Question]:

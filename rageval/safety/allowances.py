@@ -22,6 +22,7 @@ EMBEDDED_MODEL = "all-MiniLM-L6-v2"
 """The embedding model that comes with the installation."""
 VARIABLES, ENDPOINTS = "RAGEVAL_ALLOW_VARIABLES", "RAGEVAL_ALLOW_ENDPOINTS"
 OUTPUTS, FILES, MODULES = "RAGEVAL_ALLOW_OUTPUTS", "RAGEVAL_ALLOW_FILES", "RAGEVAL_ALLOW_MODULES"
+INDEXES = "RAGEVAL_ALLOW_INDEXES"
 _STARTED_BY_PREFECT = "PREFECT__FLOW_RUN_ID"
 """Whatever starts a run's process for Prefect sets it, and the process finds its run by it."""
 _FOLDERS = ("data", "examples", "deployments")
@@ -46,7 +47,9 @@ class Allowances:
     files: tuple[str, ...]
     """Folders, files and URLs that may be read, with all that lies below."""
     modules: tuple[str, ...]
-    """Embedding models by name: what they load can hold code."""
+    """Embedding models by name, for what they load can hold code; functions, and the folders that these are in."""
+    indexes: tuple[str, ...]
+    """Of Elasticsearch, which were there already."""
 
 
 def allowances() -> Allowances | None:
@@ -60,6 +63,7 @@ def allowances() -> Allowances | None:
         os.environ.get(OUTPUTS, ""),
         (os.environ.get(FILES, ""), os.environ.get("RAGEVAL_GROUND_TRUTH_DIR", "")),
         os.environ.get(MODULES, ""),
+        os.environ.get(INDEXES, ""),
     )
 
 
@@ -73,7 +77,7 @@ def allow(variable: str, names: Iterable[str]) -> None:
     """Let the runs that this process starts use more, which whoever has started it names.
 
     Args:
-        variable: `VARIABLES`, `ENDPOINTS`, `OUTPUTS`, `FILES` or `MODULES`.
+        variable: `VARIABLES`, `ENDPOINTS`, `OUTPUTS`, `FILES`, `MODULES` or `INDEXES`.
         names: What it is to allow beside what it does.
     """
     before = _words(os.environ.get(variable, ""))
@@ -159,10 +163,41 @@ def check_embedding_model(name: str) -> None:
     raise _refusal(f"the embedding model {name}", MODULES, f"{EMBEDDED_MODEL} and folders that it may read")
 
 
+def check_code(name: str) -> None:
+    """Make sure that the run may load a function that is not ours, or look for modules in a folder.
+
+    That a run may read a file is no reason to run it: it has to be named here as the run names it.
+
+    Args:
+        name: `module:function`, `path.py:function`, or the folder.
+
+    Raises:
+        ConfigError: If it may not.
+    """
+    allowed = allowances()
+    if allowed is not None and name not in allowed.modules:
+        raise _refusal(f"the code {name}", MODULES, "no functions of others")
+
+
+def check_index(name: str) -> None:
+    """Make sure that the run may search an index of Elasticsearch that rageval has not built.
+
+    Args:
+        name: It, or an alias, or a pattern, as the run names it.
+
+    Raises:
+        ConfigError: If it may not.
+    """
+    allowed = allowances()
+    if allowed is not None and name not in allowed.indexes:
+        raise _refusal(f"the index {name}", INDEXES, "those that runs build for themselves")
+
+
 @lru_cache(maxsize=8)
 def _of_environment(
-    folder: Path, variables: str, endpoints: tuple[str, ...], outputs: str, files: tuple[str, ...], modules: str
-) -> Allowances:
+    folder: Path, variables: str, endpoints: tuple[str, ...], outputs: str, files: tuple[str, ...], modules: str,
+    indexes: str,
+) -> Allowances:  # fmt: skip
     """Return what the environment names, beside what goes without saying."""
     named = [name for text in (endpoints[0], *endpoints[1:]) for name in _words(text)]
     return Allowances(
@@ -171,6 +206,7 @@ def _of_environment(
         outputs=_places(folder, [_RUNS, *_words(outputs)]),
         files=_places(folder, [*_FOLDERS, *(name for text in files for name in _words(text))]),
         modules=tuple(_words(modules)),
+        indexes=tuple(_words(indexes)),
     )
 
 

@@ -29,8 +29,11 @@ _PREFLIGHT_TIMEOUT_S = 10.0
 _SHA256 = re.compile(r"(?:[0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}")
 
 
-def server_url() -> str:
+def server_url(wanted_by: str = "index.backend is elasticsearch") -> str:
     """Return the URL that ELASTICSEARCH_URL holds, or that ELASTICSEARCH_CLOUD_ID stands for.
+
+    Args:
+        wanted_by: Why there has to be one.
 
     Raises:
         ConfigError: If neither is set, or both, or the second one is none.
@@ -40,8 +43,8 @@ def server_url() -> str:
         raise ConfigError(f"{URL_VARIABLE} and {CLOUD_VARIABLE} are both set; unset the one that is not meant")
     if not (url or cloud_id):
         raise ConfigError(
-            f"index.backend is elasticsearch, but {URL_VARIABLE} is not set; set it to the server's URL, such as "
-            f"http://localhost:9200, or {CLOUD_VARIABLE} to the id of an Elastic Cloud, or index.backend to lancedb"
+            f"{wanted_by}, but {URL_VARIABLE} is not set; set it to the server's URL, such as "
+            f"http://localhost:9200, or {CLOUD_VARIABLE} to the id of an Elastic Cloud, or search with lancedb"
         )
     if url:
         return url
@@ -62,10 +65,6 @@ def connect(
 ) -> tuple[Elasticsearch, str]:
     """Return a client whose server answers, accepts the credentials and has a fitting version, and its address.
 
-    Credentials come from ELASTICSEARCH_API_KEY, or ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD, or the URL.
-    Certificates are always verified: against ELASTICSEARCH_CA_CERTS, by the fingerprint in
-    ELASTICSEARCH_CERT_FINGERPRINT, or else against the authorities that the system knows.
-
     Args:
         url: The server's URL, http or https, maybe with user and password.
         supported_majors: Major versions of servers that may be used.
@@ -79,6 +78,25 @@ def connect(
         ServiceError: If the server cannot be reached, or has another version.
         CredentialsError: If the server refuses the credentials.
     """
+    client, address = open_client(url, user=user)
+    try:
+        _check_version(client, address, supported_majors)
+    except BaseException:
+        client.close()
+        raise
+    return client, address
+
+
+def open_client(url: str, *, user: tuple[str, str] | None = None) -> tuple[Elasticsearch, str]:
+    """Return a client that has sent nothing yet, and its address.
+
+    Credentials come from ELASTICSEARCH_API_KEY, or ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD, or the URL.
+    Certificates are always verified: against ELASTICSEARCH_CA_CERTS, by the fingerprint in
+    ELASTICSEARCH_CERT_FINGERPRINT, or else against the authorities that the system knows.
+
+    Raises:
+        ConfigError: As `connect` does.
+    """
     address, credentials = _split_credentials(url)
     # What may be repeated is repeated by `patiently`, with pauses; the client itself would ask four times at once.
     client = Elasticsearch(
@@ -88,11 +106,6 @@ def connect(
         **_certificates(address),
         **({"basic_auth": user} if user else _authentication(credentials)),
     )
-    try:
-        _check_version(client, address, supported_majors)
-    except BaseException:
-        client.close()
-        raise
     return client, address
 
 

@@ -15,6 +15,8 @@ from rageval.search.search_index import URL_VARIABLE
 KEY_VARIABLE = "ELASTICSEARCH_API_KEY"
 USER_VARIABLE, PASSWORD_VARIABLE = "ELASTICSEARCH_USERNAME", "ELASTICSEARCH_PASSWORD"
 CA_VARIABLE, FINGERPRINT_VARIABLE = "ELASTICSEARCH_CA_CERTS", "ELASTICSEARCH_CERT_FINGERPRINT"
+BUILDING, READING = "monitor the cluster and manage the run's indexes", "read the index"
+"""What credentials have to allow."""
 _BLOCK = "cluster_block_exception"
 _BUSY = frozenset({429, 502, 503, 504})
 _PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0)
@@ -75,8 +77,12 @@ def may_be_repeated(error: elasticsearch.ApiError | elastic_transport.Connection
 
 
 @contextmanager
-def translated_errors(address: str) -> Iterator[None]:
+def translated_errors(address: str, rights: str = BUILDING) -> Iterator[None]:
     """Turn the client's errors into ours.
+
+    Args:
+        address: The server's, for messages.
+        rights: What the credentials have to allow.
 
     Raises:
         ServiceError: If the server cannot be reached, is busy, blocked, or refuses a request.
@@ -87,7 +93,7 @@ def translated_errors(address: str) -> Iterator[None]:
     except elasticsearch.UnsupportedProductError as error:
         raise _other_product(address) from error
     except elasticsearch.ApiError as error:
-        raise api_error(address, error.status_code, error_of(error)) from error
+        raise api_error(address, error.status_code, error_of(error), rights) from error
     except elasticsearch.SerializationError as error:
         raise _other_product(address) from error
     except elasticsearch.TransportError as error:
@@ -113,13 +119,13 @@ def is_blocked(error: Any) -> bool:
     return type_of(error) == _BLOCK
 
 
-def api_error(address: str, status: int, error: Any) -> InputError:
+def api_error(address: str, status: int, error: Any, rights: str = BUILDING) -> InputError:
     """Return our error for a request, or a part of one, that Elasticsearch did not do."""
     reason = f"HTTP {status} {reason_of(error)}".strip()
     if status == 401 or (status == 403 and type_of(error) in {"", "security_exception"}):
         return CredentialsError(
             f"Elasticsearch at {address} refused the credentials: {reason}; set {KEY_VARIABLE}, or {USER_VARIABLE} and "
-            f"{PASSWORD_VARIABLE}, to ones that may monitor the cluster and manage the run's indexes"
+            f"{PASSWORD_VARIABLE}, to ones that may {rights}"
         )
     if is_blocked(error) and status not in _BUSY - {429}:
         return ServiceError(

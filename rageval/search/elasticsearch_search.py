@@ -1,9 +1,9 @@
 """Searches -> Elasticsearch's replies: many in a request, one after the other on the server, patiently."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from elasticsearch import Elasticsearch
 
@@ -18,6 +18,7 @@ from rageval.search.elasticsearch_errors import (
     type_of,
 )
 
+SearchAsk: TypeAlias = Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Any]]
 _FIRST, _MOST = 10, 100
 """Searches in the first request, and in any."""
 _REQUEST_S = 5.0
@@ -38,39 +39,60 @@ def search_each(
 ) -> Iterator[Mapping[str, Any]]:
     """Yield the reply to each search.
 
-    The server makes them one after the other: side by side, each would be told to have taken as long as all of them.
-
     Raises:
         IndexMismatchError: If the index is gone.
         ServiceError: If a search fails, or the server stays too busy, or never gets ready, for a minute.
     """
+
+    def ask(lines: Sequence[Mapping[str, Any]]) -> Any:
+        return client.msearch(index=index, searches=lines, max_concurrent_searches=1).body
+
+    for search, reply in zip(searches, replies_to(ask, address, searches, header), strict=True):
+        if "error" in reply:
+            raise _failure(address, index, search, reply)
+        yield reply
+
+
+def replies_to(
+    ask: SearchAsk, address: str, searches: Sequence[ElasticsearchQuery], header: Mapping[str, Any]
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the server's reply to each search, `error` and `status` of one that has failed among them.
+
+    The server makes them one after the other: side by side, each would be told to have taken as long as all of them.
+
+    Args:
+        ask: Sends header and body of some searches in one request, and returns the reply's body.
+        address: The server's, for messages.
+        searches: What is searched for.
+        header: Of each search.
+
+    Raises:
+        ServiceError: If the server stays too busy, or never gets ready, for a minute.
+    """
     start, size = 0, _FIRST
     while start < len(searches):
         batch = searches[start : start + size]
-        replies = _replies(client, address, index, batch, header)
+        replies = _replies(ask, address, batch, header)
         yield from replies
         start += len(batch)
-        took_s = max(sum(float(reply["took"]) for reply in replies), 1.0) / 1000
+        took_s = max(sum(float(reply.get("took", 0)) for reply in replies), 1.0) / 1000
         size = max(1, min(_MOST, int(_REQUEST_S * len(batch) / took_s)))
 
 
 def _replies(
-    client: Elasticsearch, address: str, index: str, batch: Sequence[ElasticsearchQuery], header: Mapping[str, Any]
+    ask: SearchAsk, address: str, batch: Sequence[ElasticsearchQuery], header: Mapping[str, Any]
 ) -> list[Mapping[str, Any]]:
     replies: dict[int, Mapping[str, Any]] = {}
     patience = Patience()
     while pending := [number for number in range(len(batch)) if number not in replies]:
         lines = [line for number in pending for line in (header, batch[number].body)]
-        ask = partial(client.msearch, index=index, searches=lines, max_concurrent_searches=1)
         busy: Mapping[str, Any] | None = None
         before = len(replies)
-        for number, reply in zip(pending, patiently(ask).body["responses"], strict=True):
-            if "error" not in reply:
-                replies[number] = reply
-            elif is_busy(reply["status"], reply["error"]):
+        for number, reply in zip(pending, patiently(partial(ask, lines))["responses"], strict=True):
+            if "error" in reply and is_busy(reply["status"], reply["error"]):
                 busy = reply
             else:
-                raise _failure(address, index, batch[number], reply)
+                replies[number] = reply
         if len(replies) > before:
             patience.begin_anew()
         if busy and not patience.pause():

@@ -8,7 +8,6 @@ import pyarrow.compute as pc
 
 from rageval.config.evaluation import EvaluationConfig, RetrievalConfig
 from rageval.config.systems import RetrieverConfig
-from rageval.metrics.grades import first_relevant_rank
 from rageval.metrics.hit_rate import hit
 from rageval.records import Question, Retrieval
 from rageval.runs.inputs import read_questions
@@ -17,6 +16,8 @@ from rageval.runs.run import Run
 from rageval.search.backends import open_index
 from rageval.search.embedder import Embedder, load_embedder
 from rageval.search.fusion import reciprocal_rank_fusion
+from rageval.search.own_retrieval import retrieve_own
+from rageval.search.retrieval_rows import kept_depth, retrieval_row
 from rageval.search.search_index import Found, SearchIndex
 from rageval.tables import RETRIEVAL, to_table
 
@@ -69,11 +70,6 @@ def retrieve(
     return {name: _retrievals(name, questions, results, depth) for name, results in found.items()}
 
 
-def kept_depth(config: RetrievalConfig) -> int:
-    """Return how many documents of each result are stored."""
-    return max(config.top_k, *config.cutoffs, 1)
-
-
 def _fused(text: Found, vector: Found, candidates: int) -> Found:
     """Return the hybrid of two results: the first `candidates` hits of each, fused by reciprocal rank."""
     rankings = [[hit.document_id for hit in found.hits[:candidates]] for found in (text, vector)]
@@ -83,26 +79,19 @@ def _fused(text: Found, vector: Found, candidates: int) -> Found:
 def _retrievals(
     retriever: str, questions: Sequence[Question], found: Sequence[Found], depth: RetrievalConfig
 ) -> list[Retrieval]:
-    return [_retrieval(retriever, question, result, depth) for question, result in zip(questions, found, strict=True)]
-
-
-def _retrieval(retriever: str, question: Question, found: Found, config: RetrievalConfig) -> Retrieval:
-    hits = found.hits[: kept_depth(config)]
-    document_ids = tuple(hit.document_id for hit in hits)
-    relevant = question.relevant(accept_alternates=config.accept_alternates)
-    return Retrieval(
-        question_id=question.question_id,
-        retriever=retriever,
-        document_ids=document_ids,
-        scores=tuple(hit.score for hit in hits),
-        first_relevant_rank=first_relevant_rank(document_ids, relevant),
-        latency_s=found.latency_s,
-    )
+    return [
+        retrieval_row(retriever, question, result.hits, result.latency_s, depth)
+        for question, result in zip(questions, found, strict=True)
+    ]
 
 
 def stored_retrievers(run: Run) -> set[str]:
-    """Return the names of the retrievers whose results the run has."""
-    return set(run.read("retrieval")["retriever"].unique().to_pylist()) if run.has("retrieval") else set()
+    """Return the names of the retrievers whose results the run has, for every question."""
+    if not run.has("retrieval"):
+        return set()
+    stored = run.read("retrieval")
+    failed = stored.filter(pc.is_valid(stored["error"]))
+    return set(stored["retriever"].unique().to_pylist()) - set(failed["retriever"].unique().to_pylist())
 
 
 def retrieve_run(run: Run, config: EvaluationConfig, names: Sequence[str]) -> dict[str, float]:
@@ -111,23 +100,30 @@ def retrieve_run(run: Run, config: EvaluationConfig, names: Sequence[str]) -> di
     Args:
         run: The run, with its questions stored.
         config: Where to search, and how deep.
-        names: Of the retrievers to search with; those whose results are stored are left alone.
+        names: Of the retrievers to search with; those whose results are stored are left alone, and where some
+            questions have failed, only these are searched for again.
 
     Returns:
         The hit rate at `top_k` of each retriever that was used now.
     """
     stored = run.read("retrieval") if run.has("retrieval") else RETRIEVAL.empty_table()
-    known = set(stored["retriever"].unique().to_pylist())
+    known = stored_retrievers(run)
     wanted = [r for r in config.retrievers if r.name in names and r.name not in known]
     found: dict[str, list[Retrieval]] = {}
-    for boost in dict.fromkeys(retriever.question_boost for retriever in wanted):
-        found |= _retrieve_with(run, config, [retriever for retriever in wanted if retriever.question_boost == boost])
+    for boost in dict.fromkeys(retriever.question_boost for retriever in wanted if not retriever.is_own):
+        searched = [one for one in wanted if one.question_boost == boost and not one.is_own]
+        found |= _retrieve_with(run, config, searched)
+    for retriever in wanted:
+        if retriever.is_own:
+            before = stored.filter(pc.equal(stored["retriever"], retriever.name))
+            found[retriever.name] = retrieve_own(run, config, retriever, before)
     tables = {name: to_table(rows, RETRIEVAL) for name, rows in found.items()}
     tables |= {name: stored.filter(pc.equal(stored["retriever"], name)) for name in known}
     run.write("retrieval", pa.concat_tables(tables[r.name] for r in config.retrievers if r.name in tables))
     k = config.retrieval.top_k
     ranks = {
-        name: np.array([row.first_relevant_rank for row in rows], dtype=np.float64) for name, rows in found.items()
+        name: np.array([row.first_relevant_rank for row in rows if row.error is None], dtype=np.float64)
+        for name, rows in found.items()
     }
     return {name: float(hit(rank, k).mean()) for name, rank in ranks.items()}
 

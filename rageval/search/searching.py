@@ -11,6 +11,7 @@ from typing import Protocol
 
 from rageval.config.evaluation import EvaluationConfig
 from rageval.corpus.files import load_documents
+from rageval.errors import ConfigError
 from rageval.records import Document, Question, Retrieval
 from rageval.search.backends import open_index
 from rageval.search.building import cache_of, ensure_index
@@ -51,6 +52,11 @@ class SearchHere:
         self.documents, _ = load_documents(config.data.documents, config.data.filter_by)
         name = config.answer_retrievers[0]
         self._retriever = next(retriever for retriever in config.retrievers if retriever.name == name)
+        if self._retriever.is_own:
+            raise ConfigError(
+                f"the chat app searches in an index that rageval builds, and the retriever {name} is one of your own; "
+                "let the first system name another retriever"
+            )
         self._depth = config.retrieval.model_copy(update={"cutoffs": ()})
         self._embedded = 0
         cache = cache_of(config)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from rageval.config.evaluation import RunOptions
 from rageval.engine.chunks import Ask, ChunkOutcome
@@ -24,6 +25,8 @@ class PendingAnswer:
     question: Question
     context_ids: tuple[str, ...]
     request: ChatRequest
+    search_error: str | None = None
+    """Why its retriever failed: it is not asked."""
 
 
 def answers_label(system: System) -> str:
@@ -70,7 +73,8 @@ def answer_chunk(
 
 def pending_answers(run: Run, chunk: Chunk, system: System, options: RunOptions) -> list[PendingAnswer]:
     """Return what `answer_chunk` would ask now, in its order."""
-    return _pending(run, chunk, system, run.stored("answers", system.name, chunk), options)
+    pending = _pending(run, chunk, system, run.stored("answers", system.name, chunk), options)
+    return [one for one in pending if not one.search_error]
 
 
 def contexts_shown(inputs: RunInputs, chunk: Chunk, system: System) -> list[tuple[str, ...]]:
@@ -89,8 +93,14 @@ def _pending(
             question=question,
             context_ids=ids,
             request=system.request(question, documents_of(ids, inputs.documents)),
+            search_error=failure and f"its retriever {system.retriever} failed: {failure}",
         )
-        for question, ids in zip(inputs.of_chunk(chunk), contexts_shown(inputs, chunk, system), strict=True)
+        for question, ids, failure in zip(
+            inputs.of_chunk(chunk),
+            contexts_shown(inputs, chunk, system),
+            inputs.failures(chunk, system.retriever),
+            strict=True,
+        )
         if is_asked_again(stored.get((question.question_id,)), cut=cut, only_failed=options.retry_failed)
     ]
 
@@ -99,8 +109,8 @@ def _ask(run: Run, chunk: Chunk, system: System, pending: Sequence[PendingAnswer
     before = run.stored("answers", system.name, chunk)
     journal = run.journal("answers", system.name, chunk)
     replaced = {key[0] for key, row in before.items() if row["status"] == "ok"}
-    asked = {one.question.question_id for one in pending}
-    with closing(journal), forgetting_scores(run, chunk, system, replaced & asked) as forget:
+    wanted = {one.question.question_id for one in pending}
+    with closing(journal), forgetting_scores(run, chunk, system, replaced & wanted) as forget:
 
         def store(position: int, reply: ChatReply) -> None:
             one = pending[position]
@@ -111,7 +121,13 @@ def _ask(run: Run, chunk: Chunk, system: System, pending: Sequence[PendingAnswer
                 forget(question_id)
             journal.append(_answer(one, system, reply, before.get((question_id,))))
 
-        ask([one.request for one in pending], system.model, store, label=answers_label(system)).result()
+        for position, one in enumerate(pending):
+            if one.search_error:
+                store(position, ChatReply(text=None, error=one.search_error, attempts=0, started_at=datetime.now(UTC)))
+        asked = [position for position, one in enumerate(pending) if not one.search_error]
+        requests = [pending[position].request for position in asked]
+        label = answers_label(system)
+        ask(requests, system.model, lambda at, reply: store(asked[at], reply), label=label).result()
 
 
 def _answer(one: PendingAnswer, system: System, reply: ChatReply, before: Row | None) -> Answer:
