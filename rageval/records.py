@@ -86,8 +86,9 @@ class Retrieval:
     scores: tuple[float, ...]
     first_relevant_rank: int | None
     """Rank (from 1) of the first right document, or None if none was found."""
-    latency_s: float
-    """Seconds in the search engine; for methods searched in batches, the batch's time divided by its size."""
+    latency_s: float | None
+    """Seconds in the search engine; for methods searched in batches, the batch's time divided by its size. None of what
+    a system of its user's own brings."""
     shown_ids: tuple[str, ...] | None = None
     """What a model is shown of each of them, where that is not the document itself."""
     error: str | None = None
@@ -105,13 +106,29 @@ class Usage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Context:
+    """A passage that a system says it was shown: its id, its text, or both."""
+
+    id: str | None = None
+    text: str | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Answer:
     """One system's answer to one question, or the reason why there is none."""
 
     question_id: str
     system: str
-    context_ids: tuple[str, ...] = ()
-    """The documents that the model was shown, in their order."""
+    repeat: int = 1
+    """Which of its answers to the question it is, from 1."""
+    context_ids: tuple[str, ...] | None = ()
+    """The documents that it was shown, in their order; None where nobody knows."""
+    context_texts: tuple[str | None, ...] | None = None
+    """The text of each, of a system that brings its own; None where it is a document of the run."""
+    context_scores: tuple[float | None, ...] | None = None
+    citations: tuple[str, ...] | None = None
+    """What the answer cites, as its system says."""
     status: AnswerStatus
     answer: str | None
     thinking: str | None = None
@@ -124,6 +141,8 @@ class Answer:
     """None where the price or the token count is unknown; never 0 for unknown."""
     latency_s: float | None = None
     """Seconds of the attempt that succeeded, without waiting for limits."""
+    first_token_s: float | None = None
+    """Seconds until the first piece of a streamed reply."""
     request_fingerprint: str
     started_at: datetime
     reused_from: str | None = None
@@ -136,6 +155,7 @@ class Score:
 
     question_id: str
     system: str
+    repeat: int = 1
     metric: str
     status: ScoreStatus
     value: float | None
@@ -159,11 +179,13 @@ class Score:
 
 @dataclass(frozen=True, kw_only=True)
 class Chunk:
-    """A slice of the run's questions, answered by one system at a time."""
+    """A slice of the run's questions, answered once by one system at a time."""
 
     number: int
     start: int
     stop: int
+    repeat: int = 1
+    """Which of the answers to its questions it is about, from 1."""
 
 
 Message: TypeAlias = dict[str, str]

@@ -26,6 +26,7 @@ def schema_of(table: str, *columns: pa.Field) -> pa.Schema:
 
 _QUESTION_ID = column("question_id", _STRING, "hash of question and document of the ground-truth row")
 _SYSTEM = column("system", _STRING, "name of the system, whose row in `systems` says what it is made of")
+_REPEAT = column("repeat", _INT, "which of the system's answers to the question it is, from 1")
 _RETRIEVER = column("retriever", _STRING, "name of the retriever")
 _TOKENS = (
     column("prompt_tokens", _INT, "as the server reported them", null=True),
@@ -82,13 +83,19 @@ QUESTIONS = schema_of(
 SYSTEMS = schema_of(
     "systems",
     _SYSTEM,
-    column("kind", _STRING, "pipeline, closed_book or oracle"),
-    column("retriever", _STRING, "name of the retriever that finds its contexts; null where none does", null=True),
-    column("prompt", _STRING, "name of the prompt"),
-    column("prompt_hash", _STRING, "hash of the prompt's two templates"),
-    column("prompt_system", _STRING, "template of the system part; empty if it has none"),
-    column("prompt_user", _STRING, "template of the user part"),
-    column("model", _STRING, "name of the model in the configuration"),
+    column("kind", _STRING, "pipeline, closed_book, oracle, http, python or recorded"),
+    column(
+        "retriever",
+        _STRING,
+        "name of the retriever that finds its contexts; its own name if it brings them; null where none does",
+        null=True,
+    ),
+    column("prompt", _STRING, "name of the prompt; null where it is not ours", null=True),
+    column("prompt_hash", _STRING, "hash of the prompt's two templates", null=True),
+    column("prompt_system", _STRING, "template of the system part; empty if it has none", null=True),
+    column("prompt_user", _STRING, "template of the user part", null=True),
+    column("model", _STRING, "name of the model in the configuration; null where it is not ours", null=True),
+    column("endpoint", _STRING, "URL, function or file of a system of its user's own", null=True),
     column("parameters", _STRING, "what its requests carry beside the messages, as JSON"),
 )
 RETRIEVAL = schema_of(
@@ -98,7 +105,12 @@ RETRIEVAL = schema_of(
     column("document_ids", pa.list_(_STRING), "found documents, best first; the model was shown the first top_k"),
     column("scores", pa.list_(_FLOAT), "their scores, comparable only within the row"),
     column("first_relevant_rank", _INT, "rank (from 1) of the first right document; null: none found", null=True),
-    column("latency_s", _FLOAT, "seconds in the search engine; batched methods: batch time / batch size"),
+    column(
+        "latency_s",
+        _FLOAT,
+        "seconds in the search engine; batched methods: batch time / batch size; null where a system brings them",
+        null=True,
+    ),
     column(
         "shown_ids",
         pa.list_(_STRING),
@@ -111,16 +123,26 @@ ANSWERS = schema_of(
     "answers",
     _QUESTION_ID,
     _SYSTEM,
-    column("context_ids", pa.list_(_STRING), "the documents that the model was shown, in their order"),
+    _REPEAT,
+    column("context_ids", pa.list_(_STRING), "what the system was shown, in order; null: nobody knows", null=True),
+    column(
+        "context_texts",
+        pa.list_(_STRING),
+        "the text of each, of a system that brings its own; null items are documents of the run",
+        null=True,
+    ),
+    column("context_scores", pa.list_(_FLOAT), "what the system says of each, comparable within the row", null=True),
+    column("citations", pa.list_(_STRING), "what the answer cites, as its system says", null=True),
     column("status", _STRING, "ok or failed"),
-    column("answer", _STRING, "the model's words; null unless status is ok", null=True),
+    column("answer", _STRING, "the text; null unless status is ok, and where a system retrieves only", null=True),
     column("thinking", _STRING, "what it thought aloud before them; never scored or judged", null=True),
     column("error", _STRING, "why there is no answer; null if status is ok", null=True),
     column("attempts", _INT, "requests sent for this answer"),
     column("finish_reason", _STRING, "stop, length, content_filter, ...", null=True),
     *_TOKENS,
     _LATENCY,
-    column("request_fingerprint", _STRING, "hash of messages, model and parameters"),
+    column("first_token_s", _FLOAT, "seconds until the first piece of a streamed reply", null=True),
+    column("request_fingerprint", _STRING, "hash of all that the reply depends on"),
     column("started_at", pa.timestamp("us", tz="UTC"), "when the first attempt was sent"),
     _REUSED,
 )
@@ -128,6 +150,7 @@ SCORES = schema_of(
     "scores",
     _QUESTION_ID,
     _SYSTEM,
+    _REPEAT,
     column("metric", _STRING, "cosine, correctness, relevance, ..."),
     column(
         "status",
@@ -154,7 +177,7 @@ SUMMARY = schema_of(
     column("system", _STRING, "name of the system; null for retrieval metrics", null=True),
     column("retriever", _STRING, "name of the retriever; null for metrics of answers", null=True),
     column("metric", _STRING, "name of the metric"),
-    column("n", _INT, "questions asked"),
+    column("n", _INT, "questions that the metric can be measured of: asked, and with what it needs"),
     column("n_scored", _INT, "of these with a value: the denominator of the mean"),
     column("n_failed", _INT, "of these without one: n - n_scored"),
     column("mean", _FLOAT, "mean of the values; null if there are none", null=True),
@@ -171,6 +194,15 @@ BLAME = schema_of(
     column("shown", pa.bool_(), "whether the right document was among those that the model was shown"),
     column("outcome", _STRING, "right, partly, wrong or refused; not judged; no answer"),
     column("cell", _STRING, "right, generation miss, refused with the context, search miss, correct refusal, ..."),
+)
+REPEATS = schema_of(
+    "repeats",
+    _SYSTEM,
+    column("metric", _STRING, "name of the metric; answers alike: of the very same texts"),
+    column("n", _INT, "questions with a value in at least two repeats"),
+    column("values", _INT, "values of these questions"),
+    column("agreement", _FLOAT, "share of the n questions whose repeats all have one label, or text", null=True),
+    column("deviation", _FLOAT, "standard deviation of a question's values between repeats, pooled", null=True),
 )
 HUMAN_LABELS = schema_of(
     "labels",
@@ -236,6 +268,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "summary": SUMMARY,
     "comparisons": COMPARISONS,
     "blame": BLAME,
+    "repeats": REPEATS,
     "labels": HUMAN_LABELS,
     "judging": JUDGING,
 }

@@ -124,7 +124,7 @@ class Assistant:
                     model=self.model.name,
                     system=self.system.name,
                     retriever=self.system.retriever or "",
-                    prompt_version=self.system.prompt.hash[:12],
+                    prompt_version=self.system.prompt.hash[:12] if self.system.prompt else "",
                     total_s=0.0,
                     trace_id=trace_id(),
                 )

@@ -2,6 +2,7 @@
 
 from rageval.comparison.measurements import RunTables
 from rageval.comparison.pairing import Choice
+from rageval.comparison.repeats import once
 from rageval.comparison.run_comparison import RunComparison, compare_runs
 from rageval.judging.table import unfit_metrics
 from rageval.runs.found_documents import all_documents
@@ -39,6 +40,7 @@ def read_run(run: Run, name: str) -> RunTables:
     Raises:
         DataError: If the folder holds no run, or a table is missing or damaged.
     """
+    answers, scores = once(run.read("answers"), run.read("scores"))
     return RunTables(
         name=name,
         manifest=read_manifest(run),
@@ -46,7 +48,7 @@ def read_run(run: Run, name: str) -> RunTables:
         questions=run.read("questions"),
         systems=run.read("systems"),
         retrieval=run.read("retrieval"),
-        answers=run.read("answers"),
-        scores=run.read("scores"),
+        answers=answers,
+        scores=scores,
         unfit=unfit_metrics(run.read("judging")) if run.has("judging") else frozenset(),
     )

@@ -22,7 +22,8 @@ def retrieval_values(
     """Return every retrieval metric at every cut-off, by name: `hit_rate@1`, `mrr@1`, ...
 
     Hit rate and reciprocal rank follow from the column `first_relevant_rank`, the others from `document_ids` and the
-    grades of the questions. Nothing found is 0, not a gap; a search that failed has no values.
+    grades of the questions. Nothing found is 0, not a gap; a search that failed has no values, nor has a question for
+    which nothing is known to be relevant.
 
     Args:
         questions: Table `tables.QUESTIONS`.
@@ -39,10 +40,19 @@ def retrieval_values(
     """
     found = rankings(questions, retrieval, max(cutoffs, default=1), accept_alternates=accept_alternates)
     values = {at(metric.name, k): metric.compute(found, k) for k in cutoffs for metric in of_kind(RetrievalMetric)}
-    failed = failed_searches(retrieval)
-    if not failed.any():
+    without = failed_searches(retrieval) | ~has_relevant(questions, retrieval)
+    if not without.any():
         return values
-    return {name: np.where(failed, np.nan, of_all) for name, of_all in values.items()}
+    return {name: np.where(without, np.nan, of_all) for name, of_all in values.items()}
+
+
+def has_relevant(questions: pa.Table, retrieval: pa.Table) -> NDArray[np.bool_]:
+    """Return for each row of a table of results whether anything is known to be relevant for its question."""
+    known = pc.greater(pc.list_value_length(questions["relevant_ids"]), 0)
+    if "relevant_texts" in questions.column_names:
+        known = pc.or_(known, pc.greater(pc.list_value_length(questions["relevant_texts"]), 0))
+    of_question = np.asarray(pc.fill_null(known, False).to_numpy(), dtype=np.bool_)
+    return of_question[_positions(retrieval["question_id"], questions["question_id"])]
 
 
 def failed_searches(retrieval: pa.Table) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from rageval.comparison.retrieval_values import retrieval_values
+from rageval.comparison.retrieval_values import has_relevant, retrieval_values
 from rageval.metrics import catalogue
 from rageval.metrics.catalogue import bounds, lowest
 from rageval.metrics.measured import SEARCH_LATENCY
@@ -72,7 +72,7 @@ def summarize(
         raise ValueError(f"expected top_k of at least 1, got {top_k}")
     of_question = clusters(questions)
     values = retrieval_values(questions, retrieval, sorted({top_k, *cutoffs}), accept_alternates=accept_alternates)
-    rows = [*_retrieval_rows(retrieval, values, of_question), *_answer_rows(answers, scores, of_question)]
+    rows = [*_retrieval_rows(questions, retrieval, values, of_question), *_answer_rows(answers, scores, of_question)]
     return pa.Table.from_pylist(rows, schema=SUMMARY)
 
 
@@ -108,21 +108,25 @@ def _frame(table: pa.Table, columns: list[str], of_question: pd.Series, name: st
 
 
 def _retrieval_rows(
-    retrieval: pa.Table, values: Mapping[str, Values], of_question: pd.Series
+    questions: pa.Table, retrieval: pa.Table, values: Mapping[str, Values], of_question: pd.Series
 ) -> Iterator[dict[str, Any]]:
     frame = _frame(retrieval, ["retriever", SEARCH_LATENCY.column], of_question, "retrieval")
     metrics = {**values, SEARCH_LATENCY.name: frame[SEARCH_LATENCY.column].to_numpy(dtype=np.float64)}
+    n_known = int(has_relevant(questions, pa.table({"question_id": questions["question_id"]})).sum())
     for retriever, group in frame.groupby("retriever", sort=False):
         rows = group.index.to_numpy()
         for metric, of_all in metrics.items():
-            figures = _figures(metric, of_all[rows], group["cluster"].to_numpy(), len(of_question))
-            yield {"system": None, "retriever": retriever, "metric": metric, **figures}
+            asked = n_known if metric in values else len(of_question)
+            figures = _figures(metric, of_all[rows], group["cluster"].to_numpy(), asked)
+            if asked:
+                yield {"system": None, "retriever": retriever, "metric": metric, **figures}
 
 
 def _answer_rows(answers: pa.Table, scores: pa.Table, of_question: pd.Series) -> Iterator[dict[str, Any]]:
     columns = answer_columns()
     asked = _frame(answers, ["system", *columns.values()], of_question, "answers")
     scored = _frame(scores, ["system", "metric", "status", "value"], of_question, "scores")
+    unmeasured = scored[scored["status"] == "not_measured"].groupby(["system", "metric"], sort=False).size()
     scored = scored[scored["status"] == "ok"]
     metrics = catalogue.in_order(n for n in scores["metric"].unique().to_pylist() if split_detail(n)[1] is None)
     values_of = dict(iter(scored.groupby(["system", "metric"], sort=False)))
@@ -132,7 +136,10 @@ def _answer_rows(answers: pa.Table, scores: pa.Table, of_question: pd.Series) ->
     for system, group in groups.items():
         for metric in metrics:
             part = values_of.get((system, metric), scored.iloc[:0])
-            figures = _figures(metric, part["value"].to_numpy(), part["cluster"].to_numpy(), len(of_question))
+            asked_for = len(of_question) - int(unmeasured.get((system, metric), 0))
+            if not asked_for:
+                continue  # it was not measured of any question, see `report.not_measured`
+            figures = _figures(metric, part["value"].to_numpy(), part["cluster"].to_numpy(), asked_for)
             if figures["n_failed"] < 0:
                 raise ValueError(f"{system} has more scores of {metric} than there are questions")
             yield {"system": system, "retriever": None, "metric": metric, **figures}

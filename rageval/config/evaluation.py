@@ -129,6 +129,9 @@ class RunOptions(Settings):
     """Ask again only for what has failed, or could not be read, in an earlier start, not for what is missing."""
     reuse: bool = Field(default=False, title="Reuse earlier replies")
     """Take answers and verdicts from earlier runs of the same output folder, where the very same request was made."""
+    repeats: int = Field(default=1, ge=1, le=100)
+    """How often every system is asked every question; the spread over repeats is reported, and does not pass for more
+    questions."""
     task_runner: Literal["threads", "dask"] = "threads"
     """Where chunks are worked on: in threads of the flow's process, or on the workers of a Dask cluster."""
     dask_scheduler: SchedulerUrl = ""
@@ -206,8 +209,15 @@ class EvaluationConfig(Settings):
     @property
     def answering_models(self) -> tuple[ModelConfig, ...]:
         """The models that any system asks, in the order of the configuration."""
-        asked = {plan.model.name for plan in self.plans}
+        asked = {plan.model.name for plan in self.plans if plan.asks_model}
         return tuple(model for model in self.models if model.name in asked)
+
+    @property
+    def searched(self) -> tuple[RetrieverConfig, ...]:
+        """The retrievers that are evaluated: none where nobody names any, and every system brings its own contexts."""
+        if self.retrievers == _RETRIEVERS and self.plans and all(plan.own for plan in self.plans):
+            return ()
+        return self.retrievers
 
     @property
     def answer_retrievers(self) -> tuple[str, ...]:
@@ -220,7 +230,7 @@ class EvaluationConfig(Settings):
         is_wanted = self.judge.pairwise or catalogue.judged(self.metrics)
         if not self.judge.enabled or not is_wanted or not self.plans:
             return None
-        return self.judge.model or self.answering_models[0]
+        return self.judge.model or next(iter(self.answering_models), None)
 
     @property
     def judges(self) -> tuple[ModelConfig, ...]:

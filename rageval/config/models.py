@@ -64,6 +64,9 @@ class ModelConfig(Settings):
     )
     """Without a number the model is looked up in the price table; give both prices or neither."""
 
+    usd_per_call: float | None = Field(default=None, ge=0, le=1000, title="Price of a call (US dollars)")
+    """US dollars of one call, in place of prices of tokens."""
+
     @model_validator(mode="before")
     @classmethod
     def _from_name(cls, value: Any) -> Any:

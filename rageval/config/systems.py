@@ -9,11 +9,12 @@ from pydantic import Field, model_validator
 
 from rageval.config.existing_index import ExistingIndexConfig
 from rageval.config.models import ModelConfig
+from rageval.config.own_systems import OWN_KINDS, OwnSystemConfig
 from rageval.config.settings import FilledText, FunctionName, Name, OptionalName, Settings
 from rageval.records import SearchMethod
 
 RetrieverMethod = Literal[SearchMethod, "elasticsearch", "python"]
-SystemKind = Literal["pipeline", "closed_book", "oracle"]
+SystemKind = Literal["pipeline", "closed_book", "oracle", "http", "python", "recorded"]
 MEASURES: Final = frozenset({"closed_book", "oracle"})
 """Kinds that nobody would put to use: they measure what the retrieval of the others is worth."""
 DEFAULT_PROMPT = "default"
@@ -109,12 +110,13 @@ class PromptConfig(Settings):
         return self.name in _BUILT_IN and not (self.file or self.system or self.user)
 
 
-class SystemConfig(Settings):
-    """One system, or a grid of them: every retriever named here, with every prompt and every model."""
+class _MadeSystem(Settings):
+    """What a system of ours is made of."""
 
     kind: SystemKind = "pipeline"
     """`pipeline` shows the model what the retriever finds, `closed_book` nothing, `oracle` the relevant documents: what
-    retrieval is worth."""
+    retrieval is worth. `http` asks your endpoint, `python` calls your function, `recorded` reads answers from a
+    file."""
     name: OptionalName = ""
     """What it is called in every table, if it is one system; empty makes a name of the parts."""
     retrievers: tuple[Name, ...] = ()
@@ -123,6 +125,10 @@ class SystemConfig(Settings):
     """Names of prompts; empty for all that are named, or the default one. `closed_book` has a default of its own."""
     models: tuple[Name, ...] = ()
     """Names of models; empty for all."""
+
+
+class SystemConfig(OwnSystemConfig, _MadeSystem):
+    """One system of your own, or a grid of ours: every retriever named here, with every prompt and every model."""
 
     @model_validator(mode="before")
     @classmethod
@@ -139,8 +145,17 @@ class SystemPlan(Settings):
     """None where no retriever finds its contexts."""
     prompt: PromptConfig | None
     """None for the built-in prompt called `prompt_name`."""
-    prompt_name: Name
+    prompt_name: OptionalName
+    """Empty for a system of its user's own."""
     model: ModelConfig
+    """Who answers, and under whose limits; of a system of its user's own, its limits alone."""
+    own: OwnSystemConfig | None = None
+    """How a system of its user's own is asked; None for ours."""
+
+    @property
+    def asks_model(self) -> bool:
+        """Whether a model of the configuration answers."""
+        return self.own is None
 
 
 def plan_systems(
@@ -169,6 +184,8 @@ def _grid(
     prompts: Sequence[PromptConfig],
     models: Sequence[ModelConfig],
 ) -> list[SystemPlan]:
+    if config.kind in OWN_KINDS:
+        return [_own(config)]
     found: Sequence[RetrieverConfig | None] = [None]
     if config.kind == "pipeline":
         found = _chosen(config.retrievers, retrievers, "retrievers") if config.retrievers else retrievers[:1]
@@ -193,6 +210,16 @@ def _grid(
             "its `name` out"
         )
     return plans
+
+
+def _own(config: SystemConfig) -> SystemPlan:
+    name = config.name or config.recorded_system or config.function.rpartition(":")[2] or config.kind
+    for part in ("retrievers", "prompts", "models"):
+        if getattr(config, part):
+            raise ValueError(f"a system of kind {config.kind} has no {part} of ours; leave its `{part}` out")
+    own = OwnSystemConfig.model_construct(**{one: getattr(config, one) for one in OwnSystemConfig.model_fields})
+    limits = config.limits(name, config.kind)
+    return SystemPlan(name=name, kind=config.kind, retriever=None, prompt=None, prompt_name="", model=limits, own=own)
 
 
 def _prompts(config: SystemConfig, prompts: Sequence[PromptConfig]) -> list[tuple[str, PromptConfig | None]]:

@@ -30,7 +30,7 @@ from rageval.engine.hedging import Hedging, first_good
 from rageval.engine.pacing import retry_after_s
 from rageval.engine.prices import cost_usd
 from rageval.engine.replies import Completion, decode_completion
-from rageval.engine.requests import ChatReply, ChatRequest
+from rageval.engine.requests import ChatReply, ChatRequest, Transport
 from rageval.engine.spending import Spending
 from rageval.engine.stream import BrokenStreamError, stream_completion
 from rageval.errors import CredentialsError, RagevalError, RunStoppedError
@@ -46,6 +46,8 @@ class Traffic:
     budget: RequestBudget
     """Shared with the other runs of the process."""
     spending: Spending
+    transport: Transport | None = None
+    """How a system of its user's own is asked; None for a model."""
     hedging: Hedging = field(default_factory=Hedging)
     evidence: Evidence = field(default_factory=Evidence)
     _broken: RagevalError | None = None
@@ -249,7 +251,9 @@ class Call:
                     completion, headers = await self._complete(
                         {"model": self.model.served_name, "messages": list(self.request.messages), **body}
                     )
-            price_usd = cost_usd(self.model, completion.usage)
+            price_usd = completion.cost_usd
+            if price_usd is None:
+                price_usd = cost_usd(self.model, completion.usage)
             # A reply without choices and usage is an error in disguise, which nobody is billed for.
             if price_usd is not None or completion.finish_reason is not None or completion.text:
                 self.traffic.spending.add(price_usd, model=self.model.name)
@@ -267,11 +271,16 @@ class Call:
             cost_usd=None if self.cost_unknown else self.spent_usd,
             latency_s=latency_s,
             started_at=self.started_at,
+            contexts=completion.contexts,
+            citations=completion.citations,
+            first_token_s=completion.first_token_s,
         )
         return completion, reply, headers
 
     async def _complete(self, body: Mapping[str, Any]) -> tuple[Completion, Mapping[str, str]]:
-        client, on_piece = self.traffic.endpoint.client, self.request.on_piece
+        if self.traffic.transport:
+            return await self.traffic.transport.send(self.request)
+        client, on_piece = self.traffic.endpoint.chat, self.request.on_piece
         if on_piece:
             if self.attempts > 1:
                 on_piece(None)

@@ -33,9 +33,10 @@ class ChunkOutcome:
     failed: int
 
 
-def plan_chunks(questions: int, size: int) -> list[Chunk]:
-    """Cut so many questions into chunks of `size`."""
+def plan_chunks(questions: int, size: int, repeats: int = 1) -> list[Chunk]:
+    """Cut so many questions into chunks of `size`, once for each time that they are asked."""
+    slices = [(repeat, start) for repeat in range(1, repeats + 1) for start in range(0, questions, size)]
     return [
-        Chunk(number=number, start=start, stop=min(start + size, questions))
-        for number, start in enumerate(range(0, questions, size))
+        Chunk(number=number, start=start, stop=min(start + size, questions), repeat=repeat)
+        for number, (repeat, start) in enumerate(slices)
     ]

@@ -3,7 +3,7 @@
 import base64
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
@@ -31,7 +31,8 @@ _SHORTEST_KEY = 8
 class Endpoint:
     """An address and a key, and the one client that uses them."""
 
-    client: openai.AsyncOpenAI
+    client: openai.AsyncOpenAI | None
+    """None where something else than a model is asked, see `rageval.engine.requests.Transport`."""
     key: str
     url: str
     """For messages: without user, password and query, and as it is configured where a variable is filled in."""
@@ -39,10 +40,19 @@ class Endpoint:
     """What requests are sent to."""
     hidden: set[str] = field(default_factory=set, repr=False)
     """Everything else that was filled in."""
+    redacted: Callable[[str], str] = field(default=str, repr=False)
+    """Removes whatever else must not be shown."""
     structured: bool | None = None
     """Whether the server knows `response_format`; None until a reply has shown it."""
     format_breaks: int = 0
     """Requests that failed on the server (500) with a format, and got a reply without."""
+
+    @property
+    def chat(self) -> openai.AsyncOpenAI:
+        """The client of a model."""
+        if self.client is None:
+            raise TypeError(f"{self.url} serves no models")
+        return self.client
 
     def learn_format(self, formatted: bool, *, broke: bool) -> None:
         """Learn from a good reply to a request that wants a format: it was sent with it, or had to do without.
@@ -62,7 +72,7 @@ class Endpoint:
 
     def redact(self, text: str) -> str:
         """Return the text without key and whatever was filled in, which a server may have repeated in an error."""
-        return without_keys(text, self.key, self.hidden)
+        return self.redacted(without_keys(text, self.key, self.hidden))
 
 
 def without_keys(text: str, key: str, hidden: Iterable[str] = ()) -> str:

@@ -136,6 +136,8 @@ def unusable(completion: Completion, model: ModelConfig, url: str, redact: Redac
         return RequestFailedError("the provider's content filter withheld the reply (finish_reason content_filter)")
     if completion.text and completion.text.strip():
         return None
+    if completion.text is None and completion.contexts is not None:
+        return None  # a system that retrieves only
     if completion.refusal:
         return RequestFailedError(f"the model refused to reply: {quoted(completion.refusal, redact)}")
     if not completion.has_choices:

@@ -26,6 +26,8 @@ def cost_usd(model: ModelConfig, usage: Usage, *, tier: Tier | None = None) -> f
     """
     if model.is_local:
         return 0.0
+    if model.usd_per_call is not None:
+        return model.usd_per_call
     if usage.prompt_tokens is None or usage.completion_tokens is None:
         return None
     share = _SHARE_OF_PRICE[tier or ("flex" if model.service_tier == "flex" else "standard")]

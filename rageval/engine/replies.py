@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from rageval.records import Usage
+from rageval.records import Context, Usage
 from rageval.safety.server_message import ServerMessage, message_of, read_message
 from rageval.text.thinking import split_thinking
 
@@ -39,6 +39,12 @@ class Completion:
     """The error that stands in place of a reply, or the beginning of what is no reply at all."""
     fault_status: int | None = None
     """The HTTP status that this error names."""
+    contexts: tuple[Context, ...] | None = None
+    """What a system of its user's own says that it was shown; None where it does not say."""
+    citations: tuple[str, ...] | None = None
+    first_token_s: float | None = None
+    cost_usd: float | None = None
+    """US dollars, where the reply says what it cost."""
 
 
 def decode_completion(content: bytes, content_type: str = "") -> Completion:
@@ -60,7 +66,7 @@ def read_completion(body: Any) -> Completion:
         body = body[0]
     choices = _get(body, "choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
-    usage = _usage(_get(body, "usage") or _get(choice, "usage"))
+    usage = usage_in(_get(body, "usage") or _get(choice, "usage"))
     if error := _get(body, "error") or _get(choice, "error"):
         return _error(message_of(error), _status(_get(error, "code")), usage)
     if not choices and isinstance(body, dict):
@@ -194,7 +200,7 @@ class StreamReading:
         choice = {"message": message, "finish_reason": self._finish_reason}
         if not self._is_whole:
             broken = ServerMessage(text="the reply broke off before its end")
-            return Completion(usage=_usage(self._usage), finish_reason="error", fault=broken)
+            return Completion(usage=usage_in(self._usage), finish_reason="error", fault=broken)
         error = {"error": self._error} if self._error else {}
         return read_completion({"choices": [choice], "usage": self._usage, **error})
 
@@ -223,7 +229,8 @@ def _status(code: Any) -> int | None:
     return int(text) if text.isdecimal() and 400 <= int(text[:4]) < 600 else None
 
 
-def _usage(usage: Any) -> Usage:
+def usage_in(usage: Any) -> Usage:
+    """Return the tokens that an object of any shape counts, by the names that servers have for them."""
     prompt, completion = _get(usage, "prompt_tokens_details"), _get(usage, "completion_tokens_details")
     return Usage(
         prompt_tokens=_count(usage, "prompt_tokens", "input_tokens"),

@@ -17,6 +17,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type
 from rageval.config.models import ModelConfig
 from rageval.engine.call import Backoff, Call, Traffic
 from rageval.engine.counts import ModelCounts
+from rageval.engine.endpoint import NO_KEY, Endpoint
 from rageval.engine.faults import (
     RateLimitedError,
     RefusedRequestError,
@@ -24,7 +25,7 @@ from rageval.engine.faults import (
     TransientError,
     translate,
 )
-from rageval.engine.requests import ChatReply, ChatRequest
+from rageval.engine.requests import Caller, ChatReply, ChatRequest
 from rageval.engine.spending import Spending
 from rageval.engine.traffic_loop import traffic_loop
 from rageval.errors import CredentialsError, RagevalError, RequestFailedError, RunStoppedError, ServiceError
@@ -84,6 +85,14 @@ class RequestEngine:
             ServiceError: If nothing answers there.
         """
         self._shared.call(self._check(model))
+
+    def check_caller(self, caller: Caller) -> None:
+        """Find out whether a system of its user's own can be asked, as far as that can be told without asking.
+
+        Raises:
+            InputError: If it cannot.
+        """
+        self._shared.call(self._check_caller(caller))
 
     def expect(self, label: str, records: int, *, stored: int = 0) -> None:
         """Tell progress displays how many records there will be in all, or that some were stored before."""
@@ -167,7 +176,7 @@ class RequestEngine:
         endpoint = self._shared.endpoint(model)
         try:
             async with asyncio.timeout(_CHECK_TIMEOUT_S):
-                await endpoint.client.models.list()
+                await endpoint.chat.models.list()
         except openai.AuthenticationError as error:
             raise translate(error, model, endpoint.url, endpoint.redact) from None  # the cause may repeat the key
         except (openai.APIConnectionError, TimeoutError) as error:
@@ -182,12 +191,16 @@ class RequestEngine:
         except openai.OpenAIError:
             return  # it answers; not every server lists its models, nor may every key see the list
 
-    def _traffic_of(self, model: ModelConfig) -> Traffic:
-        endpoint = self._shared.endpoint(model)
+    async def _check_caller(self, caller: Caller) -> None:
+        await self._shared.transport(caller).check()
+
+    def _traffic_of(self, model: ModelConfig, caller: Caller | None) -> Traffic:
+        endpoint = self._shared.endpoint(model) if caller is None else _of_caller(caller)
         name = (endpoint.address, endpoint.key, model.served_name)
         if name not in self._traffic:
             budget = self._shared.budget(endpoint, model)
-            self._traffic[name] = Traffic(endpoint=endpoint, budget=budget, spending=self.spending)
+            transport = self._shared.transport(caller) if caller else None
+            self._traffic[name] = Traffic(endpoint=endpoint, budget=budget, spending=self.spending, transport=transport)
         return self._traffic[name]
 
     async def _complete_all(
@@ -199,7 +212,9 @@ class RequestEngine:
     ) -> None:
         if self._stopped:
             raise self._stopped
-        traffic = self._traffic_of(model)
+        if not requests:
+            return
+        traffic = self._traffic_of(model, requests[0].caller)
 
         async def one(position: int) -> None:
             reply = await self._complete(requests[position], model, traffic, counts)
@@ -274,6 +289,11 @@ class RequestEngine:
             traffic.breaks(stopped)
             raise stopped
         return call.failed(error)
+
+
+def _of_caller(caller: Caller) -> Endpoint:
+    """Return what limits and messages know of a system of its user's own."""
+    return Endpoint(client=None, key=NO_KEY, url=caller.url, address=caller.address, redacted=caller.redact)
 
 
 def _worst(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 from rageval.config.models import ModelConfig
 from rageval.engine.budget import RequestBudget
 from rageval.engine.endpoint import Endpoint, api_key, connect, endpoint_address, endpoint_url, hidden_values
+from rageval.engine.requests import Caller, Transport
 
 _Result = TypeVar("_Result")
 
@@ -26,6 +27,7 @@ class TrafficLoop:
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.loop = loop or asyncio.new_event_loop()
         self._endpoints: dict[tuple[str, str], Endpoint] = {}
+        self._transports: dict[Caller, Transport] = {}
         self._budgets: dict[tuple[str, str, str], RequestBudget] = {}
         self._of_limit: dict[str, list[RequestBudget]] = {}
         self._shares: dict[str, float] = {}
@@ -49,6 +51,16 @@ class TrafficLoop:
         endpoint.url = endpoint_url(model)
         endpoint.hidden |= hidden_values(model)
         return endpoint
+
+    def transport(self, caller: Caller) -> Transport:
+        """Return what is open for a system of its user's own.
+
+        Raises:
+            InputError: See `Caller.connect`.
+        """
+        if caller not in self._transports:
+            self._transports[caller] = caller.connect()
+        return self._transports[caller]
 
     def budget(self, endpoint: Endpoint, model: ModelConfig) -> RequestBudget:
         """Return the limits of all requests to the model by that address and key."""
@@ -77,7 +89,9 @@ class TrafficLoop:
 
     async def _close_clients(self) -> None:
         for endpoint in self._endpoints.values():
-            await endpoint.client.close()
+            await endpoint.chat.close()
+        for transport in self._transports.values():
+            await transport.close()
 
 
 class _OfProcess:

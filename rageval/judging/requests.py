@@ -27,6 +27,8 @@ class ScorableAnswer:
     question: Question
     answer: str | None
     """None if there is none."""
+    retrieves_only: bool = False
+    """Whether its system brings contexts and no answers."""
     contexts: Sequence[Document] | None
     """What the answering model was shown; None where nobody knows."""
 
@@ -42,6 +44,8 @@ class ScorableAnswer:
 
     def lacks(self, metric: ScoreMetric) -> str | None:
         """Return what the metric needs and nobody knows, such as `no reference`; None if it can be measured."""
+        if self.retrieves_only:
+            return "no answer: the system retrieves only"
         if "reference" in metric.evidence and not self.question.references:
             return "no reference"
         if "contexts" in metric.evidence and self.contexts is None:

@@ -57,10 +57,12 @@ def answer_batch(
     Raises:
         RagevalError: If the run has to end. What the batches bring is collected by the next start.
     """
+    if system.prompt is None:  # no model of ours is asked: there is nothing that could be a batch
+        return _sum(answer_chunk(run, chunk, system, engine, options=options) for chunk in chunks)
     step = _Step(label=answers_label(system), model=system.model)
     ids = {
         chunk: [
-            step.add(system.name, (one.question.question_id,), one.request)
+            step.add(system.name, (one.question.question_id, str(chunk.repeat)), one.request)
             for one in pending_answers(run, chunk, system, options)
         ]
         for chunk in chunks

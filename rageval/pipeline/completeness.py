@@ -35,7 +35,7 @@ def is_finished(run: Run, config: EvaluationConfig, questions: int) -> bool:
 
     Scores beyond those, such as metrics that `rescore` has added, do not matter.
     """
-    groups = len(config.plans) * questions
+    groups = len(config.plans) * questions * config.run.repeats
     if any(run.has_unmerged(table) or not run.has(table) for table in ("answers", "scores")):
         return False
     answers, scores = run.read("answers"), run.read("scores")
@@ -69,7 +69,7 @@ def _rambling(config: EvaluationConfig) -> list[str]:
 
 def what_is_missing(run: Run, config: EvaluationConfig, questions: int) -> str | None:
     """Return why a run that asked only for what had failed is incomplete, or None."""
-    answers = len(config.plans) * questions
+    answers = len(config.plans) * questions * config.run.repeats
     scores = sum(_wanted_scores(run, config).values())
     missing_scores = sum(_missing_scores(run, config, run.read("scores")).values())
     for name, expected, missing in (
@@ -97,8 +97,9 @@ def raise_if_incomplete(run: Run, reason: str | None) -> None:
 def _wanted_scores(run: Run, config: EvaluationConfig) -> "Counter[str]":
     """Return how many rows of each score the run is to have; choices between two systems count together."""
     ids = run.read("questions")["question_id"].to_pylist()
-    wanted = Counter({name: len(config.plans) * n for name, n in score_plan(config).rows(ids).items()})
-    return wanted + Counter({PAIRWISE.name: pairwise_rows(config, len(ids))})
+    times = config.run.repeats
+    wanted = Counter({name: times * len(config.plans) * n for name, n in score_plan(config).rows(ids).items()})
+    return wanted + Counter({PAIRWISE.name: times * pairwise_rows(config, len(ids))})
 
 
 def _missing_scores(run: Run, config: EvaluationConfig, scores: pa.Table) -> "Counter[str]":

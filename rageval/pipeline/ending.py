@@ -10,6 +10,7 @@ from rageval.records import Chunk
 from rageval.runs import life
 from rageval.runs.manifest import Manifest
 from rageval.runs.run import Run
+from rageval.systems.brought_contexts import store_brought
 from rageval.systems.system import System
 
 
@@ -32,6 +33,7 @@ def end_run(
         stopped: Why it ended early, or None.
     """
     completeness.merge(run, systems, chunks)
+    store_brought(run, config, systems)
     reason = stopped or completeness.too_many_failures(run, config)
     if config.run.retry_failed:
         reason = reason or completeness.what_is_missing(run, config, run.read("questions").num_rows)

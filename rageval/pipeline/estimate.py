@@ -83,11 +83,13 @@ def check_prices(config: EvaluationConfig, models: Sequence[ModelConfig] | None 
     """
     if config.run.max_cost_usd is None:
         return
-    for model in (*config.answering_models, *config.judges) if models is None else models:
+    own = [plan.model for plan in config.plans if plan.kind in ("http", "python")]
+    for model in (*config.answering_models, *own, *config.judges) if models is None else models:
         if cost_usd(model, Usage(prompt_tokens=1, completion_tokens=1), tier=_tier(config)) is None:
             raise ConfigError(
                 f"run.max_cost_usd needs the price of every model, and that of {model.name!r} is unknown; give its "
-                "input_usd_per_mtok and output_usd_per_mtok, or leave --max-cost-usd out"
+                "input_usd_per_mtok and output_usd_per_mtok, of a system of yours its usd_per_call, or leave "
+                "--max-cost-usd out"
             )
 
 
@@ -101,8 +103,8 @@ def _stored(run: Run, config: EvaluationConfig) -> Mapping[tuple[str, str], int]
         return {}
     counts: Counter[tuple[str, str]] = Counter()
     plan = score_plan(config)
-    chunks = plan_chunks(run.read("questions").num_rows, config.run.chunk_size)
-    for system in stored_systems(run, config.models) if run.has("systems") else ():
+    chunks = plan_chunks(run.read("questions").num_rows, config.run.chunk_size, config.run.repeats)
+    for system in stored_systems(run, config) if run.has("systems") else ():
         cut = cut_again(run, system, config.run.max_failed_share)
         for chunk in chunks:
             answers = run.stored("answers", system.name, chunk).values()
@@ -133,18 +135,31 @@ def _estimates(
     for model in config.answering_models:
         prompts = [
             (
-                len(questions) - stored.get((system.name, ANSWERS), 0),
+                config.run.repeats * len(questions) - stored.get((system.name, ANSWERS), 0),
                 messages(system.prompt, question, [typical] * _contexts(system, config)),
             )
             for system in systems
-            if system.model == model
+            if system.prompt and system.model == model
         ]
         rows.append(estimate_calls(config, model, ANSWERS, prompts, _ANSWER_TOKENS))
+    for system in systems:
+        if system.caller:
+            calls = config.run.repeats * len(questions) - stored.get((system.name, ANSWERS), 0)
+            rows.append(_estimate_own(system, calls))
     by_judge = _verdicts(config, typical, question, [row.question_id for row in questions])
     for judge in config.judges:
         left = [(n - stored.get((judge.name, metric), 0), prompt) for metric, n, prompt in by_judge[judge.name]]
         rows.append(estimate_calls(config, judge, VERDICTS, left, _VERDICT_TOKENS))
     return rows
+
+
+def _estimate_own(system: System, calls: int) -> Estimate:
+    """Return what a system of its user's own is asked; nobody knows its tokens."""
+    usd = None if system.model.usd_per_call is None else calls * system.model.usd_per_call
+    return Estimate(
+        model=system.name, role=ANSWERS, calls=calls, prompt_tokens=0, completion_tokens=0, cost_usd=usd,
+        live_usd=usd, flex_usd=usd, batch_usd=usd, minutes=_minutes(system.model, calls, 0),
+    )  # fmt: skip
 
 
 def _contexts(system: System, config: EvaluationConfig) -> int:
@@ -163,7 +178,7 @@ def _verdicts(
     prompts = {metric.name: judge_messages(metric, judged) for metric in plan.judged}
     verdicts: dict[str, list[tuple[str, int, list[Message]]]] = {judge.name: [] for judge in config.judges}
     for (name, metric), n in plan.calls(ids).items():
-        verdicts[name].append((metric, len(config.plans) * n, prompts[metric]))
+        verdicts[name].append((metric, config.run.repeats * len(config.plans) * n, prompts[metric]))
     if choices := pairwise_rows(config, len(ids)):
         references = (typical.text,) if choices_see_reference(config) else ()
         two_answers = choice_messages(PAIRWISE, question, references, text, text)
@@ -173,7 +188,8 @@ def _verdicts(
 
 def _typical(documents: Sequence[Document]) -> Document:
     def mean(texts: Iterable[str]) -> str:
-        return "x" * round(fmean(map(len, texts)))
+        lengths = [*map(len, texts)]
+        return "x" * round(fmean(lengths)) if lengths else ""
 
     names = {name for document in documents for name in document.metadata}
     return Document(

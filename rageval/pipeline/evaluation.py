@@ -81,7 +81,7 @@ class _Evaluation:
             dataset = self.steps.load_documents(run, config)
         describe_systems(run, self.systems)
         self.steps.note_estimate(run, config)
-        chunks = plan_chunks(dataset.questions, config.run.chunk_size)
+        chunks = plan_chunks(dataset.questions, config.run.chunk_size, config.run.repeats)
         stopped = None
         if not self.systems:
             self.steps.say("No model answers: the retrievers alone are evaluated")
@@ -91,7 +91,7 @@ class _Evaluation:
             stopped = self._ask(chunks)
         if not stopped:
             try:
-                self._search([retriever.name for retriever in config.retrievers])
+                self._search([retriever.name for retriever in config.searched])
             except InputError as error:
                 # A search engine that is lost by now costs the other retrievers' metrics, not what was answered.
                 stopped = RunStoppedError(f"not every retriever could be evaluated: {error}")
@@ -114,6 +114,9 @@ class _Evaluation:
             if not config.run.batch:
                 refuse_open_batches(run)
             self.steps.check_models([*config.answering_models, *config.judges])
+            for system in self.systems:
+                if system.caller:
+                    engine.check_caller(system.caller)
             self._search(config.answer_retrievers)
             with self._stage("answers_and_scores"), serve_models(config.answering_models, config.judges) as models:
                 systems = served(self.systems, models.answering)
@@ -168,12 +171,12 @@ class _Evaluation:
         """Tell progress displays how many answers and verdicts there will be."""
         ids = [question.question_id for question in read_questions(self.run)]
         for system in systems:
-            engine.expect(answers_label(system), len(ids))
+            engine.expect(answers_label(system), self.config.run.repeats * len(ids))
         calls = score_plan(self.config).calls(ids)
         for number, judge in enumerate(judges):
             verdicts = sum(n for (name, _), n in calls.items() if name == judge.name) * len(systems)
             chosen = 0 if number else pairwise_rows(self.config, len(ids))
-            engine.expect(verdicts_label(judge), verdicts + chosen)
+            engine.expect(verdicts_label(judge), self.config.run.repeats * (verdicts + chosen))
 
     def _answer_lines(
         self, systems: list[System], judges: tuple[ModelConfig, ...], chunks: Sequence[Chunk], workers: Workers

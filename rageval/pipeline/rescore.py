@@ -86,12 +86,12 @@ def rescoring(run: Run, config: EvaluationConfig, metrics: Sequence[str]) -> Res
         index=config.index, computed=computed, judged=judged, judges=config.judges if judged else (),
         again_share=config.judge.again_share, seed=config.data.seed, renew=True,
     )  # fmt: skip
-    return Rescoring(config=config, systems=tuple(stored_systems(run, config.models)), plan=plan)
+    return Rescoring(config=config, systems=tuple(stored_systems(run, config)), plan=plan)
 
 
 def chunks_of(run: Run, config: EvaluationConfig) -> list[Chunk]:
     """Return the chunks in which the run's rows are stored."""
-    return plan_chunks(run.read("questions").num_rows, config.run.chunk_size)
+    return plan_chunks(run.read("questions").num_rows, config.run.chunk_size, config.run.repeats)
 
 
 def verdicts(run: Run, wanted: Rescoring) -> dict[str, int]:

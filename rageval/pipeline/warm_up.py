@@ -26,7 +26,7 @@ def warm_up(run: Run, config: EvaluationConfig, questions: Sequence[str]) -> Non
 
 
 def _warm_up(run: Run, config: EvaluationConfig, questions: Sequence[str]) -> None:
-    if all(retriever.is_own for retriever in config.retrievers):
+    if all(retriever.is_own for retriever in config.searched):
         return  # nothing of ours is known to need it
     with suppress(Exception):  # see above
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, run.cache)

@@ -41,7 +41,7 @@ from rageval.report.verdict_labels import label_colours, label_tables
 from rageval.report.worst import worst_answers, worst_order
 from rageval.runs.manifest import Manifest
 from rageval.runs.shortfalls import asked_verdicts
-from rageval.tables import BLAME, COMPARISONS, HUMAN_LABELS, JUDGING
+from rageval.tables import BLAME, COMPARISONS, HUMAN_LABELS, JUDGING, REPEATS
 
 WORST_PER_MODEL = 10
 FAILURES_SHOWN = 25
@@ -64,6 +64,7 @@ class ReportData:
     comparisons: pa.Table = field(default_factory=COMPARISONS.empty_table)
     blame: pa.Table = field(default_factory=BLAME.empty_table)
     labels: pa.Table = field(default_factory=HUMAN_LABELS.empty_table)
+    repeats: pa.Table = field(default_factory=REPEATS.empty_table)
     judging: pa.Table = field(default_factory=JUDGING.empty_table)
     manifest: Manifest
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from rageval.comparison.blame import blame_table
 from rageval.comparison.comparisons import compare_within, comparison_table
 from rageval.comparison.measurements import RunTables
+from rageval.comparison.repeats import once, repeats_table
 from rageval.comparison.summary import summarize
 from rageval.config.depth import retrieval_depth
 from rageval.judging.label_files import labels_of
@@ -36,6 +37,9 @@ def write_report(run: Run) -> Report:
         DataError: If the run has not got as far as its retrieval, or a table is damaged.
     """
     tables = {name: run.read(name) for name in _MEASURED} | {"documents": all_documents(run)}
+    repeats = repeats_table(tables["answers"], tables["scores"])
+    run.write("repeats", repeats)
+    tables["answers"], tables["scores"] = once(tables["answers"], tables["scores"])
     manifest = read_manifest(run)
     depth = retrieval_depth(manifest.config.retrieval)
     summary = summarize(
@@ -70,6 +74,7 @@ def write_report(run: Run) -> Report:
         blame=blame,
         labels=labels,
         judging=judging,
+        repeats=repeats,
         manifest=manifest,
     )
     run.write_text(REPORT, render_page(data))

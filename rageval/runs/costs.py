@@ -100,7 +100,8 @@ def _asked(run: Run) -> Iterator[tuple[str, str, pa.Table]]:
 def _models(run: Run, answers: pa.Table) -> pa.Array:
     """Return the model of each answer's system."""
     systems = run.read("systems")
-    models = dict(zip(systems["system"].to_pylist(), systems["model"].to_pylist(), strict=True))
+    names = pc.coalesce(systems["model"], systems["system"])  # of systems of their user's own, their name
+    models = dict(zip(systems["system"].to_pylist(), names.to_pylist(), strict=True))
     return pa.array([models[system] for system in answers["system"].to_pylist()], pa.string())
 
 

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rageval.records import Document
 from rageval.runs.run import Run
 from rageval.storage.files import read_parquet, write_parquet
-from rageval.tables import FOUND_DOCUMENTS, to_table
+from rageval.tables import ANSWERS, FOUND_DOCUMENTS, to_table
 
 _TABLE: Final = "found_documents"
 
@@ -36,7 +37,20 @@ def all_documents(run: Run) -> pa.Table:
         DataError: If the table of documents is missing or damaged.
     """
     documents = run.read("documents")
-    return pa.concat_tables([documents, _read(run).cast(documents.schema)]) if run.has(_TABLE) else documents
+    brought = [*found_documents(run), *_brought_with_answers(run)]
+    return pa.concat_tables([documents, to_table(brought, documents.schema)]) if brought else documents
+
+
+def _brought_with_answers(run: Run) -> list[Document]:
+    """Return the contexts of answers that are no documents of the run; of several texts of one id, the first."""
+    answers = run.read("answers") if run.has("answers") else ANSWERS.empty_table()
+    rows = answers.filter(pc.is_valid(answers["context_texts"])).select(["context_ids", "context_texts"]).to_pylist()
+    texts: dict[str, str] = {}
+    for row in rows:
+        for id_, text in zip(row["context_ids"], row["context_texts"], strict=True):
+            if text is not None:
+                texts.setdefault(id_, text)
+    return [Document(document_id=id_, text=text, content_hash="") for id_, text in texts.items()]
 
 
 def document_of(row: dict[str, Any]) -> Document:

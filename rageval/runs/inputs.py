@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from rageval.tables import RETRIEVAL
 
 from rageval.storage import places
+from rageval.runs.contexts import ContextMatching
 from rageval.runs.found_documents import document_of, found_documents
 from rageval.runs.manifest import read_manifest
 from rageval.runs.run import Run
@@ -32,6 +33,11 @@ class RunInputs:
     """For each retriever, in the order of the questions: ids of what a model is shown, best first."""
     failed: Mapping[str, pa.ChunkedArray]
     """For each retriever of one's own, in the same order: why it found nothing; null where it did not fail."""
+
+    @cached_property
+    def matching(self) -> ContextMatching:
+        """What finds the documents of contexts that systems bring."""
+        return ContextMatching(self.documents)
 
     def of_chunk(self, chunk: Chunk) -> list[Question]:
         """Return the chunk's questions."""

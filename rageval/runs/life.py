@@ -124,7 +124,7 @@ def warnings(run: Run) -> tuple[str, ...]:
 def _beginnings(run: Run) -> list[str]:
     """Return a sentence for each kind of text of which the embedding model read only the beginning."""
     manifest = read_manifest(run)
-    by_vectors = {"vector", "hybrid"} & {retriever.method for retriever in manifest.config.retrievers}
+    by_vectors = {"vector", "hybrid"} & {retriever.method for retriever in manifest.config.searched}
     said = manifest.index.warning if manifest.index and by_vectors else None
     cut = beginnings_compared(run.read("scores"))
     return [*([said] if said else []), *([cut] if cut else [])]

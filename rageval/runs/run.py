@@ -315,10 +315,8 @@ class Run:
         except FileNotFoundError:
             return {}
         question_ids = self.read("questions")["question_id"].slice(chunk.start, chunk.stop - chunk.start)
-        wanted = pc.and_(
-            pc.is_in(merged["question_id"], value_set=question_ids.combine_chunks()),
-            pc.equal(merged["system"], system),
-        )
+        of_system = pc.and_(pc.equal(merged["system"], system), pc.equal(merged["repeat"], chunk.repeat))
+        wanted = pc.and_(of_system, pc.is_in(merged["question_id"], value_set=question_ids.combine_chunks()))
         return {_key(table, row): row for row in merged.filter(wanted).to_pylist()}
 
     def _part_rows(self, table: ChunkTable, system: str, chunk: Chunk) -> list[Row]:

@@ -15,12 +15,13 @@ from rageval.judging.requests import NO_ANSWER, ScorableAnswer, is_stale, majori
 from rageval.metrics.metric import EmbeddingMetric, JudgeMetric, TextMetric
 from rageval.metrics.names import detail_of
 from rageval.records import Chunk, Score
+from rageval.runs.contexts import shown_documents
 from rageval.runs.inputs import read_inputs
 from rageval.runs.journals import Journal, Row
 from rageval.runs.run import Key, Run
 from rageval.scoring.computed import computed
 from rageval.systems.asked_again import score_of, with_earlier
-from rageval.systems.system import System, documents_of
+from rageval.systems.system import System
 from rageval.telemetry.tracing import step
 
 
@@ -150,7 +151,8 @@ def _candidates(run: Run, chunk: Chunk, system: System, plan: ScorePlan) -> Iter
         yield ScorableAnswer(
             question=question,
             answer=answer.get("answer"),
-            contexts=documents_of(answer.get("context_ids", ()), inputs.documents),
+            retrieves_only=answer.get("status") == "ok" and answer.get("answer") is None,
+            contexts=shown_documents(answer, inputs.documents) if answer else (),
         )
 
 
@@ -216,6 +218,7 @@ class _Scoring:
             Score(
                 question_id=candidate.question.question_id,
                 system=self.system.name,
+                repeat=self.chunk.repeat,
                 metric=score.name,
                 metric_version=score.metric.version,
                 **values,
@@ -226,10 +229,10 @@ class _Scoring:
 def _score(scoring: _Scoring, pending: Sequence[_Item]) -> None:
     answered: list[_Item] = []
     for item in pending:
-        if item[0].answer is None:
-            scoring.add(item, status="skipped", value=None, error=NO_ANSWER)
-        elif lacking := item[0].lacks(item[1].metric):
+        if lacking := item[0].lacks(item[1].metric):
             scoring.add(item, status="not_measured", value=None, error=lacking)
+        elif item[0].answer is None:
+            scoring.add(item, status="skipped", value=None, error=NO_ANSWER)
         elif row := _moved(scoring.stored, scoring.plan, item):
             _add_moved(scoring, item, row)
         else:

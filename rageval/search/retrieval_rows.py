@@ -1,6 +1,7 @@
 """What was found for a question -> its row of the `retrieval` table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from rageval.config.evaluation import RetrievalConfig
 from rageval.metrics.grades import first_relevant_rank
@@ -13,7 +14,12 @@ def kept_depth(config: RetrievalConfig) -> int:
 
 
 def retrieval_row(
-    retriever: str, question: Question, hits: Sequence[Hit], latency_s: float, config: RetrievalConfig
+    retriever: str,
+    question: Question,
+    hits: Sequence[Hit],
+    latency_s: float | None,
+    config: RetrievalConfig,
+    texts: Mapping[str, str | None] = MappingProxyType({}),
 ) -> Retrieval:
     """Return the row of one retriever and question, no deeper than is stored.
 
@@ -21,8 +27,9 @@ def retrieval_row(
         retriever: Name of the retriever.
         question: What was searched for, with what is right.
         hits: What was found, best first, each document once.
-        latency_s: Seconds in the search engine.
+        latency_s: Seconds in the search engine; None where nobody knows.
         config: How deep, and which documents are right.
+        texts: Of what was found, by id, as far as relevance is a matter of texts.
     """
     kept = hits[: kept_depth(config)]
     document_ids = tuple(hit.document_id for hit in kept)

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from rageval.config.evaluation import RunOptions
 from rageval.engine.chunks import Ask, ChunkOutcome
 from rageval.engine.request_engine import RequestEngine
 from rageval.engine.requests import ChatReply, ChatRequest
-from rageval.records import Answer, Chunk, Question
+from rageval.records import Answer, Chunk, Document, Question
+from rageval.runs.contexts import ContextMatching, MatchedContexts
 from rageval.runs.inputs import RunInputs, read_inputs
 from rageval.runs.journals import Row
 from rageval.runs.run import Key, Run
@@ -92,7 +93,7 @@ def _pending(
         PendingAnswer(
             question=question,
             context_ids=ids,
-            request=system.request(question, documents_of(ids, inputs.documents)),
+            request=_request(system, question, documents_of(ids, inputs.documents), chunk.repeat),
             search_error=failure and f"its retriever {system.retriever} failed: {failure}",
         )
         for question, ids, failure in zip(
@@ -105,8 +106,15 @@ def _pending(
     ]
 
 
+def _request(system: System, question: Question, contexts: Sequence[Document], repeat: int) -> ChatRequest:
+    """Return what is sent; another repeat is another request, so that no reply is taken for two."""
+    request = system.request(question, contexts)
+    return replace(request, occasion=f"repeat {repeat}") if repeat > 1 else request
+
+
 def _ask(run: Run, chunk: Chunk, system: System, pending: Sequence[PendingAnswer], ask: Ask) -> None:
     before = run.stored("answers", system.name, chunk)
+    matching = read_inputs(run).matching
     journal = run.journal("answers", system.name, chunk)
     replaced = {key[0] for key, row in before.items() if row["status"] == "ok"}
     wanted = {one.question.question_id for one in pending}
@@ -119,8 +127,12 @@ def _ask(run: Run, chunk: Chunk, system: System, pending: Sequence[PendingAnswer
                 if reply.error is not None:
                     return  # an answer that was cut is more than none
                 forget(question_id)
-            journal.append(_answer(one, system, reply, before.get((question_id,))))
+            journal.append(_answer(one, system, reply, before.get((question_id,)), chunk.repeat, matching))
 
+        if (given := system.recorded([one.question for one in pending], chunk.repeat)) is not None:
+            for position, reply in enumerate(given):
+                store(position, reply)
+            return
         for position, one in enumerate(pending):
             if one.search_error:
                 store(position, ChatReply(text=None, error=one.search_error, attempts=0, started_at=datetime.now(UTC)))
@@ -130,11 +142,23 @@ def _ask(run: Run, chunk: Chunk, system: System, pending: Sequence[PendingAnswer
         ask(requests, system.model, lambda at, reply: store(asked[at], reply), label=label).result()
 
 
-def _answer(one: PendingAnswer, system: System, reply: ChatReply, before: Row | None) -> Answer:
+def _answer(
+    one: PendingAnswer,
+    system: System,
+    reply: ChatReply,
+    before: Row | None,
+    repeat: int,
+    matching: ContextMatching,
+) -> Answer:
+    shown = matching.matched(reply.contexts) if system.brings_contexts else MatchedContexts(ids=one.context_ids)
     return Answer(
         question_id=one.question.question_id,
         system=system.name,
-        context_ids=one.context_ids,
+        repeat=repeat,
+        context_ids=shown.ids,
+        context_texts=shown.texts,
+        context_scores=shown.scores,
+        citations=reply.citations,
         status="ok" if reply.error is None else "failed",
         answer=reply.text,
         thinking=reply.thinking,
@@ -143,6 +167,7 @@ def _answer(one: PendingAnswer, system: System, reply: ChatReply, before: Row | 
         usage=reply.usage,
         **with_earlier(reply, before),
         latency_s=reply.latency_s,
+        first_token_s=reply.first_token_s,
         request_fingerprint=one.request.fingerprint(system.model),
         started_at=reply.started_at,
         reused_from=reply.reused_from,

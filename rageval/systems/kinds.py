@@ -1,7 +1,8 @@
 """The configuration -> the systems that an evaluation compares, and their table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from typing import Final
 
 import orjson
 import pyarrow as pa
@@ -10,15 +11,23 @@ from rageval.config.evaluation import EvaluationConfig
 from rageval.config.models import ModelConfig
 from rageval.config.systems import PromptConfig, SystemKind, SystemPlan
 from rageval.corpus.files import read_text
-from rageval.engine.endpoint import request_parameters
 from rageval.errors import ConfigError
 from rageval.runs.run import Run
 from rageval.systems.closed_book import ClosedBook
+from rageval.systems.http import HttpSystem
 from rageval.systems.oracle import Oracle
 from rageval.systems.pipeline import Pipeline
+from rageval.systems.python import PythonSystem
+from rageval.systems.recorded import RecordedSystem
 from rageval.systems.system import System
 from rageval.systems.templates import Prompt, checked, parse_prompt
 from rageval.tables import SYSTEMS
+
+_OWN: Final[Mapping[SystemKind, type[HttpSystem] | type[PythonSystem] | type[RecordedSystem]]] = {
+    "http": HttpSystem,
+    "python": PythonSystem,
+    "recorded": RecordedSystem,
+}
 
 
 def make_systems(config: EvaluationConfig) -> list[System]:
@@ -29,7 +38,10 @@ def make_systems(config: EvaluationConfig) -> list[System]:
         DataError: If its file is not there.
     """
     named = {prompt.name: read_prompt(prompt) for prompt in config.prompts}
-    return [_system(plan, named.get(plan.prompt_name) or built_in(plan.prompt_name)) for plan in config.plans]
+    return [
+        own_system(plan) if plan.own else _system(plan, named.get(plan.prompt_name) or built_in(plan.prompt_name))
+        for plan in config.plans
+    ]
 
 
 def read_prompt(config: PromptConfig) -> Prompt:
@@ -54,7 +66,7 @@ def built_in(name: str) -> Prompt:
 def served(systems: Sequence[System], models: Sequence[ModelConfig]) -> list[System]:
     """Return the systems with models of the same names, whose endpoints serve them."""
     by_name = {model.name: model for model in models}
-    return [system.with_model(by_name[system.model.name]) for system in systems]
+    return [s if s.brings_contexts else s.with_model(by_name[s.model.name]) for s in systems]
 
 
 def describe_systems(run: Run, systems: Sequence[System]) -> None:
@@ -66,7 +78,8 @@ def describe_systems(run: Run, systems: Sequence[System]) -> None:
     table = systems_table(systems)
     if run.has("systems"):
         before = {row["system"]: row["prompt_hash"] for row in run.read("systems").to_pylist()}
-        changed = [s.prompt.name for s in systems if before.get(s.name, s.prompt.hash) != s.prompt.hash]
+        prompts = [(s.name, s.prompt) for s in systems if s.prompt]
+        changed = [prompt.name for name, prompt in prompts if before.get(name, prompt.hash) != prompt.hash]
         if changed:
             raise ConfigError(
                 f"the prompt {changed[0]!r} has changed since the run {run.run_id!r} was started; restore it to resume "
@@ -75,15 +88,18 @@ def describe_systems(run: Run, systems: Sequence[System]) -> None:
     run.write("systems", table)
 
 
-def stored_systems(run: Run, models: Sequence[ModelConfig]) -> list[System]:
-    """Return the systems of a run as they were when it was started, with these models.
+def stored_systems(run: Run, config: EvaluationConfig) -> list[System]:
+    """Return the systems of a run as they were when it was started, with the models of these settings.
 
     Raises:
         DataError: If the run has not got as far as that.
     """
-    by_name = {model.name: model for model in models}
+    by_name = {model.name: model for model in config.models}
+    own = {plan.name: plan for plan in config.plans if plan.own}
     return [
-        _made(
+        own_system(own[row["system"]])
+        if row["system"] in own
+        else _made(
             row["kind"],
             name=row["system"],
             retriever=row["retriever"],
@@ -97,6 +113,17 @@ def stored_systems(run: Run, models: Sequence[ModelConfig]) -> list[System]:
 def systems_table(systems: Sequence[System]) -> pa.Table:
     """Return table `tables.SYSTEMS`."""
     return pa.Table.from_pylist([_row(system) for system in systems], schema=SYSTEMS)
+
+
+def own_system(plan: SystemPlan) -> System:
+    """Return a system of its user's own.
+
+    Raises:
+        ConfigError: If it cannot be used.
+    """
+    if plan.own is None:
+        raise TypeError(f"{plan.name} is a system of ours")
+    return _OWN[plan.kind](name=plan.name, kind=plan.kind, model=plan.model, settings=plan.own)
 
 
 def _system(plan: SystemPlan, prompt: Prompt) -> System:
@@ -113,14 +140,16 @@ def _made(kind: SystemKind, *, name: str, retriever: str | None, prompt: Prompt,
 
 
 def _row(system: System) -> dict[str, str | None]:
+    prompt = system.prompt
     return {
         "system": system.name,
         "kind": system.kind,
-        "retriever": system.retriever,
-        "prompt": system.prompt.name,
-        "prompt_hash": system.prompt.hash,
-        "prompt_system": system.prompt.system,
-        "prompt_user": system.prompt.user,
-        "model": system.model.name,
-        "parameters": orjson.dumps(request_parameters(system.model), option=orjson.OPT_SORT_KEYS).decode(),
+        "retriever": system.name if system.brings_contexts else system.retriever,
+        "prompt": prompt.name if prompt else None,
+        "prompt_hash": prompt.hash if prompt else None,
+        "prompt_system": prompt.system if prompt else None,
+        "prompt_user": prompt.user if prompt else None,
+        "model": system.model.name if prompt else None,
+        "endpoint": system.endpoint,
+        "parameters": orjson.dumps(system.parameters, option=orjson.OPT_SORT_KEYS).decode(),
     }

@@ -61,7 +61,7 @@ def test_other_columns_are_searched_filtered_by_and_reported_by(rageval: Rageval
         f"SELECT document_id, metadata['product'], metadata['author'] FROM '{run.folder}/documents.parquet' ORDER BY 1"
     ).fetchall()
     assert stored[4:6] == [("d4", "a", "ann0"), ("d5", "b", "ann1")]
-    owners = {question["document_id"]: question["filter_value"] for question in run.table("questions").to_pylist()}
+    owners = {question["relevant_ids"][0]: question["filter_value"] for question in run.table("questions").to_pylist()}
     for row in run.table("retrieval").to_pylist():
         (asked,) = [q for q in run.table("questions").to_pylist() if q["question_id"] == row["question_id"]]
         assert {owners[document] for document in row["document_ids"]} == {asked["filter_value"]}

@@ -1,0 +1,132 @@
+"""Settings of systems that are their user's own: an HTTP endpoint, a Python function, a file of recorded answers."""
+
+from typing import Any, Literal, Self
+
+import jmespath
+from pydantic import Field, field_validator, model_validator
+
+from rageval.config.columns import ColumnConfig
+from rageval.config.models import ModelConfig
+from rageval.config.settings import FileName, FilledText, FunctionName, OptionalName, Settings, Url
+from rageval.text.json_template import json_template
+
+OWN_KINDS = ("http", "python", "recorded")
+PLACEHOLDERS = ("question", "history", "metadata", "conversation")
+"""What may stand in braces in the body of a request."""
+_PATHS = ("answer_path", "contexts_path", "citations_path", "usage_path", "cost_path", "error_path", "piece_path")
+_OF_KIND = {
+    "http": ("url", "http_method", "body", "stream", *_PATHS),
+    "python": ("function", "function_folder", "interpreter"),
+    "recorded": ("file", "recorded_system", "columns"),
+}
+_LIMITS = (
+    "rpm", "shared_limit", "max_concurrency", "timeout_s", "deadline_s", "max_attempts", "usd_per_call",
+)  # fmt: skip
+
+
+class OwnSystemConfig(Settings):
+    """What a system of its user's own needs to be asked."""
+
+    url: Url = Field(default="", title="URL (http)")
+    """Address that a question is sent to; ${NAME} stands for a variable."""
+    http_method: Literal["POST", "PUT", "GET"] = Field(default="POST", title="Method (http)")
+    """How it is sent; GET has no body, so the question stands in the URL's query, filled in like a body."""
+    body: str = Field(default='{"question": "{{ question }}"}', max_length=100_000, title="Body (http)")
+    """JSON that is sent; {{ question }}, {{ history }}, {{ metadata }} and {{ conversation }} in it are filled in."""
+    stream: Literal["", "sse", "ndjson"] = Field(default="", title="Stream (http)")
+    """How a reply comes that is streamed: server-sent events, or a JSON object a line; empty for one JSON object."""
+    answer_path: str = Field(default="answer", max_length=1000, title="Answer in the reply (http)")
+    """JMESPath of the answer, such as `choices[0].message.content`."""
+    contexts_path: str = Field(default="contexts", max_length=1000, title="Contexts in the reply (http)")
+    """JMESPath of a list of texts, ids, or objects of id, text and score, such as `sources[].{id: doc, text: body}`."""
+    citations_path: str = Field(default="citations", max_length=1000, title="Citations in the reply (http)")
+    """JMESPath of a list of ids or texts."""
+    usage_path: str = Field(default="usage", max_length=1000, title="Tokens in the reply (http)")
+    """JMESPath of an object with prompt_tokens and completion_tokens, or input_tokens and output_tokens."""
+    cost_path: str = Field(default="cost_usd", max_length=1000, title="Cost in the reply (http)")
+    """JMESPath of US dollars."""
+    error_path: str = Field(default="error", max_length=1000, title="Error in the reply (http)")
+    """JMESPath of what stands in a reply of status 200 that is none."""
+    piece_path: str = Field(default="answer", max_length=1000, title="Piece in an event (http)")
+    """JMESPath of the piece of the answer in each event of a stream."""
+    function: FunctionName = Field(default="", title="Function (python)")
+    """`module:function` or `path.py:function`, called with a question, and with history and metadata if it takes
+    them."""
+    function_folder: FilledText = Field(default="", title="Folder of the function (python)")
+    """Folder that the function's path begins at and its imports are looked for in; empty for that of the file that
+    these settings are in."""
+    interpreter: FilledText = Field(default="", title="Python of the function (python)")
+    """Path of the Python that runs the function, such as that of another virtual environment; empty for this one."""
+    file: FilledText = Field(default="", title="File of answers (recorded)")
+    """Path or URL of answers that were given before: CSV, JSON, JSON Lines, Parquet or Excel."""
+    recorded_system: OptionalName = Field(default="", title="System in the file (recorded)")
+    """Which of the systems in the file it is; empty where the file has one."""
+    columns: tuple[ColumnConfig, ...] = Field(default=(), title="Columns of the file (recorded)")
+    """Columns that are not recognised by their names."""
+    rpm: int | None = Field(default=None, ge=1, le=10_000_000, title="Requests a minute")
+    """Most requests a minute of a system of your own; without a number the limit is learnt from its replies."""
+    shared_limit: FileName = Field(default="", title="Name of a shared limit")
+    """Name of a Prefect global concurrency limit that all runs and workers keep its requests a minute by."""
+    max_concurrency: int = Field(default=8, ge=1, le=4096, title="Most requests in flight")
+    """The most requests, or calls of a function, in flight at once."""
+    timeout_s: float = Field(default=120.0, gt=0, le=3600, title="Time-out of an attempt (seconds)")
+    """Seconds after which one attempt is cancelled."""
+    deadline_s: float = Field(default=900.0, gt=0, le=86_400, title="Deadline of a request (seconds)")
+    """Seconds after which a question is given up, all attempts included."""
+    max_attempts: int = Field(default=4, ge=1, le=100, title="Most attempts")
+    """Attempts of one question; being told to wait (429) does not count as one."""
+    usd_per_call: float | None = Field(default=None, ge=0, le=1000, title="Price of a call (US dollars)")
+    """US dollars of one call, where a reply does not say; a ceiling needs it."""
+
+    @field_validator(*_PATHS)
+    @classmethod
+    def _compiled(cls, path: str) -> str:
+        if path:
+            try:
+                jmespath.compile(path)
+            except jmespath.exceptions.JMESPathError as error:
+                raise ValueError(f"it is no JMESPath: {' '.join(str(error).split())}") from None
+        return path
+
+    @field_validator("body")
+    @classmethod
+    def _filled(cls, body: str) -> str:
+        json_template(body, PLACEHOLDERS)
+        return body
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Self:
+        kind = getattr(self, "kind", "")
+        needed = {"http": "url", "python": "function", "recorded": "file"}.get(kind)
+        if needed and not getattr(self, needed):
+            raise ValueError(f"a system of kind {kind} needs `{needed}`")
+        mine = (*_OF_KIND.get(kind, ()), *(_LIMITS if kind in OWN_KINDS else ()))
+        fields = type(self).model_fields
+        others = [
+            name for names in (*_OF_KIND.values(), _LIMITS) for name in names
+            if name not in mine and getattr(self, name) != fields[name].default
+        ]  # fmt: skip
+        if others:
+            raise ValueError(f"a system of kind {kind} has no `{others[0]}`; leave it out")
+        return self
+
+    def limits(self, name: str, kind: str) -> ModelConfig:
+        """Return the limits that the engine asks it under, as those of a model of the system's name."""
+        return ModelConfig(
+            name=name,
+            model=f"{kind}:{name}"[:200],
+            rpm=self.rpm,
+            shared_limit=self.shared_limit,
+            max_concurrency=self.max_concurrency,
+            timeout_s=self.timeout_s,
+            deadline_s=self.deadline_s,
+            max_attempts=self.max_attempts,
+            usd_per_call=self.usd_per_call,
+            hedge=False,
+        )
+
+
+def own_settings(config: OwnSystemConfig) -> dict[str, Any]:
+    """Return what answers depend on: everything but limits, times and prices."""
+    names = set(OwnSystemConfig.model_fields) - set(_LIMITS)
+    return config.model_dump(mode="json", include=names, exclude_defaults=True)

@@ -1,0 +1,66 @@
+"""A system whose answers were given before: a file of them, by question."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Final
+
+from rageval.config.own_systems import OwnSystemConfig
+from rageval.corpus.items import RawItem
+from rageval.engine.requests import ChatReply
+from rageval.records import Context, Question, Usage
+from rageval.systems.system import OwnSystem
+
+NOT_RECORDED: Final = "the file holds no answer to this question"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedSystem(OwnSystem):
+    """Answers in a file of its user's own."""
+
+    @property
+    def endpoint(self) -> str:
+        """The file."""
+        return self.settings.file
+
+    def recorded(self, questions: Sequence[Question], repeat: int) -> Sequence[ChatReply]:
+        """Return the answers in the file.
+
+        Raises:
+            DataError: If the file cannot be used.
+        """
+        known = _answers(self.settings)
+        return [_reply(known.get((key_of(question), repeat)), self.settings) for question in questions]
+
+
+def key_of(question: Question) -> str:
+    """Return what an answer is found by: id and text of its question."""
+    return question.question_id
+
+
+@lru_cache(maxsize=4)
+def _answers(settings: OwnSystemConfig) -> Mapping[tuple[str, int], RawItem]:
+    raise NotImplementedError
+
+
+def _reply(item: RawItem | None, settings: OwnSystemConfig) -> ChatReply:
+    del settings
+    now = datetime.now(UTC)
+    if item is None or (item.answer is None and item.contexts is None):
+        error = item.error if item and item.error else NOT_RECORDED
+        return ChatReply(text=None, error=error, attempts=0, started_at=now)
+    contexts = item.contexts
+    return ChatReply(
+        text=item.answer,
+        error=None,
+        attempts=0,
+        finish_reason=item.finish_reason,
+        usage=Usage(prompt_tokens=item.prompt_tokens, completion_tokens=item.completion_tokens),
+        cost_usd=item.cost_usd,
+        latency_s=item.latency_s,
+        first_token_s=item.first_token_s,
+        contexts=None if contexts is None else tuple(Context(id=c.id, text=c.text, score=c.score) for c in contexts),
+        citations=item.citations,
+        started_at=now,
+    )
