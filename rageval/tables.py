@@ -229,7 +229,7 @@ COMPARISONS = schema_of(
     "comparisons",
     column("metric", _STRING, "name of the metric"),
     column(
-        "differ_in", _STRING, "what they differ in: model, prompt, retriever or kind; joined by + where it is several"
+        "differ_in", _STRING, "model, prompt, retriever or kind, joined by + where it is several; system: not known"
     ),
     column("of", _STRING, "systems, retrievers, or pooled: all systems with the one part against those with the other"),
     column("baseline", _STRING, "name of the baseline: a system, a retriever, or a part of systems"),

@@ -157,7 +157,7 @@ def _found(
 
 def _answer(id_: str, system: str, cost_usd: float | None, context_ids: list[str]) -> dict[str, Any]:
     return {
-        "question_id": id_, "system": system, "status": "ok", "answer": f"{system} on {id_}",
+        "question_id": id_, "system": system, "repeat": 1, "status": "ok", "answer": f"{system} on {id_}",
         "context_ids": context_ids, "error": None, "attempts": 1, "finish_reason": "stop",
         "prompt_tokens": 100, "completion_tokens": 20,
         "cost_usd": cost_usd, "latency_s": 1.5, "request_fingerprint": "", "started_at": START,
@@ -168,7 +168,7 @@ def _score(id_: str, system: str, metric: str, value: float | None, judge: str, 
     judged = isinstance(find(metric), JudgeMetric)
     label = {1.0: "RELEVANT", 0.5: "PARTLY_RELEVANT", 0.0: "NON_RELEVANT"}.get(value) if judged else None  # type: ignore[arg-type]  # None is no key
     return {
-        "question_id": id_, "system": system, "metric": metric,
+        "question_id": id_, "system": system, "repeat": 1, "metric": metric,
         "status": "unscored" if value is None else "ok", "value": value, "label": label,
         "reason": "because" if judged and value is not None else None, "error": "no JSON" if value is None else None,
         "metric_version": version, "judge_model": judge if judged else None, "attempts": int(judged),

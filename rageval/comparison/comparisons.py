@@ -42,7 +42,7 @@ class Pairing:
     candidate: Measurement
     of: Compared = "systems"
     differ_in: str = ""
-    """`model`, `prompt`, `retriever`, `kind`; several joined by ` + `."""
+    """`model`, `prompt`, `retriever`, `kind`, several joined by ` + `; `system` where its parts are not known."""
     cost_baseline_usd: float | None = None
     """Mean US dollars of an answer; None where unknown."""
     cost_candidate_usd: float | None = None
@@ -154,6 +154,8 @@ def _difference_of(one: _System, other: _System) -> str:
     Of two kinds no retriever counts, and of a closed book no prompt either: it has to be another one.
     """
     kinds = {one["kind"], other["kind"]}
+    if one["prompt"] is None or other["prompt"] is None:
+        return "system"  # of a system of its user's own, nobody knows the parts
     if len(kinds) == 1:
         return " + ".join(part for part in PARTS if one[part] != other[part]) or "nothing"
     parts = ("model",) if "closed_book" in kinds else ("model", "prompt")

@@ -1,9 +1,9 @@
 """Settings of systems that are their user's own: an HTTP endpoint, a Python function, a file of recorded answers."""
 
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import jmespath
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from rageval.config.columns import ColumnConfig
 from rageval.config.models import ModelConfig
@@ -94,9 +94,12 @@ class OwnSystemConfig(Settings):
         json_template(body, PLACEHOLDERS)
         return body
 
-    @model_validator(mode="after")
-    def _check_kind(self) -> Self:
-        kind = getattr(self, "kind", "")
+    def check_kind(self, kind: str) -> None:
+        """Refuse settings that a system of this kind lacks or does not have.
+
+        Raises:
+            ValueError: If there are any.
+        """
         needed = {"http": "url", "python": "function", "recorded": "file"}.get(kind)
         if needed and not getattr(self, needed):
             raise ValueError(f"a system of kind {kind} needs `{needed}`")
@@ -108,7 +111,6 @@ class OwnSystemConfig(Settings):
         ]  # fmt: skip
         if others:
             raise ValueError(f"a system of kind {kind} has no `{others[0]}`; leave it out")
-        return self
 
     def limits(self, name: str, kind: str) -> ModelConfig:
         """Return the limits that the engine asks it under, as those of a model of the system's name."""

@@ -130,6 +130,11 @@ class _MadeSystem(Settings):
 class SystemConfig(OwnSystemConfig, _MadeSystem):
     """One system of your own, or a grid of ours: every retriever named here, with every prompt and every model."""
 
+    @model_validator(mode="after")
+    def _check(self) -> "SystemConfig":
+        self.check_kind(self.kind)
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _from_kind(cls, value: Any) -> Any:

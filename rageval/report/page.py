@@ -145,7 +145,7 @@ def _environment() -> Environment:
 
 def _models(run: ReportData) -> set[str]:
     """Return the names of all models of the run, the judge's too, and `local` if any is the embedded one."""
-    names = {*run.systems["model"].unique().to_pylist(), *run.scores["judge_model"].unique().to_pylist()}
+    names = {*run.systems["model"].drop_null().unique().to_pylist(), *run.scores["judge_model"].unique().to_pylist()}
     configured = (*run.manifest.config.models, *run.manifest.config.judges)
     return names | {LOCAL for model in configured if model.is_local}
 
@@ -222,7 +222,7 @@ def _judge_costs(scores: pa.Table) -> list[dict[str, str]]:
 
 def _prompts(systems: pa.Table) -> list[dict[str, Any]]:
     """Return the prompts of the systems, each with its two templates and how it differs from the first one."""
-    texts = {row["prompt"]: row for row in systems.to_pylist()}
+    texts = {row["prompt"]: row for row in systems.to_pylist() if row["prompt"]}
     return prompt_differences({name: (row["prompt_system"], row["prompt_user"]) for name, row in texts.items()})
 
 

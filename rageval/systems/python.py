@@ -107,9 +107,17 @@ class _Worker:
         lines = self.printed.decode("utf-8", "replace").strip().splitlines()
         return quoted(lines[-1], str) if lines else "it printed nothing"
 
+    _is_killed: bool = False
+
     def retire(self) -> None:
         """End it once nobody waits for it."""
         if self.is_spent and not self.waiting:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it at once; only the first call does anything, for another one may reap what asyncio waits for."""
+        if not self._is_killed and self.process.returncode is None:
+            self._is_killed = True
             with contextlib.suppress(ProcessLookupError):
                 self.process.kill()
 
@@ -136,8 +144,7 @@ class FunctionTransport:
     async def close(self) -> None:
         """End all processes."""
         for worker in self._all:
-            with contextlib.suppress(ProcessLookupError):
-                worker.process.kill()
+            worker.kill()
             await worker.process.wait()
             for reader in worker.readers:
                 reader.cancel()
@@ -213,7 +220,7 @@ class FunctionTransport:
             async with asyncio.timeout(_START_S):
                 line = await _stdout(worker).readline()
         except TimeoutError:
-            worker.process.kill()
+            worker.kill()
             raise ConfigError(f"the function {name} was not loaded within {_START_S:.0f} seconds") from None
         said = json.loads(line) if line else {"failed": f"its process ended: {worker.last_line}"}
         if "failed" in said:
@@ -243,8 +250,7 @@ async def _hand_out(worker: _Worker) -> None:
             waiting = worker.waiting.get(reply["id"])
             if waiting and not waiting.done():
                 waiting.set_result(reply)
-    with contextlib.suppress(ProcessLookupError):
-        worker.process.kill()
+    worker.kill()
     await worker.process.wait()
     for waiting in worker.waiting.values():
         if not waiting.done():

@@ -190,7 +190,11 @@ def test_the_verdict_without_reference_counts_where_there_is_none_with_it():
     both = pa.concat_tables([unread[3], without[3]])
     assert verdict_metric(both) == "relevance"  # no verdict with reference could be read
     details = pa.array(["correctness[again]"] * 2)
-    again = run_of([(1, 0.0, None), (1, 0.0, None)])[3].set_column(2, "metric", details).cast(SCORES)
+    again = (
+        run_of([(1, 0.0, None), (1, 0.0, None)])[3]
+        .set_column(SCORES.get_field_index("metric"), "metric", details)
+        .cast(SCORES)
+    )
     assert verdict_metric(pa.concat_tables([without[3], again])) == "relevance"
 
 
@@ -255,7 +259,8 @@ def test_cells_and_cases_stand_on_the_page_as_text():
     hostile = "<script>alert(1)</script>"
     run = build(text=hostile)
     refusals = [
-        {"question_id": f"q{i}", "system": system, "metric": "refusal", "status": "ok"} | {"value": float(i % 3 == 0)}
+        {"question_id": f"q{i}", "system": system, "metric": "refusal", "status": "ok"}
+        | {"value": float(i % 3 == 0), "repeat": 1}
         for system in ("alpha", "beta")
         for i in range(12)
     ]

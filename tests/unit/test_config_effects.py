@@ -22,7 +22,7 @@ OTHER: dict[str, Any] = {
     "name": "other", "model": "other", "base_url": "http://other/v1", "api_key_env": "OTHER_KEY", "rpm": 5, "tpm": 5,
     "max_concurrency": 5, "shared_limit": "other", "timeout_s": 5, "deadline_s": 5, "max_attempts": 5, "hedge": False,
     "temperature": 0.5, "max_completion_tokens": 5, "service_tier": "flex", "extra_body": {"rpm": 5},
-    "input_usd_per_mtok": 5, "output_usd_per_mtok": 5,
+    "input_usd_per_mtok": 5, "output_usd_per_mtok": 5, "usd_per_call": 5,
 }  # fmt: skip
 PRICES = dict.fromkeys(("input_usd_per_mtok", "output_usd_per_mtok"), 1.0)  # neither goes without the other
 each_setting = pytest.mark.parametrize("name", OTHER)

@@ -59,7 +59,7 @@ def build(n=12, models=("alpha", "beta"), text="plain words", seed=0, status="co
     answers, scores = [], []
     for model, good in zip(models, quality, strict=False):
         for i in range(n):
-            key = {"question_id": f"q{i}", "system": model}
+            key = {"question_id": f"q{i}", "system": model, "repeat": 1}
             answers.append(key | {"context_ids": found_for(i)} | answer(i % 7 != 6, f"{i} {text}", random, text))
             value = float(np.clip(random.normal(good, 0.1), -1, 1))
             scores += [key | score for score in scores_of(i, value, good, random, text)]
