@@ -17,17 +17,19 @@ from tenacity import AsyncRetrying, retry_if_exception_type
 from rageval.config.models import ModelConfig
 from rageval.engine.call import Backoff, Call, Traffic
 from rageval.engine.counts import ModelCounts
+from rageval.engine.endpoint import Account
 from rageval.engine.faults import (
     RateLimitedError,
     RefusedRequestError,
     RefusedUnlessProvenError,
     TransientError,
     translate,
+    unreachable,
 )
 from rageval.engine.requests import ChatReply, ChatRequest
 from rageval.engine.spending import Spending
 from rageval.engine.traffic_loop import traffic_loop
-from rageval.errors import CredentialsError, RagevalError, RequestFailedError, RunStoppedError, ServiceError
+from rageval.errors import CredentialsError, RagevalError, RequestFailedError, RunStoppedError
 
 _CHECK_TIMEOUT_S = 15.0
 _FAILURES_IN_A_ROW = 20
@@ -62,7 +64,7 @@ class RequestEngine:
         """What the run has spent, over all models, answers and judgements."""
         self._backoff_s = backoff_s
         self._stopped: RagevalError | None = None
-        self._traffic: dict[tuple[str, str, str], Traffic] = {}
+        self._traffic: dict[tuple[Account, str], Traffic] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._is_closed = False
         self._held = ExitStack()
@@ -165,16 +167,14 @@ class RequestEngine:
 
     async def _check(self, model: ModelConfig) -> None:
         endpoint = self._shared.endpoint(model)
+        await endpoint.key.ready()
         try:
             async with asyncio.timeout(_CHECK_TIMEOUT_S):
                 await endpoint.client.models.list()
         except openai.AuthenticationError as error:
             raise translate(error, model, endpoint.url, endpoint.redact) from None  # the cause may repeat the key
         except (openai.APIConnectionError, TimeoutError) as error:
-            raise ServiceError(
-                f"the endpoint {endpoint.url} of the model {model.name!r} cannot be reached; "
-                "check that it runs, or name another one with --base-url"
-            ) from error
+            raise unreachable(error, model, endpoint.url) from error
         except openai.BadRequestError as error:
             meaning = translate(error, model, endpoint.url, endpoint.redact)
             if isinstance(meaning, RefusedUnlessProvenError) and isinstance(meaning.ends, CredentialsError):
@@ -184,7 +184,7 @@ class RequestEngine:
 
     def _traffic_of(self, model: ModelConfig) -> Traffic:
         endpoint = self._shared.endpoint(model)
-        name = (endpoint.address, endpoint.key, model.served_name)
+        name = (endpoint.account, model.served_name)
         if name not in self._traffic:
             budget = self._shared.budget(endpoint, model)
             self._traffic[name] = Traffic(endpoint=endpoint, budget=budget, spending=self.spending)
