@@ -11,6 +11,7 @@ By default an answer repeats the end of the prompt, and a request for JSON gets 
 import asyncio
 import json
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from tests.fake_batches import FakeBatches
 
@@ -120,11 +122,16 @@ def default_reply(body: Body) -> str | Reply:
 class FakeLLM:
     """The server, in a thread of its own. Attributes may be changed while it runs."""
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
+    def __init__(self, host: str = "127.0.0.1", *, tls: ssl.SSLContext | None = None) -> None:
         self.host = host
+        self._tls = tls
         self.requests: list[Body] = []
         self.queries: list[str] = []
         self.keys: list[str] = []
+        self.headers: list[Mapping[str, str]] = []
+        """Those of every request, whatever it asks for; their names are found however they are spelt."""
+        self.accepts: Callable[[Mapping[str, str]], bool] = lambda _: True
+        """Whether a request with these headers is answered; others get a 401."""
         self.ports: list[int] = []
         """The client's port of each request, which tells processes apart."""
         self.refused = 0
@@ -154,16 +161,25 @@ class FakeLLM:
         self._loop.close()
 
     async def _start(self) -> None:
-        app = web.Application(client_max_size=100_000_000)
+        app = web.Application(client_max_size=100_000_000, middlewares=[self._at_the_door])
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_get("/v1/models", self._models)
         self.batches.add_routes(app)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self.host, 0)
+        site = web.TCPSite(self._runner, self.host, 0, ssl_context=self._tls)
         await site.start()
         port = self._runner.addresses[0][1]
-        self.url = f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{port}/v1"
+        scheme, host = "https" if self._tls else "http", f"[{self.host}]" if ":" in self.host else self.host
+        self.url = f"{scheme}://{host}:{port}/v1"
+
+    @web.middleware
+    async def _at_the_door(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self.headers.append(request.headers)
+        if not self.accepts(request.headers):
+            said = " ".join(request.headers.values())
+            return web.json_response({"error": {"message": f"not with {said}"}}, status=401)
+        return await handler(request)
 
     async def _models(self, _: web.Request) -> web.Response:
         if self.models_status != 200:

@@ -24,11 +24,10 @@ def check_judges(judges: "Sequence[ModelConfig]") -> None:
 
 def check_budgets(models: "Sequence[ModelConfig]") -> None:
     """Refuse different limits for what is one budget, and one shared limit for what are two."""
-    limits: dict[tuple[str, str, str], tuple[int | None, int | None, int, str]] = {}
+    limits: dict[tuple[object, ...], tuple[int | None, int | None, int, str]] = {}
     for model in models:
-        budget = (model.base_url, model.api_key_env, model.served_name)
         mine = (model.rpm, model.tpm, model.max_concurrency, model.shared_limit)
-        if limits.setdefault(budget, mine) != mine:
+        if limits.setdefault(model.account, mine) != mine:
             raise ValueError(
                 f"the model {model.served_name!r} stands twice with different rpm, tpm, max_concurrency or "
                 "shared_limit; its requests share one budget, so give the same limits each time"

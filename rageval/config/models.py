@@ -5,10 +5,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from rageval.config.headers import Headers, OptionalHeaderName
 from rageval.config.parameters import ParameterConfig, as_body, as_list, as_parameters, check_parameters
-from rageval.config.settings import Effect, FileName, Name, Settings, Url, VariableName
+from rageval.config.settings import Effect, FileName, FilePath, Name, Settings, Url, VariableName
+from rageval.config.tls import TlsConfig
 
 LOCAL = "local"
+_Word = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f]*$")]
 
 
 class ModelConfig(Settings):
@@ -24,6 +27,16 @@ class ModelConfig(Settings):
     ${NAME} stands for a variable."""
     api_key_env: VariableName = Field(default="OPENAI_API_KEY", title="Variable that holds the key")
     """Name of the environment variable that holds the key. Never the key itself."""
+    key_file: FilePath = Field(default="", title="File that holds the key")
+    """File that holds the key, in place of a variable; read anew when the key is refused (401), as one that expires."""
+    key_command: tuple[_Word, ...] = Field(default=(), max_length=50, title="Command that prints the key")
+    """Program and arguments, without a shell, that print the key; run anew when the key is refused (401)."""
+    key_header: OptionalHeaderName = Field(default="", title="Header that carries the key")
+    """Such as api-key; empty for `Authorization: Bearer KEY`, and also for api-key where the host is Azure's."""
+    headers: Headers = Field(default=(), max_length=50)
+    """More headers of every request, such as a gateway wants. In a file also a mapping of names and texts."""
+    tls: TlsConfig = Field(default_factory=TlsConfig, title="Certificates")
+    """What the endpoint's certificate is checked against, and the certificate that is shown there."""
     rpm: int | None = Field(default=None, ge=1, le=10_000_000, title="Requests a minute")
     """Most requests a minute; without a number the limit is learnt from the server."""
     tpm: int | None = Field(default=None, ge=1, le=10_000_000_000, title="Tokens a minute")
@@ -76,12 +89,20 @@ class ModelConfig(Settings):
     def _check(self) -> "ModelConfig":
         if (self.input_usd_per_mtok is None) != (self.output_usd_per_mtok is None):
             raise ValueError("give both input_usd_per_mtok and output_usd_per_mtok, or neither")
+        if self.key_file and self.key_command:
+            raise ValueError("the key comes from key_file or from key_command; leave one of them out")
         return self
 
     @property
     def served_name(self) -> str:
         """The model's name in requests."""
         return self.model or self.name
+
+    @property
+    def account(self) -> tuple[object, ...]:
+        """What its limits belong to: an endpoint, whoever asks there, and the model."""
+        asking = (self.api_key_env, self.key_file, self.key_command, self.headers)
+        return (self.base_url, *asking, self.served_name)
 
     @property
     def body(self) -> dict[str, Any]:

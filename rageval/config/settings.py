@@ -18,6 +18,11 @@ VariableName = Annotated[
     Field(max_length=100, pattern=VARIABLE_NAME),
     BeforeValidator(lambda value: variable_name(value) if isinstance(value, str) else value),
 ]
+OptionalVariableName = Annotated[
+    str,
+    Field(max_length=100, pattern=rf"^$|{VARIABLE_NAME}"),
+    BeforeValidator(lambda value: variable_name(value) if isinstance(value, str) and value else value),
+]
 _ADDRESS = r"https?://([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?([/?][^\s]*)?"
 FilledText = Annotated[
     str,
@@ -32,6 +37,8 @@ Location = Annotated[FilledText, Field(min_length=1, pattern=r"^[^\x00-\x1f]+$")
 """A path or a URL."""
 FunctionName = Annotated[str, Field(max_length=500, pattern=r"^([^\x00-\x1f:]+:[A-Za-z_][A-Za-z0-9_.]*)?$")]
 """`module:function` or `path.py:function`."""
+FilePath = Annotated[FilledText, Field(pattern=r"^[^\x00-\x1f]*$")]
+"""A path on this machine; empty for none."""
 SchedulerUrl = Annotated[str, Field(max_length=500, pattern=r"^((tcp|tls|ws|wss|ucx)://[A-Za-z0-9._~-]+:[0-9]{1,5})?$")]
 Key = Annotated[str, AfterValidator(plain_key)]
 """A name that rows are joined by, in the one way it is written."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -13,17 +14,18 @@ from openai.types import Batch
 from rageval.config.models import ModelConfig
 from rageval.engine.batch_lines import ENDPOINT, missing_reply, read_replies
 from rageval.engine.endpoint import (
-    api_key,
+    account_of,
     client_settings,
-    endpoint_address,
     endpoint_url,
     hidden_values,
+    http_settings,
+    keep_home,
+    key_of,
     without_keys,
 )
 from rageval.engine.faults import RefusedUnlessProvenError, translate
 from rageval.engine.requests import ChatReply
 from rageval.errors import ConfigError, RagevalError, RequestFailedError, RunStoppedError
-from rageval.safety.allowances import allowances
 from rageval.safety.server_message import quoted
 
 _ENDED = {"completed", "expired", "cancelled", "failed"}
@@ -74,13 +76,16 @@ class BatchApi:
     def __init__(self, model: ModelConfig) -> None:
         self.url = endpoint_url(model)
         self._model = model
-        self._key = api_key(model)
+        account = account_of(model)
+        self._key = key_of(account)
         self._hidden = hidden_values(model)
         self._client = openai.OpenAI(
-            **client_settings(endpoint_address(model), self._key),
+            **client_settings(account),
             max_retries=_RETRIES,
             timeout=openai.Timeout(_TIMEOUT_S, connect=10.0),
-            http_client=openai.DefaultHttpxClient(follow_redirects=allowances() is None),
+            http_client=openai.DefaultHttpxClient(
+                **http_settings(account), auth=self._key, event_hooks={"request": [partial(keep_home, account)]}
+            ),
         )
 
         self._once = self._client.with_options(max_retries=0)
@@ -167,7 +172,7 @@ class BatchApi:
         return {custom_id: replies.get(custom_id, nothing) for custom_id in ids}
 
     def _redact(self, text: str) -> str:
-        return without_keys(text, self._key, self._hidden)
+        return without_keys(text, self._key.known, self._hidden)
 
     def _read(self, batch: Batch) -> BatchState:
         counts = batch.request_counts

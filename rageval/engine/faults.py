@@ -1,6 +1,7 @@
 """What went wrong with a request -> what it means: try again, a row with a reason, or the end of the run."""
 
 import re
+import ssl
 from collections.abc import Mapping
 from typing import Final
 
@@ -8,8 +9,16 @@ import openai
 
 from rageval.config.models import ModelConfig
 from rageval.engine.replies import Completion
-from rageval.errors import ConfigError, CredentialsError, RagevalError, RequestFailedError, RunStoppedError
+from rageval.errors import (
+    ConfigError,
+    CredentialsError,
+    RagevalError,
+    RequestFailedError,
+    RunStoppedError,
+    ServiceError,
+)
 from rageval.safety.server_message import Redact, ServerMessage, quoted, read_message
+from rageval.safety.urls import shown
 
 NOT_A_COMPLETION: Final = "the reply is not the JSON of a chat completion"
 _TRANSIENT_STATUS: Final = frozenset({408, 409, 425})
@@ -109,6 +118,8 @@ def translate(error: Exception, model: ModelConfig, url: str, redact: Redact) ->
         case openai.APIStatusError():
             said = read_message(error.response.content)
             return from_status(error.status_code, said, error.response.headers, model, url, redact)
+        case openai.APIConnectionError() if isinstance(cause := _first_cause(error), RagevalError):
+            return cause  # of a key that was to be read anew
         case openai.APIConnectionError():
             # Attempts are timed by the engine, so what the SDK takes for a timeout is a connection that failed too.
             return TransientError(f"connection failed: {type(_first_cause(error)).__name__}")
@@ -116,6 +127,22 @@ def translate(error: Exception, model: ModelConfig, url: str, redact: Redact) ->
             return TransientError(NOT_A_COMPLETION)
         case _:
             return TransientError(f"{type(error).__name__}")
+
+
+def unreachable(error: Exception, model: ModelConfig, url: str) -> RagevalError:
+    """Return what ends a run before anything is sent, because its endpoint did not answer."""
+    cause = _first_cause(error)
+    if isinstance(cause, RagevalError):
+        return cause
+    if isinstance(cause, ssl.SSLError):
+        return ServiceError(
+            f"no connection to {url} of the model {model.name!r} can be secured ({cause.reason or 'refused'}); name "
+            "its authority in tls.ca_file and, where it wants one, a certificate in tls.client_certificate"
+        )
+    return ServiceError(
+        f"the endpoint {url} of the model {model.name!r} cannot be reached; check that it runs, or name another one "
+        "with --base-url"
+    )
 
 
 def _first_cause(error: BaseException) -> BaseException:
@@ -215,9 +242,13 @@ def _is_spent(status: int, said: ServerMessage) -> bool:
 
 
 def _refused_key(model: ModelConfig, url: str, why: str) -> CredentialsError:
+    place = f"in {model.api_key_env}"
+    if model.key_file:
+        place = f"in the file {shown(model.key_file)}"
+    elif model.key_command:
+        place = f"of the command {model.key_command[0]}"
     return CredentialsError(
-        f"the endpoint {url} refused the key in {model.api_key_env} for the model {model.name!r} ({why}); "
-        "put a valid key there"
+        f"the endpoint {url} refused the key {place} for the model {model.name!r} ({why}); put a valid key there"
     )
 
 

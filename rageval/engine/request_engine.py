@@ -15,20 +15,23 @@ import openai
 from tenacity import AsyncRetrying, retry_if_exception_type
 
 from rageval.config.models import ModelConfig
+from rageval.config.tls import TlsConfig
 from rageval.engine.call import Backoff, Call, Traffic
 from rageval.engine.counts import ModelCounts
-from rageval.engine.endpoint import NO_KEY, Endpoint
+from rageval.engine.endpoint import Account, Endpoint
 from rageval.engine.faults import (
     RateLimitedError,
     RefusedRequestError,
     RefusedUnlessProvenError,
     TransientError,
     translate,
+    unreachable,
 )
+from rageval.engine.keys import ApiKey
 from rageval.engine.requests import Caller, ChatReply, ChatRequest
 from rageval.engine.spending import Spending
 from rageval.engine.traffic_loop import traffic_loop
-from rageval.errors import CredentialsError, RagevalError, RequestFailedError, RunStoppedError, ServiceError
+from rageval.errors import CredentialsError, RagevalError, RequestFailedError, RunStoppedError
 
 _CHECK_TIMEOUT_S = 15.0
 _FAILURES_IN_A_ROW = 20
@@ -63,7 +66,7 @@ class RequestEngine:
         """What the run has spent, over all models, answers and judgements."""
         self._backoff_s = backoff_s
         self._stopped: RagevalError | None = None
-        self._traffic: dict[tuple[str, str, str], Traffic] = {}
+        self._traffic: dict[tuple[Account, str], Traffic] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._is_closed = False
         self._held = ExitStack()
@@ -174,16 +177,14 @@ class RequestEngine:
 
     async def _check(self, model: ModelConfig) -> None:
         endpoint = self._shared.endpoint(model)
+        await endpoint.key.ready()
         try:
             async with asyncio.timeout(_CHECK_TIMEOUT_S):
                 await endpoint.chat.models.list()
         except openai.AuthenticationError as error:
             raise translate(error, model, endpoint.url, endpoint.redact) from None  # the cause may repeat the key
         except (openai.APIConnectionError, TimeoutError) as error:
-            raise ServiceError(
-                f"the endpoint {endpoint.url} of the model {model.name!r} cannot be reached; "
-                "check that it runs, or name another one with --base-url"
-            ) from error
+            raise unreachable(error, model, endpoint.url) from error
         except openai.BadRequestError as error:
             meaning = translate(error, model, endpoint.url, endpoint.redact)
             if isinstance(meaning, RefusedUnlessProvenError) and isinstance(meaning.ends, CredentialsError):
@@ -196,7 +197,7 @@ class RequestEngine:
 
     def _traffic_of(self, model: ModelConfig, caller: Caller | None) -> Traffic:
         endpoint = self._shared.endpoint(model) if caller is None else _of_caller(caller)
-        name = (endpoint.address, endpoint.key, model.served_name)
+        name = (endpoint.account, model.served_name)
         if name not in self._traffic:
             budget = self._shared.budget(endpoint, model)
             transport = self._shared.transport(caller) if caller else None
@@ -293,7 +294,10 @@ class RequestEngine:
 
 def _of_caller(caller: Caller) -> Endpoint:
     """Return what limits and messages know of a system of its user's own."""
-    return Endpoint(client=None, key=NO_KEY, url=caller.url, address=caller.address, redacted=caller.redact)
+    account = Account(
+        address=caller.address, key="", key_file="", key_command=(), key_header="", headers=(), tls=TlsConfig()
+    )
+    return Endpoint(client=None, account=account, key=ApiKey("", ()), url=caller.url, redacted=caller.redact)
 
 
 def _worst(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -1,6 +1,6 @@
 """Models -> their connections and limits, which all runs of a process share, on the event loop of all model traffic.
 
-Two runs of one process ask a server under the same limits, so there is one budget for each endpoint, key and model.
+Two runs of one process ask a server under the same limits, so there is one budget for each account and model.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from rageval.config.models import ModelConfig
 from rageval.engine.budget import RequestBudget
-from rageval.engine.endpoint import Endpoint, api_key, connect, endpoint_address, endpoint_url, hidden_values
+from rageval.engine.endpoint import Account, Endpoint, account_of, connect, endpoint_url, hidden_values
 from rageval.engine.requests import Caller, Transport
 
 _Result = TypeVar("_Result")
@@ -26,9 +26,9 @@ class TrafficLoop:
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.loop = loop or asyncio.new_event_loop()
-        self._endpoints: dict[tuple[str, str], Endpoint] = {}
+        self._endpoints: dict[Account, Endpoint] = {}
         self._transports: dict[Caller, Transport] = {}
-        self._budgets: dict[tuple[str, str, str], RequestBudget] = {}
+        self._budgets: dict[tuple[Account, str], RequestBudget] = {}
         self._of_limit: dict[str, list[RequestBudget]] = {}
         self._shares: dict[str, float] = {}
         self._thread = threading.Thread(target=self.loop.run_forever, name="rageval-chat", daemon=True)
@@ -39,15 +39,15 @@ class TrafficLoop:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
 
     def endpoint(self, model: ModelConfig) -> Endpoint:
-        """Return the one client of the model's address and key.
+        """Return the one client of the model's account.
 
         Raises:
-            InputError: See `endpoint_address` and `api_key`.
+            InputError: See `account_of` and `connect`.
         """
-        address, key = endpoint_address(model), api_key(model)
-        if (address, key) not in self._endpoints:
-            self._endpoints[address, key] = connect(address, key)
-        endpoint = self._endpoints[address, key]
+        account = account_of(model)
+        if account not in self._endpoints:
+            self._endpoints[account] = connect(account)
+        endpoint = self._endpoints[account]
         endpoint.url = endpoint_url(model)
         endpoint.hidden |= hidden_values(model)
         return endpoint
@@ -63,8 +63,8 @@ class TrafficLoop:
         return self._transports[caller]
 
     def budget(self, endpoint: Endpoint, model: ModelConfig) -> RequestBudget:
-        """Return the limits of all requests to the model by that address and key."""
-        name = (endpoint.address, endpoint.key, model.served_name)
+        """Return the limits of all requests to the model by that account."""
+        name = (endpoint.account, model.served_name)
         if name not in self._budgets:
             budget = RequestBudget(
                 rpm=model.rpm, tpm=model.tpm, max_concurrency=model.max_concurrency, clock=self.loop.time

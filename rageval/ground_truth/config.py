@@ -57,7 +57,7 @@ class GenerationConfig(Settings):
     def _share_one_budget(self) -> "GenerationConfig":
         if not self.checker:
             return self
-        same = _budget(self.checker) == _budget(self.model)
+        same = self.checker.account == self.model.account
         if same and _limits(self.checker) != _limits(self.model):
             raise ValueError(
                 f"the model {self.model.served_name!r} stands twice with different rpm, tpm, max_concurrency or "
@@ -74,10 +74,6 @@ class GenerationConfig(Settings):
     def models(self) -> tuple[ModelConfig, ...]:
         """The model that writes, and the one that checks if anything is checked."""
         return (self.model, self.checker or self.model) if self.check else (self.model,)
-
-
-def _budget(model: ModelConfig) -> tuple[str, str, str]:
-    return model.base_url, model.api_key_env, model.served_name
 
 
 def _limits(model: ModelConfig) -> tuple[object, ...]:

@@ -4,6 +4,7 @@ Where a thing is used it is checked again (`rageval.safety.allowances`): a run t
 folder, too. Here it is told before anything is read, written or sent.
 """
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
@@ -11,25 +12,33 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from rageval.config.headers import HeaderConfig, as_headers
 from rageval.config.models import ModelConfig
 from rageval.corpus.sample_data import SAMPLE
 from rageval.corpus.versions import LATEST
 from rageval.engine.endpoint import endpoint_address, request_parameters
+from rageval.engine.headers import sent_headers
 from rageval.errors import ConfigError
 from rageval.safety.allowances import (
+    COMMANDS,
     ENDPOINTS,
     FILES,
+    HEADERS,
     INDEXES,
+    KEY_FILES,
     MODULES,
     OUTPUTS,
     VARIABLES,
     allow,
     allowances,
     check_code,
+    check_command,
     check_embedding_model,
     check_endpoint,
     check_file,
     check_index,
+    check_key_file,
+    check_key_header,
     check_output,
     check_variable,
 )
@@ -48,16 +57,22 @@ def _check_output(location: str) -> None:
     check_output(filled_in(location), shown(location))
 
 
-_CODE = ("function", "function_folder")
+def _check_key_file(location: str) -> None:
+    check_key_file(filled_in(location), shown(location))
+
+
+_CODE = ("function", "function_folder", "interpreter")
 KINDS: Mapping[str, str] = MappingProxyType(
     {
-        **dict.fromkeys(("documents", "ground_truth", "human_labels", "rules", "file", "query_file"), FILES),
+        **dict.fromkeys(("documents", "ground_truth", "human_labels", "rules", "file", "query_file", "ca_file"), FILES),
+        **dict.fromkeys(("key_file", "client_certificate", "client_key"), KEY_FILES),
         **dict.fromkeys(("output", "out", "html", "folder", "run_a", "run_b"), OUTPUTS),
         **dict.fromkeys(("embedding_model", "embedding_models"), MODULES),
-        **dict.fromkeys(("base_url", "dask_scheduler"), ENDPOINTS),
+        **dict.fromkeys(("base_url", "url", "dask_scheduler"), ENDPOINTS),
         **dict.fromkeys(_CODE, MODULES),
         "index": INDEXES,
-        "api_key_env": VARIABLES,
+        **dict.fromkeys(("api_key_env", "env"), VARIABLES),
+        "key_header": HEADERS,
     }
 )
 """What a setting or parameter of this name is allowed by."""
@@ -69,6 +84,8 @@ _CHECKS: Mapping[str, Callable[[str], None]] = MappingProxyType(
         INDEXES: check_index,
         ENDPOINTS: lambda address: check_endpoint(address, address),
         VARIABLES: check_variable,
+        KEY_FILES: _check_key_file,
+        HEADERS: check_key_header,
     }
 )
 
@@ -95,7 +112,11 @@ def allow_named(parameters: Any, name: str = "") -> None:
         parameters: Those of a deployment, as they stand in its file.
         name: Of the setting that they are the value of, if of any.
     """
-    if isinstance(parameters, Mapping):
+    if name == "headers":
+        allow(HEADERS, [f"{header.get('name')}={_text(header)}" for header in as_headers(parameters) or ()])
+    if name == "key_command":
+        allow(COMMANDS, [shlex.join(parameters)] if parameters else [])
+    elif isinstance(parameters, Mapping):
         for key, value in parameters.items():
             allow_named(value, str(key))
     elif isinstance(parameters, Sequence) and not isinstance(parameters, str):
@@ -105,6 +126,11 @@ def allow_named(parameters: Any, name: str = "") -> None:
         allow(VARIABLES, placeholders(parameters))
         if name in KINDS:
             allow(KINDS[name], [_widened(parameters)])
+
+
+def _text(header: Mapping[str, Any]) -> str:
+    """Return what a header says that stands in a file, as `HeaderConfig.text` does."""
+    return str(header.get("value") or f"${{{header.get('env')}}}")
 
 
 def _widened(text: str) -> str:
@@ -117,10 +143,9 @@ def _widened(text: str) -> str:
 
 def _check(name: str, value: Any) -> None:
     if isinstance(value, ModelConfig):
-        check_variable(value.api_key_env)
-        filled_in_values(request_parameters(value))
-        if not value.is_local:
-            endpoint_address(value)
+        _check_model(value)
+    elif isinstance(value, HeaderConfig):
+        sent_headers([value])
     elif isinstance(value, BaseModel):
         for setting in type(value).model_fields:
             _check(setting, getattr(value, setting))
@@ -132,3 +157,14 @@ def _check(name: str, value: Any) -> None:
     elif isinstance(value, Sequence):
         for item in value:
             _check(name, item)
+
+
+def _check_model(model: ModelConfig) -> None:
+    check_variable(model.api_key_env)
+    filled_in_values(request_parameters(model))
+    if not model.is_local:
+        endpoint_address(model)
+    for setting in ("key_file", "key_header", "headers", "tls"):
+        _check(setting, getattr(model, setting))
+    if model.key_command:
+        check_command(shlex.join(model.key_command))

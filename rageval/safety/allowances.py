@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from rageval.errors import ConfigError
+from rageval.safety.credentials import names_credential
 from rageval.safety.urls import is_within, shown
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -23,6 +24,8 @@ EMBEDDED_MODEL = "all-MiniLM-L6-v2"
 VARIABLES, ENDPOINTS = "RAGEVAL_ALLOW_VARIABLES", "RAGEVAL_ALLOW_ENDPOINTS"
 OUTPUTS, FILES, MODULES = "RAGEVAL_ALLOW_OUTPUTS", "RAGEVAL_ALLOW_FILES", "RAGEVAL_ALLOW_MODULES"
 INDEXES = "RAGEVAL_ALLOW_INDEXES"
+HEADERS, KEY_FILES = "RAGEVAL_ALLOW_HEADERS", "RAGEVAL_ALLOW_KEY_FILES"
+COMMANDS = "RAGEVAL_ALLOW_COMMANDS"
 _STARTED_BY_PREFECT = "PREFECT__FLOW_RUN_ID"
 """Whatever starts a run's process for Prefect sets it, and the process finds its run by it."""
 _FOLDERS = ("data", "examples", "deployments")
@@ -50,6 +53,12 @@ class Allowances:
     """Embedding models by name, for what they load can hold code; functions, and the folders that these are in."""
     indexes: tuple[str, ...]
     """Of Elasticsearch, which were there already."""
+    headers: tuple[str, ...]
+    """Names of headers, or `name=text` for that text alone: a gateway may be sent elsewhere by one."""
+    key_files: tuple[str, ...]
+    """Folders and files that keys may be read from. They are none of `files`, whose content is stored and shown."""
+    commands: tuple[str, ...]
+    """Whole commands that print a key."""
 
 
 def allowances() -> Allowances | None:
@@ -64,6 +73,7 @@ def allowances() -> Allowances | None:
         (os.environ.get(FILES, ""), os.environ.get("RAGEVAL_GROUND_TRUTH_DIR", "")),
         os.environ.get(MODULES, ""),
         os.environ.get(INDEXES, ""),
+        (os.environ.get(HEADERS, ""), os.environ.get(KEY_FILES, ""), os.environ.get(COMMANDS, "")),
     )
 
 
@@ -77,7 +87,8 @@ def allow(variable: str, names: Iterable[str]) -> None:
     """Let the runs that this process starts use more, which whoever has started it names.
 
     Args:
-        variable: `VARIABLES`, `ENDPOINTS`, `OUTPUTS`, `FILES`, `MODULES` or `INDEXES`.
+        variable: `VARIABLES`, `ENDPOINTS`, `OUTPUTS`, `FILES`, `MODULES`, `INDEXES`, `HEADERS`, `KEY_FILES` or
+            `COMMANDS`.
         names: What it is to allow beside what it does.
     """
     before = _words(os.environ.get(variable, ""))
@@ -193,12 +204,73 @@ def check_index(name: str) -> None:
         raise _refusal(f"the index {name}", INDEXES, "those that runs build for themselves")
 
 
+def check_header(name: str, text: str = "") -> None:
+    """Make sure that the run may send a header.
+
+    Args:
+        name: Its name.
+        text: What it says, with `${NAME}` for what is filled in.
+
+    Raises:
+        ConfigError: If it may not.
+    """
+    allowed = allowances()
+    if allowed is None:
+        return
+    for named, equals, value in (entry.partition("=") for entry in allowed.headers):
+        if named.lower() == name.lower() and (not equals or value == text):
+            return
+    raise _refusal(f"the header {name}", HEADERS, "none")
+
+
+def check_key_header(name: str) -> None:
+    """Make sure that the run may send its key in a header.
+
+    Raises:
+        ConfigError: If it may not.
+    """
+    if name and not names_credential(name):
+        check_header(name)
+
+
+def check_key_file(location: str, name: str | None = None) -> None:
+    """Make sure that the run may use the key or certificate in a file; see `check_output`.
+
+    Raises:
+        ConfigError: If it may not.
+    """
+    allowed = allowances()
+    if allowed is not None and not _is_among(location, allowed.key_files):
+        raise _refusal(f"the key file {name or shown(location)}", KEY_FILES, "none")
+
+
+def check_command(command: str) -> None:
+    """Make sure that the run may run a command.
+
+    Args:
+        command: All of it, as a shell would read it.
+
+    Raises:
+        ConfigError: If it may not.
+    """
+    allowed = allowances()
+    if allowed is not None and command not in allowed.commands:
+        raise _refusal(f"the command {shlex.quote(command)}", COMMANDS, "none")
+
+
 @lru_cache(maxsize=8)
 def _of_environment(
-    folder: Path, variables: str, endpoints: tuple[str, ...], outputs: str, files: tuple[str, ...], modules: str,
+    folder: Path,
+    variables: str,
+    endpoints: tuple[str, ...],
+    outputs: str,
+    files: tuple[str, ...],
+    modules: str,
     indexes: str,
-) -> Allowances:  # fmt: skip
+    of_models: tuple[str, str, str],
+) -> Allowances:
     """Return what the environment names, beside what goes without saying."""
+    headers, key_files, commands = of_models
     named = [name for text in (endpoints[0], *endpoints[1:]) for name in _words(text)]
     return Allowances(
         variables=tuple(_words(variables)),
@@ -207,6 +279,9 @@ def _of_environment(
         files=_places(folder, [*_FOLDERS, *(name for text in files for name in _words(text))]),
         modules=tuple(_words(modules)),
         indexes=tuple(_words(indexes)),
+        headers=tuple(_words(headers)),
+        key_files=_places(folder, _words(key_files)),
+        commands=tuple(_words(commands)),
     )
 
 

@@ -34,7 +34,7 @@ def _started_by_prefect(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     for name in ("PAYROLL_PASSWORD", "ELASTICSEARCH_API_KEY", "PREFECT_API_KEY", "OPENAI_API_KEY", "TEAM_TOKEN"):
         monkeypatch.setenv(name, f"c4n4ry-{name}")
-    for name in ("VARIABLES", "ENDPOINTS", "OUTPUTS", "FILES", "MODULES"):
+    for name in ("VARIABLES", "ENDPOINTS", "OUTPUTS", "FILES", "MODULES", "HEADERS", "KEY_FILES", "COMMANDS"):
         monkeypatch.delenv(f"RAGEVAL_ALLOW_{name}", raising=False)
     monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "00000000-0000-0000-0000-000000000000")
 
@@ -55,6 +55,15 @@ def asking(**settings: Any) -> dict[str, Any]:
         asking(api_key_env="PREFECT_API_KEY"),
         asking(api_key_env="RAGEVAL_CHAT_API_KEY"),
         asking(extra_body={"metadata": {"user": "${PAYROLL_PASSWORD}"}}),
+        asking(headers={"x-team": {"env": "PAYROLL_PASSWORD"}}),
+        asking(headers={"x-portkey-custom-host": THIEF}),
+        asking(key_header="x-portkey-custom-host"),
+        asking(key_file="/etc/passwd"),
+        asking(key_file="examples/../.env"),
+        asking(key_command=["touch", "/var/tmp/of-a-stranger"]),
+        asking(tls={"ca_file": "/etc/passwd"}),
+        asking(tls={"client_certificate": "data/of-another-run.pem"}),
+        evaluation(judge={"panel": [{"name": "j", "key_command": ["id"]}]}),
         asking(base_url=THIEF),
         asking(base_url="https://api.openai.com.example/v1"),
         asking(base_url="https://api.openai.com?@127.0.0.2/v1"),
@@ -112,8 +121,25 @@ def check(model: ModelConfig) -> None:
         lambda: Run("/srv/other/runs/demo").read_json("run.json"),
         lambda: check(ModelConfig(name="m1", base_url=THIEF)),
         lambda: check(ModelConfig(name="m1", api_key_env="PAYROLL_PASSWORD")),
+        lambda: check(ModelConfig(name="m1", headers={"x-team": "1"})),
+        lambda: check(ModelConfig(name="m1", key_file="/etc/passwd")),
+        lambda: check(ModelConfig(name="m1", key_command=["id"])),
+        lambda: check(ModelConfig(name="m1", tls={"ca_file": "/etc/passwd"})),
     ],
-    ids=["documents", "url", "rules", "embedding model", "output", "folder", "endpoint", "variable"],
+    ids=[
+        "documents",
+        "url",
+        "rules",
+        "embedding model",
+        "output",
+        "folder",
+        "endpoint",
+        "variable",
+        "header",
+        "key file",
+        "command",
+        "authorities",
+    ],
 )
 def test_where_a_thing_is_used_it_is_refused_too_whatever_brought_it_there(use: Callable[[], object]) -> None:
     with pytest.raises(ConfigError, match="Prefect's API"):
@@ -125,6 +151,7 @@ def test_every_setting_that_may_be_a_path_a_url_or_a_variable_is_checked() -> No
     found = {name for configuration in configurations for name in locations(configuration)}
 
     assert found >= {"documents", "ground_truth", "human_labels", "file", "output", "base_url", "api_key_env"}
+    assert found >= {"key_file", "ca_file", "client_certificate", "client_key", "env"}
     assert found <= set(KINDS)
 
 
@@ -132,7 +159,7 @@ def locations(model: type[BaseModel]) -> Iterator[str]:
     """Yield the names of all settings of a group, and of the groups in it, that are read as one of these."""
     for name, field in model.model_fields.items():
         checks = [getattr(one, "func", None) for one in field.metadata]
-        if check_location in checks or any(getattr(one, "pattern", "") == VARIABLE_NAME for one in field.metadata):
+        if check_location in checks or any(VARIABLE_NAME in getattr(one, "pattern", "") for one in field.metadata):
             yield name
         for part in (field.annotation, *get_args(field.annotation)):
             if isinstance(part, type) and issubclass(part, BaseModel):
@@ -155,7 +182,7 @@ def test_the_environment_of_the_worker_and_the_file_that_is_served_name_more(
         "data": {"documents": f"{tmp_path}/documents.json", "ground_truth": f"latest:{tmp_path}/mine/questions.csv"},
     }
     monkeypatch.setenv("RAGEVAL_ALLOW_OUTPUTS", f"'{tmp_path}/with a blank' s3://mine/runs")
-    for name in ("VARIABLES", "ENDPOINTS", "FILES"):
+    for name in ("VARIABLES", "ENDPOINTS", "FILES", "HEADERS", "KEY_FILES", "COMMANDS"):
         monkeypatch.setenv(f"RAGEVAL_ALLOW_{name}", "")
 
     allow_named({"config": mine})
@@ -167,6 +194,31 @@ def test_the_environment_of_the_worker_and_the_file_that_is_served_name_more(
     monkeypatch.setenv("RAGEVAL_ALLOW_VARIABLES", "ELASTICSEARCH_API_KEY")
     with pytest.raises(ConfigError, match="of a service beside the run"):
         check_allowed(asking(api_key_env="ELASTICSEARCH_API_KEY"))
+
+
+def test_of_a_gateway_a_served_file_allows_what_it_says_and_nothing_beside(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("VARIABLES", "ENDPOINTS", "FILES", "HEADERS", "KEY_FILES", "COMMANDS"):
+        monkeypatch.setenv(f"RAGEVAL_ALLOW_{name}", "")
+    key_file = f"{tmp_path}/with a blank.key"
+    headers = {"x-route": "to the west", "x-team": {"env": "TEAM_TOKEN"}}
+    named = [{"name": "x-route", "value": "to the west"}, {"name": "x-team", "value": "${TEAM_TOKEN}"}]
+    of_file = {"name": "m1", "headers": headers, "key_file": key_file}
+    of_command = {"name": "m2", "headers": named, "key_command": ["pass", "show", "it's mine"]}
+
+    allow_named({"config": {"models": [of_file, of_command]}})
+
+    check_allowed(evaluation(models=[of_file, of_command]))
+    for other in (
+        {"headers": {"x-route": "elsewhere"}},
+        {"key_command": ["pass", "show", "another"]},
+        {"key_file": f"{tmp_path}/another.key"},
+    ):
+        with pytest.raises(ConfigError, match="Prefect's API"):
+            check_allowed(asking(**other))
+    with pytest.raises(ConfigError, match="RAGEVAL_ALLOW_FILES"):  # what holds a key is no text to be shown to a model
+        check_allowed(evaluation(prompts=[{"name": "p", "file": key_file}]))
 
 
 def test_a_run_in_a_shell_keeps_its_freedom(monkeypatch: pytest.MonkeyPatch, llm: FakeLLM) -> None:

@@ -115,6 +115,12 @@ def test_a_key_pasted_for_the_name_of_its_variable_is_not_repeated() -> None:
         ({"models": [{"name": "a", "base_url": "sk-hunter2AbCdEfGh12345678"}]}, "base_url: it holds"),
         ({"models": [{"name": "a", "extra_body": {"api_key": "hunter2"}}]}, "extra_body: api_key is a"),
         ({"models": [{"name": "a", "api_key_env": "hunter2"}]}, "api_key_env: expected the name"),
+        ({"models": [{"name": "a", "headers": {"api-key": "hunter2"}}]}, "headers.0: api-key is a key"),
+        ({"models": [{"name": "a", "headers": {"x-a": "Bearer hunter2-2"}}]}, "headers.0: x-a is a key"),
+        ({"models": [{"name": "a", "headers": {"x-a": "hunter2\n"}}]}, "headers.0.value: expected a text"),
+        ({"models": [{"name": "a", "headers": {"x-a: hunter2": "1"}}]}, "headers.0.name: expected the name of a"),
+        ({"models": [{"name": "a", "headers": {"x-a": {"env": "hunter2"}}}]}, "headers.0.env: expected the name"),
+        ({"models": [{"name": "a", "key_header": "api-key: hunter2"}]}, "key_header: expected the name of a header"),
         ({"https://user:hunter2@host/": 1}, "what is given as the name of a setting is not a known setting"),
     ],
 )
@@ -180,6 +186,32 @@ def test_a_request_parameter_that_cannot_be_sent_is_refused(parameters: Any, mes
     assert "hunter2" not in str(refused.value)
 
 
+def test_headers_are_a_mapping_in_a_file_and_a_list_in_a_form() -> None:
+    mapping = {"x-portkey-provider": "openai", "x-team": {"env": "TEAM_TOKEN"}, "Authorization": "Bearer ${TOKEN}"}
+    listed = [
+        {"name": "x-portkey-provider", "value": "openai"}, {"name": "x-team", "env": "TEAM_TOKEN"},
+        {"name": "Authorization", "value": "Bearer ${TOKEN}"},
+    ]  # fmt: skip
+    assert ModelConfig(name="a", headers=mapping) == ModelConfig(name="a", headers=listed)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"headers": [{"name": "x-a"}]}, "needs a `value`, or in `env` the variable"),
+        ({"headers": [{"name": "x-a", "value": "1", "env": "A"}]}, "needs a `value`, or in `env` the variable"),
+        ({"headers": {"x-a": "1", "X-A": "2"}}, "the header x-a stands twice"),
+        ({"headers": {"Host": "elsewhere"}}, "the header Host is the connection's own business"),
+        ({"key_file": "key", "key_command": ["pass", "key"]}, "the key comes from key_file or from key_command"),
+        ({"tls": {"client_key": "key.pem"}}, "name that in client_certificate"),
+    ],
+)
+def test_what_cannot_be_meant_of_a_gateway_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        configured(models=[{"name": "a", **settings}])
+    assert message in str(refused.value)
+
+
 def test_a_configuration_cannot_be_changed() -> None:
     config = configured()
     with pytest.raises(ValidationError, match="frozen"):
@@ -194,7 +226,8 @@ def test_every_field_of_the_form_has_a_description_and_none_takes_a_secret() -> 
     fields = {f"{name}.{field}": text for name, group in groups.items() for field, text in group["properties"].items()}
     assert [path for path, text in fields.items() if len(text.get("description", "")) < 10] == []
     smelly = {path for path in fields if re.search(r"key|token|secret|password|credential", path, re.IGNORECASE)}
-    assert smelly == {"ModelConfig.api_key_env", "ModelConfig.max_completion_tokens"}
+    of_keys = {f"ModelConfig.{name}" for name in ("api_key_env", "key_file", "key_command", "key_header")}
+    assert smelly == {*of_keys, "TlsConfig.client_key", "ModelConfig.max_completion_tokens"}
 
 
 def test_the_configuration_survives_its_own_json() -> None:

@@ -19,7 +19,9 @@ from rageval.tables import QUESTIONS, to_table
 
 # Every setting of a model, and another value than its default.
 OTHER: dict[str, Any] = {
-    "name": "other", "model": "other", "base_url": "http://other/v1", "api_key_env": "OTHER_KEY", "rpm": 5, "tpm": 5,
+    "name": "other", "model": "other", "base_url": "http://other/v1", "api_key_env": "OTHER_KEY",
+    "key_file": "other", "key_command": ["other"], "key_header": "api-key", "headers": {"x-team": "other"},
+    "tls": {"ca_file": "other"}, "rpm": 5, "tpm": 5,
     "max_concurrency": 5, "shared_limit": "other", "timeout_s": 5, "deadline_s": 5, "max_attempts": 5, "hedge": False,
     "temperature": 0.5, "max_completion_tokens": 5, "service_tier": "flex", "extra_body": {"rpm": 5},
     "input_usd_per_mtok": 5, "output_usd_per_mtok": 5, "usd_per_call": 5,
