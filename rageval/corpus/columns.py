@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from rageval.config.columns import ColumnConfig, ItemField
@@ -30,7 +31,7 @@ class FileColumns:
     note: str
     """Whose columns they are, and which was read as what."""
 
-    @property
+    @cached_property
     def read(self) -> frozenset[str]:
         """Columns of which something is read, so that they are no tags."""
         return frozenset(self.fields.values()) | {column.partition(".")[0] for column in self.fields.values()}

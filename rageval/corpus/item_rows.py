@@ -32,6 +32,12 @@ from rageval.corpus.row_values import as_text
 from rageval.records import Message
 
 MAX_TEXT_CHARS: Final = 1_000_000
+_PLAIN: Final[Mapping[ItemField, Callable[[Any], Any]]] = {
+    "question_id": id_in, "answerable": yes_or_no, "conversation": id_in, "turn": whole_in, "system": id_in,
+    "repeat": whole_in, "answer": text_in, "error": text_in, "first_token_s": number_in, "prompt_tokens": whole_in,
+    "completion_tokens": whole_in, "cost_usd": number_in, "finish_reason": id_in, "model": id_in,
+}  # fmt: skip
+"""How the fields are read that hold one value, and come from one column."""
 _T = TypeVar("_T")
 
 
@@ -69,15 +75,17 @@ def item_of(rows: Sequence[Mapping[str, Any]], columns: FileColumns) -> RawItem:
         ValueError: If a cell cannot be read; it names the column, what was expected and what was found.
     """
     cells = _Cells(_together(rows, columns), columns)
+    plain: dict[str, Any] = {
+        field: cells.read(field, read) for field, read in _PLAIN.items() if field in columns.fields
+    }
     history, question, spoken = _asked(cells)
-    answer, error = cells.read("answer", text_in), cells.read("error", text_in)
-    answer = spoken if answer is None else answer
-    if answer in columns.schema.absent:
-        answer, error = None, error or answer
+    if plain.get("answer") is None:
+        plain["answer"] = spoken
+    if plain["answer"] in columns.schema.absent:
+        plain |= {"answer": None, "error": plain.get("error") or plain["answer"]}
     ids, grades = _relevant(cells)
     texts = cells.read_parts("relevant_texts", right_texts_in)
     item = RawItem(
-        question_id=cells.read("question_id", id_in),
         question=question,
         history=history,
         references=cells.read_parts("references", _texts),
@@ -85,23 +93,11 @@ def item_of(rows: Sequence[Mapping[str, Any]], columns: FileColumns) -> RawItem:
         relevant_grades=grades,
         relevant_texts=texts,
         relevant_text_grades=_grades(cells, "relevant_text_grades", len(texts)),
-        answerable=cells.read("answerable", yes_or_no),
-        conversation=cells.read("conversation", id_in),
-        turn=cells.read("turn", whole_in),
         tags=_tags(cells, rows[0], columns.read),
-        system=cells.read("system", id_in),
-        repeat=cells.read("repeat", whole_in),
-        answer=answer,
-        error=error,
         contexts=_passages(rows, columns) if "passage" in columns.fields else _contexts(cells),
         citations=cells.read_parts("citations", ids_in, ID_SEPARATORS),
         latency_s=_latency(cells),
-        first_token_s=cells.read("first_token_s", number_in),
-        prompt_tokens=cells.read("prompt_tokens", whole_in),
-        completion_tokens=cells.read("completion_tokens", whole_in),
-        cost_usd=cells.read("cost_usd", number_in),
-        finish_reason=cells.read("finish_reason", id_in),
-        model=cells.read("model", id_in),
+        **plain,
     )
     _check(item)
     return item
