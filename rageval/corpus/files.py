@@ -183,19 +183,20 @@ class OpenedFile:
 
 
 @contextlib.contextmanager
-def opened(path: str) -> Iterator[OpenedFile]:
+def opened(path: str, suffix: str = "") -> Iterator[OpenedFile]:
     """Open a file to read it from block to block; what is at a URL is copied to a temporary file first.
 
     So the server of a URL need not wait for whatever is done with the rows, which may take hours.
 
     Args:
         path: Path or URL of the file.
+        suffix: What says how it is read; empty for what its name or its server says.
 
     Raises:
         DataError: If nothing tells its format, it cannot be read, or it is too large.
         ConfigError: If a variable of its URL is not set, or the run may not read it.
     """
-    path, given, name, suffix = _located(path)
+    path, given, name, suffix = _located(path, suffix)
     with contextlib.ExitStack() as stack:
         if "://" not in path:
             with _sentences(path, given, name):
@@ -220,10 +221,10 @@ def _read(path: str) -> tuple[bytes, str, str]:
     return content.getvalue(), name, suffix or format_of_reply(headers, name)
 
 
-def _located(path: str) -> tuple[str, str, str, str]:
+def _located(path: str, suffix: str = "") -> tuple[str, str, str, str]:
     """Return where a file is with all that is filled in, as it was given, its name for messages, and its suffix.
 
-    The suffix is empty where it is for the server to say.
+    The suffix is the one that is wanted, or empty where it is for the server to say.
 
     Raises:
         DataError: If nothing tells its format.
@@ -231,15 +232,16 @@ def _located(path: str) -> tuple[str, str, str, str]:
     """
     if path.startswith(SAMPLE):
         path = str(sample_file(path))
-        return path, path, PurePosixPath(path).name, format_of(path)
+        return path, path, PurePosixPath(path).name, suffix or format_of(path)
     _check(path.removeprefix(LATEST))
     given = newest(path)
     path = _check(given)
     name = shown(given)
     if path != given and not has_format(name):
         name += "".join(PurePosixPath(shown(path)).suffixes[-2:])  # all that may be told of what is filled in
-    is_told_by_server = path.startswith(_HTTP) and not has_format(name)
-    return path, given, name, "" if is_told_by_server else format_of(name)
+    if not suffix and (has_format(name) or not path.startswith(_HTTP)):
+        suffix = format_of(name)
+    return path, given, name, suffix
 
 
 def _fetched(path: str, given: str, into: BinaryIO, name: str = "", limit: int | None = None) -> Mapping[str, str]:
