@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from rageval.config.columns import ColumnConfig
 from rageval.corpus.checks import check_documents
-from rageval.corpus.files import opened
 from rageval.corpus.item_files import read_items
 from rageval.corpus.items import RawItem
 from rageval.corpus.messages import count, listed, raise_problems
+from rageval.corpus.opening import opened
 from rageval.corpus.row_stream import stream_rows
 from rageval.corpus.row_values import as_text
 from rageval.corpus.rows import Row, RowFile

@@ -52,6 +52,9 @@ class _Cells:
         column = self._columns.fields.get(field)
         return None if column is None else value_of(self._values, column)
 
+    def column(self, field: ItemField) -> str:
+        return self._columns.fields.get(field, field)
+
     def read(self, field: ItemField, read: Callable[[Any], _T]) -> _T:
         try:
             return read(self.get(field))
@@ -84,7 +87,7 @@ def item_of(rows: Sequence[Mapping[str, Any]], columns: FileColumns) -> RawItem:
     if plain["answer"] in columns.schema.absent:
         plain |= {"answer": None, "error": plain.get("error") or plain["answer"]}
     ids, grades = _relevant(cells)
-    texts = cells.read_parts("relevant_texts", right_texts_in)
+    texts, text_grades = _relevant_texts(cells)
     item = RawItem(
         question=question,
         history=history,
@@ -92,7 +95,7 @@ def item_of(rows: Sequence[Mapping[str, Any]], columns: FileColumns) -> RawItem:
         relevant_ids=ids,
         relevant_grades=grades,
         relevant_texts=texts,
-        relevant_text_grades=_grades(cells, "relevant_text_grades", len(texts)),
+        relevant_text_grades=text_grades,
         tags=_tags(cells, rows[0], columns.read),
         contexts=_passages(rows, columns) if "passage" in columns.fields else _contexts(cells),
         citations=cells.read_parts("citations", ids_in, ID_SEPARATORS),
@@ -136,18 +139,31 @@ def _texts(value: Any, separators: Sequence[str]) -> tuple[str, ...]:
 
 
 def _relevant(cells: _Cells) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return right ids and their grades, which may have a column of their own."""
     ids, grades = cells.read_parts("relevant_ids", relevant_in, ID_SEPARATORS)
-    given = _grades(cells, "relevant_grades", len(ids))
-    return ids, given or grades
+    return _right(ids, _grades(cells, "relevant_grades", len(ids)) or grades)
+
+
+def _relevant_texts(cells: _Cells) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return right texts and their grades."""
+    texts = cells.read_parts("relevant_texts", right_texts_in)
+    return _right(texts, _grades(cells, "relevant_text_grades", len(texts)) or (1,) * len(texts))
+
+
+def _right(names: Sequence[str], grades: Sequence[int]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return what has a grade of 1 or more, each once, and the grades."""
+    right = {name: grade for name, grade in zip(names, grades, strict=True) if grade > 0}
+    return tuple(right), tuple(right.values())
 
 
 def _grades(cells: _Cells, field: ItemField, wanted: int) -> tuple[int, ...]:
-    grades = cells.read_parts(field, scores_in, ID_SEPARATORS) or ()
-    if not grades:
-        return ()
-    if len(grades) != wanted or not all(grade and grade >= 1 and grade == int(grade) for grade in grades):
-        raise ValueError(f"`{field}` holds {len(grades)} values, expected {wanted} whole numbers of at least 1")
-    return tuple(int(grade or 0) for grade in grades)
+    """Return the grades of so many right ids or texts; none where the row has none."""
+    grades = cells.read_parts(field, scores_in, ID_SEPARATORS)
+    whole = [int(grade) for grade in grades or () if grade is not None and grade >= 0 and grade == int(grade)]
+    if grades and len(whole) != wanted:
+        column = cells.column(field)
+        raise ValueError(f"`{column}` holds {len(whole)} whole numbers of at least 0, expected {wanted}, one for each")
+    return tuple(whole)
 
 
 def _contexts(cells: _Cells) -> tuple[RawContext, ...] | None:

@@ -13,9 +13,9 @@ from typing import BinaryIO, Final, TextIO
 import orjson
 
 from rageval.corpus.columns import known_names
-from rageval.corpus.files import OpenedFile
 from rageval.corpus.foreign_bytes import refuse_foreign
 from rageval.corpus.json_lists import list_in
+from rageval.corpus.opening import OpenedFile
 from rageval.corpus.packed import unpacking
 from rageval.corpus.parquet_columns import refuse_rows
 from rageval.corpus.parquet_stream import parquet_rows

@@ -5,9 +5,9 @@ from typing import Final
 
 import numpy as np
 
-from rageval.corpus.files import opened
 from rageval.corpus.items import RawContext, RawItem
 from rageval.corpus.messages import raise_problems
+from rageval.corpus.opening import opened
 from rageval.corpus.packed import unpacking
 from rageval.corpus.parquet_columns import refuse_rows
 from rageval.corpus.row_stream import text_lines
