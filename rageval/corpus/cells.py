@@ -31,7 +31,9 @@ _SHOWN: Final = 40
 
 def is_empty(value: Any) -> bool:
     """Return whether a cell says nothing: null, not a number, or white space."""
-    return value is None or (isinstance(value, float) and math.isnan(value)) or not str(value).strip()
+    if isinstance(value, str):
+        return not value or value.isspace()
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def text_in(value: Any) -> str | None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from rageval.config.columns import ColumnConfig, ItemField
@@ -30,14 +31,18 @@ class FileColumns:
     note: str
     """Whose columns they are, and which was read as what."""
 
-    @property
+    @cached_property
     def read(self) -> frozenset[str]:
         """Columns of which something is read, so that they are no tags."""
         return frozenset(self.fields.values()) | {column.partition(".")[0] for column in self.fields.values()}
 
 
 def recognised(
-    name: str, columns: Sequence[str], mapping: Sequence[ColumnConfig] = (), needs: Needs = QUESTIONS
+    name: str,
+    columns: Sequence[str],
+    mapping: Sequence[ColumnConfig] = (),
+    needs: Needs = QUESTIONS,
+    textless: Collection[str] = (),
 ) -> FileColumns:
     """Return what the columns of a file hold: what the user says, then what their names say together.
 
@@ -46,6 +51,7 @@ def recognised(
         columns: Those that the file has.
         mapping: The user's own.
         needs: What has to be there.
+        textless: Columns that hold nothing that can be a tag, as far as the file was looked at.
 
     Raises:
         DataError: If something that is needed is not there.
@@ -62,7 +68,7 @@ def recognised(
         schema=schema,
         fields=fields,
         separators={**schema.separators, **{entry.name: (entry.separator,) for entry in mapping if entry.separator}},
-        note=_note(name, schema, columns, fields, mapped),
+        note=_note(name, schema, columns, fields, bool(mapped), textless),
     )
 
 
@@ -134,15 +140,19 @@ def _note(
     schema: FileSchema,
     columns: Sequence[str],
     fields: Mapping[ItemField, str],
-    mapped: Collection[ItemField],
+    is_mapped: bool,
+    textless: Collection[str],
 ) -> str:
     renamed = [f"{column} is {field}" for field, column in fields.items() if column != field]
     used = {column.partition(".")[0] for column in fields.values()} | set(fields.values())
-    tags = [column for column in columns if column not in used]
-    own = " and the columns of the configuration" if mapped else ""
+    others = [column for column in columns if column not in used]
+    tags = [column for column in others if column not in textless]
+    left_out = [column for column in others if column in textless]
+    own = ", with the columns that the configuration names" if is_mapped else ""
     return (
         f"{name}: read as a file of {schema.name}{own}"
         + (f": {', '.join(renamed)}" if renamed else "")
         + (f"; {schema.remark}" if schema.remark else "")
         + (f"; tags are {listed(tags)}" if tags else "")
+        + (f"; left out is what holds neither text nor number: {listed(left_out)}" if left_out else "")
     )

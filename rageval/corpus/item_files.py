@@ -6,11 +6,12 @@ from typing import Any, Final
 
 from rageval.config.columns import ColumnConfig, ItemField
 from rageval.corpus.columns import QUESTIONS, FileColumns, Needs, recognised, value_of
-from rageval.corpus.files import opened
 from rageval.corpus.item_rows import item_of
 from rageval.corpus.items import ItemBatch, RawItem
 from rageval.corpus.messages import raise_problems
+from rageval.corpus.opening import opened
 from rageval.corpus.row_stream import stream_rows
+from rageval.corpus.row_values import as_text
 from rageval.corpus.rows import Row
 from rageval.errors import DataError
 
@@ -39,10 +40,15 @@ def read_items(path: str, columns: Sequence[ColumnConfig] = (), needs: Needs = Q
         if not names:
             raise_problems([row for row in first if isinstance(row, str)])
             raise DataError(f"{file.name}: the file holds no rows; expected rows with a question")
-        known = recognised(file.name, list(names), columns, needs)
+        textless = {name for name in names if not any(_has_text(row, name) for row in first)}
+        known = recognised(file.name, list(names), columns, needs, textless)
         answers = _answers(chain(first, rows), known)
         while batch := list(islice(answers, BATCH_ROWS)):
             yield _batch(batch, known)
+
+
+def _has_text(row: Row | str, name: str) -> bool:
+    return isinstance(row, Row) and bool(as_text(row.values.get(name)))
 
 
 def _batch(answers: Sequence[list[Row] | str], columns: FileColumns) -> ItemBatch:

@@ -32,6 +32,12 @@ from rageval.corpus.row_values import as_text
 from rageval.records import Message
 
 MAX_TEXT_CHARS: Final = 1_000_000
+_PLAIN: Final[Mapping[ItemField, Callable[[Any], Any]]] = {
+    "question_id": id_in, "answerable": yes_or_no, "conversation": id_in, "turn": whole_in, "system": id_in,
+    "repeat": whole_in, "answer": text_in, "error": text_in, "first_token_s": number_in, "prompt_tokens": whole_in,
+    "completion_tokens": whole_in, "cost_usd": number_in, "finish_reason": id_in, "model": id_in,
+}  # fmt: skip
+"""How the fields are read that hold one value, and come from one column."""
 _T = TypeVar("_T")
 
 
@@ -45,6 +51,9 @@ class _Cells:
     def get(self, field: ItemField) -> Any:
         column = self._columns.fields.get(field)
         return None if column is None else value_of(self._values, column)
+
+    def column(self, field: ItemField) -> str:
+        return self._columns.fields.get(field, field)
 
     def read(self, field: ItemField, read: Callable[[Any], _T]) -> _T:
         try:
@@ -69,39 +78,29 @@ def item_of(rows: Sequence[Mapping[str, Any]], columns: FileColumns) -> RawItem:
         ValueError: If a cell cannot be read; it names the column, what was expected and what was found.
     """
     cells = _Cells(_together(rows, columns), columns)
+    plain: dict[str, Any] = {
+        field: cells.read(field, read) for field, read in _PLAIN.items() if field in columns.fields
+    }
     history, question, spoken = _asked(cells)
-    answer, error = cells.read("answer", text_in), cells.read("error", text_in)
-    answer = spoken if answer is None else answer
-    if answer in columns.schema.absent:
-        answer, error = None, error or answer
+    if plain.get("answer") is None:
+        plain["answer"] = spoken
+    if plain["answer"] in columns.schema.absent:
+        plain |= {"answer": None, "error": plain.get("error") or plain["answer"]}
     ids, grades = _relevant(cells)
-    texts = cells.read_parts("relevant_texts", right_texts_in)
+    texts, text_grades = _relevant_texts(cells)
     item = RawItem(
-        question_id=cells.read("question_id", id_in),
         question=question,
         history=history,
         references=cells.read_parts("references", _texts),
         relevant_ids=ids,
         relevant_grades=grades,
         relevant_texts=texts,
-        relevant_text_grades=_grades(cells, "relevant_text_grades", len(texts)),
-        answerable=cells.read("answerable", yes_or_no),
-        conversation=cells.read("conversation", id_in),
-        turn=cells.read("turn", whole_in),
+        relevant_text_grades=text_grades,
         tags=_tags(cells, rows[0], columns.read),
-        system=cells.read("system", id_in),
-        repeat=cells.read("repeat", whole_in),
-        answer=answer,
-        error=error,
         contexts=_passages(rows, columns) if "passage" in columns.fields else _contexts(cells),
         citations=cells.read_parts("citations", ids_in, ID_SEPARATORS),
         latency_s=_latency(cells),
-        first_token_s=cells.read("first_token_s", number_in),
-        prompt_tokens=cells.read("prompt_tokens", whole_in),
-        completion_tokens=cells.read("completion_tokens", whole_in),
-        cost_usd=cells.read("cost_usd", number_in),
-        finish_reason=cells.read("finish_reason", id_in),
-        model=cells.read("model", id_in),
+        **plain,
     )
     _check(item)
     return item
@@ -140,18 +139,31 @@ def _texts(value: Any, separators: Sequence[str]) -> tuple[str, ...]:
 
 
 def _relevant(cells: _Cells) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return right ids and their grades, which may have a column of their own."""
     ids, grades = cells.read_parts("relevant_ids", relevant_in, ID_SEPARATORS)
-    given = _grades(cells, "relevant_grades", len(ids))
-    return ids, given or grades
+    return _right(ids, _grades(cells, "relevant_grades", len(ids)) or grades)
+
+
+def _relevant_texts(cells: _Cells) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return right texts and their grades."""
+    texts = cells.read_parts("relevant_texts", right_texts_in)
+    return _right(texts, _grades(cells, "relevant_text_grades", len(texts)) or (1,) * len(texts))
+
+
+def _right(names: Sequence[str], grades: Sequence[int]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return what has a grade of 1 or more, each once, and the grades."""
+    right = {name: grade for name, grade in zip(names, grades, strict=True) if grade > 0}
+    return tuple(right), tuple(right.values())
 
 
 def _grades(cells: _Cells, field: ItemField, wanted: int) -> tuple[int, ...]:
-    grades = cells.read_parts(field, scores_in, ID_SEPARATORS) or ()
-    if not grades:
-        return ()
-    if len(grades) != wanted or not all(grade and grade >= 1 and grade == int(grade) for grade in grades):
-        raise ValueError(f"`{field}` holds {len(grades)} values, expected {wanted} whole numbers of at least 1")
-    return tuple(int(grade or 0) for grade in grades)
+    """Return the grades of so many right ids or texts; none where the row has none."""
+    grades = cells.read_parts(field, scores_in, ID_SEPARATORS)
+    whole = [int(grade) for grade in grades or () if grade is not None and grade >= 0 and grade == int(grade)]
+    if grades and len(whole) != wanted:
+        column = cells.column(field)
+        raise ValueError(f"`{column}` holds {len(whole)} whole numbers of at least 0, expected {wanted}, one for each")
+    return tuple(whole)
 
 
 def _contexts(cells: _Cells) -> tuple[RawContext, ...] | None:

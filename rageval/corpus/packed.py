@@ -30,8 +30,23 @@ class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
+class _Lent(io.RawIOBase):
+    """A file that stays open, whoever closes this: pyarrow does, as soon as it is done with it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        block = self._file.read(len(buffer))
+        buffer[: len(block)] = block
+        return len(block)
+
+
 def _arrow(codec: str) -> Callable[[BinaryIO], _Readable]:
-    return lambda file: pa.CompressedInputStream(file, codec)
+    return lambda file: pa.CompressedInputStream(_Lent(file), codec)
 
 
 _READERS: Final[Mapping[bytes, Callable[[BinaryIO], _Readable]]] = {

@@ -151,7 +151,7 @@ def scores_in(value: Any, separators: Sequence[str]) -> tuple[float | None, ...]
 
 
 def relevant_in(value: Any, separators: Sequence[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return right ids and their grades, 1 where none is given: of a list, of grades by id, or of objects with both.
+    """Return ids and their grades, 1 where none is given: of a list, of grades by id, or of objects with both.
 
     Raises:
         ValueError: If an id or a grade is none.
@@ -168,9 +168,8 @@ def relevant_in(value: Any, separators: Sequence[str]) -> tuple[tuple[str, ...],
 
 
 def _graded(pairs: Iterator[tuple[str | None, Any]]) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    grades = {name: 1 if grade is None else whole_in(grade) or 0 for name, grade in pairs if name}
-    right = {name: grade for name, grade in grades.items() if grade > 0}
-    return tuple(right), tuple(right.values())
+    grades = {name: 1 if is_empty(grade) else whole_in(grade) or 0 for name, grade in pairs if name}
+    return tuple(grades), tuple(grades.values())
 
 
 def right_texts_in(value: Any, separators: Sequence[str]) -> tuple[str, ...]:

@@ -13,9 +13,9 @@ from typing import BinaryIO, Final, TextIO
 import orjson
 
 from rageval.corpus.columns import known_names
-from rageval.corpus.files import OpenedFile
 from rageval.corpus.foreign_bytes import refuse_foreign
 from rageval.corpus.json_lists import list_in
+from rageval.corpus.opening import OpenedFile
 from rageval.corpus.packed import unpacking
 from rageval.corpus.parquet_columns import refuse_rows
 from rageval.corpus.parquet_stream import parquet_rows
@@ -59,7 +59,7 @@ def _refuse_foreign(opened: OpenedFile) -> None:
 
 def _jsonl_rows(file: BinaryIO, name: str) -> Iterator[Row | str]:
     # Lines end at \n alone: U+2028 and others may stand inside a JSON string.
-    for number, line in enumerate(_lines(file, name, "\n"), start=1):
+    for number, line in enumerate(text_lines(file, name), start=1):
         if not line.strip():
             continue
         try:
@@ -76,12 +76,15 @@ def _jsonl_rows(file: BinaryIO, name: str) -> Iterator[Row | str]:
 def _csv_rows(delimiter: str) -> Callable[[BinaryIO, str], Iterator[Row | str]]:
     def rows(file: BinaryIO, name: str) -> Iterator[Row | str]:
         csv.field_size_limit(max(csv.field_size_limit(), _CSV_FIELD_LIMIT))  # see `rows`; a row is bounded instead
-        reader = csv.reader(_lines(file, name, ""), delimiter=delimiter, strict=True)
+        held = [0]
+        lines = _row_by_row(text_lines(file, name, ""), held, name)
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
         line = 1
         try:
             columns = unique_columns(next(reader, []), name)
             line = reader.line_num + 1
             for values in reader:
+                held[0] = 0
                 if len(values) == len(columns):
                     row = dict(zip(columns, values, strict=True))
                     yield Row(f"line {line}", unguarded(row) if GUARD in row else row)
@@ -97,8 +100,29 @@ def _csv_rows(delimiter: str) -> Callable[[BinaryIO, str], Iterator[Row | str]]:
     return rows
 
 
-def _lines(file: BinaryIO, name: str, newline: str) -> Iterator[str]:
+def _row_by_row(lines: Iterator[str], held: list[int], name: str) -> Iterator[str]:
+    """Yield the lines of a row, of which the first quote without an end makes the whole rest of a file.
+
+    Raises:
+        DataError: If it has too many characters since `held` was set to 0.
+    """
+    for number, line in enumerate(lines, start=1):
+        held[0] += len(line)
+        if held[0] > MAX_ROW_CHARS:
+            raise DataError(
+                f"{name}: the row that goes on in line {number} has more than {MAX_ROW_CHARS:,} characters: end its "
+                "quotes, or split it"
+            )
+        yield line
+
+
+def text_lines(file: BinaryIO, name: str, newline: str = "\n") -> Iterator[str]:
     """Yield the lines of a text, with their ends.
+
+    Args:
+        file: At its beginning; it is left open.
+        name: What messages call it.
+        newline: What ends a line; empty for whatever does in a CSV file.
 
     Raises:
         DataError: If it is no text in UTF-8 or UTF-16, or one row of it is too long.

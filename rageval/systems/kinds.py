@@ -10,7 +10,7 @@ import pyarrow as pa
 from rageval.config.evaluation import EvaluationConfig
 from rageval.config.models import ModelConfig
 from rageval.config.systems import PromptConfig, SystemKind, SystemPlan
-from rageval.corpus.files import read_text
+from rageval.corpus.opening import read_text
 from rageval.errors import ConfigError
 from rageval.runs.run import Run
 from rageval.systems.closed_book import ClosedBook

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rageval.config.evaluation import DataConfig
-from rageval.corpus import files as corpus
+from rageval.corpus import opening
 from rageval.corpus.files import load_ahead, load_corpus, load_documents
 from rageval.corpus.rows import parse_rows
 from rageval.errors import ConfigError, DataError
@@ -309,7 +309,7 @@ def test_a_folder_is_no_file(tmp_path):
 
 
 def test_a_file_above_the_limit_is_refused(data, monkeypatch):
-    monkeypatch.setattr(corpus, "MAX_FILE_BYTES", 10)
+    monkeypatch.setattr(opening, "MAX_FILE_BYTES", 10)
     with pytest.raises(DataError, match=r"larger than 10 bytes, the most that is read: split it"):
         load_corpus(data())
 

@@ -5,10 +5,12 @@ import gzip
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -100,7 +102,7 @@ SHAPES: list[tuple[str, Rows, RawItem]] = [
         [{"user_input": Q, "response": A, "reference": R, "retrieved_contexts": TEXTS,
           "retrieved_context_ids": ["d0", "d1"], "reference_context_ids": ["d1"], "reference_contexts": TEXTS[:1]}],
         RawItem(question=Q, answer=A, references=(R,), contexts=WITH_IDS, relevant_ids=("d1",), relevant_grades=(1,),
-                relevant_texts=(TEXTS[0],)),
+                relevant_texts=(TEXTS[0],), relevant_text_grades=(1,)),
     ),
     (
         "ragas",
@@ -115,8 +117,8 @@ SHAPES: list[tuple[str, Rows, RawItem]] = [
         "DeepEval",
         [{"input": Q, "actual_output": A, "expected_output": R, "retrieval_context": TEXTS, "context": TEXTS[:1],
           "completion_time": 1.5, "token_cost": 0.002, "additional_metadata": {"source": "handbook"}}],
-        RawItem(question=Q, answer=A, references=(R,), contexts=CONTEXTS, relevant_texts=(TEXTS[0],), latency_s=1.5,
-                cost_usd=0.002, tags={"source": "handbook"}),
+        RawItem(question=Q, answer=A, references=(R,), contexts=CONTEXTS, relevant_texts=(TEXTS[0],),
+                relevant_text_grades=(1,), latency_s=1.5, cost_usd=0.002, tags={"source": "handbook"}),
     ),
     (
         "Azure AI evaluation",
@@ -154,7 +156,8 @@ SHAPES: list[tuple[str, Rows, RawItem]] = [
           "reference_context": f"Document 3: {TEXTS[0]}\n\nDocument 12: {TEXTS[1]}",
           "conversation_history": [{"role": "user", "content": "Hello"}]}],
         RawItem(question_id="g", question=Q, references=(R,), relevant_texts=tuple(TEXTS),
-                tags={"question_type": "simple"}, history=({"role": "user", "content": "Hello"},)),
+                relevant_text_grades=(1, 1), tags={"question_type": "simple"},
+                history=({"role": "user", "content": "Hello"},)),
     ),
     (
         "AutoRAG",
@@ -205,7 +208,7 @@ ITEMS = st.builds(
     question=filled,
     references=st.lists(filled, min_size=1, max_size=3).map(tuple),
     history=st.lists(filled, max_size=2).map(lambda turns: tuple({"role": "user", "content": text} for text in turns)),
-    relevant_texts=st.lists(filled, max_size=2).map(tuple),
+    relevant_texts=st.lists(filled, max_size=2, unique=True).map(tuple),
     answerable=st.none() | st.booleans(),
     system=st.none() | names,
     repeat=st.none() | wholes,
@@ -216,7 +219,7 @@ ITEMS = st.builds(
     prompt_tokens=st.none() | wholes,
     cost_usd=st.none() | numbers,
     model=st.none() | names,
-)
+).map(lambda item: replace(item, relevant_text_grades=(1,) * len(item.relevant_texts)))
 
 
 def as_row(item: RawItem) -> dict[str, Any]:
@@ -278,6 +281,49 @@ def test_a_row_that_cannot_be_read_is_a_problem_and_the_others_are_kept(batches)
         "line 5: not valid JSON at column 1: unexpected end of data",
         "line 6: expected an object {...}, found list",
     ]
+
+
+def test_an_array_of_numpy_in_a_cell_is_its_texts(items):
+    # As pandas writes a column of Parquet into CSV: no comma between the texts, which Python would join.
+    cell = str(np.array(["It's here.", 'He said "no".\n', "c"], dtype=object))
+    (item,) = items(as_csv([{"question": Q, "contexts": cell}]), "csv")
+    assert [context.text for context in item.contexts] == ["It's here.", 'He said "no".\n', "c"]
+
+
+def test_texts_are_cut_only_where_somebody_says_so(items):
+    row = {"question": Q, "reference": "Yes; see [1], page 2.", "document": "d1|d2", "contexts": "One; two | three"}
+    (item,) = items(as_csv([row]), "csv")
+    assert (item.references, item.relevant_ids) == (("Yes; see [1], page 2.",), ("d1", "d2"))
+    assert item.contexts == (RawContext(text="One; two | three"),)
+    (item,) = items(as_csv([row]), "csv", ColumnConfig(name="contexts", column="contexts", separator=";"))
+    assert item.contexts == (RawContext(text="One"), RawContext(text="two | three"))
+    # DeepEval writes its lists so.
+    (item,) = items(as_csv([{"input": Q, "actual_output": A, "retrieval_context": "One; two|three"}]), "csv")
+    assert item.contexts == (RawContext(text="One; two"), RawContext(text="three"))
+
+
+@pytest.mark.parametrize(
+    ("value", "ids", "grades"),
+    [
+        (["d1", 7], ("d1", "7"), (1, 1)),
+        ({"d1": 2, "d2": 0, "d3": 1}, ("d1", "d3"), (2, 1)),
+        ([{"id": "d1", "grade": 3}, {"id": "d2"}], ("d1", "d2"), (3, 1)),
+        ("d1", ("d1",), (1,)),
+        ("d1, d2", ("d1", "d2"), (1, 1)),
+        (7, ("7",), (1,)),
+        (None, (), ()),
+    ],
+)
+def test_relevant_documents_have_grades_however_they_are_written(items, value, ids, grades):
+    for suffix in ("jsonl", "csv", "xlsx"):
+        (item,) = items([{"question": Q, "relevant": value}], suffix)
+        assert (item.relevant_ids, item.relevant_grades) == (ids, grades), suffix
+
+
+def test_what_holds_neither_text_nor_number_is_no_tag_and_the_note_says_so(batches):
+    (batch,) = batches([{"question": Q, "topic": "cost", "claims": [["a", "b"]], "empty": None}])
+    assert batch.items[0].tags == {"topic": "cost"}
+    assert batch.note.endswith("tags are topic; left out is what holds neither text nor number: claims, empty")
 
 
 def test_contexts_that_were_not_recorded_differ_from_none_that_were_found(items):
