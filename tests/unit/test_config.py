@@ -60,7 +60,10 @@ def test_nothing_is_judged_where_no_metric_asks_a_judge() -> None:
         ({"retrieval": {"top_k": "five"}}, "(found 'five')"),
         ({"retrievers": []}, "retrievers: Tuple should have at least 1 item"),
         ({"retrievers": ["text", "text"]}, "two retrievers have the same name: text; give each its own `name`"),
-        ({"retrievers": ["bm25"]}, "retrievers.0.method: Input should be 'text', 'vector', 'hybrid', 'elasticsearch' or 'python'"),
+        (
+            {"retrievers": ["bm25"]},
+            "retrievers.0.method: Input should be 'text', 'vector', 'hybrid', 'elasticsearch' or 'python'",
+        ),
         ({"models": ["a", "a"]}, "two models have the same name: a; give each its own `name`"),
         ({"models": "gpt-a"}, "models: Input should be a valid tuple (found 'gpt-a')"),
         ({"systems": [{"retrievers": ["text"]}], "retrievers": ["vector"]}, "systems.retrievers names 'text'"),
