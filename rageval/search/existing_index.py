@@ -146,7 +146,7 @@ class ExistingIndex:
     def _hits(self, reply: Mapping[str, Any]) -> tuple[PassageHit, ...]:
         settings, hits = self._settings, []
         for rank, hit in enumerate(reply["hits"]["hits"], 1):
-            source = hit.get("_source") or {}
+            source = hit.get("_source") or hit.get("fields") or {}
             score = hit.get("_score")  # a search that sorts has none
             hits.append(
                 PassageHit(
