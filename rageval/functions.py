@@ -106,7 +106,8 @@ def _own_modules_first(root: Path) -> Iterator[None]:
     hidden = {name: module for name, module in sys.modules.items() if _is_other(name, module, own | plain, root)}
     for name in hidden:
         del sys.modules[name]
-    for name in plain - own:  # a folder without __init__.py is found last, behind a package of ours
+    before = set(sys.modules)
+    for name in plain - own - before:  # a folder without __init__.py is found last, behind a package of ours
         sys.modules[name] = ModuleType(name)
         sys.modules[name].__path__ = [str(root / name)]
     sys.path.insert(0, str(root))
@@ -114,7 +115,7 @@ def _own_modules_first(root: Path) -> Iterator[None]:
         yield
     finally:
         sys.path.remove(str(root))
-        for name in [name for name in sys.modules if name.partition(".")[0] in plain]:
+        for name in [name for name in sys.modules if name not in before and name.partition(".")[0] in plain]:
             del sys.modules[name]
         sys.modules.update(hidden)
         importlib.invalidate_caches()

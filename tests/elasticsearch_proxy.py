@@ -79,6 +79,10 @@ class ElasticsearchProxy:
     """So many next requests are hung up on, as by a server that is restarted."""
     bodies: list[tuple[str, bytes]] = field(default_factory=list)
     """Operation and body of each request."""
+    asked: list[str] = field(default_factory=list)
+    """Method and path of each request."""
+    reads_only: bool = False
+    """Whether the key allows searches and nothing else, as one with the privilege `read` on the index does."""
 
     def __enter__(self) -> "ElasticsearchProxy":
         self._ended = threading.Event()
@@ -110,6 +114,10 @@ class ElasticsearchProxy:
     def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Recorded | None:
         operation = operation_of(method, path)
         self.bodies.append((operation, body))
+        self.asked.append(f"{method} {path.partition('?')[0]}")
+        if self.reads_only and operation not in ("msearch", "search"):
+            reason = f"action [{operation}] is unauthorized for API key id [k]"
+            return reply(403, {"error": {"type": "security_exception", "reason": reason}, "status": 403})
         if self.drops:
             self.drops -= 1
             return None

@@ -13,8 +13,10 @@ import yaml
 
 from rageval.cli.commands import COMMANDS, load
 from rageval.config.evaluation import EvaluationConfig
+from rageval.config.existing_index import ExistingIndexConfig
 from rageval.config.file import read_settings
 from rageval.config.models import ModelConfig
+from rageval.config.overrides import validate
 from rageval.sweep.config import SweepConfig
 from rageval.tables import SCHEMAS
 
@@ -163,6 +165,18 @@ def test_the_example_of_a_sweep_names_every_setting() -> None:
     assert settings.keys() == SweepConfig.model_fields.keys()
     for group, field in SweepConfig.model_fields.items():
         assert settings[group].keys() == field.annotation.model_fields.keys(), group  # type: ignore[union-attr]
+
+
+def test_the_examples_of_retrievers_can_be_used() -> None:
+    page = (ROOT / "docs" / "retrievers.md").read_text(encoding="utf-8")
+    blocks = [(language, code) for language, code in FENCED.findall(page) if language in ("yaml", "json")]
+    for language, code in blocks:
+        if language == "json":
+            ExistingIndexConfig(index="any").body_of(code)
+        else:
+            settings = yaml.safe_load(code)
+            validate(SweepConfig if "grid" in settings else EvaluationConfig, settings)
+    assert len(blocks) == 5
 
 
 def test_no_page_opens_prefects_api_to_everybody() -> None:

@@ -48,7 +48,7 @@ def read_settings(path: Path) -> Settings:
 def _place_functions(settings: Any, folder: str) -> None:
     """Let every function that the file names begin at the file's folder, unless it says where."""
     if isinstance(settings, dict):
-        if settings.get("function"):
+        if isinstance(settings.get("function"), str):
             settings.setdefault("function_folder", folder)
         settings = list(settings.values())
     if isinstance(settings, list):

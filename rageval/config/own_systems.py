@@ -6,8 +6,10 @@ import jmespath
 from pydantic import Field, field_validator
 
 from rageval.config.columns import ColumnConfig
+from rageval.config.headers import Headers
 from rageval.config.models import ModelConfig
 from rageval.config.settings import FileName, FilledText, FunctionName, OptionalName, Settings, Url
+from rageval.config.tls import TlsConfig
 from rageval.text.json_template import json_template
 
 OWN_KINDS = ("http", "python", "recorded")
@@ -15,7 +17,7 @@ PLACEHOLDERS = ("question", "history", "metadata", "conversation")
 """What may stand in braces in the body of a request."""
 _PATHS = ("answer_path", "contexts_path", "citations_path", "usage_path", "cost_path", "error_path", "piece_path")
 _OF_KIND = {
-    "http": ("url", "http_method", "body", "stream", *_PATHS),
+    "http": ("url", "http_method", "headers", "tls", "body", "stream", *_PATHS),
     "python": ("function", "function_folder", "interpreter"),
     "recorded": ("file", "recorded_system", "columns"),
 }
@@ -33,6 +35,10 @@ class OwnSystemConfig(Settings):
     """How it is sent; GET has no body, so the question stands in the URL's query, filled in like a body."""
     body: str = Field(default='{"question": "{{ question }}"}', max_length=100_000, title="Body (http)")
     """JSON that is sent; {{ question }}, {{ history }}, {{ metadata }} and {{ conversation }} in it are filled in."""
+    headers: Headers = Field(default=(), title="Headers (http)")
+    """Headers of every request, such as the one that says who asks."""
+    tls: TlsConfig = Field(default_factory=TlsConfig, title="Certificates (http)")
+    """Certificates of an https endpoint."""
     stream: Literal["", "sse", "ndjson"] = Field(default="", title="Stream (http)")
     """How a reply comes that is streamed: server-sent events, or a JSON object a line; empty for one JSON object."""
     answer_path: str = Field(default="answer", max_length=1000, title="Answer in the reply (http)")
@@ -107,7 +113,7 @@ class OwnSystemConfig(Settings):
         fields = type(self).model_fields
         others = [
             name for names in (*_OF_KIND.values(), _LIMITS) for name in names
-            if name not in mine and getattr(self, name) != fields[name].default
+            if name not in mine and getattr(self, name) != fields[name].get_default(call_default_factory=True)
         ]  # fmt: skip
         if others:
             raise ValueError(f"a system of kind {kind} has no `{others[0]}`; leave it out")

@@ -73,6 +73,8 @@ class _Evaluation:
     steps: Steps
     seconds: dict[str, float] = field(default_factory=dict)
     """Of each stage."""
+    searched: set[str] = field(default_factory=set)
+    """Retrievers that this start has searched with."""
 
     def work(self) -> Manifest:
         """Do whatever the run lacks, and write its report."""
@@ -131,16 +133,20 @@ class _Evaluation:
     def _search(self, names: Sequence[str]) -> None:
         """Search with those of the retrievers that the run has no results of.
 
+        Where some questions have failed, the next start searches for them again, not this one.
+
         Answers need the contexts of some retrievers, so the others search after the answers: nobody waits for them,
         and their latency is not measured while requests are in flight.
         """
-        if set(names) <= stored_retrievers(self.run):
+        names = [name for name in names if name not in self.searched | stored_retrievers(self.run)]
+        if not names:
             return
         if any(not retriever.is_own for retriever in self.config.retrievers if retriever.name in names):
             with self._stage("index"):
                 self.steps.index(self.run, self.config)
         with self._stage("retrieval"):
             self.steps.retrieve(self.run, self.config, names)
+        self.searched.update(names)
 
     def _answer_and_score(
         self, systems: list[System], judges: tuple[ModelConfig, ...], chunks: Sequence[Chunk], workers: Workers

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import elasticsearch
 
 from rageval.config.existing_index import ExistingIndexConfig
-from rageval.corpus.files import read_text
+from rageval.corpus.opening import read_text
 from rageval.errors import ConfigError, IndexMismatchError, ServiceError
 from rageval.records import Question
 from rageval.safety.allowances import check_index
@@ -36,8 +36,6 @@ _HEADERS: Final = {
 }
 _HEADER: Final = {"allow_partial_search_results": False}
 _GONE: Final = frozenset({"index_not_found_exception", "index_closed_exception"})
-_TRIED: Final = 20
-"""Searches of which one has to work."""
 
 
 class ExistingIndex:
@@ -87,30 +85,24 @@ class ExistingIndex:
             try:
                 return list(self._results(searches))
             except elasticsearch.BadRequestError as error:  # what cannot be parsed is refused with all beside it
-                raise ServiceError(self._refused(reason_of(error_of(error)))) from error
+                raise ServiceError(
+                    f"Elasticsearch at {self._url} refuses the query for the index {self._settings.index}: "
+                    f"{reason_of(error_of(error))}; correct the query, or the names of fields"
+                ) from error
 
     def close(self) -> None:
         """Close all connections."""
         self._client.close()
 
     def _results(self, searches: Sequence[ElasticsearchQuery]) -> Iterator[PassageResult]:
-        worked = False
-        for number, reply in enumerate(replies_to(self._ask, self._url, searches, _HEADER), 1):
-            if "error" not in reply:
-                worked = True
-                yield PassageResult(hits=self._hits(reply), latency_s=float(reply["took"]) / 1000)
-                continue
-            self._raise_unless_of_one_question(reply)
-            reason = f"HTTP {reply['status']} {reason_of(reply['error'])}"
-            if not worked and number >= min(_TRIED, len(searches)):
-                raise ServiceError(self._refused(reason))
-            yield PassageResult(latency_s=float(reply.get("took", 0)) / 1000, error=reason)
-
-    def _refused(self, reason: str) -> str:
-        return (
-            f"Elasticsearch at {self._url} refuses the query for the index {self._settings.index}: {reason}; correct "
-            "the query, or the names of fields"
-        )
+        for reply in replies_to(self._ask, self._url, searches, _HEADER):
+            latency_s = float(reply.get("took", 0)) / 1000
+            if "error" in reply:
+                self._raise_unless_of_one_question(reply)
+                reason = f"HTTP {reply['status']} {reason_of(reply['error'])}"
+                yield PassageResult(latency_s=latency_s, error=reason)
+            else:
+                yield PassageResult(hits=self._hits(reply), latency_s=latency_s)
 
     def _raise_unless_of_one_question(self, reply: Mapping[str, Any]) -> None:
         """Raise what no other question would change."""
@@ -154,7 +146,7 @@ class ExistingIndex:
     def _hits(self, reply: Mapping[str, Any]) -> tuple[PassageHit, ...]:
         settings, hits = self._settings, []
         for rank, hit in enumerate(reply["hits"]["hits"], 1):
-            source = hit.get("_source") or {}
+            source = hit.get("_source") or hit.get("fields") or {}
             score = hit.get("_score")  # a search that sorts has none
             hits.append(
                 PassageHit(

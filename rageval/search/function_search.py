@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from rageval.config.systems import RetrieverConfig
-from rageval.errors import ConfigError
 from rageval.functions import load_function
 from rageval.records import Question
 from rageval.safety.server_message import quoted
@@ -21,8 +20,6 @@ from rageval.search.own_search import PassageHit, PassageResult
 from rageval.search.search_index import Matrix
 from rageval.text.fingerprint import digest
 
-_TRIED: Final = 20
-"""Questions of which one has to work before all others are asked."""
 _KEYS: Final = ("id", "text", "title", "score")
 _LISTS: Final = ("ids", "texts", "titles", "scores")
 _EXPECTED: Final = (
@@ -59,29 +56,16 @@ class FunctionSearch:
         return f"{self._retriever.model_dump_json()} {source} {self._depth}"
 
     def search(self, questions: Sequence[Question], vectors: Matrix | None) -> list[PassageResult]:
-        """Return what the function returns for each question, see `OwnSearch`; an exception is the row's error.
-
-        Raises:
-            ConfigError: If each of the first calls fails.
-        """
+        """Return what the function returns for each question, see `OwnSearch`; an exception is the row's error."""
         del vectors
-        first = self._call_all(questions[:_TRIED])
-        if first and all(one.error for one in first):
-            raise ConfigError(
-                f"the function {self._retriever.function} fails for each of the first {len(first)} questions: "
-                f"{first[0].error}; correct it, and run again"
-            )
-        return [*first, *self._call_all(questions[_TRIED:])]
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-    def _call_all(self, questions: Sequence[Question]) -> list[PassageResult]:
         with ThreadPoolExecutor(self._retriever.concurrency, thread_name_prefix="retriever") as pool:
             if _is_async(self._function):
                 # In a thread of its own, as the one that calls may have a loop that runs, such as a notebook's.
                 return pool.submit(asyncio.run, self._await_all(questions)).result()
             return list(pool.map(self._called, questions))
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     async def _await_all(self, questions: Sequence[Question]) -> list[PassageResult]:
         slots = asyncio.Semaphore(self._retriever.concurrency)

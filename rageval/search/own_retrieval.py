@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
 from rageval.config.evaluation import EvaluationConfig, IndexConfig
 from rageval.config.systems import RetrieverConfig
-from rageval.errors import DataError
+from rageval.errors import DataError, ServiceError
 from rageval.records import Question, Retrieval
 from rageval.runs.found_documents import add_found_documents, found_documents
 from rageval.runs.inputs import read_documents, read_questions
@@ -19,6 +19,9 @@ from rageval.search.own_search import OwnSearch, PassageResult
 from rageval.search.passages import PassageMatching
 from rageval.search.retrieval_rows import kept_depth, retrieval_row
 from rageval.storage.places import Place
+
+_TRIED: Final = 20
+"""Searches of which one has to work before all others are made."""
 
 
 def open_own(retriever: RetrieverConfig, depth: int, filter_by: str) -> OwnSearch:
@@ -37,19 +40,43 @@ def open_own(retriever: RetrieverConfig, depth: int, filter_by: str) -> OwnSearc
 
 
 def search_own(
-    search: OwnSearch, retriever: RetrieverConfig, questions: Sequence[Question], index: IndexConfig, cache: Place
+    search: OwnSearch,
+    retriever: RetrieverConfig,
+    questions: Sequence[Question],
+    index: IndexConfig,
+    cache: Place,
+    *,
+    has_worked: bool = False,
 ) -> list[PassageResult]:
     """Return what is found for each question; an embedding model is loaded only where vectors are needed.
 
+    Args:
+        search: What searches.
+        retriever: Its settings.
+        questions: What is searched for.
+        index: Which embedding model there is, unless the retriever names one of its own.
+        cache: Where vectors are kept.
+        has_worked: Whether it has found something for other questions: then all of these may fail.
+
     Raises:
+        ServiceError: If each of the first searches fails.
         InputError: If no search can work.
     """
-    if not search.needs_vectors:
-        return search.search(questions, None)
-    existing = retriever.elasticsearch
-    model = (existing.embedding_model if existing else "") or index.embedding_model
-    embedder = load_embedder(model, index.batch_size, cache)
-    return search.search(questions, embedder.embed_queries([question.question for question in questions]))
+    vectors = None
+    if search.needs_vectors:
+        existing = retriever.elasticsearch
+        model = (existing.embedding_model if existing else "") or index.embedding_model
+        embedder = load_embedder(model, index.batch_size, cache)
+        vectors = embedder.embed_queries([question.question for question in questions])
+    results: list[PassageResult] = []
+    for part in (slice(0, _TRIED), slice(_TRIED, None)):
+        results += search.search(questions[part], None if vectors is None else vectors[part])
+        if results and not has_worked and all(result.error for result in results):
+            raise ServiceError(
+                f"the retriever {retriever.name} failed for each of the first {len(results)} questions: "
+                f"{results[0].error}; correct it, and run again"
+            )
+    return results
 
 
 def retrieve_own(run: Run, config: EvaluationConfig, retriever: RetrieverConfig, before: pa.Table) -> list[Retrieval]:
@@ -69,7 +96,7 @@ def retrieve_own(run: Run, config: EvaluationConfig, retriever: RetrieverConfig,
     done = {row["question_id"]: _record(row) for row in before.to_pylist() if row["error"] is None}
     asked = [question for question in questions if question.question_id not in done]
     with closing(open_own(retriever, kept_depth(config.retrieval), config.data.filter_by)) as search:
-        results = search_own(search, retriever, asked, config.index, run.cache)
+        results = search_own(search, retriever, asked, config.index, run.cache, has_worked=bool(done))
     matching = PassageMatching(list(read_documents(run).values()), found_documents(run))
     for question, result in zip(asked, results, strict=True):
         matched = matching.matched(result.hits)[: kept_depth(config.retrieval)]

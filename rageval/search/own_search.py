@@ -48,7 +48,7 @@ class OwnSearch(Protocol):
             vectors: A row for each question, where they are needed.
 
         Raises:
-            InputError: If no search can work, or none of the first ones has.
+            InputError: If no search can work, whatever is searched for.
         """
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from rageval.config.evaluation import DataConfig
 from rageval.config.settings import FileName, Location, Name, Settings
+from rageval.config.systems import RetrieverConfig, check_names
 from rageval.metrics.catalogue import of_kind
 from rageval.metrics.metric import RetrievalMetric
 from rageval.metrics.mrr import MRR
@@ -35,10 +36,8 @@ class GridConfig(Settings):
     """What is varied. Every combination that makes a difference is evaluated once; the first value of each list makes
     the default setting, which the best one is compared with."""
 
-    methods: tuple[SearchMethod, ...] = Field(
-        default=("vector", "text", "hybrid"), min_length=1, title="Search methods"
-    )
-    """Search methods."""
+    methods: tuple[SearchMethod, ...] = Field(default=("vector", "text", "hybrid"), title="Search methods")
+    """Search methods. An empty list leaves the retrievers of your own, and no index is built."""
     embedding_models: tuple[Name, ...] = Field(default=("all-MiniLM-L6-v2",), min_length=1)
     """Names or folders of sentence-transformers models; vector and hybrid search."""
     index_options: tuple[IndexOptions, ...] = Field(default=("flat",), min_length=1, title="Kind of vector index")
@@ -47,11 +46,19 @@ class GridConfig(Settings):
     """How much more a match in a document's question counts; text and hybrid search."""
     candidates: tuple[Depth, ...] = Field(default=(50,), min_length=1, title="Candidates of hybrid search")
     """Hits of text and vector search that hybrid search fuses."""
+    retrievers: tuple[RetrieverConfig, ...] = Field(default=(), title="Retrievers of your own")
+    """Indexes that are there already and functions, see docs/retrievers.md; nothing of them is varied, so two queries
+    are two of them."""
     cutoffs: tuple[Depth, ...] = Field(default=(1, 3, 5, 10), min_length=1, title="More depths (k)")
     """Every k that metrics are computed for."""
 
     @model_validator(mode="after")
     def _check(self) -> "GridConfig":
+        if not (self.methods or self.retrievers):
+            raise ValueError("methods is empty; name at least one, or retrievers of your own")
+        if ours := [retriever.name for retriever in self.retrievers if not retriever.is_own]:
+            raise ValueError(f"retrievers holds {ours[0]!r}, which searches as methods say; name it there")
+        check_names("retrievers", [retriever.name for retriever in self.retrievers])
         for name in type(self).model_fields:
             values = getattr(self, name)
             if len(set(values)) != len(values):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Final, Literal
 
+from rageval.config.systems import RetrieverConfig, RetrieverMethod
 from rageval.records import Question, SearchMethod
 from rageval.sweep.config import GridConfig
 from rageval.text.fingerprint import digest
@@ -18,7 +19,7 @@ _SIMPLEST_FIRST: Final[tuple[SearchMethod, ...]] = ("text", "vector", "hybrid")
 class SearchSetting:
     """One way to search; what makes no difference to its method is None."""
 
-    method: SearchMethod
+    method: RetrieverMethod
     question_boost: float | None = None
     """Text and hybrid search."""
     embedding_model: str | None = None
@@ -27,6 +28,8 @@ class SearchSetting:
     """Vector and hybrid search."""
     candidates: int | None = None
     """Hybrid search: hits of each of the two that are fused."""
+    retriever: str | None = None
+    """Name of a retriever of one's own, which is all that there is to vary of it."""
 
     @property
     def name(self) -> str:
@@ -37,7 +40,7 @@ class SearchSetting:
     def words(self) -> dict[str, str]:
         """The name by its parts; a part that makes no difference is left out."""
         parts = {
-            "method": self.method,
+            "method": self.retriever or self.method,
             "question_boost": self.question_boost is not None
             and f"boost {str(self.question_boost).removesuffix('.0')}",
             "embedding_model": self.embedding_model,
@@ -62,7 +65,8 @@ def search_settings(grid: GridConfig) -> tuple[SearchSetting, ...]:
 
     Text search does not depend on the embedding model, nor vector search on the boost, so each of them stands once.
     Text is simpler than vector search (no model, no vectors) and this than hybrid search, fewer candidates are
-    simpler than more, and what the grid names first is simpler than what it names later.
+    simpler than more, and what the grid names first is simpler than what it names later. Retrievers of one's own come
+    last.
     """
     vectors = [
         SearchSetting(method="vector", embedding_model=model, index_options=options)
@@ -76,7 +80,12 @@ def search_settings(grid: GridConfig) -> tuple[SearchSetting, ...]:
             for candidates, vector, boost in product(sorted(grid.candidates), vectors, grid.question_boosts)
         ],
     }
-    return tuple(setting for method in _SIMPLEST_FIRST if method in grid.methods for setting in of_method[method])
+    ours = (setting for method in _SIMPLEST_FIRST if method in grid.methods for setting in of_method[method])
+    return (*ours, *map(_own, grid.retrievers))
+
+
+def _own(retriever: RetrieverConfig) -> SearchSetting:
+    return SearchSetting(method=retriever.method, retriever=retriever.name)
 
 
 def short_names(settings: Sequence[SearchSetting]) -> dict[str, str]:
@@ -92,7 +101,9 @@ def short_names(settings: Sequence[SearchSetting]) -> dict[str, str]:
 
 
 def default_setting(grid: GridConfig) -> SearchSetting:
-    """Return the setting that the first value of every list makes."""
+    """Return the setting that the first value of every list makes; without methods, the first retriever."""
+    if not grid.methods:
+        return _own(grid.retrievers[0])
     method = grid.methods[0]
     text, vector = method in ("text", "hybrid"), method in ("vector", "hybrid")
     return SearchSetting(

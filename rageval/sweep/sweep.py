@@ -26,6 +26,7 @@ from rageval.search.fusion import reciprocal_rank_fusion
 from rageval.search.search_index import Found, SearchIndex
 from rageval.storage.places import place
 from rageval.sweep.config import SweepConfig
+from rageval.sweep.own_retrievers import own_identity, search_with_own
 from rageval.sweep.page import render_sweep
 from rageval.sweep.result import SweepPlan, SweepResult, sweep_result
 from rageval.sweep.settings import (
@@ -131,6 +132,9 @@ def search(store: SweepStore, config: SweepConfig, setting: SearchSetting) -> Se
     if store.read_search(key) is not None:
         return SearchOutcome(name=setting.name, searched=False)
     questions = read_questions(store.run)
+    if setting.retriever:
+        store.write_search(key, _search_table(questions, search_with_own(store.run, config, setting.retriever)))
+        return SearchOutcome(name=setting.name, searched=True)
     embedder = _embedder(store, config, setting)
     with closing(_open(store, config, setting, embedder)) as index:
         index.hold(ensure_index(index, list(read_documents(store.run).values()), embedder).fingerprint)
@@ -183,7 +187,7 @@ def write_sweep(store: SweepStore, config: SweepConfig) -> tuple[SweepResult, Sw
 def _remove_indexes(store: SweepStore, config: SweepConfig) -> None:
     """Remove what the sweep has built on a server that others use, too; LanceDB's are in the cache, see `prune`."""
     try:
-        for setting in searches_of(config):
+        for setting in (one for one in searches_of(config) if not one.retriever):
             with closing(_open(store, config, setting, _embedder(store, config, setting))) as index:
                 index.remove()
     except (ServiceError, CredentialsError) as error:
@@ -213,12 +217,14 @@ def _embedder(store: SweepStore, config: SweepConfig, setting: SearchSetting) ->
 
 
 def _backend(store: SweepStore, config: SweepConfig) -> str:
-    """Return which search engine it will be, having reached it.
+    """Return which search engine it will be, having reached it; empty where only retrievers of one's own search.
 
     Raises:
         ConfigError: If the grid has kinds of vector index that it does not know.
     """
     first = search_settings(config.grid)[0]
+    if first.retriever:
+        return ""
     with closing(_open(store, config, first, _embedder(store, config, first))) as index:
         backend = index.backend
     if backend == "lancedb" and config.grid.index_options != ("flat",):
@@ -233,9 +239,13 @@ def _key(store: SweepStore, config: SweepConfig, setting: SearchSetting) -> str:
     """Return a name that changes with everything that decides what a search finds."""
     questions = store.run.read("questions")["question_id"].to_pylist()
     dataset = store.run.read_json(SWEEP_MANIFEST)["dataset"]
-    model = _embedder(store, config, setting).identity if setting.method == "vector" else ""
+    backend, model = dataset["backend"], ""
+    if setting.retriever:
+        backend, model = "", own_identity(config, setting.retriever)
+    elif setting.method == "vector":
+        model = _embedder(store, config, setting).identity
     return digest(
-        dataset["backend"],
+        backend,
         dataset["documents_fingerprint"],
         config.data.filter_by,
         digest(*questions),

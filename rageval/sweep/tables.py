@@ -31,11 +31,12 @@ SWEEP_RETRIEVAL = schema_of(
 SWEEP = schema_of(
     "sweep",
     _SETTING,
-    column("search_method", _STRING, "text, vector or hybrid"),
+    column("search_method", _STRING, "text, vector or hybrid; elasticsearch or python of a retriever of one's own"),
     column("question_boost", _FLOAT, "weight of a document's question; null: makes no difference", null=True),
     column("embedding_model", _STRING, "as configured; null: makes no difference", null=True),
     column("index_options", _STRING, "kind of vector index; null: makes no difference", null=True),
     column("candidates", _INT, "hits that are fused; null: makes no difference", null=True),
+    column("retriever", _STRING, "name of a retriever of one's own; null where a method was searched with", null=True),
     _PART,
     column("metric", _STRING, "name of the metric with its k"),
     column("n", _INT, "questions of the part"),

@@ -1,6 +1,7 @@
 """A system behind an HTTP endpoint: a question in the body of a request, the answer by JMESPath from its reply."""
 
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,8 +14,10 @@ import orjson
 
 from rageval.config.own_systems import PLACEHOLDERS, OwnSystemConfig, own_settings
 from rageval.engine.faults import RateLimitedError, RefusedRequestError, RefusedUnlessProvenError, TransientError
+from rageval.engine.headers import hidden_in_headers, sent_headers
 from rageval.engine.replies import Completion
 from rageval.engine.requests import ChatRequest
+from rageval.engine.tls import tls_context
 from rageval.errors import CredentialsError, RequestFailedError
 from rageval.safety.allowances import allowances, check_endpoint
 from rageval.safety.server_message import quoted, read_message
@@ -73,11 +76,17 @@ class HttpCaller:
         """
         address = filled_in(self.settings.url)
         check_endpoint(address, self.url)
-        return HttpTransport(caller=self, address=address)
+        return HttpTransport(
+            caller=self,
+            address=address,
+            headers=sent_headers(self.settings.headers),
+            context=tls_context(self.settings.tls),
+        )
 
     def redact(self, text: str) -> str:
         """Return a text without what was filled in."""
-        hidden = filled_in_values(self.settings.url) | filled_in_values(self.settings.body)
+        settings = self.settings
+        hidden = filled_in_values(settings.url) | filled_in_values(settings.body) | hidden_in_headers(settings.headers)
         for value in sorted(hidden, key=len, reverse=True):
             text = text.replace(value, "[key]")
         return text
@@ -89,6 +98,8 @@ class HttpTransport:
 
     caller: HttpCaller
     address: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    context: ssl.SSLContext | None
 
     @cached_property
     def _client(self) -> httpx2.AsyncClient:
@@ -96,6 +107,8 @@ class HttpTransport:
             timeout=httpx2.Timeout(None, connect=_CONNECT_TIMEOUT_S),
             limits=httpx2.Limits(max_connections=self.caller.settings.max_concurrency),
             follow_redirects=allowances() is None,
+            headers=self.headers,
+            verify=True if self.context is None else self.context,
         )
 
     async def check(self) -> None:

@@ -8,10 +8,12 @@ import pytest
 from pydantic import BaseModel
 
 from rageval.config.evaluation import EvaluationConfig
+from rageval.config.existing_index import ExistingIndexConfig
 from rageval.config.models import ModelConfig
 from rageval.corpus.files import load_documents
 from rageval.engine.request_engine import RequestEngine
 from rageval.errors import ConfigError
+from rageval.functions import load_function
 from rageval.ground_truth.config import GenerationConfig
 from rageval.monitoring.config import MonitoringConfig
 from rageval.monitoring.watch import read_rules
@@ -21,6 +23,7 @@ from rageval.runs.run import Run
 from rageval.safety.credentials import VARIABLE_NAME
 from rageval.safety.urls import check_location
 from rageval.search.embedder import load_embedder
+from rageval.search.existing_index import ExistingIndex
 from rageval.sweep.config import SweepConfig
 from tests.fake_llm import FakeLLM
 
@@ -34,7 +37,17 @@ def _started_by_prefect(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     for name in ("PAYROLL_PASSWORD", "ELASTICSEARCH_API_KEY", "PREFECT_API_KEY", "OPENAI_API_KEY", "TEAM_TOKEN"):
         monkeypatch.setenv(name, f"c4n4ry-{name}")
-    for name in ("VARIABLES", "ENDPOINTS", "OUTPUTS", "FILES", "MODULES", "HEADERS", "KEY_FILES", "COMMANDS"):
+    for name in (
+        "VARIABLES",
+        "ENDPOINTS",
+        "OUTPUTS",
+        "FILES",
+        "MODULES",
+        "INDEXES",
+        "HEADERS",
+        "KEY_FILES",
+        "COMMANDS",
+    ):
         monkeypatch.delenv(f"RAGEVAL_ALLOW_{name}", raising=False)
     monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "00000000-0000-0000-0000-000000000000")
 
@@ -45,6 +58,10 @@ def evaluation(**settings: Any) -> dict[str, Any]:
 
 def asking(**settings: Any) -> dict[str, Any]:
     return evaluation(models=[{"name": "m1", **settings}])
+
+
+def retrieving(**settings: Any) -> dict[str, Any]:
+    return evaluation(retrievers=[{"method": "elasticsearch", "elasticsearch": settings}])
 
 
 @pytest.mark.parametrize(
@@ -87,6 +104,12 @@ def asking(**settings: Any) -> dict[str, Any]:
         evaluation(run={"output": "s3://of-a-stranger/runs"}),
         evaluation(run={"dask_scheduler": "tcp://127.0.0.2:8786"}),
         evaluation(index={"embedding_model": "stranger/with-code"}),
+        evaluation(retrievers=[{"method": "python", "function": "os:system"}]),
+        evaluation(retrievers=[{"method": "python", "function": "examples/ask.py:main"}]),
+        retrieving(index="payroll"),
+        retrieving(index="*"),
+        retrieving(index="faq", query_file="/etc/passwd"),
+        retrieving(index="faq", embedding_model="stranger/with-code"),
         {"config": MonitoringConfig.model_validate({"alerts": {"rules": "/etc/passwd"}})},
         {"config": MonitoringConfig.model_validate({"judging": {"model": {"name": "j", "base_url": THIEF}}})},
         {"config": SweepConfig.model_validate({"grid": {"embedding_models": ["stranger/with-code"]}})},
@@ -117,6 +140,8 @@ def check(model: ModelConfig) -> None:
         lambda: load_documents(f"{THIEF}/documents.json"),
         lambda: read_rules("/etc/passwd"),
         lambda: load_embedder("stranger/with-code", 1, None),
+        lambda: load_function("os:system"),
+        lambda: ExistingIndex(ExistingIndexConfig(index="payroll"), 1.0, 5),
         lambda: open_run(EvaluationConfig.model_validate({"run": {"output": "/var/tmp/of-a-stranger"}}).run).path,
         lambda: Run("/srv/other/runs/demo").read_json("run.json"),
         lambda: check(ModelConfig(name="m1", base_url=THIEF)),
@@ -131,6 +156,8 @@ def check(model: ModelConfig) -> None:
         "url",
         "rules",
         "embedding model",
+        "function",
+        "index",
         "output",
         "folder",
         "endpoint",
@@ -180,9 +207,13 @@ def test_the_environment_of_the_worker_and_the_file_that_is_served_name_more(
     mine = {
         "models": [{"name": "m1", "base_url": llm.url, "api_key_env": "TEAM_TOKEN"}],
         "data": {"documents": f"{tmp_path}/documents.json", "ground_truth": f"latest:{tmp_path}/mine/questions.csv"},
+        "retrievers": [
+            {"method": "python", "function": "search.py:find", "function_folder": "mine"},
+            {"method": "elasticsearch", "elasticsearch": {"index": "help-center"}},
+        ],
     }
     monkeypatch.setenv("RAGEVAL_ALLOW_OUTPUTS", f"'{tmp_path}/with a blank' s3://mine/runs")
-    for name in ("VARIABLES", "ENDPOINTS", "FILES", "HEADERS", "KEY_FILES", "COMMANDS"):
+    for name in ("VARIABLES", "ENDPOINTS", "FILES", "MODULES", "INDEXES", "HEADERS", "KEY_FILES", "COMMANDS"):
         monkeypatch.setenv(f"RAGEVAL_ALLOW_{name}", "")
 
     allow_named({"config": mine})

@@ -86,7 +86,7 @@ def test_the_share_of_the_documents_is_about_what_was_asked_for_and_the_seed_div
     [
         ({"grid": {"question_boosts": [1, 1.0]}}, "question_boosts names a value twice: 1.0, 1.0"),
         ({"grid": {"candidates": [5], "cutoffs": [10]}}, "candidates holds 5, less than the largest of cutoffs, 10"),
-        ({"grid": {"methods": []}}, "grid.methods: Tuple should have at least 1 item"),
+        ({"grid": {"methods": []}}, "methods is empty; name at least one, or retrievers of your own"),
         ({"tuning": {"metric": "mrr@7"}}, "tuning.metric is 'mrr@7', expected one of hit_rate@1, hit_rate@3"),
         ({"tuning": {"share": 1}}, "tuning.share: Input should be less than 1"),
         ({"models": []}, "models is not a known setting"),
