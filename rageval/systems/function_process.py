@@ -154,8 +154,8 @@ async def _greeted(worker: FunctionProcess, settings: OwnSystemConfig, folder: P
         await worker.printing_ended()
         why = said["failed"] or f"its process ended: {worker.last_line}"
         raise ConfigError(
-            f"the function {name} cannot be loaded: {quoted(why, without_logins)}; its imports are looked for in {folder} and "
-            f"among the packages of {settings.interpreter or sys.executable}"
+            f"the function {name} cannot be loaded: {quoted(why, without_logins)}; its imports are looked for in "
+            f"{folder} and among the packages of {settings.interpreter or sys.executable}"
         )
     worker.is_async = bool(said.get("is_async"))
 

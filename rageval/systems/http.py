@@ -58,7 +58,7 @@ class HttpCaller:
 
     @property
     def address(self) -> str:
-        """The endpoint: its limits hold for all systems behind it that have the same name."""
+        """The endpoint: its limits hold for all systems behind it."""
         return self.settings.url
 
     @property

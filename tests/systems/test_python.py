@@ -215,7 +215,7 @@ def test_what_cannot_be_loaded_is_told_before_any_question(
 
 
 def test_a_function_that_always_fails_ends_the_run(call: Ask) -> None:
-    with pytest.raises(RunStoppedError, match="last 20 requests.*ZeroDivisionError"):
+    with pytest.raises(RunStoppedError, match=r"last 20 requests.*ZeroDivisionError"):
         call(*(f"1 / 0 # {n}" for n in range(100)), function="anything")
 
 
