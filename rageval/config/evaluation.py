@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from rageval.config.checks import check_batch, check_budgets, check_cluster, check_filter, check_judges
+from rageval.config.columns import ColumnConfig
 from rageval.config.models import LOCAL, ModelConfig
 from rageval.config.settings import Effect, FileName, FilledText, Key, Location, Name, SchedulerUrl, Settings
 from rageval.config.systems import PromptConfig, RetrieverConfig, SystemConfig, SystemPlan, check_names, plan_systems
@@ -20,16 +21,23 @@ _RETRIEVERS = (
 )
 
 
+SAMPLE_DOCUMENTS = "sample:documents"
+
+
 class DataConfig(Settings):
     """Which documents and which questions."""
 
-    documents: Annotated[Location, Effect.OPEN] = "sample:documents"
+    documents: Annotated[FilledText, Effect.OPEN] = SAMPLE_DOCUMENTS
     """Path or URL of the documents: JSON list, JSONL, CSV or Parquet with id and text, a title (title, or question in a
     FAQ) and any other columns; each may be compressed, such as .csv.gz. A signature or password is read from the
-    variable NAME where the URL has ${NAME}."""
+    variable NAME where the URL has ${NAME}. Systems of your own need none; questions of yours have none unless you name
+    some."""
     ground_truth: Annotated[Location, Effect.OPEN] = "sample:questions"
-    """Path or URL of the questions: CSV, JSONL or Parquet with question and document (its id), and any other columns,
-    compressed or not. `latest:` in front of it takes the newest version, see docs/monitoring.md."""
+    """Path or URL of the questions: CSV, JSON, JSONL, Parquet or Excel, with question and document (its id), or as
+    ragas, DeepEval, Azure, RAGChecker, open-rag-eval, Langfuse, Giskard and AutoRAG write them; or a folder of BEIR.
+    `latest:` in front of it takes the newest version, see docs/monitoring.md."""
+    columns: tuple[ColumnConfig, ...] = Field(default=(), title="Columns of the questions")
+    """Columns that are not recognised by their names."""
     filter_by: Key = ""
     """Column of documents and questions that restricts the search: a question is searched for among the documents with
     its own value, such as its course. Empty searches in all."""
@@ -41,6 +49,12 @@ class DataConfig(Settings):
     a number, all."""
     seed: int = Field(default=42, ge=0, le=2**32 - 1)
     """Seed of the sample: the same seed draws the same questions."""
+
+    @property
+    def documents_path(self) -> str:
+        """Path or URL of the documents; empty where there are none, as with questions that are not the sample's."""
+        is_default = self.documents == SAMPLE_DOCUMENTS and not self.ground_truth.startswith("sample:")
+        return "" if is_default else self.documents
 
     @model_validator(mode="after")
     def _check(self) -> "DataConfig":
@@ -79,6 +93,9 @@ class RetrievalConfig(Settings):
     """Documents whose texts the model is shown, and the rank down to which the leading metrics count."""
     cutoffs: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(default=(1, 3, 10), title="More depths (k)")
     """More ranks down to which retrieval metrics are computed; the deepest one decides how many documents are kept."""
+    relevant_share: float = Field(default=0.5, gt=0, le=1, title="Share of a right text")
+    """Where right texts are known and no ids: a passage is right if it holds a right text, or at least this share of
+    its tokens."""
     accept_alternates: bool = Field(default=False, title="Accept other right documents")
     """Count every document that the ground truth names for the same question as relevant, not just the row's own."""
 
@@ -191,6 +208,18 @@ class EvaluationConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _check_documents(self) -> "EvaluationConfig":
+        needy = [
+            plan.name for plan in self.plans if plan.kind == "oracle" or (plan.retriever and not plan.retriever.is_own)
+        ]
+        if needy and not self.data.documents_path:
+            raise ValueError(
+                f"the system {needy[0]!r} is shown documents, and there are none: name them in data.documents, or "
+                "evaluate systems of your own (kind http, python or recorded)"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_models(self) -> "EvaluationConfig":
         judges = [self.judge.model] if self.judge.model else []
         check_judges(self.judges)
@@ -217,7 +246,8 @@ class EvaluationConfig(Settings):
         """The retrievers that are evaluated: none where nobody names any, and every system brings its own contexts."""
         if self.retrievers == _RETRIEVERS and self.plans and all(plan.own for plan in self.plans):
             return ()
-        return self.retrievers
+        has_documents = bool(self.data.documents_path)
+        return tuple(one for one in self.retrievers if has_documents or one.is_own)
 
     @property
     def answer_retrievers(self) -> tuple[str, ...]:

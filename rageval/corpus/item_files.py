@@ -47,6 +47,18 @@ def read_items(path: str, columns: Sequence[ColumnConfig] = (), needs: Needs = Q
             yield _batch(batch, known)
 
 
+def first_columns(path: str) -> tuple[str, ...]:
+    """Return the columns of the first rows of a file.
+
+    Raises:
+        DataError: If the file cannot be read.
+        ConfigError: If the run may not read it.
+    """
+    with opened(path) as file:
+        rows = islice(stream_rows(file), BATCH_ROWS)
+        return tuple(dict.fromkeys(name for row in rows if isinstance(row, Row) for name in row.values))
+
+
 def _has_text(row: Row | str, name: str) -> bool:
     return isinstance(row, Row) and bool(as_text(row.values.get(name)))
 

@@ -1,6 +1,7 @@
 """Questions -> what each retriever finds for them: the `retrieval` table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,7 @@ from rageval.config.evaluation import EvaluationConfig, RetrievalConfig
 from rageval.config.systems import RetrieverConfig
 from rageval.metrics.hit_rate import hit
 from rageval.records import Question, Retrieval
-from rageval.runs.inputs import read_questions
+from rageval.runs.inputs import read_documents, read_questions
 from rageval.runs.life import searched_index
 from rageval.runs.run import Run
 from rageval.search.backends import open_index
@@ -29,6 +30,7 @@ def retrieve(
     retrievers: Sequence[RetrieverConfig],
     depth: RetrievalConfig,
     fingerprint: str = "",
+    texts_of: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, list[Retrieval]]:
     """Search for all questions with each of the retrievers.
 
@@ -42,6 +44,7 @@ def retrieve(
         retrievers: With what.
         depth: How deep.
         fingerprint: Of the build that is searched by all of them; empty for the one that is in use now.
+        texts_of: The documents' texts by id, where relevance is a matter of texts.
 
     Returns:
         For each retriever, in the given order, one result per question in the order of the questions, each of at
@@ -67,7 +70,7 @@ def retrieve(
             found[retriever.name] = [_fused(*pair, fused[retriever.name]) for pair in zip(text, vector, strict=True)]
         else:
             found[retriever.name] = text if retriever.method == "text" else vector
-    return {name: _retrievals(name, questions, results, depth) for name, results in found.items()}
+    return {name: _retrievals(name, questions, results, depth, texts_of) for name, results in found.items()}
 
 
 def _fused(text: Found, vector: Found, candidates: int) -> Found:
@@ -77,10 +80,14 @@ def _fused(text: Found, vector: Found, candidates: int) -> Found:
 
 
 def _retrievals(
-    retriever: str, questions: Sequence[Question], found: Sequence[Found], depth: RetrievalConfig
+    retriever: str,
+    questions: Sequence[Question],
+    found: Sequence[Found],
+    depth: RetrievalConfig,
+    texts_of: Mapping[str, str],
 ) -> list[Retrieval]:
     return [
-        retrieval_row(retriever, question, result.hits, result.latency_s, depth)
+        retrieval_row(retriever, question, result.hits, result.latency_s, depth, texts_of)
         for question, result in zip(questions, found, strict=True)
     ]
 
@@ -137,6 +144,9 @@ def _retrieve_with(
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, run.cache)
         searched = searched_index(run)
         fingerprint = searched.fingerprint if searched else ""
-        return retrieve(index, embedder, read_questions(run), retrievers, config.retrieval, fingerprint)
+        questions = read_questions(run)
+        by_text = any(question.relevant_texts for question in questions)
+        texts_of = {document.document_id: document.text for document in read_documents(run).values()} if by_text else {}
+        return retrieve(index, embedder, questions, retrievers, config.retrieval, fingerprint, texts_of)
     finally:
         index.close()
