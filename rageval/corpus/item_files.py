@@ -64,6 +64,8 @@ def _batch(answers: Sequence[list[Row] | str], columns: FileColumns) -> ItemBatc
             places.append(rows[0].place)
         except ValueError as error:
             problems.append(f"{columns.name}, {rows[0].place}: {error}")
+        except RecursionError:
+            problems.append(f"{columns.name}, {rows[0].place}: holds lists within lists without end: flatten them")
     return ItemBatch(
         items=tuple(items), places=tuple(places), problems=tuple(problems), schema=columns.schema.name,
         note=columns.note,
