@@ -311,6 +311,32 @@ def test_texts_are_cut_only_where_somebody_says_so(items):
 
 
 @pytest.mark.parametrize(
+    ("text", "separator", "contexts"),
+    [
+        ("a.pdf#page=4: x\n\nb.pdf: y", "", [("a.pdf#page=4", "x"), ("b.pdf", "y")]),
+        ("My Handbook.docx: x\nhttps://h.example/p: y", "", [("My Handbook.docx", "x"), ("https://h.example/p", "y")]),
+        ("a.pdf: x || b.pdf: y\nz", " || ", [("a.pdf", "x"), ("b.pdf", "y\nz")]),
+        ("a.pdf: x\nno source", "", [("a.pdf", "x\nno source")]),
+        ("Node.js: a runtime", "", [(None, "Node.js: a runtime")]),
+        ("Section 3.5: fees", "", [(None, "Section 3.5: fees")]),
+    ],
+)
+def test_a_source_before_a_passage_is_its_id(items, text, separator, contexts):
+    row = {"query": Q, "response": A, "context": text}
+    (item,) = items([row], "jsonl", ColumnConfig(name="contexts", column="context", separator=separator))
+    assert [(context.id, context.text) for context in item.contexts] == contexts
+
+
+def test_ids_belong_to_contexts_by_their_place(items, batches):
+    row = {"user_input": Q, "retrieved_contexts": ["a", "", "c", ""], "retrieved_context_ids": ["d1", "d2", None, None]}
+    for suffix in ("jsonl", "csv", "parquet"):
+        (item,) = items([row], suffix)
+        assert item.contexts == (RawContext(id="d1", text="a"), RawContext(id="d2"), RawContext(text="c")), suffix
+    (batch,) = batches([{**row, "retrieved_context_ids": ["d1"]}])
+    assert "line 1: has 4 passages, but 1 ids or scores: give one for each passage" in batch.problems[0]
+
+
+@pytest.mark.parametrize(
     ("value", "ids", "grades"),
     [
         (["d1", 7], ("d1", "7"), (1, 1)),
@@ -378,6 +404,16 @@ def test_rows_are_read_batch_by_batch_whatever_the_format(items, batches, monkey
     for suffix in ("csv", "jsonl", "parquet", "jsonl.gz"):
         assert [len(batch.items) for batch in batches(rows, suffix)] == [3, 3, 2]
         assert [item.question for item in items(rows, suffix)] == [row["question"] for row in rows]
+
+
+def test_names_that_only_later_rows_have_are_recognised_too(batches, monkeypatch):
+    monkeypatch.setattr(item_files, "BATCH_ROWS", 2)
+    rows = [{"query": Q, "response": A}] * 3 + [{"query": Q, "error": "time-out", "question": "other", "topic": "cost"}]
+    first, second = batches(rows)
+    assert first.items == (RawItem(question=Q, answer=A),) * 2
+    # What the first rows say of a field stays: the question is still that of `query`.
+    assert second.items[1] == RawItem(question=Q, error="time-out", tags={"question": "other", "topic": "cost"})
+    assert second.note == f"{first.note}; later rows have error"
 
 
 def test_rows_of_one_answer_that_stand_apart_are_a_problem(batches):
