@@ -107,8 +107,8 @@ def retrieve_run(run: Run, config: EvaluationConfig, names: Sequence[str]) -> di
         The hit rate at `top_k` of each retriever that was used now.
     """
     stored = run.read("retrieval") if run.has("retrieval") else RETRIEVAL.empty_table()
-    known = stored_retrievers(run)
-    wanted = [r for r in config.retrievers if r.name in names and r.name not in known]
+    done = stored_retrievers(run)
+    wanted = [r for r in config.retrievers if r.name in names and r.name not in done]
     found: dict[str, list[Retrieval]] = {}
     for boost in dict.fromkeys(retriever.question_boost for retriever in wanted if not retriever.is_own):
         searched = [one for one in wanted if one.question_boost == boost and not one.is_own]
@@ -118,6 +118,7 @@ def retrieve_run(run: Run, config: EvaluationConfig, names: Sequence[str]) -> di
             before = stored.filter(pc.equal(stored["retriever"], retriever.name))
             found[retriever.name] = retrieve_own(run, config, retriever, before)
     tables = {name: to_table(rows, RETRIEVAL) for name, rows in found.items()}
+    known = set(stored["retriever"].unique().to_pylist()) - tables.keys()
     tables |= {name: stored.filter(pc.equal(stored["retriever"], name)) for name in known}
     run.write("retrieval", pa.concat_tables(tables[r.name] for r in config.retrievers if r.name in tables))
     k = config.retrieval.top_k

@@ -2,13 +2,19 @@
 
 import json
 import sys
+import uuid
 from pathlib import Path
 
+import elasticsearch
 import pytest
 
 from rageval.cli import main as cli
+from rageval.config.evaluation import EvaluationConfig
+from rageval.errors import ConfigError
 from rageval.runs.found_documents import found_documents
 from rageval.runs.run import Run
+from rageval.search.searching import SearchHere
+from tests.elasticsearch_proxy import ElasticsearchProxy
 from tests.evaluations import SEED, Outcome, Rageval
 from tests.fake_llm import FakeLLM, prompt
 
@@ -176,3 +182,32 @@ def test_it_is_swept_beside_another_one_without_any_index(
     assert not ended.value.code, capfd.readouterr().err
     manifest = json.loads((corpus / "runs" / "s1" / "sweep.json").read_text())
     assert manifest["best"]["retriever"] == "mine"
+
+
+def test_an_index_that_is_there_already_is_read_and_nothing_else_is_asked_of_its_server(
+    rageval: Rageval, llm: FakeLLM, corpus: Path, elasticsearch_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"team-{uuid.uuid4().hex}"
+    with elasticsearch.Elasticsearch(elasticsearch_url) as team:
+        for number, document in enumerate(json.loads((corpus / "documents.json").read_text())):
+            fields = {"no": document["id"], "head": document["question"], "body": document["text"]}
+            team.index(index=name, id=str(number), document=fields)
+        team.index(index=name, id="more", document={"no": "more", "head": "A worker", "body": "A worker is more."})
+        team.indices.refresh(index=name)
+    team_index = {"index": name, "id_field": "no", "title_field": "head", "text_field": "body"}
+    own = {"name": "team", "method": "elasticsearch", "elasticsearch": team_index}
+    with ElasticsearchProxy(upstream=elasticsearch_url, reads_only=True) as proxy:
+        monkeypatch.setenv("ELASTICSEARCH_URL", proxy.url)
+        run = rageval("--set", f"retrievers=[{json.dumps(own)}]", "--no-judge")
+
+    assert run.status == 0, run.err
+    assert set(proxy.asked) == {f"POST /{name}/_msearch"}
+    assert means(run)["team", "hit_rate@5"] == 1.0
+    about_workers = [prompt(body) for body in llm.requests if "Please explain: worker" in prompt(body)]
+    assert ["A worker is more." in text for text in about_workers] == [True]
+
+
+def test_the_chat_app_searches_with_retrievers_of_ours(own: str, corpus: Path) -> None:
+    retriever = {"method": "python", "function": "search.py:find", "function_folder": str(corpus)}
+    with pytest.raises(ConfigError, match="the chat app searches in an index that rageval builds"):
+        SearchHere(EvaluationConfig.model_validate({"retrievers": [retriever]}))
