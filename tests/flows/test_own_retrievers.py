@@ -42,7 +42,6 @@ async def nothing(question, k):
     return []
 '''
 WORDS = "def last_word(question): return question.rstrip('?').split()[-1]\n"
-OWN = "retrievers=[{name: mine, method: python, function: 'search.py:find', function_folder: '%s'}]"
 NO_MODELS = ("--no-judge", "--set", "models=[]", "--set", "retrieval.cutoffs=[1]")
 
 
@@ -51,7 +50,7 @@ def own(corpus: Path) -> str:
     """The setting of a retriever that is a function in a file beside the corpus."""
     (corpus / "search.py").write_text(SEARCH)
     (corpus / "words.py").write_text(WORDS)
-    return OWN % corpus
+    return f"retrievers=[{{name: mine, method: python, function: 'search.py:find', function_folder: '{corpus}'}}]"
 
 
 @pytest.fixture
@@ -149,6 +148,18 @@ def test_one_that_never_works_and_an_id_without_a_text_end_the_run_before_anythi
     assert run.status == 2
     assert "the retriever mine failed for each of the first 20 questions: TypeError" in " ".join(run.err.split())
     assert llm.requests == []
+
+
+def test_alone_one_that_never_works_costs_the_others_nothing(rageval: Rageval, own: str, corpus: Path) -> None:
+    bad = f"{{name: bad, method: python, function: 'search.py:bad', function_folder: '{corpus}'}}]"
+    alone = rageval(*NO_MODELS, "--set", f"retrievers=[{bad}")
+    assert alone.status == 2
+    assert "search.py holds no function bad" in " ".join(alone.err.split())
+
+    beside = rageval(*NO_MODELS, "--set", own.replace("]", f", {bad}"), run_id="r2")
+    assert beside.status == 3
+    assert "not every retriever could be evaluated: the function search.py:bad" in " ".join(beside.err.split())
+    assert means(beside)["mine", "hit_rate@5"] == 1.0
 
 
 def test_beside_one_of_ours_it_is_compared_with_it(rageval: Rageval, own: str, corpus: Path) -> None:
