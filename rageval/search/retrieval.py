@@ -112,27 +112,38 @@ def retrieve_run(run: Run, config: EvaluationConfig, names: Sequence[str]) -> di
 
     Returns:
         The hit rate at `top_k` of each retriever that was used now.
+
+    Raises:
+        InputError: If one cannot search; what the others before it have found is stored.
     """
     stored = run.read("retrieval") if run.has("retrieval") else RETRIEVAL.empty_table()
-    known = stored_retrievers(run)
-    wanted = [r for r in config.retrievers if r.name in names and r.name not in known]
+    done = stored_retrievers(run)
+    wanted = [r for r in config.retrievers if r.name in names and r.name not in done]
     found: dict[str, list[Retrieval]] = {}
-    for boost in dict.fromkeys(retriever.question_boost for retriever in wanted if not retriever.is_own):
-        searched = [one for one in wanted if one.question_boost == boost and not one.is_own]
-        found |= _retrieve_with(run, config, searched)
-    for retriever in wanted:
-        if retriever.is_own:
+    try:
+        for boost in dict.fromkeys(retriever.question_boost for retriever in wanted if not retriever.is_own):
+            searched = [one for one in wanted if one.question_boost == boost and not one.is_own]
+            found |= _retrieve_with(run, config, searched)
+        for retriever in (one for one in wanted if one.is_own):
             before = stored.filter(pc.equal(stored["retriever"], retriever.name))
             found[retriever.name] = retrieve_own(run, config, retriever, before)
-    tables = {name: to_table(rows, RETRIEVAL) for name, rows in found.items()}
-    tables |= {name: stored.filter(pc.equal(stored["retriever"], name)) for name in known}
-    run.write("retrieval", pa.concat_tables(tables[r.name] for r in config.retrievers if r.name in tables))
+    finally:
+        if found:
+            _write(run, config, stored, found)
     k = config.retrieval.top_k
     ranks = {
         name: np.array([row.first_relevant_rank for row in rows if row.error is None], dtype=np.float64)
         for name, rows in found.items()
     }
     return {name: float(hit(rank, k).mean()) for name, rank in ranks.items()}
+
+
+def _write(run: Run, config: EvaluationConfig, stored: pa.Table, found: Mapping[str, Sequence[Retrieval]]) -> None:
+    """Store what was found beside what is stored, in the order of the configuration."""
+    tables = {name: to_table(rows, RETRIEVAL) for name, rows in found.items()}
+    known = set(stored["retriever"].unique().to_pylist()) - tables.keys()
+    tables |= {name: stored.filter(pc.equal(stored["retriever"], name)) for name in known}
+    run.write("retrieval", pa.concat_tables(tables[r.name] for r in config.retrievers if r.name in tables))
 
 
 def _retrieve_with(
