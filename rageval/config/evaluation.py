@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from rageval.config.checks import check_batch, check_budgets, check_cluster, check_filter, check_judges
 from rageval.config.columns import ColumnConfig
 from rageval.config.models import LOCAL, ModelConfig
+from rageval.config.own_systems import OWN_KINDS
 from rageval.config.settings import Effect, FileName, FilledText, Key, Location, Name, SchedulerUrl, Settings
 from rageval.config.systems import PromptConfig, RetrieverConfig, SystemConfig, SystemPlan, check_names, plan_systems
 from rageval.metrics import catalogue
@@ -21,17 +22,13 @@ _RETRIEVERS = (
 )
 
 
-SAMPLE_DOCUMENTS = "sample:documents"
-
-
 class DataConfig(Settings):
     """Which documents and which questions."""
 
-    documents: Annotated[FilledText, Effect.OPEN] = SAMPLE_DOCUMENTS
+    documents: Annotated[FilledText, Effect.OPEN] = "sample:documents"
     """Path or URL of the documents: JSON list, JSONL, CSV or Parquet with id and text, a title (title, or question in a
     FAQ) and any other columns; each may be compressed, such as .csv.gz. A signature or password is read from the
-    variable NAME where the URL has ${NAME}. Systems of your own need none; questions of yours have none unless you name
-    some."""
+    variable NAME where the URL has ${NAME}. Systems of your own need none: leave it empty."""
     ground_truth: Annotated[Location, Effect.OPEN] = "sample:questions"
     """Path or URL of the questions: CSV, JSON, JSONL, Parquet or Excel, with question and document (its id), or as
     ragas, DeepEval, Azure, RAGChecker, open-rag-eval, Langfuse, Giskard and AutoRAG write them; or a folder of BEIR.
@@ -49,12 +46,6 @@ class DataConfig(Settings):
     a number, all."""
     seed: int = Field(default=42, ge=0, le=2**32 - 1)
     """Seed of the sample: the same seed draws the same questions."""
-
-    @property
-    def documents_path(self) -> str:
-        """Path or URL of the documents; empty where there are none, as with questions that are not the sample's."""
-        is_default = self.documents == SAMPLE_DOCUMENTS and not self.ground_truth.startswith("sample:")
-        return "" if is_default else self.documents
 
     @model_validator(mode="after")
     def _check(self) -> "DataConfig":
@@ -192,6 +183,18 @@ class EvaluationConfig(Settings):
     judge: JudgeConfig = Field(default_factory=JudgeConfig)
     run: RunOptions = Field(default_factory=RunOptions)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_sample(cls, value: Any) -> Any:
+        """Leave the sample's documents out where systems of one's own are asked questions of one's own."""
+        if not isinstance(value, dict) or not isinstance(data := value.get("data"), dict):
+            return value
+        own = [isinstance(one, dict) and one.get("kind") in OWN_KINDS for one in value.get("systems") or ()]
+        asked = str(data.get("ground_truth") or "sample:")
+        if own and all(own) and "documents" not in data and not asked.startswith("sample:"):
+            return {**value, "data": {**data, "documents": ""}}
+        return value
+
     @field_validator("metrics")
     @classmethod
     def _chosen(cls, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -212,7 +215,7 @@ class EvaluationConfig(Settings):
         needy = [
             plan.name for plan in self.plans if plan.kind == "oracle" or (plan.retriever and not plan.retriever.is_own)
         ]
-        if needy and not self.data.documents_path:
+        if needy and not self.data.documents:
             raise ValueError(
                 f"the system {needy[0]!r} is shown documents, and there are none: name them in data.documents, or "
                 "evaluate systems of your own (kind http, python or recorded)"
@@ -246,7 +249,7 @@ class EvaluationConfig(Settings):
         """The retrievers that are evaluated: none where nobody names any, and every system brings its own contexts."""
         if self.retrievers == _RETRIEVERS and self.plans and all(plan.own for plan in self.plans):
             return ()
-        has_documents = bool(self.data.documents_path)
+        has_documents = bool(self.data.documents)
         return tuple(one for one in self.retrievers if has_documents or one.is_own)
 
     @property

@@ -59,7 +59,7 @@ def load_corpus(config: DataConfig) -> Corpus:
     """
     if ahead := _ahead.pop(config, None):
         return ahead
-    if not config.documents_path or config.columns or not _is_of_rows(config):
+    if not config.documents or config.columns or not _is_of_rows(config):
         return _of_items(config)
     filter_by = config.filter_by
     documents = check_documents(read_all_columns(config.documents, document_columns(filter_by)), filter_by)
@@ -113,8 +113,8 @@ def _of_items(config: DataConfig) -> Corpus:
         documents, notes = folder.documents, [*folder.notes]
         found = questions_of(folder.items, {document.document_id: document for document in documents}, filter_by)
     else:
-        if config.documents_path:
-            documents, noted = load_documents(config.documents_path, filter_by)
+        if config.documents:
+            documents, noted = load_documents(config.documents, filter_by)
             notes += noted
         by_id = {document.document_id: document for document in documents}
         found = read_questions_of(config.ground_truth, config.columns, by_id, filter_by)
