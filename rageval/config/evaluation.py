@@ -20,6 +20,7 @@ _RETRIEVERS = (
     RetrieverConfig(name="text", method="text"),
     RetrieverConfig(name="hybrid", method="hybrid"),
 )
+_CHUNK_UNASKED = 5000
 
 
 class DataConfig(Settings):
@@ -243,6 +244,12 @@ class EvaluationConfig(Settings):
         """The models that any system asks, in the order of the configuration."""
         asked = {plan.model.name for plan in self.plans if plan.asks_model}
         return tuple(model for model in self.models if model.name in asked)
+
+    @property
+    def chunk_size(self) -> int:
+        """Questions in one chunk: many where nobody has to be asked, and a chunk is no unit of waiting."""
+        asks = self.judges or any(plan.kind != "recorded" for plan in self.plans)
+        return self.run.chunk_size if asks else max(self.run.chunk_size, _CHUNK_UNASKED)
 
     @property
     def searched(self) -> tuple[RetrieverConfig, ...]:

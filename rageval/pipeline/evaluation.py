@@ -83,7 +83,7 @@ class _Evaluation:
             dataset = self.steps.load_documents(run, config)
         describe_systems(run, self.systems)
         self.steps.note_estimate(run, config)
-        chunks = plan_chunks(dataset.questions, config.run.chunk_size, config.run.repeats)
+        chunks = plan_chunks(dataset.questions, config.chunk_size, config.run.repeats)
         stopped = None
         if not self.systems:
             self.steps.say("No model answers: the retrievers alone are evaluated")
@@ -196,7 +196,7 @@ class _Evaluation:
         return [
             Line(
                 starts=[partial(start, chunk, system, plan, config) for chunk in chunks],
-                width=width(system.model, config.run.chunk_size, widest, workers.processes),
+                width=width(system.model, config.chunk_size, widest, workers.processes),
             )
             for system in systems
         ]
