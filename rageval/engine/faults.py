@@ -207,7 +207,7 @@ def _refused_by_gateway(said: ServerMessage, model: ModelConfig, url: str, why: 
         return _unknown_model(model, url, why)
     if wants_header(said):
         return ConfigError(
-            f"the endpoint {url} wants a header of the model {model.name!r} ({why}); name it in `headers`"
+            f"the endpoint {url} wants another header for the model {model.name!r} ({why}); set it in `headers`"
         )
     return None
 
