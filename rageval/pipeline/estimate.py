@@ -102,7 +102,7 @@ def _stored(run: Run, config: EvaluationConfig) -> Mapping[tuple[str, str], int]
         return {}
     counts: Counter[tuple[str, str]] = Counter()
     plan = score_plan(config)
-    chunks = plan_chunks(run.read("questions").num_rows, config.run.chunk_size, config.run.repeats)
+    chunks = plan_chunks(run.read("questions").num_rows, config.chunk_size, config.run.repeats)
     for system in stored_systems(run, config) if run.has("systems") else ():
         cut = cut_again(run, system, config.run.max_failed_share)
         for chunk in chunks:

@@ -83,7 +83,7 @@ class _Evaluation:
             dataset = self.steps.load_documents(run, config)
         describe_systems(run, self.systems)
         self.steps.note_estimate(run, config)
-        chunks = plan_chunks(dataset.questions, config.run.chunk_size, config.run.repeats)
+        chunks = plan_chunks(dataset.questions, config.chunk_size, config.run.repeats)
         stopped = None
         if not self.systems:
             self.steps.say("No model answers: the retrievers alone are evaluated")
@@ -95,6 +95,8 @@ class _Evaluation:
             try:
                 self._search([retriever.name for retriever in config.searched])
             except InputError as error:
+                if not run.has("retrieval"):
+                    raise  # there is nothing to report
                 # A search engine that is lost by now costs the other retrievers' metrics, not what was answered.
                 stopped = RunStoppedError(f"not every retriever could be evaluated: {error}")
         with step("report", stage="report"):
@@ -194,7 +196,7 @@ class _Evaluation:
         return [
             Line(
                 starts=[partial(start, chunk, system, plan, config) for chunk in chunks],
-                width=width(system.model, config.run.chunk_size, widest, workers.processes),
+                width=width(system.model, config.chunk_size, widest, workers.processes),
             )
             for system in systems
         ]

@@ -139,7 +139,7 @@ def worst_cases(
                 right_title=_title(right[0]) if right else "",
                 label=row["label"],
                 reason=row["reason"],
-                contexts=_contexts(answered[key]["context_ids"], question["relevant_ids"], titles),
+                contexts=_contexts(answered[key]["context_ids"] or (), question["relevant_ids"], titles),
             )
         )
     return {cell: cases[cell] for cell in CELLS_TO_READ if cell in cases}
@@ -169,7 +169,9 @@ def _titles(
     documents: pa.Table, questions: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[str, Any]]
 ) -> dict[str, Mapping[str, Any]]:
     """Return the right and the shown documents by id."""
-    needed = {name for row in questions for name in row["relevant_ids"]}.union(*(row["context_ids"] for row in answers))
+    needed = {name for row in questions for name in row["relevant_ids"]}.union(
+        *(row["context_ids"] or () for row in answers)
+    )
     rows = documents.filter(pc.is_in(documents["document_id"], pa.array(sorted(needed), pa.string()))).to_pylist()
     return {row["document_id"]: row for row in rows}
 

@@ -88,7 +88,7 @@ def worst_answers(
                 references=question["references"],
                 answer=row["answer"],
                 scores=grades.get(tuple(row[key] for key in KEYS), []),
-                contexts=_contexts(row["context_ids"], question, texts),
+                contexts=_contexts(() if row["context_ids"] is None else row["context_ids"], question, texts),
             )
         )
     return worst
@@ -96,7 +96,7 @@ def worst_answers(
 
 def _texts(documents: pa.Table, contexts: Iterable[Sequence[str]]) -> dict[str, Mapping[str, Any]]:
     """Return the contexts by id."""
-    needed: set[str] = set().union(*contexts)
+    needed: set[str] = set().union(*(ids for ids in contexts if ids is not None))
     rows = _of(documents, "document_id", pa.array(sorted(needed), pa.string())).to_pylist()
     return {row["document_id"]: row for row in rows}
 

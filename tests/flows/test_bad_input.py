@@ -75,7 +75,7 @@ def test_files_that_cannot_be_used(
         (["--only", "c"], ['"c"', "a, b"]),
         (["--sample", "21"], ["21", "20"]),
         (["--sample", "0"], ["--sample", "greater than or equal to 1"]),
-        (["--retriever", "semantic"], ["--retriever", "'text', 'vector' or 'hybrid'"]),
+        (["--retriever", "semantic"], ["--retriever", "'text', 'vector', 'hybrid', 'elasticsearch' or 'python'"]),
         (["--set", "retrieval.topk=3"], ["retrieval.topk", "not a known setting"]),
         (["--set", "topk"], ["--set", "key.path=value"]),
         (["--model", "m1", "--model", "m1"], ["same name"]),
