@@ -14,7 +14,7 @@ from rageval.errors import ConfigError
 from rageval.safety.server_message import quoted
 from rageval.safety.urls import without_logins
 from rageval.systems.function_worker import is_coroutine, returned, taken
-from rageval.systems.python import FunctionCaller, completion_returned
+from rageval.systems.python import FunctionCaller, arguments_of, completion_returned
 from rageval.systems.system import OwnSystem
 
 
@@ -62,6 +62,7 @@ class CallableTransport:
 
     caller: CallableCaller
     names: set[str]
+    on_received: Callable[[bytes], None] | None = None
 
     @cached_property
     def _loop(self) -> asyncio.AbstractEventLoop:
@@ -78,13 +79,17 @@ class CallableTransport:
         if "_loop" in vars(self):
             self._loop.call_soon_threadsafe(self._loop.stop)
 
+    def described(self, request: ChatRequest) -> str:
+        """Return what the function is called."""
+        del request
+        return self.caller.url
+
     async def send(self, request: ChatRequest) -> tuple[Completion, Mapping[str, str]]:
         """See `Transport`."""
-        *history, last = request.messages
-        known = {"history": history, "metadata": dict(request.metadata), "conversation": request.conversation}
+        known = arguments_of(request)
         arguments = {name: known[name] for name in self.names}
         try:
-            value = returned(await self._value(last["content"], arguments))
+            value = returned(await self._value(known["question"], arguments))
         except Exception as error:  # noqa: BLE001 - it is one failed row
             said = f"the function ended with {type(error).__name__}: {error}"
             raise RefusedRequestError(quoted(said, without_logins)) from None

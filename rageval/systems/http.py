@@ -98,8 +98,7 @@ class HttpTransport:
     address: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     context: ssl.SSLContext | None
-    on_bytes: Callable[[bytes], None] | None = None
-    """Who sees the body of every reply as it comes."""
+    on_received: Callable[[bytes], None] | None = None
 
     @cached_property
     def _client(self) -> httpx2.AsyncClient:
@@ -127,6 +126,15 @@ class HttpTransport:
         except (httpx2.HTTPError, TimeoutError):
             return  # it is there; what it thinks of a question, only a question shows
 
+    def described(self, request: ChatRequest) -> str:
+        """Return method, URL, headers and body without secrets."""
+        url, content = self.sent(request)
+        headers = {"content-type": "application/json", **{name.lower(): text for name, text in self.headers.items()}}
+        lines = [f"{self.caller.settings.http_method} {url}", *(f"{name}: {text}" for name, text in headers.items())]
+        if content is not None:
+            lines += ["", orjson.dumps(orjson.loads(content), option=orjson.OPT_INDENT_2).decode()]
+        return self.caller.redact("\n".join(lines))
+
     async def close(self) -> None:
         """Close all connections."""
         await self._client.aclose()
@@ -151,8 +159,8 @@ class HttpTransport:
 
     async def _seen(self, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for part in parts:
-            if self.on_bytes:
-                self.on_bytes(part)
+            if self.on_received:
+                self.on_received(part)
             yield part
 
     def sent(self, request: ChatRequest) -> tuple[httpx2.URL, bytes | None]:

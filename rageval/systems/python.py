@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,7 @@ class FunctionTransport:
 
     caller: FunctionCaller
     folder: Path
+    on_received: Callable[[bytes], None] | None = None
     _worker: FunctionProcess | None = None
     _all: set[FunctionProcess] = field(default_factory=set)
     _starting: asyncio.Task[FunctionProcess] | None = None
@@ -116,13 +117,14 @@ class FunctionTransport:
         for worker in self._all:
             await worker.end()
 
+    def described(self, request: ChatRequest) -> str:
+        """Return what the function is called with, as far as it takes it."""
+        known = "\n".join(f"{name} = {orjson.dumps(value).decode()}" for name, value in arguments_of(request).items())
+        return f"{self.caller.url}\n{known}"
+
     async def send(self, request: ChatRequest) -> tuple[Completion, Mapping[str, str]]:
         """See `Transport`."""
-        *history, last = request.messages
-        line = {
-            "question": last["content"], "history": history, "metadata": dict(request.metadata),
-            "conversation": request.conversation,
-        }  # fmt: skip
+        line = arguments_of(request)
         key = orjson.dumps(line)
         if key in self._suspects:
             return await self._send_alone(line)
@@ -153,6 +155,8 @@ class FunctionTransport:
         return TransientError(f"the process of the function ended {how}; its last output: {worker.last_line}")
 
     def _read(self, reply: Mapping[str, Any]) -> Completion:
+        if self.on_received:
+            self.on_received(orjson.dumps(reply.get("value", reply.get("error"))))
         if "error" in reply:
             raise RefusedRequestError(quoted(f"the function ended with {reply['error']}", self.caller.redact))
         return completion_returned(reply.get("value"), self.caller.url)
@@ -169,6 +173,15 @@ class FunctionTransport:
                 if starting.done() and self._starting is starting:
                     self._starting = None
         return self._worker
+
+
+def arguments_of(request: ChatRequest) -> dict[str, Any]:
+    """Return what a function may be given, by name."""
+    *history, last = request.messages
+    return {
+        "question": last["content"], "history": history, "metadata": dict(request.metadata),
+        "conversation": request.conversation,
+    }  # fmt: skip
 
 
 def completion_returned(value: Any, name: str) -> Completion:
