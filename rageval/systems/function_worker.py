@@ -166,13 +166,13 @@ class Calls:
         return await value if inspect.isawaitable(value) else value
 
 
-async def serve(calls: Calls, lines: "Lines") -> None:
+async def serve(calls: Calls, lines: "InputLines") -> None:
     """Answer for ever: the process ends with its input."""
     lines.hand_to(asyncio.get_running_loop(), calls.take)
     await asyncio.Event().wait()
 
 
-class Lines:
+class InputLines:
     """The lines of the input, read by a thread: when they end, so does the process, whatever its calls are at."""
 
     def __init__(self, source: BinaryIO) -> None:
@@ -200,7 +200,7 @@ def main() -> None:
     out, source = os.fdopen(os.dup(1), "wb"), os.fdopen(os.dup(0), "rb")
     os.dup2(2, 1)  # whatever the function prints goes elsewhere
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # and what it reads is not what it is asked
-    lines = Lines(source)
+    lines = InputLines(source)
     try:
         made = Calls(load(reference, folder), int(calls), out)
     except BaseException as error:  # noqa: BLE001 - told to whoever started this
