@@ -139,6 +139,8 @@ def _first_cause(error: BaseException) -> BaseException:
 def unusable(completion: Completion, model: ModelConfig, url: str, redact: Redact) -> Exception | None:
     """Return why a reply cannot be used, or None if it can."""
     said, finish_reason = completion.fault, completion.finish_reason
+    if completion.unusable is not None:
+        return RefusedRequestError(quoted(completion.unusable, redact))
     if said is not None:
         if completion.fault_status:
             return from_status(completion.fault_status, said, {}, model, url, redact)

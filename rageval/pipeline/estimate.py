@@ -83,12 +83,11 @@ def check_prices(config: EvaluationConfig, models: Sequence[ModelConfig] | None 
     """
     if config.run.max_cost_usd is None:
         return
-    own = [plan.model for plan in config.plans if plan.kind in ("http", "python")]
-    for model in (*config.answering_models, *own, *config.judges) if models is None else models:
+    for model in (*config.answering_models, *config.own_limits, *config.judges) if models is None else models:
         if cost_usd(model, Usage(prompt_tokens=1, completion_tokens=1), tier=_tier(config)) is None:
             raise ConfigError(
                 f"run.max_cost_usd needs the price of every model, and that of {model.name!r} is unknown; give its "
-                "input_usd_per_mtok and output_usd_per_mtok, of a system of yours its usd_per_call, or leave "
+                "input_usd_per_mtok and output_usd_per_mtok, or of a system of yours its usd_per_call, or leave "
                 "--max-cost-usd out"
             )
 

@@ -109,7 +109,10 @@ def _pending(
 def _request(system: System, question: Question, contexts: Sequence[Document], repeat: int) -> ChatRequest:
     """Return what is sent; another repeat is another request, so that no reply is taken for two."""
     request = system.request(question, contexts)
-    return replace(request, occasion=f"repeat {repeat}") if repeat > 1 else request
+    if repeat == 1:
+        return request
+    conversation = request.conversation and f"{request.conversation}, repeat {repeat}"
+    return replace(request, occasion=f"repeat {repeat}", conversation=conversation)
 
 
 def _ask(run: Run, chunk: Chunk, system: System, pending: Sequence[PendingAnswer], ask: Ask) -> None:
