@@ -191,9 +191,28 @@ BLAME = schema_of(
     "blame",
     _QUESTION_ID,
     _SYSTEM,
-    column("shown", pa.bool_(), "whether the right document was among those that the model was shown"),
+    column(
+        "shown",
+        pa.bool_(),
+        "whether the right document was shown; null: what is right, or shown, is not known",
+        null=True,
+    ),
     column("outcome", _STRING, "right, partly, wrong or refused; not judged; no answer"),
     column("cell", _STRING, "right, generation miss, refused with the context, search miss, correct refusal, ..."),
+)
+ABSTENTION = schema_of(
+    "abstention",
+    _SYSTEM,
+    column(
+        "answerable", pa.bool_(), "whether the documents hold an answer to these questions; null: unknown", null=True
+    ),
+    column("n", _INT, "questions of which that is so"),
+    column("n_scored", _INT, "of these with a value of refusal: the denominator of the share"),
+    column("refused", _FLOAT, "of n_scored, refused; of several repeats each counts as its part of a question"),
+    column("answered", _FLOAT, "of n_scored, not refused"),
+    column("share", _FLOAT, "refused / n_scored; null if there are none", null=True),
+    column("ci_low", _FLOAT, "95 % interval of the share, clustered by document; null below 2 clusters", null=True),
+    column("ci_high", _FLOAT, "95 % interval of the share, clustered by document; null below 2 clusters", null=True),
 )
 REPEATS = schema_of(
     "repeats",
@@ -268,6 +287,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "summary": SUMMARY,
     "comparisons": COMPARISONS,
     "blame": BLAME,
+    "abstention": ABSTENTION,
     "repeats": REPEATS,
     "labels": HUMAN_LABELS,
     "judging": JUDGING,

@@ -89,17 +89,18 @@ def _show_question(run: Run, question: _Row, answers: list[_Row], scores: list[_
             rank = row["first_relevant_rank"]
             if rank is not None and rank > len(row["document_ids"]):
                 console.print(f"   The right one is at rank {rank}, which the model was not shown.", highlight=False)
+    several = any(answer["repeat"] > 1 for answer in answers)
     for answer in answers:
         if answer["question_id"] == question["question_id"]:
-            _show_answer(answer, scores)
+            _show_answer(answer, scores, several=several)
 
 
-def _show_answer(answer: _Row, scores: list[_Row]) -> None:
-    title = f"{answer['system']}: {answer['status']}"
-    console.print(
-        Panel(plain(answer["answer"] or f"(no answer: {answer['error']})"), title=plain(title), title_align="left")
-    )
-    same = ("question_id", "system")
+def _show_answer(answer: _Row, scores: list[_Row], *, several: bool) -> None:
+    repeat = f", repeat {answer['repeat']}" if several else ""
+    title = f"{answer['system']}{repeat}: {answer['status']}"
+    why = answer["error"] or "the system retrieves only"
+    console.print(Panel(plain(answer["answer"] or f"(no answer: {why})"), title=plain(title), title_align="left"))
+    same = ("question_id", "system", "repeat")
     for score in scores:
         if all(score[column] == answer[column] for column in same):
             value = "no value" if score["value"] is None else f"{score['value']:.3f}"

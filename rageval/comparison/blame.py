@@ -2,7 +2,8 @@
 
 Two things decide the cell of an answer: whether the right document was among those that the model was shown, and
 what came of it. An answer that says that it does not know is a refusal, whatever the judge says of it. One that the
-judge calls partly right counts as wrong, and is counted apart as well.
+judge calls partly right counts as wrong, and is counted apart as well. Of a question that is known to have no answer a
+refusal is right and all else is wrong, and there is nothing that a search could miss.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,17 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from rageval.metrics.correctness import CORRECTNESS
 from rageval.metrics.refusal import REFUSAL
-from rageval.metrics.relevance import RELEVANCE
+from rageval.metrics.truthfulness import VERDICTS
 from rageval.pages.formats import count
 from rageval.runs.clusters import clusters
 from rageval.statistics.intervals import mean_interval
 from rageval.tables import BLAME, relevant_ids
 
 KEYS = ["question_id", "system"]
-VERDICTS: Final = (CORRECTNESS.name, RELEVANCE.name)
-"""The metric that tells right from wrong: the first of these that the run has a value of."""
 CELLS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "right": "the right document was shown, and the answer is right",
@@ -35,13 +33,16 @@ CELLS: Final[Mapping[str, str]] = MappingProxyType(
         "search miss": "the right document was not shown, and the answer is wrong",
         "correct refusal": "the right document was not shown, and the model says that it does not know",
         "lucky": "the right document was not shown, and the answer is right: known without it, or from another one",
+        "rightly refused": "nothing holds the answer, and the model says that it does not know",
+        "answered anyway": "nothing holds the answer, and the model gives one all the same",
+        "search not known": "nobody knows what the model was shown, or which document is right",
         "not judged": "there is an answer, and no verdict on it",
         "no answer": "the request failed, or was not made",
     }
 )
 """Every cell and what it means; each question is in exactly one of them for each system."""
 SEARCH_FAILED: Final = ("search miss", "correct refusal")
-GENERATION_FAILED: Final = ("generation miss", "refused with the context")
+GENERATION_FAILED: Final = ("generation miss", "refused with the context", "answered anyway")
 _ALWAYS_SHOWN = 6
 
 _Words = NDArray[np.object_]
@@ -139,14 +140,15 @@ def blame_table(
         row["question_id"]: relevant_ids(row, accept_alternates=accept_alternates)
         for row in questions.select(["question_id", "relevant_ids", "alternate_ids"]).to_pylist()
     }
+    known = questions.select(["question_id", "answerable"]).to_pandas().drop_duplicates("question_id")
+    hopeless = known["answerable"].eq(False).to_numpy(dtype=np.bool_)
     parts = []
     for system, rows in _by_system(answers, ["status", "context_ids"], ids):
         ok = rows["status"].eq("ok").to_numpy()
-        outcome = _outcomes(ok, refusals.get(system, none), verdicts.get(system, none))
-        shown = np.array([_has(context_ids, right[id_]) for id_, context_ids in rows["context_ids"].items()], np.bool_)
-        columns = {
-            "question_id": ids, "system": system, "shown": shown, "outcome": outcome, "cell": _cells(shown, outcome),
-        }  # fmt: skip
+        outcome = _outcomes(ok, refusals.get(system, none), verdicts.get(system, none), hopeless)
+        shown = np.array([_has(context_ids, right[id_]) for id_, context_ids in rows["context_ids"].items()], object)
+        cell = _cells(shown, outcome, hopeless)
+        columns = {"question_id": ids, "system": system, "shown": shown, "outcome": outcome, "cell": cell}
         parts.append(pd.DataFrame(columns))
     if not parts:
         return BLAME.empty_table()
@@ -171,12 +173,21 @@ def blame_counts(blame: pa.Table, questions: pa.Table) -> list[SystemBlame]:
 
 
 def blame_rows(found: Sequence[SystemBlame]) -> list[dict[str, str]]:
-    """Return a row of text per cell with a column per system; the last two cells only if anything is there."""
+    """Return a row of text per cell with a column per system; all but the first cells only if anything is there."""
     return [
         {"cell": cell} | {system.name: system.cells[rank].words for system in found}
         for rank, cell in enumerate(CELLS)
-        if (found and rank < _ALWAYS_SHOWN) or any(system.cells[rank].n for system in found)
+        if cell in shown_cells(found)
     ]
+
+
+def shown_cells(found: Sequence[SystemBlame]) -> dict[str, str]:
+    """Return the cells that are shown, and what they mean: all but the first ones only if anything is in them."""
+    return {
+        cell: meaning
+        for rank, (cell, meaning) in enumerate(CELLS.items())
+        if (found and rank < _ALWAYS_SHOWN) or any(system.cells[rank].n for system in found)
+    }
 
 
 def where_to_work(blame: pa.Table, questions: pa.Table) -> str:
@@ -201,9 +212,10 @@ def where_to_work(blame: pa.Table, questions: pa.Table) -> str:
         advice = "Work on the prompt or the model first."
     else:
         advice = "Neither is clearly the larger part."
+    there = "it was shown, or there is none" if frame["cell"].eq("answered anyway").any() else "it was shown"
     return (
         f"Of {count(n)} {what}, {count(searched)} failed in search (the right document was not shown) "
-        f"and {count(n - searched)} in generation (it was shown). {advice}"
+        f"and {count(n - searched)} in generation ({there}). {advice}"
     )
 
 
@@ -221,22 +233,29 @@ def _values(scores: pa.Table, metric: str, ids: pd.Index) -> dict[str, NDArray[n
     return {system: rows["value"].to_numpy(np.float64) for system, rows in _by_system(wanted, ["value"], ids)}
 
 
-def _has(context_ids: object, right: set[str]) -> bool:
-    """Return whether one of the documents is among the contexts; a question that was never asked has none."""
-    return isinstance(context_ids, np.ndarray) and not right.isdisjoint(context_ids)
+def _has(context_ids: object, right: set[str]) -> bool | None:
+    """Return whether one of the documents is among the contexts; None where either is not known."""
+    return not right.isdisjoint(context_ids) if right and isinstance(context_ids, np.ndarray) else None
 
 
-def _outcomes(answered: NDArray[np.bool_], refusal: NDArray[np.float64], verdict: NDArray[np.float64]) -> _Words:
+def _outcomes(
+    answered: NDArray[np.bool_],
+    refusal: NDArray[np.float64],
+    verdict: NDArray[np.float64],
+    hopeless: NDArray[np.bool_],
+) -> _Words:
     unknown = (verdict == 0) & np.isnan(refusal)  # wrong, or a refusal that could not be read
-    conditions = [~answered, refusal == 1, verdict == 1, unknown, verdict == 0, ~np.isnan(verdict)]
-    names = ["no answer", "refused", "right", "not judged", "wrong", "partly"]
-    return np.select(conditions, names, "not judged").astype(object)
+    conditions = [~answered, refusal == 1, hopeless & (refusal == 0), hopeless, verdict == 1, unknown, verdict == 0]
+    names = ["no answer", "refused", "wrong", "not judged", "right", "not judged", "wrong"]
+    return np.select([*conditions, ~np.isnan(verdict)], [*names, "partly"], "not judged").astype(object)
 
 
-def _cells(shown: NDArray[np.bool_], outcome: _Words) -> _Words:
-    conditions = [outcome == "no answer"]
+def _cells(shown: _Words, outcome: _Words, hopeless: NDArray[np.bool_]) -> _Words:
+    unjudged = np.isin(outcome, ["no answer", "not judged"])
+    conditions = [unjudged, hopeless & (outcome == "refused"), hopeless, pd.isna(shown)]
     conditions += [(shown == was_shown) & (outcome == what) for was_shown, what in _CELL_OF]
-    return np.select(conditions, ["no answer", *_CELL_OF.values()], "not judged").astype(object)
+    names = ["rightly refused", "answered anyway", "search not known", *_CELL_OF.values()]
+    return np.select(conditions, [outcome, *names], "not judged").astype(object)
 
 
 def _count(cell: str, inside: NDArray[np.float64], documents: NDArray[np.int64]) -> CellCount:

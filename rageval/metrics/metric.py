@@ -185,5 +185,23 @@ class ChoiceMetric(Metric):
         return low + high - self.labels[label] if swapped else self.labels[label]
 
 
+@dataclass(frozen=True, kw_only=True)
+class DerivedMetric(Metric):
+    """A metric of one answer that follows from its other scores and from what is known of its question.
+
+    No run chooses it: it is there wherever `refusal` was measured of questions of which some are known to be
+    answerable or not, see `rageval.comparison.derived`.
+    """
+
+    version: str
+    """Changes whenever the definition does; what it follows from has versions of its own."""
+    of: bool | None = None
+    """Of which questions it is measured: those that can be answered, or those that cannot; None for all."""
+    needs_verdict: bool = False
+    """Whether it follows from a judge's verdict, too."""
+    compute: Callable[[Array, Array, Array], Array]
+    """Refused, verdict and answerable, each of shape `(n,)`, NaN where not known -> shape `(n,)`, NaN likewise."""
+
+
 Computed: TypeAlias = TextMetric | EmbeddingMetric
 """Score metrics that ask no model."""

@@ -194,6 +194,7 @@ def _score(choice: _Choice, chunk: Chunk, system: System, judge: ModelConfig, co
     return Score(
         question_id=choice.question.question_id,
         system=system.name,
+        repeat=chunk.repeat,
         metric=choice.metric,
         metric_version=PAIRWISE.version,
         judge_model=judge.name,
