@@ -214,6 +214,16 @@ ABSTENTION = schema_of(
     column("ci_low", _FLOAT, "95 % interval of the share, clustered by document; null below 2 clusters", null=True),
     column("ci_high", _FLOAT, "95 % interval of the share, clustered by document; null below 2 clusters", null=True),
 )
+CONVERSATIONS = schema_of(
+    "conversations",
+    _SYSTEM,
+    column("metric", _STRING, "name of the metric"),
+    column("conversation", _STRING, "what its questions have in common"),
+    column("turns", _INT, "questions of the run that belong to it"),
+    column("n_scored", _INT, "of these with a value: the denominator of the mean"),
+    column("mean", _FLOAT, "mean of these values"),
+    column("worst", _FLOAT, "the worst of them"),
+)
 REPEATS = schema_of(
     "repeats",
     _SYSTEM,
@@ -288,6 +298,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "comparisons": COMPARISONS,
     "blame": BLAME,
     "abstention": ABSTENTION,
+    "conversations": CONVERSATIONS,
     "repeats": REPEATS,
     "labels": HUMAN_LABELS,
     "judging": JUDGING,

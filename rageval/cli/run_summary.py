@@ -3,6 +3,7 @@
 from rageval.cli.rows import print_rows
 from rageval.comparison.abstention import abstention_rows
 from rageval.comparison.blame import blame_counts, blame_rows
+from rageval.comparison.conversations import conversation_rows
 from rageval.comparison.derived import with_derived
 from rageval.comparison.repeats import repeat_rows
 from rageval.judging.section import trust_sentences
@@ -33,6 +34,8 @@ def show_run(run: Run) -> None:
     _show_not_measured(run)
     if run.has("abstention"):
         print_rows("Questions that can and cannot be answered", abstention_rows(run.read("abstention")))
+    if run.has("conversations"):
+        print_rows("Conversations", conversation_rows(run.read("conversations")))
     if run.has("repeats"):
         print_rows("Repeats: does a system say the same each time?", repeat_rows(run.read("repeats")))
     unfit = unfit_metrics(judging)

@@ -40,6 +40,8 @@ class ScorableAnswer:
             answer=self.answer or "",
             references=self.question.references,
             contexts=self.contexts or (),
+            history=self.question.history,
+            answerable=self.question.answerable,
         )
 
     def lacks(self, metric: ScoreMetric) -> str | None:

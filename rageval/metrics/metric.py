@@ -123,6 +123,8 @@ class JudgeMetric(ScoreMetric):
     """The label of an answer that is as it should be."""
     instructions: str
     """What is graded, and what each label means."""
+    unanswerable: str = ""
+    """What a judge is told besides where it is known that nothing holds an answer; empty where it does not matter."""
     default_online: bool = False
     """Whether conversations are judged by it unless others are named."""
     bounds: Bounds | None = field(init=False)
@@ -178,6 +180,8 @@ class ChoiceMetric(Metric):
     """What makes the better answer where the judge sees the reference, and what each label means."""
     without_reference: str
     """The same where it sees the question alone."""
+    unanswerable: str = ""
+    """What the judge is told besides where it is known that nothing holds an answer."""
 
     def value(self, label: str, *, swapped: bool) -> float:
         """Return what a label says of an answer, which was shown second if `swapped`."""

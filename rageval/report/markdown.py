@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from rageval.comparison.abstention import abstention_rows
+from rageval.comparison.conversations import conversation_rows
 from rageval.comparison.repeats import repeat_rows
 from rageval.judging.section import judging_section, trust_sentences
 from rageval.judging.table import unfit_metrics
@@ -33,6 +34,7 @@ def render_markdown(run: ReportData) -> str:
         section("Answers", metric_rows(summary)),
         _list("Not measured", missing),
         section("Questions that can and cannot be answered", abstention_rows(run.abstention)),
+        section("Conversations", conversation_rows(run.conversations)),
         section("Repeats", repeat_rows(run.repeats)),
         section("Comparisons", comparison_rows(run.comparisons, unfit=unfit)),
         _list("Can the judge be trusted?", [f"{v.judge}, {v.metric}: {v.fitness}. {v.sentence}" for v in verdicts]),

@@ -16,6 +16,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from rageval.comparison.abstention import abstention_rows
+from rageval.comparison.conversations import conversation_rows
 from rageval.comparison.pairwise import pairwise_results
 from rageval.comparison.repeats import repeat_rows
 from rageval.comparison.retrieval_values import failed_searches, has_relevant
@@ -80,6 +81,7 @@ def render_page(run: ReportData) -> str:
             totals=[(_heading(name), words) for name, words in total_rows(_totals(run.manifest))],
             not_measured=not_measured(run.questions, run.systems, run.retrieval, run.answers, run.scores),
             abstention=abstention_rows(run.abstention),
+            conversations=conversation_rows(run.conversations),
             repeats=repeat_rows(run.repeats),
             found=[group for group in every if not group.is_retriever],
             systems=run.systems.to_pylist(),

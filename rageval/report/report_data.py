@@ -8,7 +8,7 @@ import pyarrow as pa
 from rageval.comparison.repeats import once
 from rageval.runs.manifest import Manifest
 from rageval.runs.repeats import shown
-from rageval.tables import ABSTENTION, BLAME, COMPARISONS, HUMAN_LABELS, JUDGING, REPEATS
+from rageval.tables import ABSTENTION, BLAME, COMPARISONS, CONVERSATIONS, HUMAN_LABELS, JUDGING, REPEATS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,7 @@ class ReportData:
     summary: pa.Table
     comparisons: pa.Table = field(default_factory=COMPARISONS.empty_table)
     abstention: pa.Table = field(default_factory=ABSTENTION.empty_table)
+    conversations: pa.Table = field(default_factory=CONVERSATIONS.empty_table)
     blame: pa.Table = field(default_factory=BLAME.empty_table)
     labels: pa.Table = field(default_factory=HUMAN_LABELS.empty_table)
     repeats: pa.Table = field(default_factory=REPEATS.empty_table)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from rageval.comparison.abstention import abstention_table
 from rageval.comparison.blame import blame_table
 from rageval.comparison.comparisons import compare_within, comparison_table
+from rageval.comparison.conversations import conversation_table
 from rageval.comparison.derived import with_derived
 from rageval.comparison.measurements import RunTables
 from rageval.comparison.repeats import once, repeats_table
@@ -62,6 +63,8 @@ def write_report(run: Run) -> Report:
     run.write("comparisons", comparisons)
     abstention = abstention_table(tables["questions"], scores)
     run.write("abstention", abstention)
+    conversations = conversation_table(tables["questions"], scores)
+    run.write("conversations", conversations)
     answers, scores = shown(tables["answers"], tables["scores"])
     blame = blame_table(tables["questions"], answers, scores, accept_alternates=depth.accept_alternates)
     run.write("blame", blame)
@@ -77,6 +80,7 @@ def write_report(run: Run) -> Report:
         labels=labels,
         judging=judging,
         abstention=abstention,
+        conversations=conversations,
         repeats=repeats,
         manifest=manifest,
     )

@@ -52,7 +52,15 @@ class _Choice:
         if self.swapped:
             first, second = second, first
         return ChatRequest(
-            messages=choice_messages(PAIRWISE, self.question.question, self.references, first, second),
+            messages=choice_messages(
+                PAIRWISE,
+                self.question.question,
+                self.references,
+                first,
+                second,
+                history=self.question.history,
+                answerable=self.question.answerable,
+            ),
             response_format=verdict_format(PAIRWISE.labels, judge),
         )
 
