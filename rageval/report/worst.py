@@ -18,7 +18,7 @@ KEYS = ["question_id", "system"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShownContext:
+class RankedContext:
     """One document that the model was shown."""
 
     rank: int
@@ -38,7 +38,7 @@ class WorstAnswer:
     references: Sequence[str]
     answer: str
     scores: Sequence[Scored]
-    contexts: Sequence[ShownContext] | None
+    contexts: Sequence[RankedContext] | None
     """None where nobody knows what it was shown."""
     has_right: bool
     """Whether any document is known to be right."""
@@ -135,10 +135,10 @@ def _grades(scores: pa.Table) -> dict[tuple[str, ...], list[Scored]]:
 
 def _contexts(
     context_ids: Sequence[str], question: Mapping[str, Any], texts: Mapping[str, Mapping[str, Any]]
-) -> list[ShownContext]:
+) -> list[RankedContext]:
     right = relevant_ids(question)
     return [
-        ShownContext(
+        RankedContext(
             rank=rank,
             document_id=hit,
             title=texts.get(hit, {}).get("title", ""),
