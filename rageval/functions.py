@@ -92,7 +92,7 @@ def _as_config_error(reference: str) -> Iterator[None]:
             f"the function {reference} cannot be loaded: it imports {error.name}, which is not installed here; install "
             "it beside rageval"
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script may end the interpreter
         raise ConfigError(
             f"the function {reference} cannot be loaded: its code ends with {type(error).__name__}: {error}"
         ) from error

@@ -89,6 +89,9 @@ class Retrieval:
     latency_s: float | None
     """Seconds in the search engine; for methods searched in batches, the batch's time divided by its size. None of what
     a system of its user's own brings."""
+    counted_as: tuple[str, ...] | None = None
+    """What each of them counts as, where relevance is a matter of texts: `text 1` for the first right text, or its own
+    id."""
     shown_ids: tuple[str, ...] | None = None
     """What a model is shown of each of them, where that is not the document itself."""
     error: str | None = None

@@ -112,6 +112,12 @@ RETRIEVAL = schema_of(
         null=True,
     ),
     column(
+        "counted_as",
+        pa.list_(_STRING),
+        "what each counts as where relevance is a matter of texts: `text 1` holds the first right text; null elsewhere",
+        null=True,
+    ),
+    column(
         "shown_ids",
         pa.list_(_STRING),
         "what a model is shown of each, where that is not the document itself",

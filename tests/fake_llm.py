@@ -131,7 +131,9 @@ class FakeLLM:
         self.headers: list[Mapping[str, str]] = []
         """Those of every request, whatever it asks for; their names are found however they are spelt."""
         self.accepts: Callable[[Mapping[str, str]], bool] = lambda _: True
-        """Whether a request with these headers is answered; others get a 401."""
+        """Whether a request with these headers is answered."""
+        self.door_status = 401
+        """What others get."""
         self.ports: list[int] = []
         """The client's port of each request, which tells processes apart."""
         self.refused = 0
@@ -178,7 +180,8 @@ class FakeLLM:
         self.headers.append(request.headers)
         if not self.accepts(request.headers):
             said = " ".join(request.headers.values())
-            return web.json_response({"error": {"message": f"not with {said}"}}, status=401)
+            error = {"message": f"not with {said}", "type": "authentication_error"}
+            return web.json_response({"error": error}, status=self.door_status)
         return await handler(request)
 
     async def _models(self, _: web.Request) -> web.Response:

@@ -18,7 +18,7 @@ EXIT_STATUS: Final = (
     "3 run incomplete but saved, 4 a fault of the program, 130 Ctrl-C."
 )
 _PANELS: Final = {
-    "Evaluate": ("init", "evaluate", "index", "sweep"),
+    "Evaluate": ("init", "evaluate", "score", "index", "sweep"),
     "Documents and questions": ("audit", "ground-truth"),
     "A run": ("inspect", "report", "rescore", "labels", "prune"),
     "Several runs": ("compare", "gate", "accept", "history"),

@@ -32,19 +32,21 @@ def show_details(folder: str, question: str | None) -> None:
     run = existing_run(folder)
     show_run(run)
     answers, scores = run.read("answers").to_pylist(), run.read("scores").to_pylist()
-    _show_failures(answers, scores)
+    _show_failures(run, answers, scores)
     questions = run.read("questions").to_pylist()
     _show_question(run, _choose(questions, scores, question), answers, scores)
 
 
-def _show_failures(answers: list[_Row], scores: list[_Row]) -> None:
+def _show_failures(run: Run, answers: list[_Row], scores: list[_Row]) -> None:
     reasons = Counter(("answer", row["system"], row["error"]) for row in answers if row["status"] != "ok")
     reasons.update((row["metric"], row["system"], row["error"]) for row in scores if row["status"] != "ok")
+    searches = run.read("retrieval").select(["retriever", "error"]).to_pylist()
+    reasons.update(("search", row["retriever"], row["error"]) for row in searches if row["error"])
     if not reasons:
         console.print("\nNo failures: every answer and every score has a value.")
         return
     table = Table(title="Without a value", title_justify="left")
-    for heading in ("what", "system", "count", "reason"):
+    for heading in ("what", "of", "count", "reason"):
         table.add_column(heading, overflow="fold")
     for (what, system, reason), count in reasons.most_common(20):
         table.add_row(what, plain(system), str(count), plain(reason or ""))
@@ -82,9 +84,11 @@ def _show_question(run: Run, question: _Row, answers: list[_Row], scores: list[_
     for row in first_documents(run.read("retrieval"), depth.top_k).to_pylist():
         if row["question_id"] == question["question_id"]:
             console.print(f"Found by {plain(row['retriever'])} (the right one is marked *):")
-            for rank, (document_id, score) in enumerate(zip(row["document_ids"], row["scores"], strict=True), 1):
+            hits = zip(row["document_ids"], row["scores"], row["shown_ids"] or row["document_ids"], strict=True)
+            for rank, (document_id, score, shown) in enumerate(hits, 1):
                 mark = "*" if document_id in right else " "
-                line = f" {mark} {rank}. {score:8.4f}  {document_id}  {_title(documents.get(document_id))}"
+                title = _title(documents.get(shown))
+                line = f" {mark} {rank}. {score:8.4f}  {document_id}  {title}"
                 console.print(plain(line), highlight=False)
             rank = row["first_relevant_rank"]
             if rank is not None and rank > len(row["document_ids"]):

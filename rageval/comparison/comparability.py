@@ -48,8 +48,8 @@ def other_corpus(a: RunTables, b: RunTables) -> bool:
 
 def judge_settings(config: EvaluationConfig) -> dict[str, dict[str, Any]]:
     """Return what can change a verdict of each judge in the configuration, by the judge's name."""
-    judges = (config.judge.model or config.answering_models[0], *config.judge.panel)
-    stored = {judge.name: judge.model_dump(mode="json") for judge in judges}
+    first = config.judge.model or next(iter(config.answering_models), None)
+    stored = {one.name: one.model_dump(mode="json") for one in (first, *config.judge.panel) if one}
     return {
         name: {"model": model["model"] or name} | {key: model[key] for key in _JUDGE_SETTINGS if model[key]}
         for name, model in stored.items()

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rageval.comparison.retrieval_values import retrieval_values
+from rageval.comparison.retrieval_values import has_relevant, retrieval_values
 from rageval.comparison.summary import answer_columns
 from rageval.config.depth import RetrievalDepth, retrieval_depth
 from rageval.metrics.catalogue import in_order
@@ -97,7 +97,9 @@ def _retrieval(run: RunTables, cutoffs: Sequence[int]) -> Iterator[Measurement]:
     deepest = max(run.depth.cutoffs, default=run.top_k)
     wanted = sorted({k for k in cutoffs if 1 <= k <= deepest})
     alternates = run.depth.accept_alternates
-    values = retrieval_values(run.questions, run.retrieval, wanted, accept_alternates=alternates)
+    values = {}
+    if has_relevant(run.questions, run.retrieval).any():
+        values = retrieval_values(run.questions, run.retrieval, wanted, accept_alternates=alternates)
     frame = run.retrieval.select(["question_id", "retriever", SEARCH_LATENCY.column]).to_pandas()
     for retriever, group in frame.groupby("retriever", sort=False):
         subject, rows = Subject(name=str(retriever), is_retriever=True), group.index.to_numpy()

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from rageval.metrics.catalogue import of_kind
-from rageval.metrics.grades import Grades, Ranking, Values
+from rageval.metrics.grades import Grades, Ranking, Values, text_id
 from rageval.metrics.metric import RetrievalMetric
 from rageval.metrics.names import at
 
@@ -38,12 +38,16 @@ def retrieval_values(
     Raises:
         ValueError: If a cut-off is below 1, or a row belongs to a question that is not in `questions`.
     """
-    found = rankings(questions, retrieval, max(cutoffs, default=1), accept_alternates=accept_alternates)
-    values = {at(metric.name, k): metric.compute(found, k) for k in cutoffs for metric in of_kind(RetrievalMetric)}
-    without = failed_searches(retrieval) | ~has_relevant(questions, retrieval)
-    if not without.any():
-        return values
-    return {name: np.where(without, np.nan, of_all) for name, of_all in values.items()}
+    known = ~failed_searches(retrieval) & has_relevant(questions, retrieval)
+    rows = retrieval if known.all() else retrieval.filter(pa.array(known))
+    found = rankings(questions, rows, max(cutoffs, default=1), accept_alternates=accept_alternates)
+    values = {}
+    for k in cutoffs:
+        for metric in of_kind(RetrievalMetric):
+            of_all = np.full(len(known), np.nan)
+            of_all[known] = metric.compute(found, k)
+            values[at(metric.name, k)] = of_all
+    return values
 
 
 def has_relevant(questions: pa.Table, retrieval: pa.Table) -> NDArray[np.bool_]:
@@ -76,8 +80,11 @@ def rankings(questions: pa.Table, retrieval: pa.Table, depth: int, *, accept_alt
     """
     owner = _positions(retrieval["question_id"], questions["question_id"])
     asked, right_ids, grades = _right_documents(questions, accept_alternates=accept_alternates)
-    row = pc.list_parent_indices(retrieval["document_ids"]).to_numpy().astype(np.int64)
-    codes, distinct = _codes([right_ids, pc.list_flatten(retrieval["document_ids"])])
+    ids = retrieval["document_ids"]
+    if "counted_as" in retrieval.column_names:
+        ids = pc.coalesce(retrieval["counted_as"], ids)
+    row = pc.list_parent_indices(ids).to_numpy().astype(np.int64)
+    codes, distinct = _codes([right_ids, pc.list_flatten(ids)])
     right_keys = asked * distinct + codes[: len(asked)]
     order = np.argsort(right_keys, kind="stable")
     found = np.zeros((retrieval.num_rows, depth), np.int8)
@@ -107,6 +114,13 @@ def _right_documents(questions: pa.Table, *, accept_alternates: bool) -> tuple[I
     ids = [chunk for kind in kinds for chunk in pc.list_flatten(questions[f"{kind}_ids"]).chunks]
     asked = [pc.list_parent_indices(questions[f"{kind}_ids"]).to_numpy().astype(np.int64) for kind in kinds]
     grades = [_integers(pc.list_flatten(questions[f"{kind}_grades"])) for kind in kinds]
+    if "relevant_texts" in questions.column_names:
+        texts = questions["relevant_texts"]
+        asked.append(pc.list_parent_indices(texts).to_numpy().astype(np.int64))
+        counts = pc.fill_null(pc.list_value_length(texts), 0).to_pylist()
+        named = [text_id(number) for n in counts for number in range(n)]
+        ids.append(pa.array(named, pa.string()))
+        grades.append(np.ones(len(named), np.int64))
     return np.concatenate(asked), pa.chunked_array(ids, pa.string()), np.concatenate(grades)
 
 

@@ -116,7 +116,8 @@ def _retrieval_rows(
     for retriever, group in frame.groupby("retriever", sort=False):
         rows = group.index.to_numpy()
         for metric, of_all in metrics.items():
-            asked = n_known if metric in values else len(of_question)
+            known = np.isfinite(of_all[rows]).any()
+            asked = n_known if metric in values else len(of_question) if known else 0
             figures = _figures(metric, of_all[rows], group["cluster"].to_numpy(), asked)
             if asked:
                 yield {"system": None, "retriever": retriever, "metric": metric, **figures}

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from rageval.config.checks import check_batch, check_budgets, check_cluster, check_filter, check_judges
+from rageval.config.columns import ColumnConfig
 from rageval.config.models import LOCAL, ModelConfig
+from rageval.config.own_systems import OWN_KINDS
 from rageval.config.settings import Effect, FileName, FilledText, Key, Location, Name, SchedulerUrl, Settings
 from rageval.config.systems import PromptConfig, RetrieverConfig, SystemConfig, SystemPlan, check_names, plan_systems
 from rageval.metrics import catalogue
@@ -23,13 +25,16 @@ _RETRIEVERS = (
 class DataConfig(Settings):
     """Which documents and which questions."""
 
-    documents: Annotated[Location, Effect.OPEN] = "sample:documents"
+    documents: Annotated[FilledText, Effect.OPEN] = "sample:documents"
     """Path or URL of the documents: JSON list, JSONL, CSV or Parquet with id and text, a title (title, or question in a
     FAQ) and any other columns; each may be compressed, such as .csv.gz. A signature or password is read from the
-    variable NAME where the URL has ${NAME}."""
+    variable NAME where the URL has ${NAME}. Systems of your own need none: leave it empty."""
     ground_truth: Annotated[Location, Effect.OPEN] = "sample:questions"
-    """Path or URL of the questions: CSV, JSONL or Parquet with question and document (its id), and any other columns,
-    compressed or not. `latest:` in front of it takes the newest version, see docs/monitoring.md."""
+    """Path or URL of the questions: CSV, JSON, JSONL, Parquet or Excel, with question and document (its id), or as
+    ragas, DeepEval, Azure, RAGChecker, open-rag-eval, Langfuse, Giskard and AutoRAG write them; or a folder of BEIR.
+    `latest:` in front of it takes the newest version, see docs/monitoring.md."""
+    columns: tuple[ColumnConfig, ...] = Field(default=(), title="Columns of the questions")
+    """Columns that are not recognised by their names."""
     filter_by: Key = ""
     """Column of documents and questions that restricts the search: a question is searched for among the documents with
     its own value, such as its course. Empty searches in all."""
@@ -79,6 +84,9 @@ class RetrievalConfig(Settings):
     """Documents whose texts the model is shown, and the rank down to which the leading metrics count."""
     cutoffs: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(default=(1, 3, 10), title="More depths (k)")
     """More ranks down to which retrieval metrics are computed; the deepest one decides how many documents are kept."""
+    relevant_share: float = Field(default=0.5, gt=0, le=1, title="Share of a right text")
+    """Where right texts are known and no ids: a passage is right if it holds a right text, or at least this share of
+    its tokens."""
     accept_alternates: bool = Field(default=False, title="Accept other right documents")
     """Count every document that the ground truth names for the same question as relevant, not just the row's own."""
 
@@ -175,6 +183,18 @@ class EvaluationConfig(Settings):
     judge: JudgeConfig = Field(default_factory=JudgeConfig)
     run: RunOptions = Field(default_factory=RunOptions)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_sample(cls, value: Any) -> Any:
+        """Leave the sample's documents out where systems of one's own are asked questions of one's own."""
+        if not isinstance(value, dict) or not isinstance(data := value.get("data"), dict):
+            return value
+        own = [isinstance(one, dict) and one.get("kind") in OWN_KINDS for one in value.get("systems") or ()]
+        asked = str(data.get("ground_truth") or "sample:")
+        if own and all(own) and "documents" not in data and not asked.startswith("sample:"):
+            return {**value, "data": {**data, "documents": ""}}
+        return value
+
     @field_validator("metrics")
     @classmethod
     def _chosen(cls, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -188,6 +208,18 @@ class EvaluationConfig(Settings):
         names = [plan.name for plan in self.plans]
         if like := [name for name in names if f"{name}, swapped" in names]:
             raise ValueError(f"'{like[0]}, swapped' is what choices against {like[0]!r} are called; name it otherwise")
+        return self
+
+    @model_validator(mode="after")
+    def _check_documents(self) -> "EvaluationConfig":
+        needy = [
+            plan.name for plan in self.plans if plan.kind == "oracle" or (plan.retriever and not plan.retriever.is_own)
+        ]
+        if needy and not self.data.documents:
+            raise ValueError(
+                f"the system {needy[0]!r} is shown documents, and there are none: name them in data.documents, or "
+                "evaluate systems of your own (kind http, python or recorded)"
+            )
         return self
 
     @model_validator(mode="after")
@@ -217,7 +249,8 @@ class EvaluationConfig(Settings):
         """The retrievers that are evaluated: none where nobody names any, and every system brings its own contexts."""
         if self.retrievers == _RETRIEVERS and self.plans and all(plan.own for plan in self.plans):
             return ()
-        return self.retrievers
+        has_documents = bool(self.data.documents)
+        return tuple(one for one in self.retrievers if has_documents or one.is_own)
 
     @property
     def answer_retrievers(self) -> tuple[str, ...]:

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
-from rageval.config.form import number_fields
+from rageval.config.form import named_value
 from rageval.config.settings import OptionalVariableName, Settings
-from rageval.safety.credentials import check_body, names_credential, placeholders, refuse_keys, variable_name
+from rageval.safety.credentials import check_body, names_credential, placeholders, variable_name
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
 _OF_THE_CONNECTION: Final = frozenset(
@@ -42,15 +42,10 @@ OptionalHeaderName = Annotated[
 ]
 
 
-def _form(schema: dict[str, Any]) -> None:
-    number_fields(schema)
-    refuse_keys(schema)
-
-
 class HeaderConfig(Settings):
     """One header of every request."""
 
-    model_config = ConfigDict(json_schema_extra=_form)
+    model_config = ConfigDict(json_schema_extra=named_value)
 
     name: HeaderName = Field(title="Name of the header")
     """Such as x-portkey-provider."""

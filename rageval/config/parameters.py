@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic_core import to_jsonable_python
 
-from rageval.config.form import number_fields
+from rageval.config.form import named_value
 from rageval.config.settings import Name, Settings
-from rageval.safety.credentials import check_body, refuse_keys
+from rageval.safety.credentials import check_body
 
 _LONGEST = 20_000
 
@@ -36,15 +36,10 @@ def _written(value: Any) -> str:
     return text
 
 
-def _form(schema: dict[str, Any]) -> None:
-    number_fields(schema)
-    refuse_keys(schema)
-
-
 class ParameterConfig(Settings):
     """One parameter of a model's requests."""
 
-    model_config = ConfigDict(json_schema_extra=_form)
+    model_config = ConfigDict(json_schema_extra=named_value)
 
     name: Name
     """What the endpoint calls it, such as seed."""

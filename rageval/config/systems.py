@@ -171,11 +171,14 @@ def plan_systems(
 ) -> tuple[SystemPlan, ...]:
     """Return the systems of a configuration, grids multiplied out.
 
-    Without any, every model answers with the first retriever and every prompt that is named.
+    Without any, every model answers with the first retriever and every prompt that is named; without models, there are
+    none.
 
     Raises:
         ValueError: If a name is unknown or two systems would have the same.
     """
+    if not (systems or models):
+        return ()
     planned = [plan for config in systems or (SystemConfig(),) for plan in _grid(config, retrievers, prompts, models)]
     names = [plan.name for plan in planned]
     if twice := [name for name in names if names.count(name) > 1]:
@@ -191,6 +194,8 @@ def _grid(
 ) -> list[SystemPlan]:
     if config.kind in OWN_KINDS:
         return [_own(config)]
+    if not models:
+        raise ValueError(f"a system of kind {config.kind} asks a model, and `models` is empty; name one there")
     found: Sequence[RetrieverConfig | None] = [None]
     if config.kind == "pipeline":
         found = _chosen(config.retrievers, retrievers, "retrievers") if config.retrievers else retrievers[:1]

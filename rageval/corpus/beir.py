@@ -34,6 +34,11 @@ class BeirFolder:
     """One sentence on everything that was left out."""
 
 
+def is_beir(path: str) -> bool:
+    """Return whether a path is a folder in the form of BEIR."""
+    return "://" not in path and Path(path, "qrels").is_dir() and Path(_jsonl(path, "queries")).is_file()
+
+
 def read_beir(folder: str, split: str = "") -> BeirFolder:
     """Return the documents and questions of `corpus.jsonl`, `queries.jsonl` and `qrels/*.tsv`.
 

@@ -85,7 +85,7 @@ def any_number_in(value: Any) -> float | None:
         return None
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise ValueError(f"is {str(value)[:_SHOWN]}, expected a number")
@@ -162,7 +162,7 @@ def texts_in(value: Any, separators: Sequence[str] = ()) -> list[Any] | None:
         value = found if is_list else _parts(value, separators)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    return [part for part in _flat(value) if not (isinstance(part, str) and not part.strip()) and part is not None]
+    return [part for part in flat(value) if not (isinstance(part, str) and not part.strip()) and part is not None]
 
 
 def ids_in(value: Any, separators: Sequence[str] = ID_SEPARATORS) -> tuple[str, ...] | None:
@@ -185,9 +185,10 @@ def _parts(text: str, separators: Sequence[str]) -> list[str] | None:
     return [part.strip() for part in text.split(separator)] if separator else [text]
 
 
-def _flat(value: Any) -> list[Any]:
+def flat(value: Any) -> list[Any]:
+    """Return what stands in lists within lists, one after the other."""
     if isinstance(value, (list, tuple)):
-        return [part for inner in value for part in _flat(inner)]
+        return [part for inner in value for part in flat(inner)]
     return [value]
 
 
@@ -209,7 +210,7 @@ def _as_python_shows(text: str) -> Any:
         with warnings.catch_warnings(action="ignore"):  # an unknown escape is a backslash that stands for itself
             found = ast.literal_eval(text)
             return _numpy_texts(text) or found if _ADJACENT.search(text) else found
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError, tokenize.TokenError):
         return None
 
 

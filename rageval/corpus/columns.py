@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -70,6 +70,20 @@ def recognised(
         separators={**schema.separators, **{entry.name: (entry.separator,) for entry in mapping if entry.separator}},
         note=_note(name, schema, columns, fields, bool(mapped), textless),
     )
+
+
+def with_later(known: FileColumns, columns: Sequence[str]) -> FileColumns:
+    """Return what is known of a file, and what its later rows have beside that: in JSON each row has names of its own.
+
+    Args:
+        known: What its first rows have; it stays as it is.
+        columns: Those that no earlier row has.
+    """
+    found = _by_name(known.schema, columns, known.fields)
+    if not found:
+        return known
+    more = ", ".join(column if column == field else f"{column} ({field})" for field, column in found.items())
+    return replace(known, fields={**known.fields, **found}, note=f"{known.note}; later rows have {more}")
 
 
 def value_of(values: Mapping[str, Any], column: str) -> Any:

@@ -1,16 +1,21 @@
 """Paths or URLs of documents and ground truth -> the corpus of a run, checked as a whole."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from rageval.config.evaluation import DataConfig
+from rageval.corpus.beir import is_beir, read_beir
 from rageval.corpus.checks import check_documents, check_questions, document_columns, question_columns
+from rageval.corpus.columns import known_names
+from rageval.corpus.item_files import first_columns
 from rageval.corpus.messages import files_apart, raise_problems
 from rageval.corpus.opening import whole_file
+from rageval.corpus.questions import questions_of, read_questions_of
 from rageval.corpus.row_values import with_plain_ids, with_plain_metadata
 from rageval.corpus.rows import RowFile, parse_rows
 from rageval.corpus.sampling import select_questions
 from rageval.corpus.versions import LATEST
+from rageval.errors import DataError
 from rageval.records import Document, Question
 
 _ahead: "dict[DataConfig, Corpus]" = {}
@@ -54,6 +59,8 @@ def load_corpus(config: DataConfig) -> Corpus:
     """
     if ahead := _ahead.pop(config, None):
         return ahead
+    if not config.documents or config.columns or not _is_of_rows(config):
+        return _of_items(config)
     filter_by = config.filter_by
     documents = check_documents(read_all_columns(config.documents, document_columns(filter_by)), filter_by)
     rows = read_all_columns(config.ground_truth, question_columns(filter_by))
@@ -78,6 +85,54 @@ def load_corpus(config: DataConfig) -> Corpus:
         questions=questions,
         available=len(truth.questions),
         notes=(*version, *documents.notes, *truth.notes),
+    )
+
+
+def _is_of_rows(config: DataConfig) -> bool:
+    """Return whether each row of the questions names one document, as in a FAQ with its ground truth."""
+    if is_beir(config.ground_truth):
+        return False
+    try:
+        columns = first_columns(config.ground_truth)
+    except DataError:
+        return True  # which is told where it is read
+    return set(question_columns("")) <= set(columns) or ("question" not in columns and not _is_of_others(columns))
+
+
+def _is_of_others(columns: Collection[str]) -> bool:
+    return bool(known_names() & set(columns))
+
+
+def _of_items(config: DataConfig) -> Corpus:
+    """Return the corpus of files that others have written."""
+    filter_by = config.filter_by
+    documents: tuple[Document, ...] = ()
+    notes: list[str] = []
+    if is_beir(config.ground_truth):
+        folder = read_beir(config.ground_truth)
+        documents, notes = folder.documents, [*folder.notes]
+        found = questions_of(folder.items, {document.document_id: document for document in documents}, filter_by)
+    else:
+        if config.documents:
+            documents, noted = load_documents(config.documents, filter_by)
+            notes += noted
+        by_id = {document.document_id: document for document in documents}
+        found = read_questions_of(config.ground_truth, config.columns, by_id, filter_by)
+    questions = select_questions(
+        found.questions,
+        (value.filter_value(filter_by) for value in documents)
+        if documents
+        else (question.filter_value for question in found.questions),
+        filter_by=filter_by,
+        only=config.only,
+        sample=config.sample,
+        seed=config.seed,
+    )
+    return Corpus(
+        documents=documents,
+        questions=questions,
+        available=len(found.questions),
+        notes=(*notes, *found.notes),
     )
 
 

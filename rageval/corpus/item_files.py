@@ -5,7 +5,7 @@ from itertools import chain, islice
 from typing import Any, Final
 
 from rageval.config.columns import ColumnConfig, ItemField
-from rageval.corpus.columns import QUESTIONS, FileColumns, Needs, recognised, value_of
+from rageval.corpus.columns import QUESTIONS, FileColumns, Needs, recognised, value_of, with_later
 from rageval.corpus.item_rows import item_of
 from rageval.corpus.items import ItemBatch, RawItem
 from rageval.corpus.messages import raise_problems
@@ -44,7 +44,23 @@ def read_items(path: str, columns: Sequence[ColumnConfig] = (), needs: Needs = Q
         known = recognised(file.name, list(names), columns, needs, textless)
         answers = _answers(chain(first, rows), known)
         while batch := list(islice(answers, BATCH_ROWS)):
+            later = {name for row in chain.from_iterable(batch) if isinstance(row, Row) for name in row.values}
+            if new := [name for name in later if name not in names]:
+                names |= dict.fromkeys(new)
+                known = with_later(known, sorted(new))
             yield _batch(batch, known)
+
+
+def first_columns(path: str) -> tuple[str, ...]:
+    """Return the columns of the first rows of a file.
+
+    Raises:
+        DataError: If the file cannot be read.
+        ConfigError: If the run may not read it.
+    """
+    with opened(path) as file:
+        rows = islice(stream_rows(file), BATCH_ROWS)
+        return tuple(dict.fromkeys(name for row in rows if isinstance(row, Row) for name in row.values))
 
 
 def _has_text(row: Row | str, name: str) -> bool:
@@ -64,6 +80,8 @@ def _batch(answers: Sequence[list[Row] | str], columns: FileColumns) -> ItemBatc
             places.append(rows[0].place)
         except ValueError as error:
             problems.append(f"{columns.name}, {rows[0].place}: {error}")
+        except RecursionError:
+            problems.append(f"{columns.name}, {rows[0].place}: holds lists within lists without end: flatten them")
     return ItemBatch(
         items=tuple(items), places=tuple(places), problems=tuple(problems), schema=columns.schema.name,
         note=columns.note,

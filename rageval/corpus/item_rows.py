@@ -17,10 +17,11 @@ from rageval.corpus.cells import (
     unfolded,
     whole_in,
     yes_or_no,
-)  # fmt: skip
+)
 from rageval.corpus.columns import FileColumns, value_of
 from rageval.corpus.items import RawContext, RawItem
 from rageval.corpus.passages import (
+    context_ids_in,
     contexts_in,
     messages_in,
     relevant_in,
@@ -168,7 +169,7 @@ def _grades(cells: _Cells, field: ItemField, wanted: int) -> tuple[int, ...]:
 
 def _contexts(cells: _Cells) -> tuple[RawContext, ...] | None:
     contexts = cells.read_parts("contexts", contexts_in)
-    ids = cells.read_parts("context_ids", ids_in, ID_SEPARATORS)
+    ids = cells.read_parts("context_ids", context_ids_in, ID_SEPARATORS)
     scores = cells.read_parts("context_scores", scores_in, ID_SEPARATORS)
     return with_ids_and_scores(contexts, ids, scores)
 

@@ -1,13 +1,35 @@
 """What a JSON file holds -> the list of rows in it: the file itself, or the one list of an object."""
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
+
+import orjson
 
 from rageval.errors import DataError
 
 _USUAL: Final = (
     "results", "data", "examples", "items", "rows", "records", "samples", "questions", "test_cases", "goldens",
 )  # fmt: skip
+_NO_NUMBERS: Final = re.compile(r"\b(?:NaN|Infinity)\b")
+
+
+def json_value(text: str | bytes) -> Any:
+    """Return what a text of JSON holds; NaN and Infinity, which many programs write but JSON does not know, are null.
+
+    Raises:
+        orjson.JSONDecodeError: If it is no JSON.
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        if not _NO_NUMBERS.search(text if isinstance(text, str) else text.decode("utf-8", "replace")):
+            raise
+        try:
+            return json.loads(text, parse_constant=lambda _: None)
+        except (ValueError, RecursionError):
+            raise error from None
 
 
 def list_in(values: Any, name: str) -> list[Any]:

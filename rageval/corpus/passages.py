@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from rageval.corpus.cells import any_number_in, id_in, ids_in, is_empty, text_in, texts_in, unfolded, whole_in
+from rageval.corpus.cells import any_number_in, flat, id_in, ids_in, is_empty, text_in, texts_in, unfolded, whole_in
 from rageval.corpus.items import RawContext
 from rageval.records import Message
 
@@ -21,8 +21,10 @@ _UNSPOKEN: Final = frozenset({"tool", "toolmessage", "function"})
 """What tools said is part of no turn."""
 _SOURCED: Final = re.compile(r"(?P<id>\S{1,300}?|[^\n:]{1,200}):\s+(?P<text>\S.*)", re.DOTALL)
 """A passage after its source, as `handbook.pdf#page=4: text`."""
-_SOURCE: Final = re.compile(r"[^\n]*\w\.\w{1,5}(?:[#?]\S+)?|\w+://\S+|\S+#\S+")
-"""A file, a URL or a part of one; whatever else stands before a colon is text."""
+_SOURCE: Final = re.compile(
+    r"[^\n]*\w\.(?:pdf|docx?|pptx?|xlsx?|txt|md|rst|html?|xml|json|csv|png|jpe?g)|\w+://\S+|\S+#\S+", re.IGNORECASE
+)
+"""A file, a URL or a part of one; whatever else stands before a colon is text, as in `Node.js: a runtime`."""
 _NUMBERED: Final = re.compile(r"(?:\A|\n\n)Document \S+: ")
 """What Giskard writes before each of several documents."""
 
@@ -85,10 +87,12 @@ def contexts_in(value: Any, separators: Sequence[str] = ()) -> tuple[RawContext,
     value = unfolded(value)
     if isinstance(value, Mapping) and not _named(value, _TEXTS) and not _named(value, _IDS):
         return tuple(RawContext(id=id_in(key), text=text_in(text)) for key, text in value.items())
-    if isinstance(value, str) and (sourced := _sourced(value)):
-        return tuple(sourced)
-    parts = texts_in(value, separators)
-    return None if parts is None else tuple(map(_context, parts))
+    if isinstance(value, str):
+        if not any(separator in value for separator in separators):
+            return tuple(_sourced(value) or [RawContext(text=value)])
+        parts = texts_in(value, separators) or []
+        return tuple(context for part in parts for context in _sourced(part, (r"\A",)) or [RawContext(text=part)])
+    return None if is_empty(value) else tuple(map(_context, flat(value)))
 
 
 def _context(part: Any) -> RawContext:
@@ -108,9 +112,9 @@ def _named(values: Mapping[str, Any], names: Sequence[str]) -> Any:
     return next((values[name] for name in names if not is_empty(values.get(name))), None)
 
 
-def _sourced(text: str) -> list[RawContext]:
+def _sourced(text: str, separators: Sequence[str] = (r"\n", r"\n\s*\n")) -> list[RawContext]:
     """Return the passages of a text of which each begins with its source; none if one does not."""
-    for separator in (r"\n", r"\n\s*\n"):
+    for separator in separators:
         parts = [part.strip() for part in re.split(separator, text) if part.strip()]
         found = [m for part in parts if (m := _SOURCED.fullmatch(part)) and _SOURCE.fullmatch(m["id"])]
         if len(found) == len(parts):
@@ -118,10 +122,22 @@ def _sourced(text: str) -> list[RawContext]:
     return []
 
 
+def context_ids_in(value: Any, separators: Sequence[str]) -> tuple[str | None, ...] | None:
+    """Return the ids of a cell, one for each passage; in a list, None for one without.
+
+    Raises:
+        ValueError: If one is neither a text nor a number.
+    """
+    found = unfolded(value)
+    return tuple(map(id_in, flat(found))) if isinstance(found, (list, tuple)) else ids_in(value, separators)
+
+
 def with_ids_and_scores(
-    contexts: tuple[RawContext, ...] | None, ids: tuple[str, ...] | None, scores: tuple[float | None, ...] | None
+    contexts: tuple[RawContext, ...] | None,
+    ids: tuple[str | None, ...] | None,
+    scores: tuple[float | None, ...] | None,
 ) -> tuple[RawContext, ...] | None:
-    """Return contexts with the ids and scores of columns of their own.
+    """Return contexts with the ids and scores of columns of their own, but for those with neither text nor id.
 
     Raises:
         ValueError: If there are more of one than of another.
@@ -136,6 +152,7 @@ def with_ids_and_scores(
     return tuple(
         RawContext(id=name or old.id, text=old.text, score=old.score if score is None else score)
         for old, name, score in rows
+        if name or old.id or old.text
     )
 
 

@@ -14,7 +14,7 @@ import orjson
 
 from rageval.corpus.columns import known_names
 from rageval.corpus.foreign_bytes import refuse_foreign
-from rageval.corpus.json_lists import list_in
+from rageval.corpus.json_lists import json_value, list_in
 from rageval.corpus.opening import OpenedFile
 from rageval.corpus.packed import unpacking
 from rageval.corpus.parquet_columns import refuse_rows
@@ -63,7 +63,7 @@ def _jsonl_rows(file: BinaryIO, name: str) -> Iterator[Row | str]:
         if not line.strip():
             continue
         try:
-            value = orjson.loads(line)
+            value = json_value(line)
         except orjson.JSONDecodeError as error:
             yield f"{name}, line {number}: not valid JSON at column {error.colno}: {error.msg}"
             continue
@@ -166,7 +166,8 @@ def _encoding(file: BinaryIO, name: str) -> str:
 
 
 def _json_rows(file: BinaryIO, name: str) -> Iterator[Row | str]:
-    parsed = listed_rows(list_in(parsed_json(_whole(file, name, "JSON Lines"), name), name), name)
+    values = parsed_json(_whole(file, name, "JSON Lines"), name, json_value)
+    parsed = listed_rows(list_in(values, name), name)
     yield from parsed.problems
     yield from parsed.rows
 

@@ -164,14 +164,19 @@ def _row_file(objects: Iterable[tuple[str, Any]], name: str) -> RowFile:
     return file
 
 
-def parsed_json(data: bytes, name: str) -> Any:
+def parsed_json(data: bytes, name: str, loads: Callable[[str], Any] = orjson.loads) -> Any:
     """Return what a JSON file holds.
+
+    Args:
+        data: The whole file.
+        name: What messages call it.
+        loads: What reads its text.
 
     Raises:
         DataError: If it is no JSON; it says where.
     """
     try:
-        return orjson.loads(decoded(data, name))
+        return loads(decoded(data, name))
     except orjson.JSONDecodeError as error:
         raise DataError(
             f"{name}, line {error.lineno}, column {error.colno}: not valid JSON: {error.msg}; correct the file "

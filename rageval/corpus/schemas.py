@@ -87,7 +87,7 @@ USUAL: Final[Mapping[ItemField, tuple[str, ...]]] = {
     "metadata": ("metadata", "additional_metadata"),
     "system": ("system",),
     "repeat": ("repeat",),
-    "answer": ("answer", "response", "actual_output", "generated_answer"),
+    "answer": ("answer", "response", "actual_output", "generated_answer", "output"),
     "error": ("error",),
     "contexts": ("contexts", "retrieved_contexts", "retrieval_context", "retrieved_context", "context"),
     "context_ids": ("context_ids", "retrieved_context_ids", "retrieved_ids"),

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -19,13 +18,13 @@ from rageval.engine.endpoint import (
     endpoint_url,
     hidden_values,
     http_settings,
-    keep_home,
     key_of,
+    looking_out,
     without_keys,
 )
 from rageval.engine.faults import RefusedUnlessProvenError, translate
 from rageval.engine.requests import ChatReply
-from rageval.errors import ConfigError, RagevalError, RequestFailedError, RunStoppedError
+from rageval.errors import ConfigError, CredentialsError, RagevalError, RequestFailedError, RunStoppedError
 from rageval.safety.server_message import quoted
 
 _ENDED = {"completed", "expired", "cancelled", "failed"}
@@ -84,7 +83,7 @@ class BatchApi:
             max_retries=_RETRIES,
             timeout=openai.Timeout(_TIMEOUT_S, connect=10.0),
             http_client=openai.DefaultHttpxClient(
-                **http_settings(account), auth=self._key, event_hooks={"request": [partial(keep_home, account)]}
+                **http_settings(account), auth=self._key, event_hooks={"request": [looking_out(account)]}
             ),
         )
 
@@ -138,6 +137,9 @@ class BatchApi:
         try:
             batch = self._once.batches.retrieve(batch_id)  # the next look is the second try
         except (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError) as error:
+            meaning = self._meaning(error, f"looking at the batch {batch_id}")
+            if isinstance(meaning, CredentialsError):  # of a key that was to be read anew
+                raise meaning from None
             raise BatchUnreachableError(type(error).__name__) from None  # the cause may repeat the key
         except openai.NotFoundError:
             raise ConfigError(

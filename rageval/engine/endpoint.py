@@ -115,13 +115,13 @@ def connect(account: Account) -> Endpoint:
     """
     timeout = openai.Timeout(None, connect=_CONNECT_TIMEOUT_S)
     limits = type(openai.DEFAULT_CONNECTION_LIMITS)(keepalive_expiry=_KEEP_ALIVE_S)
-    key = key_of(account)
+    key, look = key_of(account), looking_out(account)
 
-    async def look(request: httpx2.Request) -> None:
-        keep_home(account, request)
+    async def look_out(request: httpx2.Request) -> None:
+        look(request)
 
     http_client = openai.DefaultAioHttpClient(
-        **http_settings(account), auth=key, timeout=timeout, limits=limits, event_hooks={"request": [look]}
+        **http_settings(account), auth=key, timeout=timeout, limits=limits, event_hooks={"request": [look_out]}
     )
     client = openai.AsyncOpenAI(**client_settings(account), max_retries=0, timeout=timeout, http_client=http_client)
     return Endpoint(client=client, account=account, key=key, url=shown(account.address))
@@ -161,12 +161,24 @@ def key_of(account: Account) -> ApiKey:
     return ApiKey(account.key, kept if is_read or account.key else (), read)
 
 
-def keep_home(account: Account, request: httpx2.Request) -> None:
-    """Take all headers of the account off a request that a redirect leads elsewhere; the client does so with one."""
-    home = httpx2.URL(client_settings(account)["base_url"])
-    if (request.url.scheme, request.url.host, request.url.port) != (home.scheme, home.host, home.port):
-        for name in (AUTHORIZATION, "api-key", account.key_header, *(name for name, _ in account.headers)):
-            request.headers.pop(name, None)
+def looking_out(account: Account) -> Callable[[httpx2.Request], None]:
+    """Return what takes all headers of the account off a request that a redirect leads to another server.
+
+    The client itself does so with `Authorization` alone.
+    """
+    home = _origin(httpx2.URL(client_settings(account)["base_url"]))
+    names = {AUTHORIZATION, "api-key", account.key_header or AUTHORIZATION, *(name for name, _ in account.headers)}
+
+    def look(request: httpx2.Request) -> None:
+        if _origin(request.url) != home:
+            for name in names:
+                request.headers.pop(name, None)
+
+    return look
+
+
+def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
 
 
 def _own_headers(account: Account) -> dict[str, str]:

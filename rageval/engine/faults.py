@@ -8,6 +8,7 @@ from typing import Final
 import openai
 
 from rageval.config.models import ModelConfig
+from rageval.engine.refusals import refuses_key, refuses_model, wants_header
 from rageval.engine.replies import Completion
 from rageval.errors import (
     ConfigError,
@@ -45,22 +46,6 @@ _ABOUT_CONTENT = re.compile(
     r"|usage policies|inappropriate|safety",
     re.IGNORECASE,
 )
-# How gateways refuse a key, a model or a request without a header of theirs: LiteLLM's and Portkey's by a 400.
-_KEY_CODES: Final = frozenset(
-    {"no_db_connection", "auth_error", "authentication_error", "invalid_api_key", "expired_key", "unauthorized"}
-)
-_KEY = re.compile(
-    r"^authentication error|\bunauthori[sz]ed\b"
-    r"|\b(?:invalid|incorrect|expired|unknown|missing) (?:api|access|virtual|proxy|subscription)[ _-]?(?:key|token)\b"
-    r"|\b(?:api|access|virtual|subscription)[ _-]?key (?:is )?(?:not valid|invalid|expired|missing|required)\b",
-    re.IGNORECASE,
-)
-_MODEL_CODES: Final = frozenset({"model_not_found", "invalid_model", "unknown_model"})
-_MODEL = re.compile(
-    r"\b(?:invalid|unknown|no such) model\b|\bmodel\b.{0,200}?\b(?:not found|does not exist|is not available)\b",
-    re.IGNORECASE,
-)
-_HEADER = re.compile(r"\bheader is (?:required|missing)\b|\bmissing (?:required )?header\b", re.IGNORECASE)
 
 
 class TransientError(Exception):
@@ -216,11 +201,11 @@ def _refused_by_gateway(said: ServerMessage, model: ModelConfig, url: str, why: 
 
     Its words may repeat the prompt, so they count only while no request has got a reply.
     """
-    if said.codes & _KEY_CODES or _KEY.search(said.text):
+    if refuses_key(said):
         return _refused_key(model, url, why)
-    if said.codes & _MODEL_CODES or _MODEL.search(said.text):
+    if refuses_model(said):
         return _unknown_model(model, url, why)
-    if _HEADER.search(said.text):
+    if wants_header(said):
         return ConfigError(
             f"the endpoint {url} wants a header of the model {model.name!r} ({why}); name it in `headers`"
         )

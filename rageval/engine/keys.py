@@ -9,20 +9,23 @@ from pathlib import Path
 
 import httpx2
 
+from rageval.engine.refusals import refuses_key
 from rageval.errors import CredentialsError
 from rageval.safety.allowances import check_command, check_key_file
+from rageval.safety.server_message import read_message
 from rageval.safety.urls import shown
 from rageval.safety.variables import filled_in
 
 AUTHORIZATION = "Authorization"
 NO_KEY = "none"
 """Stands for a key where none is needed; the SDK is never told another one."""
+_REFUSALS = {400, 401, 403}
 _COMMAND_TIMEOUT_S = 60.0
 _LONGEST = 20_000
 
 
 class ApiKey(httpx2.Auth):
-    """A key that is put into every request; one that can be read anew is, when it is refused (401), once a request.
+    """A key that is put into every request; one that can be read anew is, when it is refused, once a request.
 
     Args:
         value: The key; empty if it is read when it is first needed.
@@ -53,20 +56,24 @@ class ApiKey(httpx2.Auth):
             self._take(self._read())
         sent = self._put(request)
         response = yield request
-        if response.status_code == 401 and self._read:
-            self._take(self._read())
-            if self._put(request) != sent:
-                yield request
+        if self._read and response.status_code in _REFUSALS:
+            response.read()
+            if _is_refusal(response):
+                self._take(self._read())
+                if self._put(request) != sent:
+                    yield request
 
     async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
         """Send a request with the key, and once more with a new one if it is refused; others may have got that."""
         await self.ready()
         sent = self._put(request)
         response = yield request
-        if response.status_code == 401 and self._read:
-            await self._renewed(sent)
-            if self._put(request) != sent:
-                yield request
+        if self._read and response.status_code in _REFUSALS:
+            await response.aread()
+            if _is_refusal(response):
+                await self._renewed(sent)
+                if self._put(request) != sent:
+                    yield request
 
     async def _renewed(self, sent: str) -> None:
         async with self._reading:
@@ -83,6 +90,11 @@ class ApiKey(httpx2.Auth):
         for name in self._headers:
             request.headers[name] = f"Bearer {self._value}" if name == AUTHORIZATION else self._value
         return self._value
+
+
+def _is_refusal(response: httpx2.Response) -> bool:
+    """Return whether a key was refused: by a 401, or by what a 400 or 403 says."""
+    return response.status_code == 401 or refuses_key(read_message(response.content))
 
 
 def read_key(file: str, command: Sequence[str]) -> str:

@@ -30,6 +30,11 @@ class Ranking:
     """Grades of all right documents, shape `(n, most)`, filled up with 0."""
 
 
+def text_id(number: int) -> str:
+    """Return what a result counts as that holds the right text of this number, from 0, where ids say nothing."""
+    return f"text {number + 1}"
+
+
 def first_relevant_rank(document_ids: Sequence[str], relevant: Collection[str]) -> int | None:
     """Return the rank of the first right document.
 

@@ -95,6 +95,8 @@ class _Evaluation:
             try:
                 self._search([retriever.name for retriever in config.searched])
             except InputError as error:
+                if not run.has("retrieval"):
+                    raise  # there is nothing to report
                 # A search engine that is lost by now costs the other retrievers' metrics, not what was answered.
                 stopped = RunStoppedError(f"not every retriever could be evaluated: {error}")
         with step("report", stage="report"):

@@ -75,7 +75,7 @@ class FunctionSearch:
                 started = time.monotonic()
                 try:
                     return self._result(await self._call(question), started)
-                except Exception as error:  # noqa: BLE001 - whatever the code of others raises
+                except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the code of others raises
                     return _failed(error, started)
 
         return await asyncio.gather(*map(one, questions))
@@ -84,7 +84,7 @@ class FunctionSearch:
         started = time.monotonic()
         try:
             return self._result(self._call(question), started)
-        except Exception as error:  # noqa: BLE001 - whatever the code of others raises
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the code of others raises
             return _failed(error, started)
 
     def _call(self, question: Question) -> Any:
@@ -156,7 +156,7 @@ def _named(hit: Any) -> Mapping[str, Any]:
     return {"id": first, "text": next(iter(texts), None), "score": next(iter(scores), None)}
 
 
-def _failed(error: Exception, started: float) -> PassageResult:
+def _failed(error: BaseException, started: float) -> PassageResult:
     said = quoted(f"{type(error).__name__}: {error}", without_logins)
     return PassageResult(latency_s=time.monotonic() - started, error=said)
 

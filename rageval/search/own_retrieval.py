@@ -104,7 +104,8 @@ def retrieve_own(run: Run, config: EvaluationConfig, retriever: RetrieverConfig,
         if retriever.name in config.answer_retrievers:
             _check_texts(retriever.name, shown[: config.retrieval.top_k], matching)
         hits = [one.hit for one in matched]
-        row = retrieval_row(retriever.name, question, hits, result.latency_s, config.retrieval)
+        texts = {one.hit.document_id: matching.text_of(one.shown_id) for one in matched}
+        row = retrieval_row(retriever.name, question, hits, result.latency_s, config.retrieval, texts)
         done[question.question_id] = replace(
             row, shown_ids=None if shown == row.document_ids else shown, error=result.error
         )

@@ -29,7 +29,7 @@ class PassageMatching:
             documents: Those of the run's own file, whose texts are shown whatever text is brought for them.
             brought: Those that retrievers of this run have brought before.
         """
-        self._known = {document.document_id for document in documents}
+        self._known = {document.document_id: document.text for document in documents}
         self._by_text = {_plain(document.text): document.document_id for document in reversed(documents)}
         self._brought = {document.document_id: document for document in brought}
         self._new: list[Document] = []
@@ -53,6 +53,11 @@ class PassageMatching:
             )
             for document_id, of_one in passages.items()
         ]
+
+    def text_of(self, shown_id: str) -> str:
+        """Return the text that a model is shown under an id; empty where nobody has brought it."""
+        brought = self._brought.get(shown_id)
+        return brought.text if brought else self._known.get(shown_id, "")
 
     def lacks_text(self, shown_id: str) -> bool:
         """Return whether nobody has brought the text of a document that no file of ours holds."""

@@ -1,6 +1,7 @@
 """Questions -> what each retriever finds for them: the `retrieval` table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,7 @@ from rageval.config.evaluation import EvaluationConfig, RetrievalConfig
 from rageval.config.systems import RetrieverConfig
 from rageval.metrics.hit_rate import hit
 from rageval.records import Question, Retrieval
-from rageval.runs.inputs import read_questions
+from rageval.runs.inputs import read_documents, read_questions
 from rageval.runs.life import searched_index
 from rageval.runs.run import Run
 from rageval.search.backends import open_index
@@ -29,6 +30,7 @@ def retrieve(
     retrievers: Sequence[RetrieverConfig],
     depth: RetrievalConfig,
     fingerprint: str = "",
+    texts_of: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, list[Retrieval]]:
     """Search for all questions with each of the retrievers.
 
@@ -42,6 +44,7 @@ def retrieve(
         retrievers: With what.
         depth: How deep.
         fingerprint: Of the build that is searched by all of them; empty for the one that is in use now.
+        texts_of: The documents' texts by id, where relevance is a matter of texts.
 
     Returns:
         For each retriever, in the given order, one result per question in the order of the questions, each of at
@@ -67,7 +70,7 @@ def retrieve(
             found[retriever.name] = [_fused(*pair, fused[retriever.name]) for pair in zip(text, vector, strict=True)]
         else:
             found[retriever.name] = text if retriever.method == "text" else vector
-    return {name: _retrievals(name, questions, results, depth) for name, results in found.items()}
+    return {name: _retrievals(name, questions, results, depth, texts_of) for name, results in found.items()}
 
 
 def _fused(text: Found, vector: Found, candidates: int) -> Found:
@@ -77,10 +80,14 @@ def _fused(text: Found, vector: Found, candidates: int) -> Found:
 
 
 def _retrievals(
-    retriever: str, questions: Sequence[Question], found: Sequence[Found], depth: RetrievalConfig
+    retriever: str,
+    questions: Sequence[Question],
+    found: Sequence[Found],
+    depth: RetrievalConfig,
+    texts_of: Mapping[str, str],
 ) -> list[Retrieval]:
     return [
-        retrieval_row(retriever, question, result.hits, result.latency_s, depth)
+        retrieval_row(retriever, question, result.hits, result.latency_s, depth, texts_of)
         for question, result in zip(questions, found, strict=True)
     ]
 
@@ -105,27 +112,38 @@ def retrieve_run(run: Run, config: EvaluationConfig, names: Sequence[str]) -> di
 
     Returns:
         The hit rate at `top_k` of each retriever that was used now.
+
+    Raises:
+        InputError: If one cannot search; what the others before it have found is stored.
     """
     stored = run.read("retrieval") if run.has("retrieval") else RETRIEVAL.empty_table()
-    known = stored_retrievers(run)
-    wanted = [r for r in config.retrievers if r.name in names and r.name not in known]
+    done = stored_retrievers(run)
+    wanted = [r for r in config.retrievers if r.name in names and r.name not in done]
     found: dict[str, list[Retrieval]] = {}
-    for boost in dict.fromkeys(retriever.question_boost for retriever in wanted if not retriever.is_own):
-        searched = [one for one in wanted if one.question_boost == boost and not one.is_own]
-        found |= _retrieve_with(run, config, searched)
-    for retriever in wanted:
-        if retriever.is_own:
+    try:
+        for boost in dict.fromkeys(retriever.question_boost for retriever in wanted if not retriever.is_own):
+            searched = [one for one in wanted if one.question_boost == boost and not one.is_own]
+            found |= _retrieve_with(run, config, searched)
+        for retriever in (one for one in wanted if one.is_own):
             before = stored.filter(pc.equal(stored["retriever"], retriever.name))
             found[retriever.name] = retrieve_own(run, config, retriever, before)
-    tables = {name: to_table(rows, RETRIEVAL) for name, rows in found.items()}
-    tables |= {name: stored.filter(pc.equal(stored["retriever"], name)) for name in known}
-    run.write("retrieval", pa.concat_tables(tables[r.name] for r in config.retrievers if r.name in tables))
+    finally:
+        if found:
+            _write(run, config, stored, found)
     k = config.retrieval.top_k
     ranks = {
         name: np.array([row.first_relevant_rank for row in rows if row.error is None], dtype=np.float64)
         for name, rows in found.items()
     }
     return {name: float(hit(rank, k).mean()) for name, rank in ranks.items()}
+
+
+def _write(run: Run, config: EvaluationConfig, stored: pa.Table, found: Mapping[str, Sequence[Retrieval]]) -> None:
+    """Store what was found beside what is stored, in the order of the configuration."""
+    tables = {name: to_table(rows, RETRIEVAL) for name, rows in found.items()}
+    known = set(stored["retriever"].unique().to_pylist()) - tables.keys()
+    tables |= {name: stored.filter(pc.equal(stored["retriever"], name)) for name in known}
+    run.write("retrieval", pa.concat_tables(tables[r.name] for r in config.retrievers if r.name in tables))
 
 
 def _retrieve_with(
@@ -137,6 +155,9 @@ def _retrieve_with(
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, run.cache)
         searched = searched_index(run)
         fingerprint = searched.fingerprint if searched else ""
-        return retrieve(index, embedder, read_questions(run), retrievers, config.retrieval, fingerprint)
+        questions = read_questions(run)
+        by_text = any(question.relevant_texts for question in questions)
+        texts_of = {document.document_id: document.text for document in read_documents(run).values()} if by_text else {}
+        return retrieve(index, embedder, questions, retrievers, config.retrieval, fingerprint, texts_of)
     finally:
         index.close()

@@ -1,6 +1,6 @@
 """A system whose answers were given before: a file of them, by question."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -8,8 +8,10 @@ from typing import Final
 
 from rageval.config.own_systems import OwnSystemConfig
 from rageval.corpus.items import RawItem
+from rageval.corpus.recorded import RecordedAnswers
 from rageval.engine.requests import ChatReply
 from rageval.records import Context, Question, Usage
+from rageval.safety.urls import shown
 from rageval.systems.system import OwnSystem
 
 NOT_RECORDED: Final = "the file holds no answer to this question"
@@ -22,7 +24,7 @@ class RecordedSystem(OwnSystem):
     @property
     def endpoint(self) -> str:
         """The file."""
-        return self.settings.file
+        return shown(self.settings.file)
 
     def recorded(self, questions: Sequence[Question], repeat: int) -> Sequence[ChatReply]:
         """Return the answers in the file.
@@ -30,22 +32,16 @@ class RecordedSystem(OwnSystem):
         Raises:
             DataError: If the file cannot be used.
         """
-        known = _answers(self.settings)
-        return [_reply(known.get((key_of(question), repeat)), self.settings) for question in questions]
+        answers = _answers(self.settings)
+        return [_reply(answers.find(question, repeat)) for question in questions]
 
 
-def key_of(question: Question) -> str:
-    """Return what an answer is found by: id and text of its question."""
-    return question.question_id
+@lru_cache(maxsize=8)
+def _answers(settings: OwnSystemConfig) -> RecordedAnswers:
+    return RecordedAnswers(settings.file, settings.columns, settings.recorded_system)
 
 
-@lru_cache(maxsize=4)
-def _answers(settings: OwnSystemConfig) -> Mapping[tuple[str, int], RawItem]:
-    raise NotImplementedError
-
-
-def _reply(item: RawItem | None, settings: OwnSystemConfig) -> ChatReply:
-    del settings
+def _reply(item: RawItem | None) -> ChatReply:
     now = datetime.now(UTC)
     if item is None or (item.answer is None and item.contexts is None):
         error = item.error if item and item.error else NOT_RECORDED
@@ -53,7 +49,7 @@ def _reply(item: RawItem | None, settings: OwnSystemConfig) -> ChatReply:
     contexts = item.contexts
     return ChatReply(
         text=item.answer,
-        error=None,
+        error=item.error if item.answer is None and item.error else None,
         attempts=0,
         finish_reason=item.finish_reason,
         usage=Usage(prompt_tokens=item.prompt_tokens, completion_tokens=item.completion_tokens),

@@ -121,12 +121,13 @@ def rotating(llm: FakeLLM, key_file: Path, after: int) -> None:
     llm.accepts = accepts
 
 
-@pytest.mark.parametrize("kind", ["file", "command"])
+@pytest.mark.parametrize(("kind", "status"), [("file", 401), ("command", 401), ("file", 400)])
 def test_a_key_that_expires_is_read_anew_once_for_all_who_were_refused_and_every_question_is_answered(
-    llm: FakeLLM, ask: Asker, tmp_path: Path, kind: str
+    llm: FakeLLM, ask: Asker, tmp_path: Path, kind: str, status: int
 ) -> None:
     key_file, runs = tmp_path / "key", tmp_path / "runs"
     rotating(llm, key_file, after=10)
+    llm.door_status = status  # LiteLLM's is a 400
     show = f"print(open({str(key_file)!r}).read()); open({str(runs)!r}, 'a').write('.')"
     source = {"key_file": str(key_file)} if kind == "file" else {"key_command": [sys.executable, "-c", show]}
 
@@ -136,6 +137,17 @@ def test_a_key_that_expires_is_read_anew_once_for_all_who_were_refused_and_every
     assert {bearer(headers) for headers in llm.headers} == {OLD, NEW}
     assert len(llm.requests) == 60
     assert kind == "file" or runs.read_text() == ".."
+
+
+def test_a_batch_whose_key_can_no_more_be_read_is_not_looked_at_for_ever(llm: FakeLLM, tmp_path: Path) -> None:
+    key_file = tmp_path / "key"
+    key_file.write_text(OLD)
+    with BatchApi(ModelConfig(name="m", base_url=llm.url, key_file=str(key_file))) as batches:
+        batches.upload(b"{}\n")
+        key_file.unlink()
+        llm.accepts = lambda _: False
+        with pytest.raises(CredentialsError, match="of key_file cannot be read"):
+            batches.state("batch-1")
 
 
 def test_a_batch_reads_its_key_anew_too(llm: FakeLLM, tmp_path: Path) -> None:

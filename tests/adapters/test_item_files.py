@@ -5,7 +5,7 @@ import gzip
 import io
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from rageval.config.columns import ColumnConfig
 from rageval.corpus import item_files
+from rageval.corpus.columns import known_names
 from rageval.corpus.item_files import read_items
 from rageval.corpus.items import ItemBatch, RawContext, RawItem
 from rageval.errors import ConfigError, DataError
@@ -40,7 +41,9 @@ def as_csv(rows: Rows, delimiter: str = ",", nested: Callable[[Any], str] = json
 
 def as_parquet(rows: Rows) -> bytes:
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(rows), sink, row_group_size=2)
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    pq.write_table(pa.table(columns), sink, row_group_size=2)
     return sink.getvalue().to_pybytes()
 
 
@@ -203,37 +206,42 @@ filled = texts.filter(lambda text: text.strip())
 numbers = st.floats(0, 1e6)
 wholes = st.integers(0, 10**6)
 names = st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True)
+relevant = st.dictionaries(names, st.integers(1, 5), max_size=3)
 ITEMS = st.builds(
-    RawItem,
+    lambda relevant_ids, relevant_texts, **fields: RawItem(
+        relevant_ids=tuple(relevant_ids), relevant_grades=tuple(relevant_ids.values()),
+        relevant_texts=tuple(relevant_texts), relevant_text_grades=tuple(relevant_texts.values()), **fields,
+    ),
+    relevant_ids=relevant,
+    relevant_texts=st.dictionaries(filled, st.integers(1, 5), max_size=2),
+    question_id=st.none() | names,
     question=filled,
     references=st.lists(filled, min_size=1, max_size=3).map(tuple),
     history=st.lists(filled, max_size=2).map(lambda turns: tuple({"role": "user", "content": text} for text in turns)),
-    relevant_texts=st.lists(filled, max_size=2, unique=True).map(tuple),
     answerable=st.none() | st.booleans(),
+    conversation=st.none() | names,
+    turn=st.none() | wholes,
+    tags=st.dictionaries(st.sampled_from(["topic", "level"]), names),
     system=st.none() | names,
     repeat=st.none() | wholes,
     answer=st.none() | filled,
+    error=st.none() | filled,
     contexts=st.none() | st.lists(st.builds(RawContext, id=names, text=filled, score=numbers), max_size=3).map(tuple),
     citations=st.none() | st.lists(names, max_size=2).map(tuple),
     latency_s=st.none() | numbers,
+    first_token_s=st.none() | numbers,
     prompt_tokens=st.none() | wholes,
+    completion_tokens=st.none() | wholes,
     cost_usd=st.none() | numbers,
+    finish_reason=st.none() | names,
     model=st.none() | names,
-).map(lambda item: replace(item, relevant_text_grades=(1,) * len(item.relevant_texts)))
+)  # fmt: skip
 
 
 def as_row(item: RawItem) -> dict[str, Any]:
-    """Return an item as a row of our own columns."""
-    return {
-        "question": item.question, "references": list(item.references), "history": list(item.history),
-        "relevant_texts": list(item.relevant_texts), "answerable": item.answerable, "system": item.system,
-        "repeat": item.repeat, "answer": item.answer, "latency_s": item.latency_s,
-        "prompt_tokens": item.prompt_tokens, "cost_usd": item.cost_usd, "model": item.model,
-        "citations": None if item.citations is None else list(item.citations),
-        "contexts": None if item.contexts is None else [
-            {"id": context.id, "text": context.text, "score": context.score} for context in item.contexts
-        ],
-    }  # fmt: skip
+    """Return an item as a row of our own columns, its tags as columns of their own."""
+    row = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(item).items()}
+    return {**{name: value for name, value in row.items() if name != "tags"}, **item.tags}
 
 
 @given(given=st.lists(ITEMS, min_size=1, max_size=4))
@@ -303,6 +311,32 @@ def test_texts_are_cut_only_where_somebody_says_so(items):
 
 
 @pytest.mark.parametrize(
+    ("text", "separator", "contexts"),
+    [
+        ("a.pdf#page=4: x\n\nb.pdf: y", "", [("a.pdf#page=4", "x"), ("b.pdf", "y")]),
+        ("My Handbook.docx: x\nhttps://h.example/p: y", "", [("My Handbook.docx", "x"), ("https://h.example/p", "y")]),
+        ("a.pdf: x || b.pdf: y\nz", " || ", [("a.pdf", "x"), ("b.pdf", "y\nz")]),
+        ("a.pdf: x\nno source", "", [("a.pdf", "x\nno source")]),
+        ("Node.js: a runtime", "", [(None, "Node.js: a runtime")]),
+        ("Section 3.5: fees", "", [(None, "Section 3.5: fees")]),
+    ],
+)
+def test_a_source_before_a_passage_is_its_id(items, text, separator, contexts):
+    row = {"query": Q, "response": A, "context": text}
+    (item,) = items([row], "jsonl", ColumnConfig(name="contexts", column="context", separator=separator))
+    assert [(context.id, context.text) for context in item.contexts] == contexts
+
+
+def test_ids_belong_to_contexts_by_their_place(items, batches):
+    row = {"user_input": Q, "retrieved_contexts": ["a", "", "c", ""], "retrieved_context_ids": ["d1", "d2", None, None]}
+    for suffix in ("jsonl", "csv", "parquet"):
+        (item,) = items([row], suffix)
+        assert item.contexts == (RawContext(id="d1", text="a"), RawContext(id="d2"), RawContext(text="c")), suffix
+    (batch,) = batches([{**row, "retrieved_context_ids": ["d1"]}])
+    assert "line 1: has 4 passages, but 1 ids or scores: give one for each passage" in batch.problems[0]
+
+
+@pytest.mark.parametrize(
     ("value", "ids", "grades"),
     [
         (["d1", 7], ("d1", "7"), (1, 1)),
@@ -326,6 +360,38 @@ def test_what_holds_neither_text_nor_number_is_no_tag_and_the_note_says_so(batch
     assert batch.note.endswith("tags are topic; left out is what holds neither text nor number: claims, empty")
 
 
+objects = st.sampled_from(["text", "id", "role", "score"])
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(objects, inner),
+    max_leaves=5,
+)
+KNOWN = sorted(known_names() | {"topic"})
+
+
+@given(rows=st.lists(st.dictionaries(st.sampled_from(KNOWN), anything, min_size=1, max_size=6), min_size=1, max_size=4))
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_a_row_holds_it_is_an_item_or_a_problem(batches, rows):
+    rows = [{"query": Q}, *rows]  # of which at least this one has what is needed
+    for suffix in ("jsonl", "csv"):
+        found = batches(rows, suffix)
+        if "passage" not in {name for row in rows for name in row}:
+            assert sum(len(batch.items) + len(batch.problems) for batch in found) == len(rows)
+
+
+def test_lists_within_lists_without_end_are_a_problem_of_their_row(batches):
+    deep = "[" * 900 + '"d"' + "]" * 900
+    (batch,) = batches(f'{{"question": "?", "relevant": {deep}}}\n{{"question": "?"}}'.encode())
+    assert len(batch.items) == 1
+    assert "line 1: holds lists within lists" in batch.problems[0]
+
+
+def test_what_json_has_no_word_for_is_nothing(items):
+    line = b'{"question": "NaN?", "latency": NaN, "cost_usd": -Infinity, "topic": NaN}'
+    for content, suffix in ((line, "jsonl"), (b"[" + line + b"]", "json")):
+        assert items(content, suffix) == [RawItem(question="NaN?")]
+
+
 def test_contexts_that_were_not_recorded_differ_from_none_that_were_found(items):
     rows = [{"question": Q, "contexts": value} for value in (None, [], ["a"])]
     for suffix in ("jsonl", "parquet", "csv"):
@@ -338,6 +404,16 @@ def test_rows_are_read_batch_by_batch_whatever_the_format(items, batches, monkey
     for suffix in ("csv", "jsonl", "parquet", "jsonl.gz"):
         assert [len(batch.items) for batch in batches(rows, suffix)] == [3, 3, 2]
         assert [item.question for item in items(rows, suffix)] == [row["question"] for row in rows]
+
+
+def test_names_that_only_later_rows_have_are_recognised_too(batches, monkeypatch):
+    monkeypatch.setattr(item_files, "BATCH_ROWS", 2)
+    rows = [{"query": Q, "response": A}] * 3 + [{"query": Q, "error": "time-out", "question": "other", "topic": "cost"}]
+    first, second = batches(rows)
+    assert first.items == (RawItem(question=Q, answer=A),) * 2
+    # What the first rows say of a field stays: the question is still that of `query`.
+    assert second.items[1] == RawItem(question=Q, error="time-out", tags={"question": "other", "topic": "cost"})
+    assert second.note == f"{first.note}; later rows have error"
 
 
 def test_rows_of_one_answer_that_stand_apart_are_a_problem(batches):

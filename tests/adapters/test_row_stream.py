@@ -149,14 +149,23 @@ def test_a_workbook_is_measured_before_it_is_unpacked(tmp_path: Path, monkeypatc
 
 
 def test_a_text_that_rows_share_is_measured_before_it_is_unfolded(tmp_path: Path, monkeypatch: Any) -> None:
-    # One text of 10,000 bytes that 200 rows share: 2,000,000 bytes unfolded, some 10,000 in the file.
-    monkeypatch.setattr(parquet_stream, "MAX_BATCH_BYTES", 1_000_000)
+    # One text of 100,000 bytes that 200 rows share: 20,000,000 bytes unfolded, some 100,000 in the file.
     path = tmp_path / "a.parquet"
-    pq.write_table(pa.table({"question": ["?" * 10_000] * 200}), path)
-    assert path.stat().st_size < 20_000
-    with pytest.raises(DataError, match="256 rows hold more than 1,000,000 bytes, the most that is read at once"):
+    pq.write_table(pa.table({"question": ["?" * 100_000] * 200, "contexts": [["c", "d" * 100_000], []] * 100}), path)
+    assert path.stat().st_size < 50_000
+    monkeypatch.setattr(parquet_stream, "MAX_BATCH_BYTES", 1_000_000)
+    with pq.ParquetFile(path) as parquet, path.open("rb") as file:
+        # A row holds 100,000 bytes and, with 300 values in 200 rows, 1.5 times 100,000 in its list: 4 rows.
+        assert parquet_stream.rows_at_once(file, parquet, 0, "a.parquet") == 4
+    assert len(questions(path)) == 200
+    monkeypatch.setattr(parquet_stream, "MAX_BATCH_BYTES", 200_000)
+    with pytest.raises(DataError, match="a row may hold more than 200,000 bytes, the most that is read at once: split"):
+        questions(path)
+    monkeypatch.setattr(parquet_stream, "MAX_VALUES_A_ROW", 1)
+    with pytest.raises(DataError, match="`contexts` holds lists of more than 1 values a row"):
         questions(path)
     monkeypatch.setattr(parquet_stream, "MAX_VALUES_A_ROW", 10)
-    pq.write_table(pa.table({"question": ["?"], "contexts": [["c"] * 11]}), path)
-    with pytest.raises(DataError, match="`contexts` holds lists of more than 10 values a row"):
+    monkeypatch.setattr(packed, "_ALWAYS_BYTES", 1000)
+    monkeypatch.setattr(packed, "_TIMES", 1)
+    with pytest.raises(DataError, match=r"`question` holds more than [\d,]+ bytes in a group of rows"):
         questions(path)

@@ -2,13 +2,19 @@
 
 import json
 import sys
+import uuid
 from pathlib import Path
 
+import elasticsearch
 import pytest
 
 from rageval.cli import main as cli
+from rageval.config.evaluation import EvaluationConfig
+from rageval.errors import ConfigError
 from rageval.runs.found_documents import found_documents
 from rageval.runs.run import Run
+from rageval.search.searching import SearchHere
+from tests.elasticsearch_proxy import ElasticsearchProxy
 from tests.evaluations import SEED, Outcome, Rageval
 from tests.fake_llm import FakeLLM, prompt
 
@@ -36,7 +42,6 @@ async def nothing(question, k):
     return []
 '''
 WORDS = "def last_word(question): return question.rstrip('?').split()[-1]\n"
-OWN = "retrievers=[{name: mine, method: python, function: 'search.py:find', function_folder: '%s'}]"
 NO_MODELS = ("--no-judge", "--set", "models=[]", "--set", "retrieval.cutoffs=[1]")
 
 
@@ -45,7 +50,7 @@ def own(corpus: Path) -> str:
     """The setting of a retriever that is a function in a file beside the corpus."""
     (corpus / "search.py").write_text(SEARCH)
     (corpus / "words.py").write_text(WORDS)
-    return OWN % corpus
+    return f"retrievers=[{{name: mine, method: python, function: 'search.py:find', function_folder: '{corpus}'}}]"
 
 
 @pytest.fixture
@@ -145,6 +150,18 @@ def test_one_that_never_works_and_an_id_without_a_text_end_the_run_before_anythi
     assert llm.requests == []
 
 
+def test_alone_one_that_never_works_costs_the_others_nothing(rageval: Rageval, own: str, corpus: Path) -> None:
+    bad = f"{{name: bad, method: python, function: 'search.py:bad', function_folder: '{corpus}'}}]"
+    alone = rageval(*NO_MODELS, "--set", f"retrievers=[{bad}")
+    assert alone.status == 2
+    assert "search.py holds no function bad" in " ".join(alone.err.split())
+
+    beside = rageval(*NO_MODELS, "--set", own.replace("]", f", {bad}"), run_id="r2")
+    assert beside.status == 3
+    assert "not every retriever could be evaluated: the function search.py:bad" in " ".join(beside.err.split())
+    assert means(beside)["mine", "hit_rate@5"] == 1.0
+
+
 def test_beside_one_of_ours_it_is_compared_with_it(rageval: Rageval, own: str, corpus: Path) -> None:
     both = own.replace("=[", "=[text, ")
     run = rageval("--no-judge", "--set", "models=[]", "--set", both)
@@ -176,3 +193,32 @@ def test_it_is_swept_beside_another_one_without_any_index(
     assert not ended.value.code, capfd.readouterr().err
     manifest = json.loads((corpus / "runs" / "s1" / "sweep.json").read_text())
     assert manifest["best"]["retriever"] == "mine"
+
+
+def test_an_index_that_is_there_already_is_read_and_nothing_else_is_asked_of_its_server(
+    rageval: Rageval, llm: FakeLLM, corpus: Path, elasticsearch_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"team-{uuid.uuid4().hex}"
+    with elasticsearch.Elasticsearch(elasticsearch_url) as team:
+        for number, document in enumerate(json.loads((corpus / "documents.json").read_text())):
+            fields = {"no": document["id"], "head": document["question"], "body": document["text"]}
+            team.index(index=name, id=str(number), document=fields)
+        team.index(index=name, id="more", document={"no": "more", "head": "A worker", "body": "A worker is more."})
+        team.indices.refresh(index=name)
+    team_index = {"index": name, "id_field": "no", "title_field": "head", "text_field": "body"}
+    own = {"name": "team", "method": "elasticsearch", "elasticsearch": team_index}
+    with ElasticsearchProxy(upstream=elasticsearch_url, reads_only=True) as proxy:
+        monkeypatch.setenv("ELASTICSEARCH_URL", proxy.url)
+        run = rageval("--set", f"retrievers=[{json.dumps(own)}]", "--no-judge")
+
+    assert run.status == 0, run.err
+    assert set(proxy.asked) == {f"POST /{name}/_msearch"}
+    assert means(run)["team", "hit_rate@5"] == 1.0
+    about_workers = [prompt(body) for body in llm.requests if "Please explain: worker" in prompt(body)]
+    assert ["A worker is more." in text for text in about_workers] == [True]
+
+
+def test_the_chat_app_searches_with_retrievers_of_ours(own: str, corpus: Path) -> None:
+    retriever = {"method": "python", "function": "search.py:find", "function_folder": str(corpus)}
+    with pytest.raises(ConfigError, match="the chat app searches in an index that rageval builds"):
+        SearchHere(EvaluationConfig.model_validate({"retrievers": [retriever]}))

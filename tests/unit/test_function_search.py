@@ -17,7 +17,14 @@ def search(folder: Path, code: str, asked: list[str], **settings: Any) -> list[P
     (folder / "mine.py").write_text(code, encoding="utf-8")
     retriever = RetrieverConfig(method="python", function="mine.py:find", function_folder=str(folder), **settings)
     questions = [
-        Question(question_id=text, question=text, document_id="d", filter_value="ml", tags={"source": "mail"})
+        Question(
+            question_id=text,
+            question=text,
+            relevant_ids=("d",),
+            relevant_grades=(1,),
+            filter_value="ml",
+            tags={"source": "mail"},
+        )
         for text in asked
     ]
     return FunctionSearch(retriever, 2, "course").search(questions, None)

@@ -43,6 +43,13 @@ def test_nothing_named_is_every_model_with_the_first_retriever_and_the_default_p
     assert config.answer_retrievers == ("vector",)
 
 
+def test_without_models_there_are_no_systems_and_nothing_is_judged() -> None:
+    config = validate(EvaluationConfig, {"models": []})
+    assert (config.plans, config.answering_models, config.judges) == ((), (), ())
+    with pytest.raises(ConfigError, match="a system of kind oracle asks a model, and `models` is empty"):
+        validate(EvaluationConfig, {"models": [], "systems": ["oracle"]})
+
+
 def test_prompts_that_are_named_are_compared_with_every_model() -> None:
     assert names() == ["a + strict", "b + strict", "a + plain", "b + plain"]
 
