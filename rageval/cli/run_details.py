@@ -13,7 +13,7 @@ from rageval.errors import DataError
 from rageval.metrics.catalogue import headline
 from rageval.metrics.metric import ScoreMetric
 from rageval.records import Document
-from rageval.runs.inputs import read_inputs
+from rageval.runs.found_documents import all_documents, document_of
 from rageval.runs.manifest import read_manifest
 from rageval.runs.run import Run
 from rageval.tables import relevant_ids
@@ -76,7 +76,8 @@ def _title(document: Document | None) -> str:
 
 
 def _show_question(run: Run, question: _Row, answers: list[_Row], scores: list[_Row]) -> None:
-    documents, depth = read_inputs(run).documents, retrieval_depth(read_manifest(run).config.retrieval)
+    documents = {row["document_id"]: document_of(row) for row in all_documents(run).to_pylist()}
+    depth = retrieval_depth(read_manifest(run).config.retrieval)
     right = relevant_ids(question)
     console.print(Panel(plain(question["question"]), title=f"Question {question['question_id']}", title_align="left"))
     for reference in question["references"]:
@@ -86,7 +87,7 @@ def _show_question(run: Run, question: _Row, answers: list[_Row], scores: list[_
             console.print(f"Found by {plain(row['retriever'])} (the right one is marked *):")
             hits = zip(row["document_ids"], row["scores"], row["shown_ids"] or row["document_ids"], strict=True)
             for rank, (document_id, score, shown) in enumerate(hits, 1):
-                mark = "*" if document_id in right else " "
+                mark = "*" if document_id in right or rank == row["first_relevant_rank"] else " "
                 title = _title(documents.get(shown))
                 line = f" {mark} {rank}. {score:8.4f}  {document_id}  {title}"
                 console.print(plain(line), highlight=False)

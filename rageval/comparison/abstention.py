@@ -28,7 +28,8 @@ def abstention_table(questions: pa.Table, scores: pa.Table) -> pa.Table:
         question it is known whether it can be answered, or refusals are not measured.
     """
     asked = questions.select(["question_id", "answerable"]).to_pandas().drop_duplicates("question_id")
-    refusals = scores.filter(pc.equal(scores["metric"], REFUSAL.name)).select(["question_id", "system", "value"])
+    measured = pc.and_(pc.equal(scores["metric"], REFUSAL.name), pc.not_equal(scores["status"], "not_measured"))
+    refusals = scores.filter(measured).select(["question_id", "system", "value"])
     if asked["answerable"].isna().all():
         return ABSTENTION.empty_table()
     cluster = clusters(questions)

@@ -117,7 +117,12 @@ def verdict_metric(scores: pa.Table) -> str:
 
 
 def blame_table(
-    questions: pa.Table, answers: pa.Table, scores: pa.Table, *, accept_alternates: bool = False
+    questions: pa.Table,
+    answers: pa.Table,
+    scores: pa.Table,
+    *,
+    accept_alternates: bool = False,
+    ranks: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
 ) -> pa.Table:
     """Return the cell of every question, for every system that has answers.
 
@@ -126,6 +131,8 @@ def blame_table(
         answers: Table `tables.ANSWERS`; says which documents each answer was given from.
         scores: Table `tables.SCORES`; refusals, and the verdicts of `verdict_metric`.
         accept_alternates: Whether the other right documents of a question count like its own.
+        ranks: Of each system, the rank of the first right document, or NaN, by question id: for questions of which it
+            is only known by its text what is right, see `ranks_by_text`.
 
     Returns:
         Table `tables.BLAME`, a row per question and system, in the order of the questions; without rows if
@@ -146,7 +153,9 @@ def blame_table(
     for system, rows in _by_system(answers, ["status", "context_ids"], ids):
         ok = rows["status"].eq("ok").to_numpy()
         outcome = _outcomes(ok, refusals.get(system, none), verdicts.get(system, none), hopeless)
-        shown = np.array([_has(context_ids, right[id_]) for id_, context_ids in rows["context_ids"].items()], object)
+        by_text = ranks.get(system, {})
+        pairs = rows["context_ids"].items()
+        shown = np.array([_has(context_ids, right[id_], by_text.get(id_)) for id_, context_ids in pairs], object)
         cell = _cells(shown, outcome, hopeless)
         columns = {"question_id": ids, "system": system, "shown": shown, "outcome": outcome, "cell": cell}
         parts.append(pd.DataFrame(columns))
@@ -233,9 +242,31 @@ def _values(scores: pa.Table, metric: str, ids: pd.Index) -> dict[str, NDArray[n
     return {system: rows["value"].to_numpy(np.float64) for system, rows in _by_system(wanted, ["value"], ids)}
 
 
-def _has(context_ids: object, right: set[str]) -> bool | None:
-    """Return whether one of the documents is among the contexts; None where either is not known."""
-    return not right.isdisjoint(context_ids) if right and isinstance(context_ids, np.ndarray) else None
+def ranks_by_text(questions: pa.Table, systems: pa.Table, retrieval: pa.Table) -> dict[str, dict[str, float]]:
+    """Return what `blame_table` has to know of questions whose right documents are known by their texts alone.
+
+    Args:
+        questions: Table `tables.QUESTIONS`.
+        systems: Table `tables.SYSTEMS`; says whose results each is shown.
+        retrieval: Table `tables.RETRIEVAL`; a search that failed says nothing.
+    """
+    no_ids = pc.equal(pc.list_value_length(questions["relevant_ids"]), 0)
+    texts = pc.greater(pc.list_value_length(questions["relevant_texts"]), 0)
+    wanted = questions.filter(pc.and_(no_ids, texts))["question_id"].combine_chunks()
+    rows = retrieval.filter(pc.and_(pc.is_in(retrieval["question_id"], wanted), pc.is_null(retrieval["error"])))
+    frame = rows.select(["question_id", "retriever", "first_relevant_rank"]).to_pandas()
+    of_retriever = {
+        str(name): dict(zip(group["question_id"], group["first_relevant_rank"].astype(float), strict=True))
+        for name, group in frame.groupby("retriever", sort=False)
+    }
+    return {row["system"]: of_retriever.get(row["retriever"], {}) for row in systems.to_pylist()}
+
+
+def _has(context_ids: object, right: set[str], rank: float | None) -> bool | None:
+    """Return whether one of the right documents is among the contexts; None where either is not known."""
+    if not isinstance(context_ids, np.ndarray) or not (right or rank is not None):
+        return None
+    return not right.isdisjoint(context_ids) if right else rank is not None and rank <= len(context_ids)
 
 
 def _outcomes(

@@ -158,7 +158,8 @@ def _kinds(frame: pd.DataFrame, columns: Mapping[str, Mapping[str, str]]) -> Ite
             names = frame["filter_value"] + ": " + names
         if names.nunique() <= MOST_VALUES:
             yield kind, {str(name): (names == name).to_numpy() for name in names.value_counts(sort=True).index}
-    yield "turn of the conversation", _turns(frame["turn"].to_numpy(np.int64))
+    if "turn" not in columns:  # otherwise the file says it itself
+        yield "turn of the conversation", _turns(frame["turn"].to_numpy(np.int64))
     yield "length of the question", _lengths(frame["length"].to_numpy(np.int64))
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from rageval.comparison.abstention import abstention_table
-from rageval.comparison.blame import blame_table
+from rageval.comparison.blame import blame_table, ranks_by_text
 from rageval.comparison.comparisons import compare_within, comparison_table
 from rageval.comparison.conversations import conversation_table
 from rageval.comparison.derived import with_derived
@@ -66,7 +66,13 @@ def write_report(run: Run) -> Report:
     conversations = conversation_table(tables["questions"], scores)
     run.write("conversations", conversations)
     answers, scores = shown(tables["answers"], tables["scores"])
-    blame = blame_table(tables["questions"], answers, scores, accept_alternates=depth.accept_alternates)
+    blame = blame_table(
+        tables["questions"],
+        answers,
+        scores,
+        accept_alternates=depth.accept_alternates,
+        ranks=ranks_by_text(tables["questions"], tables["systems"], tables["retrieval"]),
+    )
     run.write("blame", blame)
     labels, remarks = labels_of(run, manifest.config.judge.human_labels)
     run.write("labels", labels)
