@@ -155,11 +155,7 @@ class FunctionTransport:
     def _read(self, reply: Mapping[str, Any]) -> Completion:
         if "error" in reply:
             raise RefusedRequestError(quoted(f"the function ended with {reply['error']}", self.caller.redact))
-        try:
-            read = completion_of(reply.get("value"))
-        except UnusableReplyError as error:
-            return unusable(f"what {self.caller.url} returned cannot be read: {error}")
-        return unusable(f"the function returned an error: {read.fault.text}") if read.fault else read
+        return completion_returned(reply.get("value"), self.caller.url)
 
     async def _ready(self) -> FunctionProcess:
         """Return the process that gets the calls; a caller that has no time to wait for it lets it start."""
@@ -173,3 +169,17 @@ class FunctionTransport:
                 if starting.done() and self._starting is starting:
                     self._starting = None
         return self._worker
+
+
+def completion_returned(value: Any, name: str) -> Completion:
+    """Return what a function has returned, as JSON holds it; an error in it is no reason to call it again.
+
+    Args:
+        value: It.
+        name: What the function is called.
+    """
+    try:
+        read = completion_of(value)
+    except UnusableReplyError as error:
+        return unusable(f"what {name} returned cannot be read: {error}")
+    return unusable(f"the function returned an error: {read.fault.text}") if read.fault else read
