@@ -18,12 +18,12 @@ def read_evaluation(file: str) -> dict[str, Any]:
         file: Its path, from the working folder.
 
     Returns:
-        `config`, the settings as they stand in the file.
+        `config`, what the file sets, written out as Prefect's form has it.
 
     Raises:
         ConfigError: If they cannot be used, or name a run, which every run of the deployment would go on with.
     """
-    settings = read_settings(Path(file))
-    if validate(EvaluationConfig, settings).run.run_id:
+    config = validate(EvaluationConfig, read_settings(Path(file)))
+    if config.run.run_id:
         raise ConfigError(f"{file} names a run.run_id, which every scheduled run would go on with; leave it out")
-    return {"config": settings}
+    return {"config": config.model_dump(mode="json", exclude_unset=True)}
