@@ -197,9 +197,38 @@ BLAME = schema_of(
     "blame",
     _QUESTION_ID,
     _SYSTEM,
-    column("shown", pa.bool_(), "whether the right document was among those that the model was shown"),
+    column(
+        "shown",
+        pa.bool_(),
+        "whether the right document was shown; null: what is right, or shown, is not known",
+        null=True,
+    ),
     column("outcome", _STRING, "right, partly, wrong or refused; not judged; no answer"),
     column("cell", _STRING, "right, generation miss, refused with the context, search miss, correct refusal, ..."),
+)
+ABSTENTION = schema_of(
+    "abstention",
+    _SYSTEM,
+    column(
+        "answerable", pa.bool_(), "whether the documents hold an answer to these questions; null: unknown", null=True
+    ),
+    column("n", _INT, "questions of which that is so"),
+    column("n_scored", _INT, "of these with a value of refusal: the denominator of the share"),
+    column("refused", _FLOAT, "of n_scored, refused; of several repeats each counts as its part of a question"),
+    column("answered", _FLOAT, "of n_scored, not refused"),
+    column("share", _FLOAT, "refused / n_scored; null if there are none", null=True),
+    column("ci_low", _FLOAT, "95 % interval of the share, clustered by document; null below 2 clusters", null=True),
+    column("ci_high", _FLOAT, "95 % interval of the share, clustered by document; null below 2 clusters", null=True),
+)
+CONVERSATIONS = schema_of(
+    "conversations",
+    _SYSTEM,
+    column("metric", _STRING, "name of the metric"),
+    column("conversation", _STRING, "what its questions have in common"),
+    column("turns", _INT, "questions of the run that belong to it"),
+    column("n_scored", _INT, "of these with a value: the denominator of the mean"),
+    column("mean", _FLOAT, "mean of these values"),
+    column("worst", _FLOAT, "the worst of them"),
 )
 REPEATS = schema_of(
     "repeats",
@@ -274,6 +303,8 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "summary": SUMMARY,
     "comparisons": COMPARISONS,
     "blame": BLAME,
+    "abstention": ABSTENTION,
+    "conversations": CONVERSATIONS,
     "repeats": REPEATS,
     "labels": HUMAN_LABELS,
     "judging": JUDGING,

@@ -13,7 +13,7 @@ from rageval.errors import DataError
 from rageval.metrics.catalogue import headline
 from rageval.metrics.metric import ScoreMetric
 from rageval.records import Document
-from rageval.runs.inputs import read_inputs
+from rageval.runs.found_documents import all_documents, document_of
 from rageval.runs.manifest import read_manifest
 from rageval.runs.run import Run
 from rageval.tables import relevant_ids
@@ -76,7 +76,8 @@ def _title(document: Document | None) -> str:
 
 
 def _show_question(run: Run, question: _Row, answers: list[_Row], scores: list[_Row]) -> None:
-    documents, depth = read_inputs(run).documents, retrieval_depth(read_manifest(run).config.retrieval)
+    documents = {row["document_id"]: document_of(row) for row in all_documents(run).to_pylist()}
+    depth = retrieval_depth(read_manifest(run).config.retrieval)
     right = relevant_ids(question)
     console.print(Panel(plain(question["question"]), title=f"Question {question['question_id']}", title_align="left"))
     for reference in question["references"]:
@@ -86,24 +87,25 @@ def _show_question(run: Run, question: _Row, answers: list[_Row], scores: list[_
             console.print(f"Found by {plain(row['retriever'])} (the right one is marked *):")
             hits = zip(row["document_ids"], row["scores"], row["shown_ids"] or row["document_ids"], strict=True)
             for rank, (document_id, score, shown) in enumerate(hits, 1):
-                mark = "*" if document_id in right else " "
+                mark = "*" if document_id in right or rank == row["first_relevant_rank"] else " "
                 title = _title(documents.get(shown))
                 line = f" {mark} {rank}. {score:8.4f}  {document_id}  {title}"
                 console.print(plain(line), highlight=False)
             rank = row["first_relevant_rank"]
             if rank is not None and rank > len(row["document_ids"]):
                 console.print(f"   The right one is at rank {rank}, which the model was not shown.", highlight=False)
+    several = any(answer["repeat"] > 1 for answer in answers)
     for answer in answers:
         if answer["question_id"] == question["question_id"]:
-            _show_answer(answer, scores)
+            _show_answer(answer, scores, several=several)
 
 
-def _show_answer(answer: _Row, scores: list[_Row]) -> None:
-    title = f"{answer['system']}: {answer['status']}"
-    console.print(
-        Panel(plain(answer["answer"] or f"(no answer: {answer['error']})"), title=plain(title), title_align="left")
-    )
-    same = ("question_id", "system")
+def _show_answer(answer: _Row, scores: list[_Row], *, several: bool) -> None:
+    repeat = f", repeat {answer['repeat']}" if several else ""
+    title = f"{answer['system']}{repeat}: {answer['status']}"
+    why = answer["error"] or "the system retrieves only"
+    console.print(Panel(plain(answer["answer"] or f"(no answer: {why})"), title=plain(title), title_align="left"))
+    same = ("question_id", "system", "repeat")
     for score in scores:
         if all(score[column] == answer[column] for column in same):
             value = "no value" if score["value"] is None else f"{score['value']:.3f}"

@@ -1,12 +1,17 @@
 """A run's folder -> its store, and what the terminal shows of it at the end."""
 
 from rageval.cli.rows import print_rows
+from rageval.comparison.abstention import abstention_rows
 from rageval.comparison.blame import blame_counts, blame_rows
+from rageval.comparison.conversations import conversation_rows
+from rageval.comparison.derived import with_derived
+from rageval.comparison.repeats import repeat_rows
 from rageval.judging.section import trust_sentences
 from rageval.judging.table import unfit_metrics
 from rageval.report.comparison_rows import brief_comparison_rows
 from rageval.report.cutoffs import leading_metrics
 from rageval.report.empty_searches import empty_searches
+from rageval.report.not_measured import not_measured
 from rageval.report.pivot import metric_rows, retrieval_rows
 from rageval.report.spending import spending_rows
 from rageval.runs.manifest import read_manifest
@@ -26,6 +31,13 @@ def show_run(run: Run) -> None:
     judging = run.read("judging") if run.has("judging") else JUDGING.empty_table()
     for sentence in [*empty_searches(run.read("retrieval")), *trust_sentences(judging)]:
         console.print(plain(sentence), highlight=False, soft_wrap=True)
+    _show_not_measured(run)
+    if run.has("abstention"):
+        print_rows("Questions that can and cannot be answered", abstention_rows(run.read("abstention")))
+    if run.has("conversations"):
+        print_rows("Conversations", conversation_rows(run.read("conversations")))
+    if run.has("repeats"):
+        print_rows("Repeats: does a system say the same each time?", repeat_rows(run.read("repeats")))
     unfit = unfit_metrics(judging)
     if run.has("comparisons") and (rows := brief_comparison_rows(run.read("comparisons"), unfit=unfit)):
         print_rows("Comparisons, question by question", rows)
@@ -42,3 +54,11 @@ def show_run(run: Run) -> None:
         ("Report", f"{run.folder}/report.html"),
     ):
         console.print(f"{name:<8} {plain(value)}", highlight=False, soft_wrap=True)
+
+
+def _show_not_measured(run: Run) -> None:
+    questions = run.read("questions")
+    systems, retrieval, answers = (run.read(name) for name in ("systems", "retrieval", "answers"))
+    scores = with_derived(questions, run.read("scores"))
+    for sentence in not_measured(questions, systems, retrieval, answers, scores):
+        console.print(plain(sentence), highlight=False, soft_wrap=True)

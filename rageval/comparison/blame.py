@@ -2,7 +2,8 @@
 
 Two things decide the cell of an answer: whether the right document was among those that the model was shown, and
 what came of it. An answer that says that it does not know is a refusal, whatever the judge says of it. One that the
-judge calls partly right counts as wrong, and is counted apart as well.
+judge calls partly right counts as wrong, and is counted apart as well. Of a question that is known to have no answer a
+refusal is right and all else is wrong, and there is nothing that a search could miss.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,17 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from rageval.metrics.correctness import CORRECTNESS
 from rageval.metrics.refusal import REFUSAL
-from rageval.metrics.relevance import RELEVANCE
+from rageval.metrics.truthfulness import VERDICTS
 from rageval.pages.formats import count
 from rageval.runs.clusters import clusters
 from rageval.statistics.intervals import mean_interval
 from rageval.tables import BLAME, relevant_ids
 
 KEYS = ["question_id", "system"]
-VERDICTS: Final = (CORRECTNESS.name, RELEVANCE.name)
-"""The metric that tells right from wrong: the first of these that the run has a value of."""
 CELLS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "right": "the right document was shown, and the answer is right",
@@ -35,13 +33,16 @@ CELLS: Final[Mapping[str, str]] = MappingProxyType(
         "search miss": "the right document was not shown, and the answer is wrong",
         "correct refusal": "the right document was not shown, and the model says that it does not know",
         "lucky": "the right document was not shown, and the answer is right: known without it, or from another one",
+        "rightly refused": "nothing holds the answer, and the model says that it does not know",
+        "answered anyway": "nothing holds the answer, and the model gives one all the same",
+        "search not known": "nobody knows what the model was shown, or which document is right",
         "not judged": "there is an answer, and no verdict on it",
         "no answer": "the request failed, or was not made",
     }
 )
 """Every cell and what it means; each question is in exactly one of them for each system."""
 SEARCH_FAILED: Final = ("search miss", "correct refusal")
-GENERATION_FAILED: Final = ("generation miss", "refused with the context")
+GENERATION_FAILED: Final = ("generation miss", "refused with the context", "answered anyway")
 _ALWAYS_SHOWN = 6
 
 _Words = NDArray[np.object_]
@@ -116,7 +117,12 @@ def verdict_metric(scores: pa.Table) -> str:
 
 
 def blame_table(
-    questions: pa.Table, answers: pa.Table, scores: pa.Table, *, accept_alternates: bool = False
+    questions: pa.Table,
+    answers: pa.Table,
+    scores: pa.Table,
+    *,
+    accept_alternates: bool = False,
+    ranks: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
 ) -> pa.Table:
     """Return the cell of every question, for every system that has answers.
 
@@ -125,6 +131,8 @@ def blame_table(
         answers: Table `tables.ANSWERS`; says which documents each answer was given from.
         scores: Table `tables.SCORES`; refusals, and the verdicts of `verdict_metric`.
         accept_alternates: Whether the other right documents of a question count like its own.
+        ranks: Of each system, the rank of the first right document, or NaN, by question id: for questions of which it
+            is only known by its text what is right, see `ranks_by_text`.
 
     Returns:
         Table `tables.BLAME`, a row per question and system, in the order of the questions; without rows if
@@ -139,14 +147,17 @@ def blame_table(
         row["question_id"]: relevant_ids(row, accept_alternates=accept_alternates)
         for row in questions.select(["question_id", "relevant_ids", "alternate_ids"]).to_pylist()
     }
+    known = questions.select(["question_id", "answerable"]).to_pandas().drop_duplicates("question_id")
+    hopeless = known["answerable"].eq(False).to_numpy(dtype=np.bool_)
     parts = []
     for system, rows in _by_system(answers, ["status", "context_ids"], ids):
         ok = rows["status"].eq("ok").to_numpy()
-        outcome = _outcomes(ok, refusals.get(system, none), verdicts.get(system, none))
-        shown = np.array([_has(context_ids, right[id_]) for id_, context_ids in rows["context_ids"].items()], np.bool_)
-        columns = {
-            "question_id": ids, "system": system, "shown": shown, "outcome": outcome, "cell": _cells(shown, outcome),
-        }  # fmt: skip
+        outcome = _outcomes(ok, refusals.get(system, none), verdicts.get(system, none), hopeless)
+        by_text = ranks.get(system, {})
+        pairs = rows["context_ids"].items()
+        shown = np.array([_has(context_ids, right[id_], by_text.get(id_)) for id_, context_ids in pairs], object)
+        cell = _cells(shown, outcome, hopeless)
+        columns = {"question_id": ids, "system": system, "shown": shown, "outcome": outcome, "cell": cell}
         parts.append(pd.DataFrame(columns))
     if not parts:
         return BLAME.empty_table()
@@ -171,12 +182,21 @@ def blame_counts(blame: pa.Table, questions: pa.Table) -> list[SystemBlame]:
 
 
 def blame_rows(found: Sequence[SystemBlame]) -> list[dict[str, str]]:
-    """Return a row of text per cell with a column per system; the last two cells only if anything is there."""
+    """Return a row of text per cell with a column per system; all but the first cells only if anything is there."""
     return [
         {"cell": cell} | {system.name: system.cells[rank].words for system in found}
         for rank, cell in enumerate(CELLS)
-        if (found and rank < _ALWAYS_SHOWN) or any(system.cells[rank].n for system in found)
+        if cell in shown_cells(found)
     ]
+
+
+def shown_cells(found: Sequence[SystemBlame]) -> dict[str, str]:
+    """Return the cells that are shown, and what they mean: all but the first ones only if anything is in them."""
+    return {
+        cell: meaning
+        for rank, (cell, meaning) in enumerate(CELLS.items())
+        if (found and rank < _ALWAYS_SHOWN) or any(system.cells[rank].n for system in found)
+    }
 
 
 def where_to_work(blame: pa.Table, questions: pa.Table) -> str:
@@ -201,9 +221,10 @@ def where_to_work(blame: pa.Table, questions: pa.Table) -> str:
         advice = "Work on the prompt or the model first."
     else:
         advice = "Neither is clearly the larger part."
+    there = "it was shown, or there is none" if frame["cell"].eq("answered anyway").any() else "it was shown"
     return (
         f"Of {count(n)} {what}, {count(searched)} failed in search (the right document was not shown) "
-        f"and {count(n - searched)} in generation (it was shown). {advice}"
+        f"and {count(n - searched)} in generation ({there}). {advice}"
     )
 
 
@@ -221,22 +242,51 @@ def _values(scores: pa.Table, metric: str, ids: pd.Index) -> dict[str, NDArray[n
     return {system: rows["value"].to_numpy(np.float64) for system, rows in _by_system(wanted, ["value"], ids)}
 
 
-def _has(context_ids: object, right: set[str]) -> bool:
-    """Return whether one of the documents is among the contexts; a question that was never asked has none."""
-    return isinstance(context_ids, np.ndarray) and not right.isdisjoint(context_ids)
+def ranks_by_text(questions: pa.Table, systems: pa.Table, retrieval: pa.Table) -> dict[str, dict[str, float]]:
+    """Return what `blame_table` has to know of questions whose right documents are known by their texts alone.
+
+    Args:
+        questions: Table `tables.QUESTIONS`.
+        systems: Table `tables.SYSTEMS`; says whose results each is shown.
+        retrieval: Table `tables.RETRIEVAL`; a search that failed says nothing.
+    """
+    no_ids = pc.equal(pc.list_value_length(questions["relevant_ids"]), 0)
+    texts = pc.greater(pc.list_value_length(questions["relevant_texts"]), 0)
+    wanted = questions.filter(pc.and_(no_ids, texts))["question_id"].combine_chunks()
+    rows = retrieval.filter(pc.and_(pc.is_in(retrieval["question_id"], wanted), pc.is_null(retrieval["error"])))
+    frame = rows.select(["question_id", "retriever", "first_relevant_rank"]).to_pandas()
+    of_retriever = {
+        str(name): dict(zip(group["question_id"], group["first_relevant_rank"].astype(float), strict=True))
+        for name, group in frame.groupby("retriever", sort=False)
+    }
+    return {row["system"]: of_retriever.get(row["retriever"], {}) for row in systems.to_pylist()}
 
 
-def _outcomes(answered: NDArray[np.bool_], refusal: NDArray[np.float64], verdict: NDArray[np.float64]) -> _Words:
+def _has(context_ids: object, right: set[str], rank: float | None) -> bool | None:
+    """Return whether one of the right documents is among the contexts; None where either is not known."""
+    if not isinstance(context_ids, np.ndarray) or not (right or rank is not None):
+        return None
+    return not right.isdisjoint(context_ids) if right else rank is not None and rank <= len(context_ids)
+
+
+def _outcomes(
+    answered: NDArray[np.bool_],
+    refusal: NDArray[np.float64],
+    verdict: NDArray[np.float64],
+    hopeless: NDArray[np.bool_],
+) -> _Words:
     unknown = (verdict == 0) & np.isnan(refusal)  # wrong, or a refusal that could not be read
-    conditions = [~answered, refusal == 1, verdict == 1, unknown, verdict == 0, ~np.isnan(verdict)]
-    names = ["no answer", "refused", "right", "not judged", "wrong", "partly"]
-    return np.select(conditions, names, "not judged").astype(object)
+    conditions = [~answered, refusal == 1, hopeless & (refusal == 0), hopeless, verdict == 1, unknown, verdict == 0]
+    names = ["no answer", "refused", "wrong", "not judged", "right", "not judged", "wrong"]
+    return np.select([*conditions, ~np.isnan(verdict)], [*names, "partly"], "not judged").astype(object)
 
 
-def _cells(shown: NDArray[np.bool_], outcome: _Words) -> _Words:
-    conditions = [outcome == "no answer"]
+def _cells(shown: _Words, outcome: _Words, hopeless: NDArray[np.bool_]) -> _Words:
+    unjudged = np.isin(outcome, ["no answer", "not judged"])
+    conditions = [unjudged, hopeless & (outcome == "refused"), hopeless, pd.isna(shown)]
     conditions += [(shown == was_shown) & (outcome == what) for was_shown, what in _CELL_OF]
-    return np.select(conditions, ["no answer", *_CELL_OF.values()], "not judged").astype(object)
+    names = ["rightly refused", "answered anyway", "search not known", *_CELL_OF.values()]
+    return np.select(conditions, [outcome, *names], "not judged").astype(object)
 
 
 def _count(cell: str, inside: NDArray[np.float64], documents: NDArray[np.int64]) -> CellCount:

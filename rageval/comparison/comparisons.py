@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rageval.comparison.measurements import Key, Measurement, RunTables, Subject, measurements
 from rageval.metrics.catalogue import bounds, compared, find, higher_is_better
 from rageval.metrics.measured import COST
-from rageval.metrics.metric import RetrievalMetric, ScoreMetric
+from rageval.metrics.metric import DerivedMetric, RetrievalMetric, ScoreMetric
 from rageval.metrics.names import at
 from rageval.runs.clusters import clusters
 from rageval.statistics.multiplicity import holm_of_known
@@ -202,7 +202,7 @@ def _mean_cost(measured: Sequence[Measurement], costs: Mapping[Subject, float]) 
 
 def _decides(metric: str) -> bool:
     """Return whether more or less of a metric of an answer is better by itself."""
-    is_score = isinstance(find(metric), ScoreMetric)
+    is_score = isinstance(find(metric), ScoreMetric | DerivedMetric)
     return is_score and higher_is_better(metric) is not None and bounds(metric) is not None
 
 

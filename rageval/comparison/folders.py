@@ -1,5 +1,6 @@
 """Two folders of runs -> their comparison, question by question."""
 
+from rageval.comparison.derived import with_derived
 from rageval.comparison.measurements import RunTables
 from rageval.comparison.pairing import Choice
 from rageval.comparison.repeats import once
@@ -40,12 +41,13 @@ def read_run(run: Run, name: str) -> RunTables:
     Raises:
         DataError: If the folder holds no run, or a table is missing or damaged.
     """
-    answers, scores = once(run.read("answers"), run.read("scores"))
+    questions = run.read("questions")
+    answers, scores = once(run.read("answers"), with_derived(questions, run.read("scores")))
     return RunTables(
         name=name,
         manifest=read_manifest(run),
         documents=all_documents(run),
-        questions=run.read("questions"),
+        questions=questions,
         systems=run.read("systems"),
         retrieval=run.read("retrieval"),
         answers=answers,

@@ -86,8 +86,8 @@ def measurements(run: RunTables, cutoffs: Sequence[int]) -> dict[Key, Measuremen
 
     Returns:
         Measurements in the order of retrievers and systems in the tables, and of the catalogue; latency, tokens and
-        cost come last. A metric that was asked for but has no value is there, with empty `values`. What an earlier
-        run has answered has no latency, tokens and cost of its own.
+        cost come last. A metric that was asked for but has no value is there, with empty `values`, unless it
+        could not be measured at all. What an earlier run has answered has no latency, tokens and cost of its own.
     """
     found = [*_retrieval(run, cutoffs), *_answers(run.scores), *_columns(run.answers)]
     return {measurement.key: measurement for measurement in found}
@@ -118,7 +118,8 @@ def _answers(scores: pa.Table) -> Iterator[Measurement]:
     groups = dict(iter(frame.groupby(keys, sort=False)))
     for system in dict.fromkeys(key[0] for key in groups):
         for metric in names:
-            if (group := groups.get((system, metric))) is None:
+            group = groups.get((system, metric))
+            if group is None or group["status"].eq("not_measured").all():
                 continue
             valued = group[(group["status"] == "ok") & np.isfinite(group["value"].to_numpy(dtype=np.float64))]
             yield Measurement(

@@ -10,7 +10,11 @@ import pyarrow.compute as pc
 from rageval.metrics import catalogue
 from rageval.metrics.metric import MeasuredMetric
 from rageval.metrics.names import split_detail
+from rageval.pages.formats import count, number
+from rageval.runs.repeats import has_repeats
 from rageval.tables import REPEATS
+
+_ANSWER: Final = ["question_id", "system"]
 
 ANSWERS_ALIKE: Final = "answers alike"
 """What the share of questions is called to which a system gives the very same answer each time."""
@@ -25,12 +29,25 @@ def once(answers: pa.Table, scores: pa.Table) -> tuple[pa.Table, pa.Table]:
         answers: Table `tables.ANSWERS`.
         scores: Table `tables.SCORES`.
     """
-    if not _has_repeats(answers):
+    if not has_repeats(answers):
         return answers, scores
     measured = [m.column for m in catalogue.of_kind(MeasuredMetric) if m.table == "answers"]
-    return _means(answers, ["question_id", "system"], measured), _means(
-        scores, ["question_id", "system", "metric"], ["value"]
-    )
+    return _means(answers, _ANSWER, measured), _means(scores, [*_ANSWER, "metric"], ["value"])
+
+
+def repeat_rows(repeats: pa.Table) -> list[dict[str, str]]:
+    """Return the table of repeats in words: a row per system and metric."""
+    return [
+        {
+            "system": row["system"],
+            "metric": row["metric"],
+            "questions": count(row["n"]),
+            "values": count(row["values"]),
+            "all alike": "" if row["agreement"] is None else number(row["agreement"]),
+            "deviation": "" if row["deviation"] is None else number(row["deviation"]),
+        }
+        for row in repeats.to_pylist()
+    ]
 
 
 def repeats_table(answers: pa.Table, scores: pa.Table) -> pa.Table:
@@ -43,7 +60,7 @@ def repeats_table(answers: pa.Table, scores: pa.Table) -> pa.Table:
     Returns:
         Table `tables.REPEATS`; without rows where every question was asked once.
     """
-    if not _has_repeats(answers):
+    if not has_repeats(answers):
         return REPEATS.empty_table()
     ok = answers.filter(pc.equal(answers["status"], "ok")).select(["question_id", "system", "answer"]).to_pandas()
     rows = [_agreement(system, ANSWERS_ALIKE, group, "answer") for system, group in ok.groupby("system", sort=False)]
@@ -53,10 +70,6 @@ def repeats_table(answers: pa.Table, scores: pa.Table) -> pa.Table:
     for (system, metric), group in frame.groupby(["system", "metric"], sort=False):
         rows.append(_agreement(system, metric, group, "label" if group["label"].notna().all() else None))
     return pa.Table.from_pylist(rows, schema=REPEATS)
-
-
-def _has_repeats(answers: pa.Table) -> bool:
-    return bool(answers.num_rows and (pc.max(answers["repeat"]).as_py() or 1) > 1)
 
 
 def _means(table: pa.Table, keys: list[str], columns: list[str]) -> pa.Table:

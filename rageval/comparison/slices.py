@@ -1,4 +1,4 @@
-"""The tables of a run -> the leading metrics by the columns of documents and questions, and by the question's length.
+"""The tables of a run -> the leading metrics by the columns of documents and questions, by turn and by length.
 
 A slice differs from the rest only if its p-value is below 5 % after Holm's correction over all slices of that
 metric. Slices of few questions or few documents are shown and not tested.
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from rageval.comparison.retrieval_values import failed_searches
+from rageval.comparison.retrieval_values import failed_searches, has_relevant
 from rageval.metrics.catalogue import bounds, headline, lowest
 from rageval.metrics.hit_rate import HIT_RATE
 from rageval.metrics.metric import ScoreMetric
@@ -30,6 +30,8 @@ MOST_VALUES: Final = 20
 """Columns with more values are not sliced by: each slice would say little, and all of them too much."""
 LARGEST: Final = 10
 """Slices shown of one kind, those with the most questions."""
+MOST_TURNS: Final = 9
+"""Turns of conversations that are slices of their own; all later ones are one slice."""
 FEW_QUESTIONS: Final = 30
 FEW_DOCUMENTS: Final = 10
 """Below either a slice says little: it is marked, and not tested."""
@@ -104,8 +106,9 @@ def slice_tables(
 ) -> list[SliceTable]:
     """Return a table per kind of slice and metric: hit rate by retriever, then each leading metric by system.
 
-    Kinds are the columns of documents and questions that came with the files, and the length of the question. Those of
-    which there is one slice only, or more than `MOST_VALUES`, are left out.
+    Kinds are the columns of documents and questions that came with the files, the turn of the conversation (one more
+    than the user's turns before it) and the length of the question. Those of which there is one slice only, or more
+    than `MOST_VALUES`, are left out.
 
     Args:
         questions: Table `tables.QUESTIONS`; its tags come before the metadata of the same name.
@@ -117,7 +120,7 @@ def slice_tables(
     frame = _asked(questions)
     kinds = {kind: slices for kind, slices in _kinds(frame, _columns(questions, documents)) if len(slices) > 1}
     tables = []
-    for metric, columns in _metrics(frame, retrieval, scores, top_k).items():
+    for metric, columns in _metrics(questions, frame, retrieval, scores, top_k).items():
         tables += _corrected([_table(kind, slices, frame, metric, columns) for kind, slices in kinds.items()])
     order = list(kinds)
     return sorted(tables, key=lambda table: order.index(table.kind))
@@ -125,9 +128,10 @@ def slice_tables(
 
 def _asked(questions: pa.Table) -> pd.DataFrame:
     """Return the questions with their length and a number for their document."""
-    columns = ["question_id", "question", "filter_value"]
+    columns = ["question_id", "question", "filter_value", "history"]
     frame = questions.select(columns).to_pandas().drop_duplicates("question_id", ignore_index=True)
     frame["length"] = frame["question"].str.len()
+    frame["turn"] = [1 + sum(turn["role"] == "user" for turn in history) for history in frame["history"]]
     frame["cluster"] = clusters(questions).to_numpy()
     return frame
 
@@ -154,12 +158,22 @@ def _kinds(frame: pd.DataFrame, columns: Mapping[str, Mapping[str, str]]) -> Ite
             names = frame["filter_value"] + ": " + names
         if names.nunique() <= MOST_VALUES:
             yield kind, {str(name): (names == name).to_numpy() for name in names.value_counts(sort=True).index}
+    if "turn" not in columns:  # otherwise the file says it itself
+        yield "turn of the conversation", _turns(frame["turn"].to_numpy(np.int64))
     yield "length of the question", _lengths(frame["length"].to_numpy(np.int64))
 
 
 def _follows(filters: pd.Series, values: pd.Series) -> bool:
     """Return whether a column is the one that restricts the search."""
     return bool((filters == values).all())
+
+
+def _turns(turns: NDArray[np.int64]) -> dict[str, _Mask]:
+    """Return the questions by how many the user has asked before, the last ones of long conversations together."""
+    numbers = np.unique(turns)
+    slices = {f"turn {number}": turns == number for number in numbers[:MOST_TURNS]}
+    later = turns > numbers[:MOST_TURNS].max(initial=0)
+    return slices | ({"later turns": later} if later.any() else {})
 
 
 def _lengths(lengths: NDArray[np.int64]) -> dict[str, _Mask]:
@@ -176,13 +190,14 @@ def _lengths(lengths: NDArray[np.int64]) -> dict[str, _Mask]:
 
 
 def _metrics(
-    frame: pd.DataFrame, retrieval: pa.Table, scores: pa.Table, top_k: int | None
+    questions: pa.Table, frame: pd.DataFrame, retrieval: pa.Table, scores: pa.Table, top_k: int | None
 ) -> dict[str, dict[str, _Values]]:
     """Return the values of each metric by column, in the order of the questions; NaN where there is none."""
     ids = pd.Index(frame["question_id"])
     found: dict[str, dict[str, _Values]] = {}
     if top_k is not None and len(retrieval):
-        searched = retrieval.filter(pa.array(~failed_searches(retrieval)))
+        measured = has_relevant(questions, retrieval) & ~failed_searches(retrieval)
+        searched = retrieval.filter(pa.array(measured))
         rows = searched.select(["question_id", "retriever", "first_relevant_rank"]).to_pandas()
         rows["value"] = (rows["first_relevant_rank"].astype(np.float64) <= top_k).astype(np.float64)
         found[at(HIT_RATE.name, top_k)] = {

@@ -7,8 +7,9 @@ import pyarrow as pa
 from rageval.errors import ConfigError, DataError
 from rageval.judging.human_labels import read_labels, write_template
 from rageval.judging.labels import LabelledRun, template_rows
+from rageval.runs.repeats import shown
 from rageval.runs.run import Run
-from rageval.tables import HUMAN_LABELS
+from rageval.tables import HUMAN_LABELS, SCORES
 
 
 def give_labels(run: Run, path: str) -> tuple[str, ...]:
@@ -66,7 +67,8 @@ def make_template(run: Run, path: Path, n: int, seed: int) -> int:
 
 
 def _answered(run: Run) -> LabelledRun:
-    answers = run.read("answers").select(["question_id", "system", "answer"]).to_pylist()
+    table, _ = shown(run.read("answers"), SCORES.empty_table())
+    answers = table.select(["question_id", "system", "answer"]).to_pylist()
     return LabelledRun(
         questions=frozenset(run.read("questions")["question_id"].to_pylist()),
         systems=frozenset(run.read("systems")["system"].to_pylist()),

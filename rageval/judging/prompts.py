@@ -32,6 +32,10 @@ class Judged:
     """Right answers, any of which will do."""
     contexts: Sequence[Document]
     """What the answering model was shown, best first."""
+    history: Sequence[Message] = ()
+    """Earlier turns of the conversation, the oldest first."""
+    answerable: bool | None = None
+    """Whether anything holds an answer; None where that is not known."""
 
 
 def fence(name: str, text: str) -> str:
@@ -50,12 +54,24 @@ def _entry(context: Document) -> str:
 
 
 def judge_messages(metric: JudgeMetric, judged: Judged) -> list[Message]:
-    """Return the prompt that grades an answer by a metric; the judge sees what the metric says, and nothing else."""
-    return _judge_messages(metric.instructions, [part for name in metric.sees for part in _shown(name, judged)])
+    """Return the prompt that grades an answer by a metric; the judge sees what the metric says, and nothing else.
+
+    With the question it sees the earlier turns. Where nothing holds an answer it is told so, if that matters to the
+    metric. Any other prompt holds nothing of either.
+    """
+    instructions = _with_note(metric.instructions, metric.unanswerable if judged.answerable is False else "")
+    return _judge_messages(instructions, [part for name in metric.sees for part in _shown(name, judged)])
 
 
 def choice_messages(
-    metric: ChoiceMetric, question: str, references: Sequence[str], first: str, second: str
+    metric: ChoiceMetric,
+    question: str,
+    references: Sequence[str],
+    first: str,
+    second: str,
+    *,
+    history: Sequence[Message] = (),
+    answerable: bool | None = None,
 ) -> list[Message]:
     """Return the prompt that lets the judge choose between two answers to one question.
 
@@ -65,14 +81,22 @@ def choice_messages(
         references: Right answers; none to choose by the question alone.
         first: The answer that is shown first and called FIRST.
         second: The answer that is shown second and called SECOND.
+        history: Earlier turns, the oldest first.
+        answerable: Whether anything holds an answer; None where that is not known.
     """
     parts = [
+        *_turns(history),
         fence("question", question),
         *_references(references),
         fence("answer called FIRST", first),
         fence("answer called SECOND", second),
     ]
-    return _judge_messages(metric.instructions if references else metric.without_reference, parts)
+    instructions = metric.instructions if references else metric.without_reference
+    return _judge_messages(_with_note(instructions, metric.unanswerable if answerable is False else ""), parts)
+
+
+def _with_note(instructions: str, note: str) -> str:
+    return f"{instructions}\n\n{note}" if note else instructions
 
 
 def _judge_messages(instructions: str, parts: Sequence[str]) -> list[Message]:
@@ -80,6 +104,13 @@ def _judge_messages(instructions: str, parts: Sequence[str]) -> list[Message]:
         {"role": "system", "content": f"{instructions}\n\n{_JUDGE_RULES}"},
         {"role": "user", "content": "\n\n".join(parts)},
     ]
+
+
+def _turns(history: Sequence[Message]) -> Iterator[str]:
+    """Yield the earlier turns in one fence, so that nothing in them can pass for the end of another one."""
+    if history:
+        yield "The question was asked at the end of a conversation. Its earlier turns say what it is about."
+        yield fence("earlier turns", "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in history))
 
 
 def _references(references: Sequence[str]) -> Iterator[str]:
@@ -92,6 +123,7 @@ def _references(references: Sequence[str]) -> Iterator[str]:
 
 def _shown(name: Evidence, judged: Judged) -> Iterator[str]:
     if name == "question":
+        yield from _turns(judged.history)
         yield fence("question", judged.question)
     elif name == "reference":
         yield from _references(judged.references)

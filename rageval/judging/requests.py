@@ -40,6 +40,8 @@ class ScorableAnswer:
             answer=self.answer or "",
             references=self.question.references,
             contexts=self.contexts or (),
+            history=self.question.history,
+            answerable=self.question.answerable,
         )
 
     def lacks(self, metric: ScoreMetric) -> str | None:
@@ -94,8 +96,10 @@ def majority(metric: JudgeMetric, members: Mapping[str, Row]) -> dict[str, Any]:
         metric: What the judges were asked for.
         members: The row of each judge, by its name.
     """
-    if all(row["status"] == "skipped" for row in members.values()):
-        return {"status": "skipped", "value": None, "label": None, "reason": None, "error": NO_ANSWER}
+    for status in ("skipped", "not_measured"):
+        if all(row["status"] == status for row in members.values()):
+            error = next(iter(members.values()))["error"]
+            return {"status": status, "value": None, "label": None, "reason": None, "error": error}
     labels = {name: row["label"] for name, row in members.items() if row["status"] == "ok"}
     label = majority_label(list(labels.values()), metric.labels)
     if label is None:

@@ -10,6 +10,9 @@ from rageval.judging.agreement import agreement_of
 from rageval.judging.effects import effects_of
 from rageval.judging.figures import HUMANS, ITSELF, JudgeStatistic, to_judging
 from rageval.judging.verdicts import JudgeVerdicts, read_verdicts
+from rageval.metrics import catalogue
+from rageval.metrics.metric import DerivedMetric
+from rageval.metrics.truthfulness import VERDICTS
 from rageval.pages.formats import number
 
 Fitness: TypeAlias = Literal["fit", "unfit", "not enough checked", "not checked"]
@@ -48,13 +51,17 @@ def judging_table(
 
 
 def unfit_metrics(judging: pa.Table) -> frozenset[str]:
-    """Return the metrics that nothing may be ranked by: their judge is unfit.
+    """Return the metrics that nothing may be ranked by: their judge, or that of what they follow from, is unfit.
 
     Args:
         judging: Table `tables.JUDGING`.
     """
-    is_unfit = pc.and_(pc.equal(judging["figure"], VERDICT), pc.equal(judging["label"], "unfit"))
-    return frozenset(judging.filter(is_unfit)["metric"].to_pylist())
+    verdicts = judging.filter(pc.equal(judging["figure"], VERDICT))
+    unfit = frozenset(verdicts.filter(pc.equal(verdicts["label"], "unfit"))["metric"].to_pylist())
+    judged = verdicts["metric"].to_pylist()
+    if next((name for name in VERDICTS if name in judged), None) not in unfit:
+        return unfit
+    return unfit | {metric.name for metric in catalogue.of_kind(DerivedMetric) if metric.needs_verdict}
 
 
 def _fitness(verdicts: JudgeVerdicts, figures: Sequence[JudgeStatistic], minimum: float) -> Iterator[JudgeStatistic]:

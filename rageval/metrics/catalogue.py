@@ -18,6 +18,7 @@ from rageval.metrics.hit_rate import HIT_RATE
 from rageval.metrics.measured import ANSWER_LATENCY, COMPLETION_TOKENS, COST, PROMPT_TOKENS, SEARCH_LATENCY
 from rageval.metrics.metric import (
     Bounds,
+    DerivedMetric,
     EmbeddingMetric,
     JudgeMetric,
     Metric,
@@ -32,9 +33,12 @@ from rageval.metrics.pairwise import PAIRWISE
 from rageval.metrics.precision import PRECISION
 from rageval.metrics.recall import RECALL
 from rageval.metrics.refusal import REFUSAL
+from rageval.metrics.refused_answerable import REFUSED_ANSWERABLE
+from rageval.metrics.refused_unanswerable import REFUSED_UNANSWERABLE
 from rageval.metrics.relevance import RELEVANCE
 from rageval.metrics.rouge_l import ROUGE_L
 from rageval.metrics.toxicity import TOXICITY
+from rageval.metrics.truthfulness import TRUTHFULNESS
 
 METRICS: tuple[Metric, ...] = (
     CORRECTNESS,
@@ -46,6 +50,9 @@ METRICS: tuple[Metric, ...] = (
     EXACT_MATCH,
     FUZZY_MATCH,
     REFUSAL,
+    TRUTHFULNESS,
+    REFUSED_ANSWERABLE,
+    REFUSED_UNANSWERABLE,
     ANSWER_WORDS,
     PAIRWISE,
     HIT_RATE,
@@ -114,7 +121,7 @@ def compared(kind: type[Metric] = Metric, *, several: bool = True) -> list[str]:
 def in_order(names: Iterable[str]) -> list[str]:
     """Return the distinct names: metrics of answers in their order, then all others as they come."""
     distinct = list(dict.fromkeys(names))
-    scores = [metric.name for metric in of_kind(ScoreMetric) if metric.name in distinct]
+    scores = [m.name for m in METRICS if isinstance(m, ScoreMetric | DerivedMetric) and m.name in distinct]
     return [*scores, *(name for name in distinct if name not in scores)]
 
 

@@ -11,6 +11,10 @@ The labels are:
 RELEVANT: it answers what was asked, and nothing in it is wrong.
 PARTLY_RELEVANT: it answers part of what was asked, or mixes right with wrong.
 NON_RELEVANT: it answers something else, is wrong, or does not answer."""
+UNANSWERABLE: Final = """\
+Of this question it is known that nothing holds an answer. So an answer is RELEVANT if it says that it does not know \
+or that there is no answer, PARTLY_RELEVANT if it says so and then answers all the same, and NON_RELEVANT otherwise."""
+"""What people give these labels for where nothing holds an answer."""
 
 CORRECTNESS = JudgeMetric(
     name="correctness",
@@ -22,6 +26,7 @@ CORRECTNESS = JudgeMetric(
     sees=("question", "reference", "answer"),
     labels=ANSWER_LABELS,
     good="RELEVANT",
+    unanswerable=UNANSWERABLE,
     instructions="You grade how well a generated answer says what the reference answer to the same question says. "
     + ANSWER_LABELS_MEAN,
 )

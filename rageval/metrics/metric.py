@@ -123,6 +123,8 @@ class JudgeMetric(ScoreMetric):
     """The label of an answer that is as it should be."""
     instructions: str
     """What is graded, and what each label means."""
+    unanswerable: str = ""
+    """What a judge is told besides where it is known that nothing holds an answer; empty where it does not matter."""
     default_online: bool = False
     """Whether conversations are judged by it unless others are named."""
     bounds: Bounds | None = field(init=False)
@@ -178,11 +180,31 @@ class ChoiceMetric(Metric):
     """What makes the better answer where the judge sees the reference, and what each label means."""
     without_reference: str
     """The same where it sees the question alone."""
+    unanswerable: str = ""
+    """What the judge is told besides where it is known that nothing holds an answer."""
 
     def value(self, label: str, *, swapped: bool) -> float:
         """Return what a label says of an answer, which was shown second if `swapped`."""
         low, high = min(self.labels.values()), max(self.labels.values())
         return low + high - self.labels[label] if swapped else self.labels[label]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DerivedMetric(Metric):
+    """A metric of one answer that follows from its other scores and from what is known of its question.
+
+    No run chooses it: it is there wherever `refusal` was measured of questions of which some are known to be
+    answerable or not, see `rageval.comparison.derived`.
+    """
+
+    version: str
+    """Changes whenever the definition does; what it follows from has versions of its own."""
+    of: bool | None = None
+    """Of which questions it is measured: those that can be answered, or those that cannot; None for all."""
+    needs_verdict: bool = False
+    """Whether it follows from a judge's verdict, too."""
+    compute: Callable[[Array, Array, Array], Array]
+    """Refused, verdict and answerable, each of shape `(n,)`, NaN where not known -> shape `(n,)`, NaN likewise."""
 
 
 Computed: TypeAlias = TextMetric | EmbeddingMetric

@@ -19,4 +19,6 @@ PAIRWISE = ChoiceMetric(
     labels={"FIRST": 1.0, "TIE": 0.5, "SECOND": 0.0},
     instructions=f"{_BEGINNING}says what the reference answer says{_END}",
     without_reference=f"{_BEGINNING}answers the question that was asked{_END}",
+    unanswerable="Of this question it is known that nothing holds an answer. So the better answer is the one that says "
+    "that it does not know, or that there is no answer.",
 )

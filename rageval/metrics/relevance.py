@@ -1,6 +1,6 @@
 """Relevance: a judge that sees question and answer alone says whether the one answers the other."""
 
-from rageval.metrics.correctness import ANSWER_LABELS, ANSWER_LABELS_MEAN
+from rageval.metrics.correctness import ANSWER_LABELS, ANSWER_LABELS_MEAN, UNANSWERABLE
 from rageval.metrics.metric import JudgeMetric
 
 RELEVANCE = JudgeMetric(
@@ -14,5 +14,6 @@ RELEVANCE = JudgeMetric(
     sees=("question", "answer"),
     labels=ANSWER_LABELS,
     good="RELEVANT",
+    unanswerable=UNANSWERABLE,
     instructions="You grade how well a generated answer answers the question that was asked. " + ANSWER_LABELS_MEAN,
 )

@@ -181,7 +181,7 @@ def _verdicts(
     if choices := pairwise_rows(config, len(ids)):
         references = (typical.text,) if choices_see_reference(config) else ()
         two_answers = choice_messages(PAIRWISE, question, references, text, text)
-        verdicts[config.judges[0].name].append((PAIRWISE.name, choices, two_answers))
+        verdicts[config.judges[0].name].append((PAIRWISE.name, config.run.repeats * choices, two_answers))
     return verdicts
 
 

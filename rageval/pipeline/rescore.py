@@ -98,7 +98,7 @@ def verdicts(run: Run, wanted: Rescoring) -> dict[str, int]:
     """Return how many verdicts the run is to have of each judge, by name, stored ones included."""
     counts: Counter[str] = Counter()
     for (judge, _), n in wanted.plan.calls(run.read("questions")["question_id"].to_pylist()).items():
-        counts[judge] += len(wanted.systems) * n
+        counts[judge] += wanted.config.run.repeats * len(wanted.systems) * n
     return counts
 
 

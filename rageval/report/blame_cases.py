@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rageval.comparison.blame import (
-    CELLS,
     KEYS,
     SystemBlame,
     blame_counts,
+    shown_cells,
     verdict_metric,
     where_to_work,
     why_no_blame,
@@ -22,7 +22,8 @@ from rageval.metrics.cosine import COSINE
 CASES_PER_CELL: Final = 3
 _SHOWN: Final = 80
 CELLS_TO_READ: Final = (
-    "generation miss", "refused with the context", "search miss", "correct refusal", "lucky", "right",
+    "answered anyway", "generation miss", "refused with the context", "search miss", "correct refusal", "lucky",
+    "rightly refused", "right",
 )  # fmt: skip
 """The cells that there is something to read in, the most telling ones first."""
 
@@ -50,7 +51,8 @@ class BlameCase:
     """The judge's label."""
     reason: str | None
     """The judge's reason."""
-    contexts: Sequence[ShownDocument]
+    contexts: Sequence[ShownDocument] | None
+    """None where nobody knows what it was shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +69,8 @@ class Blame:
 
     @property
     def meanings(self) -> Mapping[str, str]:
-        """What each cell means."""
-        return CELLS
+        """What each cell means that is shown."""
+        return shown_cells(self.systems)
 
 
 def blame_section(
@@ -139,7 +141,7 @@ def worst_cases(
                 right_title=_title(right[0]) if right else "",
                 label=row["label"],
                 reason=row["reason"],
-                contexts=_contexts(answered[key]["context_ids"] or (), question["relevant_ids"], titles),
+                contexts=_contexts(answered[key]["context_ids"], question["relevant_ids"], titles),
             )
         )
     return {cell: cases[cell] for cell in CELLS_TO_READ if cell in cases}
@@ -177,8 +179,10 @@ def _titles(
 
 
 def _contexts(
-    context_ids: Sequence[str], right: Sequence[str], titles: Mapping[str, Mapping[str, Any]]
-) -> list[ShownDocument]:
+    context_ids: Sequence[str] | None, right: Sequence[str], titles: Mapping[str, Mapping[str, Any]]
+) -> list[ShownDocument] | None:
+    if context_ids is None:
+        return None
     return [
         ShownDocument(rank=rank, title=_title(titles.get(shown, {})), right=shown in right)
         for rank, shown in enumerate(context_ids, start=1)

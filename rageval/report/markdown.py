@@ -1,9 +1,10 @@
-"""The summary table and the manifest of a run -> Markdown for a Prefect artifact."""
+"""All tables and the manifest of a run -> Markdown for a Prefect artifact."""
 
 from collections.abc import Sequence
 
-import pyarrow as pa
-
+from rageval.comparison.abstention import abstention_rows
+from rageval.comparison.conversations import conversation_rows
+from rageval.comparison.repeats import repeat_rows
 from rageval.judging.section import judging_section, trust_sentences
 from rageval.judging.table import unfit_metrics
 from rageval.pages.markdown import escape, section
@@ -11,42 +12,31 @@ from rageval.report.comparison_rows import comparison_rows
 from rageval.report.cutoffs import leading_metrics
 from rageval.report.empty_searches import empty_searches
 from rageval.report.headline import headline
+from rageval.report.not_measured import not_measured
 from rageval.report.pivot import cost_rows, metric_rows, retrieval_rows
+from rageval.report.report_data import ReportData
 from rageval.report.spending import spending_rows, total_rows
-from rageval.runs.manifest import Manifest
-from rageval.tables import JUDGING
 
 
-def render_markdown(
-    summary: pa.Table,
-    manifest: Manifest,
-    comparisons: pa.Table | None = None,
-    judging: pa.Table | None = None,
-    retrieval: pa.Table | None = None,
-    systems: pa.Table | None = None,
-) -> str:
-    """Return the run's figures as Markdown: headline, answers, comparisons, retrieval, cost, notes.
-
-    Args:
-        summary: Table `tables.SUMMARY`.
-        manifest: Of the run.
-        comparisons: Table `tables.COMPARISONS`, or None if nothing was compared.
-        judging: Table `tables.JUDGING`, or None if nothing was judged.
-        retrieval: Table `tables.RETRIEVAL`, or None if nothing was searched for.
-        systems: Table `tables.SYSTEMS`, or None if all systems are alike to the reader.
-    """
+def render_markdown(run: ReportData) -> str:
+    """Return the run's figures as Markdown: headline, answers, comparisons, retrieval, cost, notes."""
+    manifest, summary = run.manifest, run.summary
     totals = manifest.totals.model_dump() if manifest.totals else {}
-    judging = JUDGING.empty_table() if judging is None else judging
-    trust, unfit = judging_section(judging), unfit_metrics(judging)
+    trust, unfit = judging_section(run.judging), unfit_metrics(run.judging)
     verdicts = trust.verdicts
+    missing = not_measured(run.questions, run.systems, run.retrieval, run.answers, run.scores)
     parts = [
         f"# Run {escape(manifest.run_id)}: {escape(manifest.status)}",
         *(f"**{escape(sentence)}.**" for sentence in manifest.warnings),
-        *(escape(sentence) for sentence in headline(summary, comparisons, systems=systems, unfit=unfit)),
-        *(escape(sentence) for sentence in (empty_searches(retrieval) if retrieval else ())),
-        *(escape(sentence) for sentence in trust_sentences(judging)),
+        *(escape(sentence) for sentence in headline(summary, run.comparisons, systems=run.systems, unfit=unfit)),
+        *(escape(sentence) for sentence in empty_searches(run.retrieval)),
+        *(escape(sentence) for sentence in trust_sentences(run.judging)),
         section("Answers", metric_rows(summary)),
-        section("Comparisons", comparison_rows(comparisons, unfit=unfit) if comparisons else []),
+        _list("Not measured", missing),
+        section("Questions that can and cannot be answered", abstention_rows(run.abstention)),
+        section("Conversations", conversation_rows(run.conversations)),
+        section("Repeats", repeat_rows(run.repeats)),
+        section("Comparisons", comparison_rows(run.comparisons, unfit=unfit)),
         _list("Can the judge be trusted?", [f"{v.judge}, {v.metric}: {v.fitness}. {v.sentence}" for v in verdicts]),
         _list("On the human labels", trust.remarks),
         *(section(part.title, part.rows) for part in trust.parts),

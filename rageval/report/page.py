@@ -5,7 +5,6 @@ passes `printable` on its way. Only the figures of `plots`, which hold no data b
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -16,8 +15,11 @@ import yaml
 from jinja2 import Environment
 from markupsafe import Markup
 
+from rageval.comparison.abstention import abstention_rows
+from rageval.comparison.conversations import conversation_rows
 from rageval.comparison.pairwise import pairwise_results
-from rageval.comparison.retrieval_values import failed_searches
+from rageval.comparison.repeats import repeat_rows
+from rageval.comparison.retrieval_values import failed_searches, has_relevant
 from rageval.comparison.slices import slice_tables
 from rageval.config.depth import retrieval_depth
 from rageval.config.models import LOCAL
@@ -34,14 +36,15 @@ from rageval.report.cutoffs import cutoff_table, metrics_at
 from rageval.report.empty_searches import empty_searches
 from rageval.report.failures import failures
 from rageval.report.headline import headline
+from rageval.report.not_measured import not_measured
 from rageval.report.pivot import cell, cost_rows, groups, quality_metrics
 from rageval.report.prompt_differences import prompt_differences
+from rageval.report.report_data import ReportData
 from rageval.report.spending import spending_rows, total_rows
 from rageval.report.verdict_labels import label_colours, label_tables
 from rageval.report.worst import worst_answers, worst_order
 from rageval.runs.manifest import Manifest
 from rageval.runs.shortfalls import asked_verdicts
-from rageval.tables import BLAME, COMPARISONS, HUMAN_LABELS, JUDGING, REPEATS
 
 WORST_PER_MODEL = 10
 FAILURES_SHOWN = 25
@@ -50,30 +53,12 @@ RANKS_SHOWN = 20
 _SHOWN_ELSEWHERE = {"config", "notes", "totals", "estimate", "actual", "warnings"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReportData:
-    """Everything that a run has written."""
-
-    documents: pa.Table
-    questions: pa.Table
-    systems: pa.Table
-    retrieval: pa.Table
-    answers: pa.Table
-    scores: pa.Table
-    summary: pa.Table
-    comparisons: pa.Table = field(default_factory=COMPARISONS.empty_table)
-    blame: pa.Table = field(default_factory=BLAME.empty_table)
-    labels: pa.Table = field(default_factory=HUMAN_LABELS.empty_table)
-    repeats: pa.Table = field(default_factory=REPEATS.empty_table)
-    judging: pa.Table = field(default_factory=JUDGING.empty_table)
-    manifest: Manifest
-
-
 def render_page(run: ReportData) -> str:
     """Return the report of a run: HTML that loads nothing, runs nothing and shows all data as text."""
     depth = retrieval_depth(run.manifest.config.retrieval)
     facts = run.manifest.model_dump(mode="json", exclude_none=True)
     unfit = unfit_metrics(run.judging)
+    means, (answers, scores) = run.once[1], run.shown
     every = groups(run.summary)
     searches = [group for group in every if group.is_retriever]
     return (
@@ -94,6 +79,10 @@ def render_page(run: ReportData) -> str:
             warnings=run.manifest.warnings,
             unread=_unread(run.scores),
             totals=[(_heading(name), words) for name, words in total_rows(_totals(run.manifest))],
+            not_measured=not_measured(run.questions, run.systems, run.retrieval, run.answers, run.scores),
+            abstention=abstention_rows(run.abstention),
+            conversations=conversation_rows(run.conversations),
+            repeats=repeat_rows(run.repeats),
             found=[group for group in every if not group.is_retriever],
             systems=run.systems.to_pylist(),
             prompts=_prompts(run.systems),
@@ -104,18 +93,18 @@ def render_page(run: ReportData) -> str:
             costs=cost_rows(run.summary),
             judge_costs=_judge_costs(run.scores),
             spending=spending_rows(run.manifest),
-            cosine_plots=_cosine_plots(run.scores),
-            labels=label_tables(run.scores),
-            rank_plots=_rank_plots(run.retrieval),
-            blame=blame_section(run.blame, run.documents, run.questions, run.systems, run.answers, run.scores),
-            pairwise=pairwise_results(run.questions, run.answers, run.scores),
-            slices=slice_tables(run.questions, run.documents, run.retrieval, run.scores, depth.top_k),
+            cosine_plots=_cosine_plots(means),
+            labels=label_tables(scores),
+            rank_plots=_rank_plots(run.questions, run.retrieval),
+            blame=blame_section(run.blame, run.documents, run.questions, run.systems, answers, scores),
+            pairwise=pairwise_results(run.questions, answers, scores),
+            slices=slice_tables(run.questions, run.documents, run.retrieval, means, depth.top_k),
             failures=failures(run.questions, run.answers, run.scores),
             worst=worst_answers(
                 run.documents,
                 run.questions,
-                run.answers,
-                run.scores,
+                answers,
+                scores,
                 limit=WORST_PER_MODEL,
                 labels=run.labels,
                 unfit=unfit,
@@ -152,11 +141,12 @@ def _models(run: ReportData) -> set[str]:
 
 def _progress(run: ReportData) -> Iterator[tuple[str, str]]:
     """Yield what was measured, and how much of it is there."""
-    planned = max(len(run.questions) * len(run.systems), len(run.answers))
+    asked = len(run.questions) * len(run.systems)
+    planned = max(asked * run.manifest.config.run.repeats, len(run.answers))
     yield "answers", formats.share(pc.sum(pc.equal(run.answers["status"], "ok")).as_py() or 0, planned)
     for metric in quality_metrics([group for group in groups(run.summary) if not group.is_retriever]):
         rows = run.summary.filter(pc.equal(run.summary["metric"], metric))
-        yield metric, formats.share(pc.sum(rows["n_scored"]).as_py() or 0, planned)
+        yield metric, formats.share(pc.sum(rows["n_scored"]).as_py() or 0, max(asked, len(run.once[0])))
 
 
 def _totals(manifest: Manifest) -> dict[str, Any]:
@@ -235,9 +225,9 @@ def _cosine_plots(scores: pa.Table) -> list[tuple[str, int, Markup]]:
     return [(system, len(values[system]), figure) for system, figure in zip(values, figures, strict=True)]
 
 
-def _rank_plots(retrieval: pa.Table) -> list[tuple[str, Mapping[str, int], Markup]]:
+def _rank_plots(questions: pa.Table, retrieval: pa.Table) -> list[tuple[str, Mapping[str, int], Markup]]:
     """Return retriever, questions by rank of the first right document, and a bar plot of them."""
-    retrieval = retrieval.filter(pa.array(~failed_searches(retrieval)))
+    retrieval = retrieval.filter(pa.array(has_relevant(questions, retrieval) & ~failed_searches(retrieval)))
     frame = retrieval.select(["retriever", "first_relevant_rank"]).to_pandas()
     depth = int(frame["first_relevant_rank"].max()) if frame["first_relevant_rank"].notna().any() else 0
     depth = max(depth, int(pc.max(pc.list_value_length(retrieval["document_ids"])).as_py() or 0))

@@ -18,7 +18,7 @@ KEYS = ["question_id", "system"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Context:
+class RankedContext:
     """One document that the model was shown."""
 
     rank: int
@@ -38,7 +38,10 @@ class WorstAnswer:
     references: Sequence[str]
     answer: str
     scores: Sequence[Scored]
-    contexts: Sequence[Context]
+    contexts: Sequence[RankedContext] | None
+    """None where nobody knows what it was shown."""
+    has_right: bool
+    """Whether any document is known to be right."""
 
 
 def worst_order(unfit: Collection[str]) -> list[str]:
@@ -88,13 +91,14 @@ def worst_answers(
                 references=question["references"],
                 answer=row["answer"],
                 scores=grades.get(tuple(row[key] for key in KEYS), []),
-                contexts=_contexts(() if row["context_ids"] is None else row["context_ids"], question, texts),
+                contexts=None if row["context_ids"] is None else _contexts(row["context_ids"], question, texts),
+                has_right=bool(relevant_ids(question)),
             )
         )
     return worst
 
 
-def _texts(documents: pa.Table, contexts: Iterable[Sequence[str]]) -> dict[str, Mapping[str, Any]]:
+def _texts(documents: pa.Table, contexts: Iterable[Sequence[str] | None]) -> dict[str, Mapping[str, Any]]:
     """Return the contexts by id."""
     needed: set[str] = set().union(*(ids for ids in contexts if ids is not None))
     rows = _of(documents, "document_id", pa.array(sorted(needed), pa.string())).to_pylist()
@@ -131,10 +135,10 @@ def _grades(scores: pa.Table) -> dict[tuple[str, ...], list[Scored]]:
 
 def _contexts(
     context_ids: Sequence[str], question: Mapping[str, Any], texts: Mapping[str, Mapping[str, Any]]
-) -> list[Context]:
+) -> list[RankedContext]:
     right = relevant_ids(question)
     return [
-        Context(
+        RankedContext(
             rank=rank,
             document_id=hit,
             title=texts.get(hit, {}).get("title", ""),

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
-from rageval.comparison.blame import blame_table
+from rageval.comparison.abstention import abstention_table
+from rageval.comparison.blame import blame_table, ranks_by_text
 from rageval.comparison.comparisons import compare_within, comparison_table
+from rageval.comparison.conversations import conversation_table
+from rageval.comparison.derived import with_derived
 from rageval.comparison.measurements import RunTables
 from rageval.comparison.repeats import once, repeats_table
 from rageval.comparison.summary import summarize
@@ -11,10 +14,12 @@ from rageval.config.depth import retrieval_depth
 from rageval.judging.label_files import labels_of
 from rageval.judging.table import judging_table, unfit_metrics
 from rageval.report.markdown import render_markdown
-from rageval.report.page import ReportData, render_page
+from rageval.report.page import render_page
+from rageval.report.report_data import ReportData
 from rageval.report.sentence import leading_figures, run_sentence
 from rageval.runs.found_documents import all_documents
 from rageval.runs.manifest import read_manifest
+from rageval.runs.repeats import shown
 from rageval.runs.run import Run
 from rageval.tables import JUDGING
 
@@ -37,35 +42,41 @@ def write_report(run: Run) -> Report:
         DataError: If the run has not got as far as its retrieval, or a table is damaged.
     """
     tables = {name: run.read(name) for name in _MEASURED} | {"documents": all_documents(run)}
+    tables["scores"] = with_derived(tables["questions"], tables["scores"])
     repeats = repeats_table(tables["answers"], tables["scores"])
     run.write("repeats", repeats)
-    tables["answers"], tables["scores"] = once(tables["answers"], tables["scores"])
+    answers, scores = once(tables["answers"], tables["scores"])
     manifest = read_manifest(run)
     depth = retrieval_depth(manifest.config.retrieval)
     summary = summarize(
         tables["questions"],
         tables["retrieval"],
-        tables["answers"],
-        tables["scores"],
+        answers,
+        scores,
         depth.top_k,
         cutoffs=depth.cutoffs,
         accept_alternates=depth.accept_alternates,
     )
     run.write("summary", summary)
-    comparisons = comparison_table(compare_within(RunTables(name=run.run_id, manifest=manifest, **tables)))
+    once_each = tables | {"answers": answers, "scores": scores}
+    comparisons = comparison_table(compare_within(RunTables(name=run.run_id, manifest=manifest, **once_each)))
     run.write("comparisons", comparisons)
+    abstention = abstention_table(tables["questions"], scores)
+    run.write("abstention", abstention)
+    conversations = conversation_table(tables["questions"], scores)
+    run.write("conversations", conversations)
+    answers, scores = shown(tables["answers"], tables["scores"])
     blame = blame_table(
         tables["questions"],
-        tables["answers"],
-        tables["scores"],
+        answers,
+        scores,
         accept_alternates=depth.accept_alternates,
+        ranks=ranks_by_text(tables["questions"], tables["systems"], tables["retrieval"]),
     )
     run.write("blame", blame)
     labels, remarks = labels_of(run, manifest.config.judge.human_labels)
     run.write("labels", labels)
-    judging = judging_table(
-        tables["questions"], tables["answers"], tables["scores"], labels, manifest.config.judge.minimum_kappa, remarks
-    )
+    judging = judging_table(tables["questions"], answers, scores, labels, manifest.config.judge.minimum_kappa, remarks)
     run.write("judging", judging)
     data = ReportData(
         **tables,
@@ -74,12 +85,13 @@ def write_report(run: Run) -> Report:
         blame=blame,
         labels=labels,
         judging=judging,
+        abstention=abstention,
+        conversations=conversations,
         repeats=repeats,
         manifest=manifest,
     )
     run.write_text(REPORT, render_page(data))
-    markdown = render_markdown(summary, manifest, comparisons, judging, tables["retrieval"], tables["systems"])
-    return Report(page=str(run.path / REPORT), markdown=markdown)
+    return Report(page=str(run.path / REPORT), markdown=render_markdown(data))
 
 
 def sentence(run: Run) -> str:

@@ -52,7 +52,15 @@ class _Choice:
         if self.swapped:
             first, second = second, first
         return ChatRequest(
-            messages=choice_messages(PAIRWISE, self.question.question, self.references, first, second),
+            messages=choice_messages(
+                PAIRWISE,
+                self.question.question,
+                self.references,
+                first,
+                second,
+                history=self.question.history,
+                answerable=self.question.answerable,
+            ),
             response_format=verdict_format(PAIRWISE.labels, judge),
         )
 
@@ -194,6 +202,7 @@ def _score(choice: _Choice, chunk: Chunk, system: System, judge: ModelConfig, co
     return Score(
         question_id=choice.question.question_id,
         system=system.name,
+        repeat=chunk.repeat,
         metric=choice.metric,
         metric_version=PAIRWISE.version,
         judge_model=judge.name,

@@ -53,7 +53,7 @@ def assert_explained(run: Outcome, *words: str) -> None:
         (lambda c: (c / "documents.json").unlink(), ["documents.json", "no such file"]),
         (lambda c: (c / "documents.json").write_text(""), ["documents.json", "empty"]),
         (lambda c: (c / "documents.json").write_text('[\n{"id": 1,}\n]'), ["documents.json", "line 2"]),
-        (lambda c: (c / "questions.csv").write_text("query,course\nx,a\n"), ["questions.csv", "question", "document"]),
+        (lambda c: (c / "questions.csv").write_text("topic,course\nx,a\n"), ["questions.csv", "question", "topic"]),
         (lambda c: edit(c, lambda d: d[3].update(text="  ")), ["documents.json", "3", "text"]),
         (lambda c: edit(c, lambda d: d[3].update(text=7)), ["documents.json", "3", "text"]),
         (lambda c: edit(c, lambda d: d[3].update(id="d2")), ["documents.json", "d2"]),

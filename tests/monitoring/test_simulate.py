@@ -194,7 +194,7 @@ def test_what_a_wrong_answer_was_shown_lacks_the_right_document(
     days: Callable[..., list[Day]], material: Material
 ) -> None:
     rows = Counter(question.question for question in material.questions)
-    right = {question.question: question.document_id for question in material.questions}
+    right = {question.question: question.made_from for question in material.questions}
     verdicts = {e.conversation_id: e.label for day in days() for e in day.evaluations if e.metric == "relevance"}
 
     def found(conversation: Conversation) -> bool:

@@ -284,6 +284,7 @@ def test_100_000_answers_are_blamed_in_seconds():
     none = pa.array([[]] * n, pa.list_(pa.string()))
     own, alone = pa.array([[d] for d in right]), pa.array([""] * n)
     questions = pa.table({"question_id": ids, "conversation": alone, "relevant_ids": own, "alternate_ids": none})
+    questions = questions.append_column("answerable", pa.nulls(n, pa.bool_()))
     answers, scores = [], []
     for system in range(systems):
         key = {"question_id": ids, "system": pa.array([f"m{system}"] * n), "status": pa.array(["ok"] * n)}

@@ -14,6 +14,7 @@ from rageval.judging.section import judging_section, trust_sentences
 from rageval.judging.table import judging_table, unfit_metrics
 from rageval.metrics.correctness import ANSWER_LABELS
 from rageval.metrics.names import AGAIN, detail_of
+from rageval.metrics.truthfulness import TRUTHFULNESS
 from rageval.report.comparison_rows import comparison_rows
 from rageval.report.headline import headline
 from rageval.report.worst import worst_answers
@@ -116,7 +117,7 @@ def test_a_judge_that_contradicts_itself_is_unfit_and_nothing_is_ranked_by_it():
     run.judge(detail_of(WITH, AGAIN), drawn(60, seed=9), where=slice(0, 60))
     judging = run.judging()
     assert verdict(judging)["label"] == "unfit"
-    assert unfit_metrics(judging) == {WITH}
+    assert unfit_metrics(judging) == {WITH, TRUTHFULNESS.name}
     assert trust_sentences(judging) == [f"Judge gpt: unfit for {WITH}, so nothing is ranked by that."]
     assert re.match(r"Kappa with itself is -?0\.\d+ \[.*\] over 60 answers\. At least 0\.400", verdict(judging)["note"])
     summary = summarize(run.questions, SCHEMAS["retrieval"].empty_table(), run.answers, run.scores, 5)

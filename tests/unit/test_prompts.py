@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rageval.judging.prompts import Judged, fence, judge_messages
+from rageval.judging.prompts import Judged, choice_messages, fence, judge_messages
 from rageval.metrics.correctness import CORRECTNESS
 from rageval.metrics.faithfulness import FAITHFULNESS
+from rageval.metrics.pairwise import PAIRWISE
 from rageval.metrics.relevance import RELEVANCE
 from rageval.records import Document, Message
 from rageval.systems.kinds import built_in
@@ -131,3 +132,45 @@ def test_ids_and_fingerprints_follow_content_and_not_order() -> None:
     assert index_fingerprint("d", "e", {"x": 1, "y": 2}) == index_fingerprint("d", "e", {"y": 2, "x": 1})
     assert index_fingerprint("d", "e", {"x": 1}) != index_fingerprint("d", "e", {"x": 2})
     assert question_id("q", "d") == question_id("q", "d") != question_id("q", "e")
+
+
+TURNS = [{"role": "user", "content": "When does it start?"}, {"role": "assistant", "content": "In January."}]
+
+
+@pytest.mark.parametrize("name", ["default", "closed_book"])
+def test_the_built_in_prompts_show_earlier_turns_before_the_question_and_are_as_they_were_without(name: str) -> None:
+    prompt, contexts = built_in(name), [document("1", section="S1", title="Q1?", text="T1")]
+    without = content(messages(prompt, "And where?", contexts), "user")
+    beginning = "[1] S1\nQ1?\nT1\n\n" if name == "default" else ""
+    assert without == f"{beginning}Question: And where?"
+    said = content(messages(prompt, "And where?", contexts, history=TURNS), "user")
+    turns = "Earlier in this conversation:\n\nuser: When does it start?\n\nassistant: In January.\n\n"
+    assert said == f"{beginning}{turns}Question: And where?"
+
+
+def test_a_judge_is_shown_earlier_turns_as_data_before_the_question_and_nothing_of_them_where_there_are_none() -> None:
+    judged = Judged(question="And where?", answer="Online.", references=["Online."], contexts=[])
+    before = content(judge_messages(CORRECTNESS, judged), "user")
+    assert before.startswith(fence("question", "And where?"))
+    said = judge_messages(CORRECTNESS, replace(judged, history=TURNS))
+    turns = fence("earlier turns", "user: When does it start?\n\nassistant: In January.")
+    introduction, rest = content(said, "user").split("\n\n" + turns + "\n\n")
+    assert (rest, "earlier turns" in introduction) == (before, True)
+    assert content(said, "system") == content(judge_messages(CORRECTNESS, judged), "system")
+    two = choice_messages(PAIRWISE, "And where?", [], "Online.", "Here.")
+    with_turns = choice_messages(PAIRWISE, "And where?", [], "Online.", "Here.", history=TURNS)
+    assert content(with_turns, "user").removesuffix(content(two, "user")).endswith(turns + "\n\n")
+
+
+def test_only_of_a_question_that_nothing_answers_is_a_judge_told_that_a_refusal_is_right() -> None:
+    judged = Judged(question="Why?", answer="I do not know.", references=[], contexts=[])
+    for metric in (CORRECTNESS, RELEVANCE):
+        unknown = judge_messages(metric, judged)
+        assert judge_messages(metric, replace(judged, answerable=True)) == unknown
+        told = judge_messages(metric, replace(judged, answerable=False))
+        assert content(told, "user") == content(unknown, "user")
+        assert "RELEVANT if it says that it does not know" in content(told, "system")
+    assert judge_messages(FAITHFULNESS, replace(judged, answerable=False)) == judge_messages(FAITHFULNESS, judged)
+    choices = [choice_messages(PAIRWISE, "Why?", [], "a", "b", answerable=one) for one in (None, True, False)]
+    assert choices[0] == choices[1]
+    assert "the better answer is the one that says that it does not know" in content(choices[2], "system")

@@ -22,7 +22,8 @@ from rageval.report.empty_searches import empty_searches
 from rageval.report.failures import failures
 from rageval.report.headline import headline
 from rageval.report.markdown import render_markdown
-from rageval.report.page import ReportData, render_page
+from rageval.report.page import render_page
+from rageval.report.report_data import ReportData
 from rageval.report.worst import worst_answers
 from rageval.runs.manifest import Manifest, RunStart, RunTotals
 from rageval.statistics.intervals import mean_interval
@@ -366,7 +367,7 @@ def test_a_search_that_finds_nothing_for_most_questions_is_named_at_the_top(run)
         assert len(empty_searches(retrieval)) == sentences
     said = "The retriever text found no document at all for 7 of 12 questions"
     assert said in render_page(replace(run, retrieval=retrieval)).partition("<nav")[0]
-    assert said in render_markdown(run.summary, run.manifest, retrieval=retrieval)
+    assert said in render_markdown(replace(run, retrieval=retrieval))
 
 
 def test_the_embedded_model_is_announced_for_what_it_is(page):
@@ -421,11 +422,11 @@ def test_importing_the_report_does_not_import_matplotlib():
 
 def test_markdown_tables_hold_hostile_names_in_their_cells():
     hostile = build(text=HOSTILE, models=(f"a{HOSTILE[:150]}", "b|c"))
-    text = render_markdown(hostile.summary, hostile.manifest)
+    text = render_markdown(hostile)
     assert "<" not in text
     assert "](" not in text.replace("\\](", "")
     tables = re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE)
-    assert len(tables) == 4  # answers, retrieval, cost, totals
+    assert len(tables) == 5  # answers, comparisons, retrieval, cost, totals
     for table in tables:
         columns = {len(re.findall(r"(?<!\\)\|", line)) for line in table.strip().splitlines()}
         assert len(columns) == 1
@@ -433,7 +434,7 @@ def test_markdown_tables_hold_hostile_names_in_their_cells():
 
 
 def test_markdown_shows_the_same_figures_as_the_page(run, page):
-    text = render_markdown(run.summary, run.manifest).replace("\\", "")
+    text = render_markdown(run).replace("\\", "")
     for row in page.rows["answers"][1:]:
         assert f"| {' | '.join(row)} |" in text
 
