@@ -16,6 +16,7 @@ from rageval.comparison.blame import (
     blame_counts,
     blame_rows,
     blame_table,
+    ranks_by_text,
     verdict_metric,
     where_to_work,
     why_no_blame,
@@ -23,7 +24,7 @@ from rageval.comparison.blame import (
 from rageval.report.blame_cases import CASES_PER_CELL, blame_section
 from rageval.report.page import render_page
 from rageval.statistics.intervals import mean_interval
-from rageval.tables import ANSWERS, BLAME, DOCUMENTS, QUESTIONS, SCORES, SYSTEMS
+from rageval.tables import ANSWERS, BLAME, DOCUMENTS, QUESTIONS, RETRIEVAL, SCORES, SYSTEMS
 from tests.made_runs import question_row
 from tests.unit.test_report_page import Page, build
 
@@ -94,6 +95,46 @@ def cells(run):
 def test_shown_or_not_and_right_wrong_or_refused_make_the_cell(case, cell):
     # The second question is there so that the run has verdicts and refusals at all.
     assert cells(run_of([case, (1, 1.0, False)]))[0] == cell
+
+
+@pytest.mark.parametrize(
+    ("case", "cell"),
+    [
+        ((None, 0.0, True), "rightly refused"),
+        ((1, 1.0, False), "answered anyway"),  # whatever the judge says of it
+        ((None, None, False), "answered anyway"),
+        ((None, 1.0, None), "not judged"),  # it may be a refusal in a language that is not read
+        ((None, None, None, "failed"), "no answer"),
+    ],
+)
+def test_of_a_question_without_an_answer_only_a_refusal_is_right_and_no_search_is_to_blame(case, cell):
+    run = list(run_of([case, (1, 1.0, False)]))
+    rows = [row | {"answerable": answerable} for row, answerable in zip(run[1].to_pylist(), (False, None), strict=True)]
+    run[1] = filled(QUESTIONS, rows)
+    assert cells(run) == [cell, "right"]
+
+
+def test_where_nobody_knows_what_was_shown_or_what_is_right_the_search_is_not_to_blame():
+    run = list(run_of([(None, 0.0, False), (1, 1.0, False), (1, None, False), (None, 0.0, True)]))
+    hidden = filled(ANSWERS, [row | {"context_ids": None} for row in run[2].to_pylist()])
+    assert cells([*run[:2], hidden, run[3]]) == ["search not known"] * 2 + ["not judged", "search not known"]
+    unknown = filled(QUESTIONS, [row | {"relevant_ids": [], "relevant_grades": []} for row in run[1].to_pylist()])
+    assert cells([run[0], unknown, *run[2:]]) == ["search not known"] * 2 + ["not judged", "search not known"]
+    blame = blame_table(unknown, *run[2:])
+    assert blame["shown"].to_pylist() == [None] * 4
+    assert "nothing to blame" in where_to_work(blame, unknown)
+
+
+def test_what_is_right_by_its_text_is_shown_if_its_rank_is_among_the_contexts():
+    run = run_of([(None, 0.0, False), (None, 0.0, False), (None, 1.0, False)])  # two documents are shown of each
+    texts = {"relevant_ids": [], "relevant_grades": [], "relevant_texts": ["It is so."]}
+    asked = filled(QUESTIONS, [row | texts for row in run[1].to_pylist()])
+    systems = filled(SYSTEMS, [{"system": "m", "kind": "pipeline", "retriever": "vector"}])
+    found = [{"question_id": f"q{i}", "retriever": "vector"} for i in range(3)]
+    ranked = [row | {"first_relevant_rank": rank} for row, rank in zip(found, (2, 3, None), strict=True)]
+    ranks = ranks_by_text(asked, systems, filled(RETRIEVAL, ranked))
+    blame = blame_table(asked, *run[2:], ranks=ranks)
+    assert blame["cell"].to_pylist() == ["generation miss", "search miss", "lucky"]
 
 
 def test_the_counts_add_up_to_the_questions_and_the_shares_have_the_interval_of_their_documents():
