@@ -87,7 +87,7 @@ def _find_flows(settings: Sequence[dict[str, Any]]) -> None:
     if _files(settings):
         sys.path.insert(0, str(Path.cwd()))
     else:
-        os.environ["PYTHONSAFEPATH"] = "1"
+        os.environ.update(PYTHONSAFEPATH="1")
 
 
 def _allow(file: Path, settings: Sequence[dict[str, Any]]) -> None:
