@@ -17,7 +17,7 @@ from rageval.monitoring.store.database import database_url
 from rageval.monitoring.store.recorder import Recorder
 from serving.asking import Asking
 from serving.assistant import Assistant
-from serving.bodies import Courses, Feedback, Health, Problem, QuestionBody, Reply, Voted, reply_of
+from serving.bodies import Feedback, FilterValues, Health, Problem, QuestionBody, Reply, Voted, reply_of
 from serving.desk import PROBLEMS, Desk
 from serving.guard import Guard, host_of
 from serving.problems import HttpError, say_problems
@@ -29,8 +29,8 @@ _PAGE = Path(__file__).with_name("page")
 _STREAM = "text/event-stream"
 _EVENTS = (
     "With `Accept: text/event-stream` the answer comes as server-sent events: `sources` ({sources}), then `answer` "
-    "({text}: the next piece), `restart` (forget the pieces so far), and at last `done` ({conversation_id, model}) or "
-    "`error` ({conversation_id, error})."
+    "({text}: the next piece), `restart` (forget the pieces so far), and at last `done` "
+    "({conversation_id, system, model}) or `error` ({conversation_id, error})."
 )
 
 
@@ -96,7 +96,7 @@ def _add_api(
         guard.admit_question(host_of(request.scope))
         streamed = _STREAM in request.headers.get("accept", "")
         conversation_id = str(body.conversation_id) if body.conversation_id else None
-        asking = await desk.ask(body.question, body.course, conversation_id, streamed=streamed)
+        asking = await desk.ask(body.question, body.filter_value, conversation_id, streamed=streamed)
         if streamed:
             return StreamingResponse(_stream(asking), media_type=_STREAM, headers={"X-Accel-Buffering": "no"})
         answered = await asking.followed()
@@ -121,9 +121,12 @@ def _add_api(
         await desk.vote(conversation_id, voter, thumbs, body.comment, host=host_of(request.scope))
         return Voted(conversation_id=conversation_id, thumbs=thumbs, comment=body.comment or None)
 
-    @app.get("/api/courses", summary="List the courses", tags=["chat"], responses=_problems(401, 429))
-    async def courses() -> Courses:
-        return Courses(courses=list(assistant.courses))
+    @app.get(
+        "/api/filter-values", summary="List what the search can be restricted to", tags=["chat"],
+        responses=_problems(401, 429),
+    )  # fmt: skip
+    async def filter_values() -> FilterValues:
+        return FilterValues(filter_by=assistant.filter_by, filter_values=list(assistant.filter_values))
 
 
 def _add_watching(app: FastAPI, desk: Desk, assistant: Assistant, recorder: Recorder, signals: Signals) -> None:

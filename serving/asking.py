@@ -23,8 +23,8 @@ class Event:
 class Asking:
     """A question and what has come of it so far. Lives in one event loop."""
 
-    def __init__(self, conversation_id: str, question: str, course: str) -> None:
-        self.conversation_id, self.question, self.course = conversation_id, question, course
+    def __init__(self, conversation_id: str, question: str, filter_value: str) -> None:
+        self.conversation_id, self.question, self.filter_value = conversation_id, question, filter_value
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done once it is clear that nothing else was asked under this id."""
         self.ended: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
@@ -58,7 +58,8 @@ class Asking:
                 if self._text:
                     self.write(None)
                 self.write(answer)
-            self._add("done", {"conversation_id": self.conversation_id, "model": conversation.model})
+            made_of = {"system": conversation.system, "model": conversation.model}
+            self._add("done", {"conversation_id": self.conversation_id, **made_of})
         self.ended.set_result(answered)
 
     def fail(self) -> None:

@@ -64,7 +64,8 @@ class Assistant:
             engine: How the model is asked, and the ceiling of what is spent.
             timeout_s: Seconds after which a question is given up, whatever it waits for.
         """
-        self.courses = tuple(sorted({d.filter_value(config.data.filter_by) for d in search.documents} - {""}))
+        self.filter_by = config.data.filter_by
+        self.filter_values = tuple(sorted({d.filter_value(config.data.filter_by) for d in search.documents} - {""}))
         self.model = system.model.model_copy(update={"deadline_s": min(system.model.deadline_s, timeout_s)})
         self.system = system
         self.timeout_s = timeout_s
@@ -96,7 +97,7 @@ class Assistant:
     async def ask(
         self,
         question: str,
-        course: str,
+        filter_value: str,
         conversation_id: str,
         *,
         on_contexts: Callable[[Sequence[ShownContext]], None] = lambda contexts: None,
@@ -106,7 +107,7 @@ class Assistant:
 
         Args:
             question: What is asked.
-            course: The course it is about; empty for all.
+            filter_value: Value of `data.filter_by` of the documents that are searched; empty for all.
             conversation_id: A UUID.
             on_contexts: Called with the documents that the model is shown, before it is asked.
             on_piece: Called with each piece of the answer as it comes, and with None if it starts over; without it the
@@ -120,9 +121,9 @@ class Assistant:
                     conversation_id=conversation_id,
                     asked_at=datetime.now(UTC),
                     question=question,
-                    course=course,
-                    model=self.model.name,
+                    filter_value=filter_value,
                     system=self.system.name,
+                    model=self.model.name,
                     retriever=self.system.retriever or "",
                     prompt_version=self.system.prompt.hash[:12] if self.system.prompt else "",
                     total_s=0.0,
@@ -147,7 +148,7 @@ class Assistant:
         ends_at = time.monotonic() + self.timeout_s
         started = time.monotonic()
         try:
-            found = await _within(self._searching.submit(_question(draft.question, draft.course)), ends_at)
+            found = await _within(self._searching.submit(_question(draft.question, draft.filter_value)), ends_at)
         except TimeoutError:
             return _failed(draft, "timeout", f"the search took longer than {self.timeout_s:g} s")
         except (RagevalError, OSError, RuntimeError, ValueError) as error:  # LanceDB's, or of a process that dies
@@ -155,7 +156,7 @@ class Assistant:
         documents, contexts = self._shown(found)
         draft = replace(draft, search_s=time.monotonic() - started, contexts=contexts)
         on_contexts(contexts)
-        request = self.system.request(_question(draft.question, draft.course), documents)
+        request = self.system.request(_question(draft.question, draft.filter_value), documents)
         request = replace(request, on_piece=_on_loop(on_piece) if on_piece else None)
         started = time.monotonic()
         try:
@@ -254,8 +255,8 @@ def open_assistant(
                 assistant.close()
 
 
-def _question(question: str, course: str) -> Question:
-    return Question(question_id="", question=question, filter_value=course)
+def _question(question: str, filter_value: str) -> Question:
+    return Question(question_id="", question=question, filter_value=filter_value)
 
 
 async def _within(future: Future[_Found], ends_at: float) -> _Found:

@@ -41,8 +41,8 @@ class QuestionBody(_In):
         str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION, strict=True), _Text
     ] = Field(examples=["How do I get a certificate?"])
     """What is asked, 1 to 2,000 characters."""
-    course: Annotated[str, StringConstraints(max_length=200, strict=True), _Text, AfterValidator(plain_key)] = ""
-    """One of `/api/courses`; empty for all."""
+    filter_value: Annotated[str, StringConstraints(max_length=200, strict=True), _Text, AfterValidator(plain_key)] = ""
+    """One of `/api/filter-values`, to search the documents with this value alone; empty for all."""
     conversation_id: Uuid | None = None
     """Give one to be safe: a request that is sent again with the same id and question is not asked again, and returns
     the answer that there is."""
@@ -87,7 +87,10 @@ class Reply(_Out):
     """Plain text of a model: never to be shown as markup."""
     sources: list[Source]
     """Best first."""
+    system: str
+    """Name of the system that answered."""
     model: str
+    """Label of its model."""
 
 
 class Voted(_Out):
@@ -98,10 +101,13 @@ class Voted(_Out):
     comment: str | None
 
 
-class Courses(_Out):
-    """What can be asked about."""
+class FilterValues(_Out):
+    """What a search can be restricted to."""
 
-    courses: list[str]
+    filter_by: str
+    """Name of the column of the documents; empty if there is none."""
+    filter_values: list[str]
+    """Its values, in order."""
 
 
 class Health(_Out):
@@ -135,5 +141,6 @@ def reply_of(conversation: Conversation) -> Reply:
         conversation_id=conversation.conversation_id,
         answer=conversation.answer or "",
         sources=sources_of(conversation),
+        system=conversation.system,
         model=conversation.model,
     )

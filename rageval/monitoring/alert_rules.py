@@ -69,10 +69,10 @@ class Rule(Settings):
     """Length of the windows; a day begins at midnight UTC, a week on Monday."""
     minimum: int = Field(default=50, ge=1, le=10_000_000)
     """With fewer conversations, votes or verdicts a window decides nothing; costs and counts need none."""
-    course: Key = ""
-    """Only this course; empty for all."""
-    model: str = ""
-    """Only answers of this model; empty for all."""
+    system: str = ""
+    """Only answers of this system; empty for all."""
+    filter_value: Key = ""
+    """Only questions with this value of `data.filter_by`; empty for all."""
 
     @field_validator("figure")
     @classmethod
@@ -161,8 +161,8 @@ def alerts_of(rule: Rule, measured: Sequence[Measured], raised_at: datetime) -> 
                     bound=rule.bound,
                     n=one.n,
                     message=_message(rule, one, start),
-                    course=rule.course,
-                    model=rule.model,
+                    filter_value=rule.filter_value,
+                    system=rule.system,
                     raised_at=raised_at,
                 )
             )
@@ -178,7 +178,9 @@ def _message(rule: Rule, measured: Measured, start: datetime) -> str:
         shown += f" of {measured.n:,}"
     direction = "above" if rule.above is not None else "below"
     where = "".join(
-        f" {word} {name!r}" for word, name in (("of course", rule.course), ("of model", rule.model)) if name
+        f" {word} {name!r}"
+        for word, name in (("of system", rule.system), ("of filter value", rule.filter_value))
+        if name
     )
     words = f"{figure_words()[rule.figure]}{where} was {shown} {_when(measured.window)}, {direction} {rule.bound:g}"
     if start != measured.window.start:

@@ -115,7 +115,7 @@ def accept(
 
     Raises:
         DataError: If there is no such conversation, it is accepted already, a document is not there or of another
-            course (the value of the filter), or the question stands with it already.
+            value of `data.filter_by`, or the question stands with it already.
         ConfigError: If no document is named.
         RunStoppedError: If the version cannot be written.
     """
@@ -206,7 +206,7 @@ def _search(conversation: Conversation, config: EvaluationConfig) -> list[str]:
     index_corpus(config, rebuild=False)
     retriever = RetrieverConfig(name="hybrid", method="hybrid")
     index = open_index(config.index, retriever.question_boost, cache_of(config), config.data)
-    only = conversation.course if config.data.filter_by else ""
+    only = conversation.filter_value if config.data.filter_by else ""
     question = Question(question_id="", question=conversation.question, filter_value=only)
     depth = config.retrieval.model_copy(update={"top_k": _FOUND, "cutoffs": ()})
     try:
@@ -224,10 +224,10 @@ def _check_documents(
         document = documents.get(name)
         if document is None:
             raise DataError(f"there is no document {name[:80]!r}; --document takes an id of the documents")
-        if filter_by and conversation.course not in ("", value := document.filter_value(filter_by)):
+        if filter_by and conversation.filter_value not in ("", value := document.filter_value(filter_by)):
             raise DataError(
                 f"document {name} belongs to {value}, but the question was asked about "
-                f"{conversation.course}; name documents of that {filter_by}"
+                f"{conversation.filter_value}; name documents of that {filter_by}"
             )
     if len(set(document_ids)) < len(document_ids):
         raise DataError("a document is named twice; name each once")

@@ -163,7 +163,7 @@ def _labels(found: ByPart[Sequence[Labelled]], times: Sequence[Window], version:
 
 
 def _usual_method(found: ByPart[Mapping[str, int]], times: Sequence[Window]) -> str | None:
-    """Return the search method that found something most often, or None if none did."""
+    """Return the retriever that found something most often, or None if none did."""
     counts = sum((Counter(found[time]) for time in times), Counter[str]())
     return min(counts, key=lambda method: (-counts[method], method), default=None)
 
@@ -171,7 +171,7 @@ def _usual_method(found: ByPart[Mapping[str, int]], times: Sequence[Window]) -> 
 def _scores(
     found: ByPart[Sequence[tuple[str, str, float]]], times: Sequence[Window], method: str | None
 ) -> list[float]:
-    """Return the scores of a search method: of many, those of the conversations whose ids come first."""
+    """Return the scores of a retriever: of many, those of the conversations whose ids come first."""
     scores = sorted((name, score) for time in times for name, used, score in found[time] if used == method)
     return [score for _, score in scores[: read.MOST_SCORES]]
 
@@ -187,7 +187,7 @@ def _asked(rule: Rule, first: datetime, now: datetime, days: int) -> Asked | Non
     if not windows:
         return None
     window = Window(start=windows[0].start, end=windows[-1].end)
-    return Asked(window=window, length=length, course=rule.course, model=rule.model)
+    return Asked(window=window, length=length, system=rule.system, filter_value=rule.filter_value)
 
 
 def _measured(

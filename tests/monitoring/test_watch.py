@@ -116,7 +116,11 @@ def test_every_figure_can_be_watched_and_of_one_course_or_model_alone(database: 
     rules = tuple(
         Rule(name=f"{figure} {place}", figure=figure, minimum=10, window_hours=24, **bound, **place_of)  # type: ignore[arg-type]
         for figure, bound in crossed.items()
-        for place, place_of in (("all", {}), ("here", {"course": "c", "model": "m1"}), ("nowhere", {"course": "x"}))
+        for place, place_of in (
+            ("all", {}),
+            ("here", {"system": "s1", "filter_value": "c"}),
+            ("nowhere", {"filter_value": "x"}),
+        )
     )
     found = {alert.rule for alert in watch(database, CONFIG, rules, NOW)}
     assert found == {f"{figure} {place}" for figure in crossed for place in ("all", "here")}

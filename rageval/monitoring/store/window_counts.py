@@ -1,4 +1,4 @@
-"""The monitoring database -> what windows of time hold: counts, sums and lists, of one course or model or of all.
+"""The monitoring database -> what windows of time hold: counts, sums and lists, of one system or filter value or all.
 
 One query answers for all windows that lie side by side. Of several verdicts on one conversation, by several judges or
 versions, the latest one counts.
@@ -36,9 +36,9 @@ class Asked:
     """All parts together. It begins at a whole second."""
     length: timedelta | None = None
     """Of a part, in whole seconds; None if all of the window is one."""
-    course: str = ""
+    system: str = ""
     """Empty for all."""
-    model: str = ""
+    filter_value: str = ""
     """Empty for all."""
     visitors: bool = True
     """Whether votes of visitors count, who may be anybody."""
@@ -49,10 +49,10 @@ class Asked:
         return self.window.parts(self.length) if self.length else [self.window]
 
     def of(self, columns: Any) -> list[Any]:
-        """Return the conditions on a table's columns `asked_at`, `course` and `model`."""
+        """Return the conditions on a table's columns `asked_at`, `system` and `filter_value`."""
         found = [columns.asked_at >= self.window.start, columns.asked_at < self.window.end]
-        found += [columns.course == self.course] if self.course else []
-        return [*found, *([columns.model == self.model] if self.model else [])]
+        found += [columns.filter_value == self.filter_value] if self.filter_value else []
+        return [*found, *([columns.system == self.system] if self.system else [])]
 
     @property
     def voters(self) -> list[Any]:
@@ -128,7 +128,7 @@ def latency_buckets(database: Database, asked: Asked) -> ByPart[Mapping[int, int
 
 
 def retrievers(database: Database, asked: Asked) -> ByPart[Mapping[str, int]]:
-    """Return how many questions found something by which search method."""
+    """Return how many questions found something by which retriever."""
     return _counts(database, asked, _C, _C.retriever, _C.top_score.is_not(None))
 
 
@@ -168,9 +168,9 @@ def votes(database: Database, asked: Asked) -> ByPart[Sequence[tuple[str, str, i
 
 
 def top_scores(database: Database, asked: Asked) -> ByPart[Sequence[tuple[str, str, float]]]:
-    """Return the score of the best document of each question, with the question's id and search method, by their ids.
+    """Return the score of the best document of each question, with the question's id and retriever, by their ids.
 
-    Scores of two methods mean two things; of each there are at most `MOST_SCORES`.
+    Scores of two retrievers mean two things; of each there are at most `MOST_SCORES`.
     """
     part = asked.part(_C)
     place = sa.func.row_number().over(partition_by=(part.element, _C.retriever), order_by=_C.conversation_id)
