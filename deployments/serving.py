@@ -20,7 +20,7 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
 from rich.table import Table
 
-from deployments.runner import Runner, Served
+from deployments.runner import Runner, ServedDeployment
 from deployments.schedules import Memory, apply_schedules, fingerprints, remember, remembered, with_slugs
 from flows.server import running_server
 from rageval.errors import ConfigError, RagevalError
@@ -62,7 +62,7 @@ def serve_deployments(file: Path, limit: int) -> None:
         deployments = [_deployed(client, one) for one in settings]
     _show(deployments)
     served = {
-        one.on_server.id: Served(
+        one.on_server.id: ServedDeployment(
             name=one.name,
             entrypoint=one.entrypoint,
             limited=one.on_server.global_concurrency_limit is not None,

@@ -15,9 +15,9 @@ from rageval.monitoring.records import Thumbs
 from rageval.monitoring.redaction import redactor
 from rageval.monitoring.store.database import database_url
 from rageval.monitoring.store.recorder import Recorder
-from serving.asking import Asking
+from serving.asking import Exchange
 from serving.assistant import Assistant
-from serving.bodies import Feedback, FilterValues, Health, Problem, QuestionBody, Reply, Voted, reply_of
+from serving.bodies import Feedback, FilterValues, Health, Problem, QuestionBody, RecordedVote, Reply, reply_of
 from serving.desk import PROBLEMS, Desk
 from serving.guard import Guard, host_of
 from serving.problems import HttpError, say_problems
@@ -111,7 +111,7 @@ def _add_api(
         "that the app has given, or by the `user` that a client with the app's key names.",
         responses=_problems(400, 401, 403, 404, 408, 409, 413, 422, 429, 503),
     )  # fmt: skip
-    async def feedback(body: Feedback, request: Request, response: Response) -> Voted:
+    async def feedback(body: Feedback, request: Request, response: Response) -> RecordedVote:
         thumbs, conversation_id = cast("Thumbs", body.thumbs), str(body.conversation_id)
         if body.user and not settings.api_key:
             raise HttpError(
@@ -119,7 +119,7 @@ def _add_api(
             )
         voter = named_voter(body.user, settings.api_key) if body.user else voters.of(request, response)
         await desk.vote(conversation_id, voter, thumbs, body.comment, host=host_of(request.scope))
-        return Voted(conversation_id=conversation_id, thumbs=thumbs, comment=body.comment or None)
+        return RecordedVote(conversation_id=conversation_id, thumbs=thumbs, comment=body.comment or None)
 
     @app.get(
         "/api/filter-values", summary="List what the search can be restricted to", tags=["chat"],
@@ -157,6 +157,6 @@ def _add_page(app: FastAPI, voters: Voters) -> None:
         return response
 
 
-async def _stream(asking: Asking) -> AsyncIterator[str]:
+async def _stream(asking: Exchange) -> AsyncIterator[str]:
     async for event in asking.events():
         yield f"event: {event.kind}\ndata: {json.dumps(event.data)}\n\n"

@@ -19,7 +19,7 @@ from rageval.monitoring.records import Conversation, ShownContext
 from rageval.pipeline.estimate import check_prices
 from rageval.records import Document, Question, Retrieval
 from rageval.search.backends import settled
-from rageval.search.micro_batches import Gathering
+from rageval.search.micro_batches import MicroBatcher
 from rageval.search.searching import Search, SearchHere
 from rageval.systems.kinds import make_systems
 from rageval.systems.system import System
@@ -28,7 +28,7 @@ from rageval.telemetry.tracing import step, trace_id
 Failure = Literal["search", "model", "stopped", "timeout"]
 """Why there is no answer: the search engine; this one request; all requests for now, such as spent credit; its time."""
 
-_Found = TypeVar("_Found")
+_Result = TypeVar("_Result")
 _LABEL = "chat"
 _TRY_AGAIN_S = 10.0
 """Seconds after which a model that refused everybody is asked once more."""
@@ -36,7 +36,7 @@ _SEARCHED_AT_ONCE = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answered:
+class ConversationOutcome:
     """A conversation, and why it has no answer if it has none."""
 
     conversation: Conversation
@@ -72,7 +72,7 @@ class Assistant:
         self.in_flight = 0
         self._engine = engine
         self._documents: Mapping[str, Document] = {document.document_id: document for document in search.documents}
-        self._searching = Gathering(search.find, most=_SEARCHED_AT_ONCE)
+        self._searching = MicroBatcher(search.find, most=_SEARCHED_AT_ONCE)
         self._stopped_at: float | None = None
         self._searching.submit(_question("ready?", "")).result()  # the first one is slow
 
@@ -102,7 +102,7 @@ class Assistant:
         *,
         on_contexts: Callable[[Sequence[ShownContext]], None] = lambda contexts: None,
         on_piece: Callable[[str | None], None] | None = None,
-    ) -> Answered:
+    ) -> ConversationOutcome:
         """Answer a question; a failure is a conversation too, and never raises.
 
         Args:
@@ -144,7 +144,7 @@ class Assistant:
         draft: Conversation,
         on_contexts: Callable[[Sequence[ShownContext]], None],
         on_piece: Callable[[str | None], None] | None,
-    ) -> Answered:
+    ) -> ConversationOutcome:
         ends_at = time.monotonic() + self.timeout_s
         started = time.monotonic()
         try:
@@ -175,7 +175,7 @@ class Assistant:
         )
         if reply.text is None:
             return _failed(draft, "model", reply.error or "no answer")
-        return Answered(conversation=replace(draft, answer=_storable(reply.text)))
+        return ConversationOutcome(conversation=replace(draft, answer=_storable(reply.text)))
 
     def _shown(self, found: Retrieval) -> tuple[list[Document], tuple[ShownContext, ...]]:
         """Return the documents that were found, as the prompt and as the conversation has them, best first."""
@@ -259,7 +259,7 @@ def _question(question: str, filter_value: str) -> Question:
     return Question(question_id="", question=question, filter_value=filter_value)
 
 
-async def _within(future: Future[_Found], ends_at: float) -> _Found:
+async def _within(future: Future[_Result], ends_at: float) -> _Result:
     async with asyncio.timeout(ends_at - time.monotonic()):
         return await asyncio.wrap_future(future)
 
@@ -274,8 +274,8 @@ def _on_loop(on_piece: Callable[[str | None], None]) -> Callable[[str | None], N
     return hand_over
 
 
-def _failed(draft: Conversation, failure: Failure, error: str) -> Answered:
-    return Answered(conversation=replace(draft, status="failed", error=_storable(error)), failure=failure)
+def _failed(draft: Conversation, failure: Failure, error: str) -> ConversationOutcome:
+    return ConversationOutcome(conversation=replace(draft, status="failed", error=_storable(error)), failure=failure)
 
 
 def _storable(text: str) -> str:

@@ -26,15 +26,15 @@ _Text = AfterValidator(_without_nul)
 Uuid = Annotated[UUID, Field(description="A UUID of the client's choice, such as crypto.randomUUID()")]
 
 
-class _In(BaseModel):
+class _RequestBody(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
-class _Out(BaseModel):
+class _ResponseBody(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
-class QuestionBody(_In):
+class QuestionBody(_RequestBody):
     """A question."""
 
     question: Annotated[
@@ -48,7 +48,7 @@ class QuestionBody(_In):
     the answer that there is."""
 
 
-class Feedback(_In):
+class Feedback(_RequestBody):
     """A vote on an answer; a later vote of the same person replaces it."""
 
     conversation_id: Uuid
@@ -67,7 +67,7 @@ class Feedback(_In):
     that keep no cookies. It counts in place of the cookie, and is refused where the app asks for no key."""
 
 
-class Source(_Out):
+class Source(_ResponseBody):
     """A document that the model was shown."""
 
     document_id: str
@@ -78,7 +78,7 @@ class Source(_Out):
     text: str
 
 
-class Reply(_Out):
+class Reply(_ResponseBody):
     """An answer, with what it was made from."""
 
     conversation_id: str
@@ -93,7 +93,7 @@ class Reply(_Out):
     """Label of its model."""
 
 
-class Voted(_Out):
+class RecordedVote(_ResponseBody):
     """The vote that counts now."""
 
     conversation_id: str
@@ -101,7 +101,7 @@ class Voted(_Out):
     comment: str | None
 
 
-class FilterValues(_Out):
+class FilterValues(_ResponseBody):
     """What a search can be restricted to."""
 
     filter_by: str
@@ -110,7 +110,7 @@ class FilterValues(_Out):
     """Its values, in order."""
 
 
-class Health(_Out):
+class Health(_ResponseBody):
     """How the app is."""
 
     status: Literal["ok", "degraded"]
@@ -124,7 +124,7 @@ class Health(_Out):
     """Questions under way."""
 
 
-class Problem(_Out):
+class Problem(_ResponseBody):
     """Why a request was not done, and what to do."""
 
     error: str

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from rageval.monitoring.store.recorder import Recorder
-from serving.assistant import Answered, Assistant
+from serving.assistant import Assistant, ConversationOutcome
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120)
 
@@ -64,7 +64,7 @@ class Signals:
         )
         gauge("records_lost", "Records that neither database nor disk took", lambda: recorder.state.lost)
 
-    def note(self, answered: Answered) -> None:
+    def note(self, answered: ConversationOutcome) -> None:
         """Count a question that has ended."""
         conversation = answered.conversation
         system = conversation.system

@@ -110,7 +110,7 @@ class Rules(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class WindowStatistic:
     """What a window of time comes to."""
 
     window: Window
@@ -124,7 +124,7 @@ class Measured:
     """Conversations, votes or verdicts that it is of."""
 
 
-def outcome(rule: Rule, measured: Measured) -> Outcome:
+def outcome(rule: Rule, measured: WindowStatistic) -> Outcome:
     """Return whether a window breaks a rule beyond noise, or keeps it; `unknown` where neither can be told."""
     if measured.value is None or (measured.n < rule.minimum and rule.figure not in WITHOUT_MINIMUM):
         return "unknown"
@@ -135,7 +135,7 @@ def outcome(rule: Rule, measured: Measured) -> Outcome:
     return "broken" if nearest is None or sign * nearest > sign * rule.bound else "unknown"
 
 
-def alerts_of(rule: Rule, measured: Sequence[Measured], raised_at: datetime) -> list[Alert]:
+def alerts_of(rule: Rule, measured: Sequence[WindowStatistic], raised_at: datetime) -> list[Alert]:
     """Return the alerts of a rule: one for each time that it was broken until a window kept it again.
 
     Args:
@@ -169,7 +169,7 @@ def alerts_of(rule: Rule, measured: Sequence[Measured], raised_at: datetime) -> 
     return alerts
 
 
-def _message(rule: Rule, measured: Measured, start: datetime) -> str:
+def _message(rule: Rule, measured: WindowStatistic, start: datetime) -> str:
     value = measured.value or 0.0
     shown = usd(value) if rule.figure == "cost_usd" else f"{value:.3g}" if rule.figure != "questions" else f"{value:g}"
     if measured.low is not None and measured.high is not None:

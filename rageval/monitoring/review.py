@@ -52,7 +52,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Accepted:
+class AcceptedQuestion:
     """A question that has become a part of the ground truth."""
 
     question: str
@@ -63,7 +63,7 @@ class Accepted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Forgotten:
+class DeletionResult:
     """What is left of a conversation that was deleted."""
 
     conversation_id: str
@@ -102,7 +102,7 @@ def accept(
     *,
     question: str | None = None,
     folder: str = "",
-) -> Accepted:
+) -> AcceptedQuestion:
     """Write a new version of the ground truth with the question of a conversation, and note it as reviewed.
 
     Args:
@@ -135,7 +135,7 @@ def accept(
             ground_truth=path, reviewed_at=datetime.now(UTC),
         )  # fmt: skip
         write_review(database, review)
-    return Accepted(question=text, document_ids=tuple(document_ids), file=path, version=version)
+    return AcceptedQuestion(question=text, document_ids=tuple(document_ids), file=path, version=version)
 
 
 def not_accepted(database: Database, conversation_id: str) -> Conversation:
@@ -163,7 +163,7 @@ def dismiss(database: Database, conversation_id: str) -> None:
 
 def forget(
     database: Database, conversation_id: str, ground_truth: str, folder: str = "", *, spool: str = DEFAULT_SPOOL
-) -> Forgotten:
+) -> DeletionResult:
     """Delete a conversation with everything about it, for good, and say where its question still stands.
 
     Args:
@@ -188,7 +188,7 @@ def forget(
     paths = [file.parent / version.file for file in sorted(files, key=str) for version in read_versions(file)]
     source = source_of(conversation_id)
     stands = [str(path) for path in paths if path.exists() and source in path.read_text(encoding="utf-8")]
-    return Forgotten(
+    return DeletionResult(
         conversation_id=conversation_id, was_stored=was_stored, waiting=waiting, versions=tuple(stands)
     )  # fmt: skip
 
