@@ -24,7 +24,7 @@ from prefect.utilities.templating import apply_values
 from rich.table import Table
 
 from deployments.build_steps import read_evaluation
-from deployments.runner import Runner, Served
+from deployments.runner import Runner, ServedDeployment
 from deployments.schedules import Memory, apply_schedules, fingerprints, remember, remembered, with_slugs
 from flows.server import running_server
 from rageval.errors import ConfigError, RagevalError
@@ -69,7 +69,7 @@ def serve_deployments(file: Path, limit: int) -> None:
         deployments = [_deployed(client, one) for one in settings]
     _show(deployments)
     served = {
-        one.on_server.id: Served(
+        one.on_server.id: ServedDeployment(
             name=one.name,
             entrypoint=one.entrypoint,
             limited=one.on_server.global_concurrency_limit is not None,

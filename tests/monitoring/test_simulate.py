@@ -84,7 +84,7 @@ def _figures(days: Sequence[Day]) -> dict[str, list[Any]]:
         "cost": [c.cost_usd for c in conversations],
         "scores": [c.contexts[0].score for c in conversations],
         "answers": [c.answer for c in conversations],
-        "courses": [(c.course, c.model) for c in conversations],
+        "filter values": [(c.filter_value, c.system) for c in conversations],
     }
 
 
