@@ -134,6 +134,7 @@ def test_every_variable_that_is_offered_reaches_the_services_of_the_project(name
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
         "RAGEVAL_ALERT_URLS",
         "ELASTICSEARCH_CA_CERTS",
+        "RAGEVAL_ALLOW_KEY_FILES",
     }
     assert of_this_machine - given.keys() - {"PREFECT_HOME"} == for_users
     assert SERVICES[name]["extra_hosts"] == ["host.docker.internal:host-gateway"]

@@ -1,5 +1,6 @@
 """Options of the command line: those of settings say and take what the field does, and every example is a command."""
 
+import shlex
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -199,7 +200,7 @@ def test_every_command_has_an_example_that_can_be_called(name: str, command: Any
 
     assert examples
     for example in examples:
-        words = [word.strip("'") for word in example.removeprefix(f"rageval {name}".strip()).split()]
+        words = shlex.split(example.removeprefix(f"rageval {name}".strip()))
         command.make_context(name, words)  # raises for what does not exist
 
 
