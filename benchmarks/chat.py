@@ -43,7 +43,7 @@ _SETTLE_S = 60
 
 
 @dataclass(kw_only=True)
-class Measured:
+class ChatMeasurement:
     """What the people met."""
 
     asked: list[str] = field(default_factory=list)
@@ -75,7 +75,7 @@ def chat_app(folder: Path, model_url: str, database: str) -> Iterator[tuple[str,
 
 async def person(
     number: int, session: aiohttp.ClientSession, url: str, questions: list[str], reads_s: float, until: float,
-    measured: Measured,
+    measured: ChatMeasurement,
 ) -> None:  # fmt: skip
     """Ask and read until the time is over."""
     draws = random.Random(number)
@@ -98,9 +98,9 @@ async def person(
 
 async def ask_all(
     url: str, questions: list[str], people: int, seconds: float, reads_s: float, faults: list[tuple[float, str]]
-) -> Measured:
+) -> ChatMeasurement:
     """Let the people ask, and run each command at its time."""
-    measured, until = Measured(), time.monotonic() + seconds
+    measured, until = ChatMeasurement(), time.monotonic() + seconds
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session, asyncio.TaskGroup() as group:
         for number in range(people):
             group.create_task(person(number, session, url, questions, reads_s, until, measured))

@@ -25,7 +25,7 @@ END = datetime(2026, 11, 1, tzinfo=UTC)
 
 # Random numbers come from a fixed seed; ids are hashes, so they are spread as those of real conversations are.
 CONVERSATIONS = """
-insert into conversations (conversation_id, asked_at, course, question, status, answer, error, model, system,
+insert into conversations (conversation_id, asked_at, filter_value, question, status, answer, error, model, system,
   retriever, prompt_version, contexts, top_score, prompt_tokens, completion_tokens, cost_usd, search_s, model_s,
   total_s, latency_bucket, source)
 select md5(i::text)::uuid::text,
@@ -43,18 +43,18 @@ select md5(i::text)::uuid::text,
 from (select i, random() as r from generate_series(1, cast(:n as integer)) i) rows
 """
 EVALUATIONS = """
-insert into evaluations (conversation_id, metric, metric_version, judge, status, value, label, reason, asked_at, course,
-  model, evaluated_at)
+insert into evaluations (conversation_id, metric, metric_version, judge, status, value, label, reason, asked_at,
+  filter_value, system, evaluated_at)
 select conversation_id, cast(:metric as text), '1', cast(:judge as text), 'ok', 1,
   (cast(:labels as text[]))[1 + floor(random() ^ 2 * cast(:kinds as integer))::int],
   case when cast(:judge as text) <> '' then 'The answer says what the question asks for, as far as one can tell.' end,
-  asked_at, course, model, asked_at
+  asked_at, filter_value, system, asked_at
 from conversations where status = 'ok'
 """
 FEEDBACK = """
-insert into feedback (conversation_id, source, voter, thumbs, comment, given_at, asked_at, course, model)
+insert into feedback (conversation_id, source, voter, thumbs, comment, given_at, asked_at, filter_value, system)
 select conversation_id, 'user', md5(conversation_id), case when random() < 0.7 then 1 else -1 end, 'a comment',
-  asked_at + interval '1 minute', asked_at, course, model
+  asked_at + interval '1 minute', asked_at, filter_value, system
 from conversations where status = 'ok' and random() < 0.2
 """
 METRICS = {

@@ -29,7 +29,7 @@ class Scenario:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class EngineMeasurement:
     """What a scenario took. `ratio` is measured at the server from first to last accepted request."""
 
     scenario: Scenario
@@ -86,7 +86,7 @@ SCENARIOS = (
 )  # fmt: skip
 
 
-def measure(scenario: Scenario, server: str) -> Measured:
+def measure(scenario: Scenario, server: str) -> EngineMeasurement:
     """Run a scenario."""
     reset(server, scenario.behaviour)
     replies: dict[int, ChatReply] = {}
@@ -101,7 +101,7 @@ def measure(scenario: Scenario, server: str) -> Measured:
         wall_s, cpu_s = time.monotonic() - started, time.process_time() - cpu
     with urllib.request.urlopen(f"{server}/stats") as reply:
         stats = json.load(reply)
-    return Measured(
+    return EngineMeasurement(
         scenario=scenario,
         wall_s=wall_s,
         ratio=(stats["last"] - stats["first"]) / scenario.ideal_s(stats),

@@ -8,7 +8,7 @@ from typing import Any, Final, get_args
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from rageval.monitoring.figures import COLUMN_UNITS, STEPS_S, Board, Filter, Kind, Unit
+from rageval.monitoring.figures import COLUMN_UNITS, STEPS_S, Board, Filter, Kind, Unit, shown_name
 from rageval.monitoring.panels.catalogue import Panel, choices, panels
 from rageval.monitoring.panels.scope import Scope
 
@@ -53,7 +53,7 @@ def dashboard(board: Board) -> dict[str, Any]:
         "timepicker": {},
         "annotations": {"list": []},
         "links": [_links_to_the_others()],
-        "templating": {"list": [_variable(board, "course"), _variable(board, "model"), _step()]},
+        "templating": {"list": [_variable(board, "system"), _variable(board, "filter_value"), _step()]},
         "panels": [
             _panel(number, panel, place)
             for number, (panel, place) in enumerate(zip(shown, _places(shown), strict=True), start=1)
@@ -183,7 +183,7 @@ def _variable(board: Board, what: Filter) -> dict[str, Any]:
     query = sql(choices(Scope.grafana(), board, what))
     return {
         "name": what,
-        "label": what.capitalize(),
+        "label": shown_name(what).capitalize(),
         "type": "query",
         "datasource": _SOURCE,
         "query": query,

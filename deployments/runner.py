@@ -53,7 +53,7 @@ _REPORT_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Served:
+class ServedDeployment:
     """A deployment on the server."""
 
     name: str
@@ -67,14 +67,14 @@ class Served:
 class Runner:
     """Runs what is due of some deployments until it is told to stop."""
 
-    served: Mapping[UUID, Served]
+    served: Mapping[UUID, ServedDeployment]
     limit: int
     """The most runs at once of each deployment that the server does not limit."""
     last_polled: datetime = field(default_factory=lambda: now("UTC"))
     """When the server was last asked for runs and for cancellations, and answered all of it; `/health` reads it."""
     _stopping: anyio.Event = field(default_factory=anyio.Event)
     _signal: int = signal.SIGINT
-    _taken: dict[UUID, "_Taken"] = field(default_factory=dict)
+    _taken: dict[UUID, "_TakenRun"] = field(default_factory=dict)
 
     def run(self) -> int:
         """Serve until SIGINT or SIGTERM, and return which one came.
@@ -158,10 +158,10 @@ class Runner:
             if not self.served[deployment].limited and under_way[deployment] >= self.limit:
                 continue
             under_way[deployment] += 1
-            self._taken[run.id] = _Taken(deployment=deployment)
+            self._taken[run.id] = _TakenRun(deployment=deployment)
             self._runs.start_soon(self._run, run, self.served[deployment])
 
-    async def _run(self, run: FlowRun, deployment: Served) -> None:
+    async def _run(self, run: FlowRun, deployment: ServedDeployment) -> None:
         """Start a run's process, wait for its end, and see to it that the server knows of the end."""
         taken = self._taken[run.id]
         try:
@@ -221,7 +221,7 @@ class Runner:
                 self._states.cancelled.add(run.id)
                 self._runs.start_soon(self._cancel, run, taken)
 
-    async def _cancel(self, run: FlowRun, taken: "_Taken") -> None:
+    async def _cancel(self, run: FlowRun, taken: "_TakenRun") -> None:
         try:
             await self._channel.signal(run.id, "cancel")
             await self._end(run.id, taken)
@@ -245,7 +245,7 @@ class Runner:
             for flow_run_id, taken in list(self._taken.items()):
                 ends.start_soon(self._end, flow_run_id, taken)
 
-    async def _end(self, flow_run_id: UUID, taken: "_Taken") -> None:
+    async def _end(self, flow_run_id: UUID, taken: "_TakenRun") -> None:
         """Tell the process of a run to end, wait until it has, and end it where it does not."""
         handle = self._processes.get(flow_run_id)
         if handle is not None and handle.is_alive():
@@ -276,7 +276,7 @@ class Runner:
 
 
 @dataclass(kw_only=True)
-class _Taken:
+class _TakenRun:
     """A run that this process works on."""
 
     deployment: UUID
@@ -328,7 +328,7 @@ class _Leader:
         """Hold nothing."""
 
 
-async def _flow_of(deployment: Served, _: FlowRun) -> Flow[..., Any]:
+async def _flow_of(deployment: ServedDeployment, _: FlowRun) -> Flow[..., Any]:
     return load_flow_from_entrypoint(deployment.entrypoint)
 
 

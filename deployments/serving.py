@@ -3,7 +3,8 @@
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,12 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
+from prefect.types.entrypoint import EntrypointType
+from prefect.utilities.templating import apply_values
 from rich.table import Table
 
-from deployments.runner import Runner, Served
+from deployments.build_steps import read_evaluation
+from deployments.runner import Runner, ServedDeployment
 from deployments.schedules import Memory, apply_schedules, fingerprints, remember, remembered, with_slugs
 from flows.server import running_server
 from rageval.errors import ConfigError, RagevalError
@@ -28,6 +32,9 @@ from rageval.pipeline.allowed import allow_named
 from rageval.safety.allowances import FILES, allow
 from rageval.text.terminal import console, plain
 from rageval.text.yaml_text import DuplicateKeyError, load_yaml
+
+_READ_EVALUATION = f"{read_evaluation.__module__}.{read_evaluation.__name__}"
+_FILLED = ("parameters", "schedules")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +53,7 @@ def serve_deployments(file: Path, limit: int) -> None:
 
     Args:
         file: A `prefect.yaml`, anywhere. Its entrypoints start from the folder above its own if they are there, else
-            from the checkout that is installed.
+            from the checkout that is installed; those that are modules are the installed ones, and work in its own.
         limit: The most runs at once of a deployment without a limit of its own.
 
     Raises:
@@ -57,12 +64,12 @@ def serve_deployments(file: Path, limit: int) -> None:
     file = file.absolute()
     with running_server() as client:
         os.chdir(_folder(file, settings))
-        sys.path.insert(0, str(Path.cwd()))
+        _find_flows(settings)
         _allow(file, settings)
         deployments = [_deployed(client, one) for one in settings]
     _show(deployments)
     served = {
-        one.on_server.id: Served(
+        one.on_server.id: ServedDeployment(
             name=one.name,
             entrypoint=one.entrypoint,
             limited=one.on_server.global_concurrency_limit is not None,
@@ -73,6 +80,14 @@ def serve_deployments(file: Path, limit: int) -> None:
         _pause(deployments)
     else:
         console.print("Stopped. What is due meanwhile starts when the deployments are served again.")
+
+
+def _find_flows(settings: Sequence[dict[str, Any]]) -> None:
+    """Let this process and its runs find the flows, also beside somebody's own package of the name `flows`."""
+    if _files(settings):
+        sys.path.insert(0, str(Path.cwd()))
+    else:
+        os.environ.update(PYTHONSAFEPATH="1")
 
 
 def _allow(file: Path, settings: Sequence[dict[str, Any]]) -> None:
@@ -101,23 +116,41 @@ def _pause(deployments: Sequence[_Deployment]) -> None:
 
 def _read(file: Path) -> list[dict[str, Any]]:
     try:
-        found: list[dict[str, Any]] = load_yaml(file.read_text(encoding="utf-8"))["deployments"]
+        content = load_yaml(file.read_text(encoding="utf-8"))
+        found: list[dict[str, Any]] = content["deployments"]
     except FileNotFoundError:
         raise ConfigError(
-            f"no deployments at {file.absolute()}; run this in the checkout, or name its deployments/prefect.yaml with "
-            "--file"
+            f"no deployments at {file.absolute()}; run this where `rageval init` has written a prefect.yaml, or in "
+            "the checkout, or name the file with --file"
         ) from None
     except DuplicateKeyError as error:
         raise ConfigError(f"{file} cannot be used: {error}") from None
     except (yaml.YAMLError, KeyError, TypeError):
         raise ConfigError(f"{file} is no prefect.yaml: a list `deployments` was expected") from None
-    return found
+    return _filled(found, content.get("build") or (), file.absolute().parent)
+
+
+def _filled(settings: list[dict[str, Any]], steps: Sequence[Any], folder: Path) -> list[dict[str, Any]]:
+    """Return the deployments with what our build step reads; other steps are for those that `prefect deploy` makes."""
+    read: dict[str, Any] = {}
+    for step in steps:
+        inputs = step.get(_READ_EVALUATION) if isinstance(step, Mapping) else None
+        if inputs:
+            with chdir(folder):
+                read[inputs["id"]] = read_evaluation(inputs["file"])
+    filled: list[Any] = []
+    for one in settings:
+        parts: Any = apply_values({name: one[name] for name in _FILLED if name in one}, read, remove_notset=False)
+        filled.append(one | parts)
+    return filled
 
 
 def _folder(file: Path, settings: Sequence[dict[str, Any]]) -> Path:
     """Return the folder that the entrypoints start from, and that runs work in."""
     installed = Path(__file__).parents[1]
-    flows = {file for file, colon, _ in (one["entrypoint"].rpartition(":") for one in settings) if colon}
+    flows = _files(settings)
+    if not flows:
+        return file.absolute().parent
     folders = list(dict.fromkeys([*file.absolute().parents[1:2], installed]))
     for folder in folders:
         if all((folder / flow).is_file() for flow in flows):
@@ -127,6 +160,11 @@ def _folder(file: Path, settings: Sequence[dict[str, Any]]) -> Path:
         f"{file} has an entrypoint in {missing}, which is neither in {' nor in '.join(map(str, folders))}; entrypoints "
         "start from the folder above that of the file, or from the checkout that is installed"
     )
+
+
+def _files(settings: Sequence[dict[str, Any]]) -> set[str]:
+    """Return the files of the flows; one that is named by its module has none."""
+    return {file for file, colon, _ in (one["entrypoint"].rpartition(":") for one in settings) if colon}
 
 
 def _deployed(client: SyncPrefectClient, settings: dict[str, Any]) -> _Deployment:
@@ -144,6 +182,7 @@ def _deployed(client: SyncPrefectClient, settings: dict[str, Any]) -> _Deploymen
         concurrency_limit=_concurrency_limit(settings),
         # What an earlier Ctrl-C has paused goes on; what somebody has paused since it was served does not.
         paused=bool(before and before.paused and memory and not memory.get("paused")),
+        entrypoint_type=EntrypointType.FILE_PATH if ":" in settings["entrypoint"] else EntrypointType.MODULE_PATH,
     )
     if before and before.work_pool_name:
         # Prefect would leave it in its pool, with the pool's way to the code, and every run of it would crash here.

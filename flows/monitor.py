@@ -16,7 +16,7 @@ from rageval.engine.request_engine import RequestEngine
 from rageval.errors import RagevalError, RunStoppedError
 from rageval.monitoring.config import MonitoringConfig, OnlineJudgingConfig
 from rageval.monitoring.notify import addresses
-from rageval.monitoring.online import Evaluated, check_price
+from rageval.monitoring.online import EvaluationOutcome, check_price
 from rageval.monitoring.records import Alert
 from rageval.monitoring.watch import read_rules
 from rageval.telemetry.tracing import step
@@ -120,7 +120,7 @@ def _judge(config: MonitoringConfig, since: datetime) -> tuple[list[str], Rageva
     return done, _too_many(lost, config.judging) if lost else None
 
 
-def _ended(futures: list[PrefectFuture[Any]], engine: RequestEngine) -> Iterator[Evaluated]:
+def _ended(futures: list[PrefectFuture[Any]], engine: RequestEngine) -> Iterator[EvaluationOutcome]:
     """Yield what came of each metric; whatever ends that early, what runs has ended, and is stored, first."""
     try:
         with ProgressArtifact(total=len(futures), description="Metrics judged") as progress:

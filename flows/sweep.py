@@ -11,7 +11,7 @@ from rageval.sweep.sweep import SWEEP_PAGE, open_sweep, searches_of, settled_swe
 from rageval.telemetry.tracing import step
 from tasks.ending import end_in_words
 from tasks.report import ProgressArtifact
-from tasks.sweep import SweepWords, load_sweep_data, search_with, write_sweep
+from tasks.sweep import SweepMessages, load_sweep_data, search_with, write_sweep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class SweepEnd:
     """Where the sweep's tables and its page lie, and what it says."""
 
     folder: str
-    words: SweepWords
+    words: SweepMessages
     """What it says, for people."""
     searched: int
     """Searches that were made now; all others were stored."""

@@ -15,12 +15,18 @@ if TYPE_CHECKING:
     from rageval.library import evaluate as evaluate
     from rageval.library import open_run as open_run
     from rageval.library import score as score
+    from rageval.records import Answer as Answer
+    from rageval.records import Context as Context
 
 __version__ = "0.2.0"
-__all__ = ["__version__", "compare", "evaluate", "open_run", "score"]
+__all__ = ["Answer", "Context", "__version__", "compare", "evaluate", "open_run", "score"]
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("Answer", "Context"):
+        from rageval import records  # noqa: PLC0415 - a function that answers needs no more
+
+        return getattr(records, name)
     if name in __all__:
         from rageval import library  # noqa: PLC0415 - see above
 

@@ -1,8 +1,8 @@
 """The front door: an evaluation, runs and comparisons from Python, without Prefect."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
@@ -16,16 +16,24 @@ from rageval.config.overrides import choose_judge, choose_models, put, set_for_r
 from rageval.engine.request_engine import RequestEngine
 from rageval.errors import DataError
 from rageval.pipeline.evaluation import evaluate_run
+from rageval.pipeline.given import choose_systems, with_questions
 from rageval.pipeline.steps import ThreadSteps
 from rageval.runs import folders
 from rageval.runs.manifest import read_manifest
 from rageval.runs.run import Run
 from rageval.scoring.frames import metrics_of, score_frame
 
+_NO_SYSTEMS: Final[Mapping[str, Callable[..., Any] | Mapping[str, Any]]] = {}
+_LATER: Final = "questions.jsonl"
+"""Stands for the file of a frame until there is a folder for it."""
+
 
 def evaluate(
     config: EvaluationConfig | Mapping[str, Any] | str | Path | None = None,
     *,
+    questions: pd.DataFrame | str | Path | None = None,
+    systems: Mapping[str, Callable[..., Any] | Mapping[str, Any]] = _NO_SYSTEMS,
+    metrics: Sequence[str] = (),
     sample: int | None = None,
     models: Sequence[str] = (),
     judge: str | None = None,
@@ -39,6 +47,12 @@ def evaluate(
 
     Args:
         config: A YAML file, its content, or a configuration; None for the defaults.
+        questions: What is asked: a file, or a frame with a column `question` and whatever is known of the answers, in
+            the columns that a file may have; it is kept in the run's folder.
+        systems: What answers, by name, in place of the configuration's systems: functions of a question, sync or
+            async, that are called in threads of this process and return a text, a mapping or a `rageval.Answer`; or
+            settings such as `{"kind": "http", "url": ...}`.
+        metrics: Names of metrics; empty for the configuration's.
         sample: Ask only so many questions, at least 1, drawn at random with `data.seed`.
         models: Names of the models that answer, in place of the configuration's.
         judge: Name of the model that judges, in place of the configuration's; an empty text for none.
@@ -53,15 +67,24 @@ def evaluate(
         RunStoppedError: If the run is not complete; what is finished is saved, and `run_id` resumes it.
     """
     settings = _settings(config)
+    functions = choose_systems(settings, systems)
+    if isinstance(questions, (str, Path)):
+        put(settings, "data.ground_truth", str(questions))
+    if metrics:
+        put(settings, "metrics", list(metrics))
     for path, value in (("data.sample", sample), ("run.output", output), ("run.run_id", run_id)):
         if value is not None:
             put(settings, path, value)
     choose_models(settings, models)
     choose_judge(settings, judge or None, disabled=judge == "")
     set_for_remote_models(settings, {"base_url": base_url})
+    if isinstance(questions, pd.DataFrame):
+        put(settings, "data.ground_truth", _LATER)
     checked = validate(EvaluationConfig, settings)
     run = folders.open_run(checked.run)
-    evaluate_run(run, checked, ThreadSteps())
+    if isinstance(questions, pd.DataFrame):
+        checked = with_questions(run, questions, checked)
+    evaluate_run(run, checked, ThreadSteps(), functions)
     return run
 
 

@@ -1,9 +1,9 @@
 """The records that travel between the stages; each is one row of a table in `rageval.tables`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 SearchMethod = Literal["text", "vector", "hybrid"]
 AnswerStatus = Literal["ok", "failed"]
@@ -117,8 +117,25 @@ class Context:
     score: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Answer:
+    """What a function of its user's own returns to a question, where a text alone does not say it."""
+
+    text: str | None = None
+    """The answer; None where it retrieves only."""
+    contexts: Sequence[Any] | None = None
+    """What it was shown, best first: texts, or objects with id, text and score, such as a `Context` or a mapping; None
+    where it does not say."""
+    citations: Sequence[str] | None = None
+    """Ids or texts that the answer cites."""
+    usage: Mapping[str, Any] | None = None
+    """Tokens by name, such as `prompt_tokens` and `completion_tokens`."""
+    cost_usd: float | None = None
+    """US dollars that it cost; None where that is not known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredAnswer:
     """One system's answer to one question, or the reason why there is none."""
 
     question_id: str

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from rageval.records import Answer, Document, Question, Retrieval, Score
+from rageval.records import Document, Question, Retrieval, Score, StoredAnswer
 
 SCHEMA_VERSION = "1"
 
@@ -352,7 +352,7 @@ def relevant_ids(row: Mapping[str, Any], *, accept_alternates: bool = True) -> s
     return {*row["relevant_ids"], *(row["alternate_ids"] if accept_alternates else ())}
 
 
-def to_row(record: Document | Question | Retrieval | Answer | Score) -> dict[str, Any]:
+def to_row(record: Document | Question | Retrieval | StoredAnswer | Score) -> dict[str, Any]:
     """Return a record as a flat row of its table."""
     row = dict(vars(record))
     if "usage" in row:
@@ -360,7 +360,7 @@ def to_row(record: Document | Question | Retrieval | Answer | Score) -> dict[str
     return row
 
 
-def to_table(records: Iterable[Document | Question | Retrieval | Answer | Score], schema: pa.Schema) -> pa.Table:
+def to_table(records: Iterable[Document | Question | Retrieval | StoredAnswer | Score], schema: pa.Schema) -> pa.Table:
     """Return records as a table of that schema.
 
     Raises:

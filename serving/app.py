@@ -15,9 +15,9 @@ from rageval.monitoring.records import Thumbs
 from rageval.monitoring.redaction import redactor
 from rageval.monitoring.store.database import database_url
 from rageval.monitoring.store.recorder import Recorder
-from serving.asking import Asking
+from serving.asking import Exchange
 from serving.assistant import Assistant
-from serving.bodies import Courses, Feedback, Health, Problem, QuestionBody, Reply, Voted, reply_of
+from serving.bodies import Feedback, FilterValues, Health, Problem, QuestionBody, RecordedVote, Reply, reply_of
 from serving.desk import PROBLEMS, Desk
 from serving.guard import Guard, host_of
 from serving.problems import HttpError, say_problems
@@ -29,8 +29,8 @@ _PAGE = Path(__file__).with_name("page")
 _STREAM = "text/event-stream"
 _EVENTS = (
     "With `Accept: text/event-stream` the answer comes as server-sent events: `sources` ({sources}), then `answer` "
-    "({text}: the next piece), `restart` (forget the pieces so far), and at last `done` ({conversation_id, model}) or "
-    "`error` ({conversation_id, error})."
+    "({text}: the next piece), `restart` (forget the pieces so far), and at last `done` "
+    "({conversation_id, system, model}) or `error` ({conversation_id, error})."
 )
 
 
@@ -96,7 +96,7 @@ def _add_api(
         guard.admit_question(host_of(request.scope))
         streamed = _STREAM in request.headers.get("accept", "")
         conversation_id = str(body.conversation_id) if body.conversation_id else None
-        asking = await desk.ask(body.question, body.course, conversation_id, streamed=streamed)
+        asking = await desk.ask(body.question, body.filter_value, conversation_id, streamed=streamed)
         if streamed:
             return StreamingResponse(_stream(asking), media_type=_STREAM, headers={"X-Accel-Buffering": "no"})
         answered = await asking.followed()
@@ -111,7 +111,7 @@ def _add_api(
         "that the app has given, or by the `user` that a client with the app's key names.",
         responses=_problems(400, 401, 403, 404, 408, 409, 413, 422, 429, 503),
     )  # fmt: skip
-    async def feedback(body: Feedback, request: Request, response: Response) -> Voted:
+    async def feedback(body: Feedback, request: Request, response: Response) -> RecordedVote:
         thumbs, conversation_id = cast("Thumbs", body.thumbs), str(body.conversation_id)
         if body.user and not settings.api_key:
             raise HttpError(
@@ -119,11 +119,14 @@ def _add_api(
             )
         voter = named_voter(body.user, settings.api_key) if body.user else voters.of(request, response)
         await desk.vote(conversation_id, voter, thumbs, body.comment, host=host_of(request.scope))
-        return Voted(conversation_id=conversation_id, thumbs=thumbs, comment=body.comment or None)
+        return RecordedVote(conversation_id=conversation_id, thumbs=thumbs, comment=body.comment or None)
 
-    @app.get("/api/courses", summary="List the courses", tags=["chat"], responses=_problems(401, 429))
-    async def courses() -> Courses:
-        return Courses(courses=list(assistant.courses))
+    @app.get(
+        "/api/filter-values", summary="List what the search can be restricted to", tags=["chat"],
+        responses=_problems(401, 429),
+    )  # fmt: skip
+    async def filter_values() -> FilterValues:
+        return FilterValues(filter_by=assistant.filter_by, filter_values=list(assistant.filter_values))
 
 
 def _add_watching(app: FastAPI, desk: Desk, assistant: Assistant, recorder: Recorder, signals: Signals) -> None:
@@ -154,6 +157,6 @@ def _add_page(app: FastAPI, voters: Voters) -> None:
         return response
 
 
-async def _stream(asking: Asking) -> AsyncIterator[str]:
+async def _stream(asking: Exchange) -> AsyncIterator[str]:
     async for event in asking.events():
         yield f"event: {event.kind}\ndata: {json.dumps(event.data)}\n\n"

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from rageval.monitoring.records import ShownContext
-from serving.assistant import Answered
+from serving.assistant import ConversationOutcome
 from serving.problems import HttpError
 
 Kind = Literal["sources", "answer", "restart", "done", "error"]
@@ -20,14 +20,14 @@ class Event:
     data: dict[str, Any]
 
 
-class Asking:
+class Exchange:
     """A question and what has come of it so far. Lives in one event loop."""
 
-    def __init__(self, conversation_id: str, question: str, course: str) -> None:
-        self.conversation_id, self.question, self.course = conversation_id, question, course
+    def __init__(self, conversation_id: str, question: str, filter_value: str) -> None:
+        self.conversation_id, self.question, self.filter_value = conversation_id, question, filter_value
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done once it is clear that nothing else was asked under this id."""
-        self.ended: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
+        self.ended: asyncio.Future[ConversationOutcome] = asyncio.get_running_loop().create_future()
         self._events: list[Event] = []
         self._changed = asyncio.Event()
         self._text = ""
@@ -45,7 +45,7 @@ class Asking:
             self._text += piece
             self._add("answer", {"text": piece})
 
-    def end(self, answered: Answered, problem: str) -> None:
+    def end(self, answered: ConversationOutcome, problem: str) -> None:
         """Tell how it ended, in the words of `problem` if it has failed."""
         conversation = answered.conversation
         if answered.failure:
@@ -58,7 +58,8 @@ class Asking:
                 if self._text:
                     self.write(None)
                 self.write(answer)
-            self._add("done", {"conversation_id": self.conversation_id, "model": conversation.model})
+            made_of = {"system": conversation.system, "model": conversation.model}
+            self._add("done", {"conversation_id": self.conversation_id, **made_of})
         self.ended.set_result(answered)
 
     def fail(self) -> None:
@@ -80,7 +81,7 @@ class Asking:
             if position == len(self._events):
                 await self._changed.wait()
 
-    async def followed(self) -> Answered:
+    async def followed(self) -> ConversationOutcome:
         """Return what came of it, once it has ended; whoever waits may go without ending it."""
         return await asyncio.shield(self.ended)
 

@@ -19,7 +19,7 @@ from rageval.monitoring.records import Conversation, ShownContext
 from rageval.pipeline.estimate import check_prices
 from rageval.records import Document, Question, Retrieval
 from rageval.search.backends import settled
-from rageval.search.micro_batches import Gathering
+from rageval.search.micro_batches import MicroBatcher
 from rageval.search.searching import Search, SearchHere
 from rageval.systems.kinds import make_systems
 from rageval.systems.system import System
@@ -28,7 +28,7 @@ from rageval.telemetry.tracing import step, trace_id
 Failure = Literal["search", "model", "stopped", "timeout"]
 """Why there is no answer: the search engine; this one request; all requests for now, such as spent credit; its time."""
 
-_Found = TypeVar("_Found")
+_Result = TypeVar("_Result")
 _LABEL = "chat"
 _TRY_AGAIN_S = 10.0
 """Seconds after which a model that refused everybody is asked once more."""
@@ -36,7 +36,7 @@ _SEARCHED_AT_ONCE = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answered:
+class ConversationOutcome:
     """A conversation, and why it has no answer if it has none."""
 
     conversation: Conversation
@@ -64,14 +64,15 @@ class Assistant:
             engine: How the model is asked, and the ceiling of what is spent.
             timeout_s: Seconds after which a question is given up, whatever it waits for.
         """
-        self.courses = tuple(sorted({d.filter_value(config.data.filter_by) for d in search.documents} - {""}))
+        self.filter_by = config.data.filter_by
+        self.filter_values = tuple(sorted({d.filter_value(config.data.filter_by) for d in search.documents} - {""}))
         self.model = system.model.model_copy(update={"deadline_s": min(system.model.deadline_s, timeout_s)})
         self.system = system
         self.timeout_s = timeout_s
         self.in_flight = 0
         self._engine = engine
         self._documents: Mapping[str, Document] = {document.document_id: document for document in search.documents}
-        self._searching = Gathering(search.find, most=_SEARCHED_AT_ONCE)
+        self._searching = MicroBatcher(search.find, most=_SEARCHED_AT_ONCE)
         self._stopped_at: float | None = None
         self._searching.submit(_question("ready?", "")).result()  # the first one is slow
 
@@ -96,17 +97,17 @@ class Assistant:
     async def ask(
         self,
         question: str,
-        course: str,
+        filter_value: str,
         conversation_id: str,
         *,
         on_contexts: Callable[[Sequence[ShownContext]], None] = lambda contexts: None,
         on_piece: Callable[[str | None], None] | None = None,
-    ) -> Answered:
+    ) -> ConversationOutcome:
         """Answer a question; a failure is a conversation too, and never raises.
 
         Args:
             question: What is asked.
-            course: The course it is about; empty for all.
+            filter_value: Value of `data.filter_by` of the documents that are searched; empty for all.
             conversation_id: A UUID.
             on_contexts: Called with the documents that the model is shown, before it is asked.
             on_piece: Called with each piece of the answer as it comes, and with None if it starts over; without it the
@@ -120,9 +121,9 @@ class Assistant:
                     conversation_id=conversation_id,
                     asked_at=datetime.now(UTC),
                     question=question,
-                    course=course,
-                    model=self.model.name,
+                    filter_value=filter_value,
                     system=self.system.name,
+                    model=self.model.name,
                     retriever=self.system.retriever or "",
                     prompt_version=self.system.prompt.hash[:12] if self.system.prompt else "",
                     total_s=0.0,
@@ -143,11 +144,11 @@ class Assistant:
         draft: Conversation,
         on_contexts: Callable[[Sequence[ShownContext]], None],
         on_piece: Callable[[str | None], None] | None,
-    ) -> Answered:
+    ) -> ConversationOutcome:
         ends_at = time.monotonic() + self.timeout_s
         started = time.monotonic()
         try:
-            found = await _within(self._searching.submit(_question(draft.question, draft.course)), ends_at)
+            found = await _within(self._searching.submit(_question(draft.question, draft.filter_value)), ends_at)
         except TimeoutError:
             return _failed(draft, "timeout", f"the search took longer than {self.timeout_s:g} s")
         except (RagevalError, OSError, RuntimeError, ValueError) as error:  # LanceDB's, or of a process that dies
@@ -155,7 +156,7 @@ class Assistant:
         documents, contexts = self._shown(found)
         draft = replace(draft, search_s=time.monotonic() - started, contexts=contexts)
         on_contexts(contexts)
-        request = self.system.request(_question(draft.question, draft.course), documents)
+        request = self.system.request(_question(draft.question, draft.filter_value), documents)
         request = replace(request, on_piece=_on_loop(on_piece) if on_piece else None)
         started = time.monotonic()
         try:
@@ -174,7 +175,7 @@ class Assistant:
         )
         if reply.text is None:
             return _failed(draft, "model", reply.error or "no answer")
-        return Answered(conversation=replace(draft, answer=_storable(reply.text)))
+        return ConversationOutcome(conversation=replace(draft, answer=_storable(reply.text)))
 
     def _shown(self, found: Retrieval) -> tuple[list[Document], tuple[ShownContext, ...]]:
         """Return the documents that were found, as the prompt and as the conversation has them, best first."""
@@ -254,11 +255,11 @@ def open_assistant(
                 assistant.close()
 
 
-def _question(question: str, course: str) -> Question:
-    return Question(question_id="", question=question, filter_value=course)
+def _question(question: str, filter_value: str) -> Question:
+    return Question(question_id="", question=question, filter_value=filter_value)
 
 
-async def _within(future: Future[_Found], ends_at: float) -> _Found:
+async def _within(future: Future[_Result], ends_at: float) -> _Result:
     async with asyncio.timeout(ends_at - time.monotonic()):
         return await asyncio.wrap_future(future)
 
@@ -273,8 +274,8 @@ def _on_loop(on_piece: Callable[[str | None], None]) -> Callable[[str | None], N
     return hand_over
 
 
-def _failed(draft: Conversation, failure: Failure, error: str) -> Answered:
-    return Answered(conversation=replace(draft, status="failed", error=_storable(error)), failure=failure)
+def _failed(draft: Conversation, failure: Failure, error: str) -> ConversationOutcome:
+    return ConversationOutcome(conversation=replace(draft, status="failed", error=_storable(error)), failure=failure)
 
 
 def _storable(text: str) -> str:

@@ -26,29 +26,29 @@ _Text = AfterValidator(_without_nul)
 Uuid = Annotated[UUID, Field(description="A UUID of the client's choice, such as crypto.randomUUID()")]
 
 
-class _In(BaseModel):
+class _RequestBody(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
-class _Out(BaseModel):
+class _ResponseBody(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
-class QuestionBody(_In):
+class QuestionBody(_RequestBody):
     """A question."""
 
     question: Annotated[
         str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION, strict=True), _Text
     ] = Field(examples=["How do I get a certificate?"])
     """What is asked, 1 to 2,000 characters."""
-    course: Annotated[str, StringConstraints(max_length=200, strict=True), _Text, AfterValidator(plain_key)] = ""
-    """One of `/api/courses`; empty for all."""
+    filter_value: Annotated[str, StringConstraints(max_length=200, strict=True), _Text, AfterValidator(plain_key)] = ""
+    """One of `/api/filter-values`, to search the documents with this value alone; empty for all."""
     conversation_id: Uuid | None = None
     """Give one to be safe: a request that is sent again with the same id and question is not asked again, and returns
     the answer that there is."""
 
 
-class Feedback(_In):
+class Feedback(_RequestBody):
     """A vote on an answer; a later vote of the same person replaces it."""
 
     conversation_id: Uuid
@@ -67,7 +67,7 @@ class Feedback(_In):
     that keep no cookies. It counts in place of the cookie, and is refused where the app asks for no key."""
 
 
-class Source(_Out):
+class Source(_ResponseBody):
     """A document that the model was shown."""
 
     document_id: str
@@ -78,7 +78,7 @@ class Source(_Out):
     text: str
 
 
-class Reply(_Out):
+class Reply(_ResponseBody):
     """An answer, with what it was made from."""
 
     conversation_id: str
@@ -87,10 +87,13 @@ class Reply(_Out):
     """Plain text of a model: never to be shown as markup."""
     sources: list[Source]
     """Best first."""
+    system: str
+    """Name of the system that answered."""
     model: str
+    """Label of its model."""
 
 
-class Voted(_Out):
+class RecordedVote(_ResponseBody):
     """The vote that counts now."""
 
     conversation_id: str
@@ -98,13 +101,16 @@ class Voted(_Out):
     comment: str | None
 
 
-class Courses(_Out):
-    """What can be asked about."""
+class FilterValues(_ResponseBody):
+    """What a search can be restricted to."""
 
-    courses: list[str]
+    filter_by: str
+    """Name of the column of the documents; empty if there is none."""
+    filter_values: list[str]
+    """Its values, in order."""
 
 
-class Health(_Out):
+class Health(_ResponseBody):
     """How the app is."""
 
     status: Literal["ok", "degraded"]
@@ -118,7 +124,7 @@ class Health(_Out):
     """Questions under way."""
 
 
-class Problem(_Out):
+class Problem(_ResponseBody):
     """Why a request was not done, and what to do."""
 
     error: str
@@ -135,5 +141,6 @@ def reply_of(conversation: Conversation) -> Reply:
         conversation_id=conversation.conversation_id,
         answer=conversation.answer or "",
         sources=sources_of(conversation),
+        system=conversation.system,
         model=conversation.model,
     )

@@ -16,8 +16,8 @@ from rageval.monitoring.redaction import Redact
 from rageval.monitoring.store.conversations import read_conversation
 from rageval.monitoring.store.database import open_database
 from rageval.monitoring.store.recorder import Recorder
-from serving.asking import Asking
-from serving.assistant import Answered, Assistant, Failure
+from serving.asking import Exchange
+from serving.assistant import Assistant, ConversationOutcome, Failure
 from serving.problems import HttpError
 from serving.settings import ChatSettings
 from serving.signals import Signals
@@ -48,29 +48,31 @@ class Desk:
         self._assistant, self._recorder, self._signals, self._settings = assistant, recorder, signals, settings
         self._url, self._redact = database_url, redact
         self._new_visitors = NewVisitors(settings)
-        self._running: dict[str, Asking] = {}
+        self._running: dict[str, Exchange] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._recent: OrderedDict[str, tuple[float, Answered]] = OrderedDict()
+        self._recent: OrderedDict[str, tuple[float, ConversationOutcome]] = OrderedDict()
         self._readers = ThreadPoolExecutor(4, thread_name_prefix="conversations")
         self._look_again_at = float("-inf")
 
-    async def ask(self, question: str, course: str, conversation_id: str | None, *, streamed: bool) -> Asking:
+    async def ask(self, question: str, filter_value: str, conversation_id: str | None, *, streamed: bool) -> Exchange:
         """Begin a question, or return what has come of it if it was asked before.
 
         Raises:
-            HttpError: If the course is unknown, the id is another question's, or too many are under way.
+            HttpError: If the filter value is unknown, the id is another question's, or too many are under way.
         """
-        if course and course not in self._assistant.courses:
-            raise HttpError(422, "course: it is none of those that /api/courses names; leave it empty for all")
+        if filter_value and filter_value not in self._assistant.filter_values:
+            raise HttpError(
+                422, "filter_value: it is none of those that /api/filter-values names; leave it empty for all"
+            )
         if conversation_id in self._running:
             asking = self._running[conversation_id]
-            self._check_same(asking.question, asking.course, question, course)
+            self._check_same(asking.question, asking.filter_value, question, filter_value)
             await asyncio.shield(asking.ready)
             return asking
         if len(self._running) >= self._settings.max_in_flight:
             self._signals.turned_away.labels("full").inc()
             raise HttpError(503, "Too many questions are asked at the moment. Try again in a second.", retry_after_s=1)
-        return await self._begin(question, course, conversation_id, streamed=streamed)
+        return await self._begin(question, filter_value, conversation_id, streamed=streamed)
 
     async def vote(
         self, conversation_id: str, voter: str, thumbs: Thumbs, comment: str | None, *, host: str
@@ -109,14 +111,14 @@ class Desk:
             task.cancel()
         self._readers.shutdown(wait=False, cancel_futures=True)
 
-    async def _begin(self, question: str, course: str, given_id: str | None, *, streamed: bool) -> Asking:
+    async def _begin(self, question: str, filter_value: str, given_id: str | None, *, streamed: bool) -> Exchange:
         conversation_id = given_id or str(uuid.uuid4())
-        asking = self._running[conversation_id] = Asking(conversation_id, question, course)
+        asking = self._running[conversation_id] = Exchange(conversation_id, question, filter_value)
         try:
             earlier = await self._earlier(conversation_id) if given_id else None
             if earlier:
                 conversation = earlier.conversation
-                self._check_same(conversation.question, conversation.course, question, course)
+                self._check_same(conversation.question, conversation.filter_value, question, filter_value)
         except BaseException as error:
             del self._running[conversation_id]
             asking.ready.set_exception(
@@ -136,10 +138,10 @@ class Desk:
         task.add_done_callback(self._tasks.discard)
         return asking
 
-    async def _answer(self, asking: Asking, *, streamed: bool) -> None:
+    async def _answer(self, asking: Exchange, *, streamed: bool) -> None:
         try:
             answered = await self._assistant.ask(
-                asking.question, asking.course, asking.conversation_id,
+                asking.question, asking.filter_value, asking.conversation_id,
                 on_contexts=asking.show, on_piece=asking.write if streamed else None,
             )  # fmt: skip
             self._recorder.record(answered.conversation)
@@ -154,12 +156,12 @@ class Desk:
         finally:
             del self._running[asking.conversation_id]
 
-    def _check_same(self, question: str, course: str, asked: str, asked_course: str) -> None:
+    def _check_same(self, question: str, filter_value: str, asked: str, asked_filter_value: str) -> None:
         # What is stored is redacted.
-        if course != asked_course or question not in (asked, self._redact(asked)):
+        if filter_value != asked_filter_value or question not in (asked, self._redact(asked)):
             raise HttpError(409, "This conversation_id belongs to another question. Take a new one for each question.")
 
-    async def _earlier(self, conversation_id: str) -> Answered | None:
+    async def _earlier(self, conversation_id: str) -> ConversationOutcome | None:
         """Return what has come of an id before; nothing if that cannot be known, since it is stored once anyway."""
         if answered := self._recalled(conversation_id):
             return answered
@@ -171,7 +173,7 @@ class Desk:
             return None
         if stored is None:
             return None
-        return Answered(conversation=stored, failure=None if stored.status == "ok" else "model")
+        return ConversationOutcome(conversation=stored, failure=None if stored.status == "ok" else "model")
 
     async def _stored(self, conversation_id: str) -> Conversation | None:
         problem = HttpError(503, "The database does not answer. Try again in a few seconds.", retry_after_s=5)
@@ -185,11 +187,11 @@ class Desk:
             self._look_again_at = time.monotonic() + _LOOK_AGAIN_S
             raise problem from None
 
-    def _recalled(self, conversation_id: str) -> Answered | None:
+    def _recalled(self, conversation_id: str) -> ConversationOutcome | None:
         found = self._recent.get(conversation_id)
         return found[1] if found else None
 
-    def _remember(self, answered: Answered) -> None:
+    def _remember(self, answered: ConversationOutcome) -> None:
         """Keep a conversation until the database surely has it."""
         now = time.monotonic()
         self._recent[answered.conversation.conversation_id] = (now, answered)

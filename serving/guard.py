@@ -27,7 +27,7 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 _POSTED = {"/api/ask", "/api/feedback"}
-_ROUTES = {"/", "/api/ask", "/api/feedback", "/api/courses", "/health", "/metrics", "/openapi.json"}
+_ROUTES = {"/", "/api/ask", "/api/feedback", "/api/filter-values", "/health", "/metrics", "/openapi.json"}
 
 
 class Guard:

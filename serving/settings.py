@@ -18,7 +18,7 @@ def api_key() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class ChatSettings:
-    """Limits of the chat app; the defaults suit a page that is open to a course."""
+    """Limits of the chat app; the defaults suit a page that is open to a few hundred people."""
 
     questions_per_minute: float = 20.0
     """Of one client, which is an address."""

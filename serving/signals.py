@@ -1,6 +1,6 @@
 """The golden signals of the chat app as Prometheus metrics: latency, traffic, errors, saturation, and what it costs.
 
-Labels are routes, stages, kinds and the model: a fixed few. Nothing is labelled by conversation, client or text.
+Labels are routes, stages, kinds and the system: a fixed few. Nothing is labelled by conversation, client or text.
 """
 
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from rageval.monitoring.store.recorder import Recorder
-from serving.assistant import Answered, Assistant
+from serving.assistant import Assistant, ConversationOutcome
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120)
 
@@ -41,10 +41,10 @@ class Signals:
             "and in the app itself (everything but the model)", ("stage",), buckets=_SECONDS, registry=registry,
         )  # fmt: skip
         self._failures = Counter("rageval_chat_failures", "Questions without an answer", ("kind",), registry=registry)
-        self._tokens = Counter("rageval_chat_tokens", "Tokens", ("model", "kind"), registry=registry)
-        self._dollars = Counter("rageval_chat_cost_usd", "US dollars of answers", ("model",), registry=registry)
+        self._tokens = Counter("rageval_chat_tokens", "Tokens", ("system", "kind"), registry=registry)
+        self._dollars = Counter("rageval_chat_cost_usd", "US dollars of answers", ("system",), registry=registry)
         self._unpriced = Counter(
-            "rageval_chat_unpriced", "Answers whose cost is unknown", ("model",), registry=registry
+            "rageval_chat_unpriced", "Answers whose cost is unknown", ("system",), registry=registry
         )
         gauge("questions_in_flight", "Questions under way", lambda: assistant.in_flight)
         gauge("saturation_ratio", "Questions under way / what the model takes at once", lambda: assistant.saturation)
@@ -64,10 +64,10 @@ class Signals:
         )
         gauge("records_lost", "Records that neither database nor disk took", lambda: recorder.state.lost)
 
-    def note(self, answered: Answered) -> None:
+    def note(self, answered: ConversationOutcome) -> None:
         """Count a question that has ended."""
         conversation = answered.conversation
-        model = conversation.model
+        system = conversation.system
         if answered.failure:
             self._failures.labels(answered.failure).inc()
         for stage, seconds in (
@@ -79,11 +79,11 @@ class Signals:
                 self._stage_seconds.labels(stage).observe(seconds)
         for kind, tokens in (("prompt", conversation.prompt_tokens), ("completion", conversation.completion_tokens)):
             if tokens is not None:
-                self._tokens.labels(model, kind).inc(tokens)
+                self._tokens.labels(system, kind).inc(tokens)
         if conversation.cost_usd is not None:
-            self._dollars.labels(model).inc(conversation.cost_usd)
+            self._dollars.labels(system).inc(conversation.cost_usd)
         elif conversation.status == "ok":
-            self._unpriced.labels(model).inc()
+            self._unpriced.labels(system).inc()
 
     def exposition(self) -> bytes:
         """Return all metrics in Prometheus' text format."""

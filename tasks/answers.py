@@ -13,7 +13,7 @@ from rageval.runs.run import Run
 from rageval.systems import answers
 from rageval.systems.system import System
 from tasks import process
-from tasks.limits import Places
+from tasks.limits import LimitSlots
 
 
 @task(task_run_name="answer-{system.name}-{chunk.number}")
@@ -23,7 +23,7 @@ def answer_chunk(run: Run, chunk: Chunk, system: System, options: RunOptions) ->
     Answers already stored for this run are not asked again, so a restart pays only for what is missing.
     """
     try:
-        with Places([system.model], process.engine()) as places:
+        with LimitSlots([system.model], process.engine()) as places:
             ask = process.reusing_earlier(places.ask, options)
             outcome = answers.answer_chunk(run, chunk, system, process.engine(), ask=ask, options=options)
     except RagevalError as error:

@@ -9,7 +9,7 @@ from rageval.comparison import folders as stage
 from rageval.comparison.markdown import render_comparison
 from rageval.comparison.page import render_compare_page
 from rageval.comparison.pairing import Choice
-from rageval.comparison.run_comparison import Compared
+from rageval.comparison.run_comparison import MetricComparison
 from rageval.comparison.sentences import comparison_rows, sentences, words_of
 from rageval.runs.folders import write_page
 from rageval.runs.run import Run
@@ -49,7 +49,7 @@ def compare_runs(
     return [_finding(row) for row in found.compared], f"{description}: {' '.join(sentences(found))}"
 
 
-def _finding(row: Compared) -> ComparedMetric:
+def _finding(row: MetricComparison) -> ComparedMetric:
     return ComparedMetric(
         of=row.pair.name,
         metric=row.metric,

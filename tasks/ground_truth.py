@@ -13,7 +13,7 @@ from rageval.ground_truth.config import GenerationConfig
 from rageval.ground_truth.sentences import generation_rows, render_generation
 from rageval.runs.run import Run
 from tasks import process
-from tasks.limits import Places, check_limits
+from tasks.limits import LimitSlots, check_limits
 from tasks.report import follow_model
 
 
@@ -41,7 +41,7 @@ def check_writers(config: GenerationConfig) -> None:
 def ask_questions(run: Run, config: GenerationConfig, writer: ModelConfig) -> None:
     """Ask for questions about every document; documents that have a reply are not asked about again."""
     label = ground_truth.questions_label(config)
-    with Places([writer], process.engine()) as places, follow_model(label, "Documents asked about"):
+    with LimitSlots([writer], process.engine()) as places, follow_model(label, "Documents asked about"):
         places.take()
         asked = ground_truth.ask_questions(run, config, writer, process.engine())
     get_run_logger().info("%d documents asked about now", asked)
@@ -51,7 +51,7 @@ def ask_questions(run: Run, config: GenerationConfig, writer: ModelConfig) -> No
 def check_questions(run: Run, config: GenerationConfig, checker: ModelConfig) -> None:
     """Let a model judge whether each question is answered by its document; verdicts that are there stay."""
     with (
-        Places([checker], process.engine()) as places,
+        LimitSlots([checker], process.engine()) as places,
         follow_model(ground_truth.checks_label(config), "Questions checked"),
     ):
         places.take()

@@ -42,7 +42,7 @@ def check_limits(models: Iterable[ModelConfig]) -> None:
         _read_limit(name)
 
 
-class Places:
+class LimitSlots:
     """Places at the limits of some models, taken before the first request to one of them and given back at the end.
 
     Without requests none is taken. The places of all models are taken in one call, so that two chunks never wait for

@@ -23,7 +23,7 @@ from rageval.monitoring.store.conversations import forget_before
 from rageval.monitoring.store.database import Database, database_url, open_database
 from rageval.monitoring.summary import Summary, summary_markdown, summary_sentence
 from tasks import process
-from tasks.limits import Places
+from tasks.limits import LimitSlots
 
 
 def database() -> Database:
@@ -57,7 +57,7 @@ def judge(metric: JudgeMetric, config: MonitoringConfig, model: ModelConfig, sin
     try:
         pending = online.to_judge(database(), metric, config.judging, since)
         process.engine().expect(online.verdicts_label(metric, model), len(pending))
-        with Places([model], process.engine()) as places:
+        with LimitSlots([model], process.engine()) as places:
             done = online.judge_conversations(database(), metric, pending, model, places.ask)
     except RagevalError as error:
         return Failed(message=str(error), data=error)

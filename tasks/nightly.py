@@ -8,7 +8,7 @@ from prefect.tasks import Task
 from rageval.comparison import nightly as stage
 from rageval.comparison.gate_config import GateSettings
 from rageval.comparison.markdown import render_gate
-from rageval.comparison.nightly import Night
+from rageval.comparison.nightly import NightlyOutcome
 from rageval.comparison.sentences import gate_rows
 from rageval.errors import RagevalError
 from rageval.monitoring import publish
@@ -30,7 +30,7 @@ def _is_a_fault_of_the_disk(task: Task[..., object], task_run: TaskRun, state: S
     retry_delay_seconds=10,
     retry_condition_fn=_is_a_fault_of_the_disk,
 )
-def judge_night(run: Run, settings: GateSettings, label: str) -> Night:
+def judge_night(run: Run, settings: GateSettings, label: str) -> NightlyOutcome:
     """Measure the run against the last accepted one of its label. It only reads, so it may be tried again."""
     night = stage.judge_night(run, settings, label)
     get_run_logger().info(night.sentence)
@@ -38,7 +38,7 @@ def judge_night(run: Run, settings: GateSettings, label: str) -> Night:
 
 
 @task
-def publish_night(run: Run, night: Night) -> None:
+def publish_night(run: Run, night: NightlyOutcome) -> None:
     """Publish verdict, gate and figures of the night as artifacts."""
     rows = summary_rows(run.read("summary"))
     parts = [
@@ -68,7 +68,7 @@ def publish_figures(run: Run) -> None:
 
 
 @task(task_run_name="accept-{run.run_id}")
-def accept_night(run: Run, night: Night) -> None:
+def accept_night(run: Run, night: NightlyOutcome) -> None:
     """Make the run the one that the next night is measured against."""
     before = stage.accept(run, night.label, night.sentence)
     get_run_logger().info("Accepted %s of %s in place of %s", run.run_id, night.label, before or "none")

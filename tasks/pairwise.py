@@ -15,7 +15,7 @@ from rageval.runs.run import Run
 from rageval.scoring import pairwise
 from rageval.systems.system import System
 from tasks import process
-from tasks.limits import Places
+from tasks.limits import LimitSlots
 
 
 @task(task_run_name="compare-{system.name}-{chunk.number}")
@@ -31,7 +31,7 @@ def compare_chunk(
 ) -> State[Any]:
     """Let the judge choose between one system's answers and those of the others; stored choices are not asked again."""
     try:
-        with Places([judge], process.engine()) as places:
+        with LimitSlots([judge], process.engine()) as places:
             outcome = pairwise.compare_chunk(
                 run, chunk, system, others, judge, process.engine(), with_reference=with_reference, label=label,
                 ask=process.reusing_earlier(places.ask, options), options=options,

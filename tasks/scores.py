@@ -16,7 +16,7 @@ from rageval.runs.run import Run
 from rageval.scoring import scores
 from rageval.systems.system import System
 from tasks import process
-from tasks.limits import Places
+from tasks.limits import LimitSlots
 
 
 @task(task_run_name="score-{system.name}-{chunk.number}")
@@ -43,6 +43,6 @@ def rescore_chunks(
 
 
 def _score(run: Run, chunk: Chunk, system: System, plan: ScorePlan, options: RunOptions) -> ChunkOutcome:
-    with Places(plan.judges, process.engine()) as places:
+    with LimitSlots(plan.judges, process.engine()) as places:
         ask = process.reusing_earlier(places.ask, options)
         return scores.score_chunk(run, chunk, system, plan, process.engine(), ask=ask, options=options)

@@ -16,7 +16,7 @@ from rageval.sweep.sweep import SWEEP_PAGE, SearchOutcome
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepWords:
+class SweepMessages:
     """What a sweep says, for people."""
 
     best: str
@@ -48,10 +48,10 @@ def search_with(store: SweepStore, config: SweepConfig, setting: SearchSetting) 
 
 
 @task
-def write_sweep(store: SweepStore, config: SweepConfig) -> SweepWords:
+def write_sweep(store: SweepStore, config: SweepConfig) -> SweepMessages:
     """Compute the figures of every setting, and write tables and page."""
     result, plan = sweep.write_sweep(store, config)
-    words = SweepWords(best=result.best.name, sentences=sweep_sentences(result, plan), rows=sweep_rows(result, plan))
+    words = SweepMessages(best=result.best.name, sentences=sweep_sentences(result, plan), rows=sweep_rows(result, plan))
     description = f"Settings of sweep {store.run.run_id} by {plan.metric}"
     page = f"{store.folder}/{SWEEP_PAGE}"
     lines = [f"# {escape(words.sentences[0])}", *map(escape, words.sentences[1:]), f"Page: `{page}`"]

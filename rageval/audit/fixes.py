@@ -15,7 +15,7 @@ _ROW = ("question", "document")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fixed:
+class FixedRows:
     """The rows of both copies, and a sentence for each thing that was done."""
 
     documents: tuple[Mapping[str, Any], ...]
@@ -23,7 +23,7 @@ class Fixed:
     done: tuple[str, ...]
 
 
-def fix(documents: RowFile, truth: RowFile) -> Fixed:
+def fix(documents: RowFile, truth: RowFile) -> FixedRows:
     """Return both files with the safe fixes applied.
 
     Documents with the same id and content, or with one text that goes on for some lines, become one with the longer
@@ -36,7 +36,7 @@ def fix(documents: RowFile, truth: RowFile) -> Fixed:
     questions = _repointed(truth, moved, done)
     for file in (documents, truth):
         done += [f"Left out, because it cannot be read: {problem}" for problem in file.problems]
-    return Fixed(documents=tuple(row.values for row in kept), questions=tuple(questions), done=tuple(done))
+    return FixedRows(documents=tuple(row.values for row in kept), questions=tuple(questions), done=tuple(done))
 
 
 def _unique_ids(file: RowFile, done: list[str]) -> list[Row]:

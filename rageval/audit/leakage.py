@@ -24,7 +24,7 @@ OFTEN: Final = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Copying:
+class QuestionOverlap:
     """How much of a question stands in its document, word by word."""
 
     words: int
@@ -42,7 +42,7 @@ class Copying:
         return (self.share or 0.0) >= COPIED_SHARE or self.longest_run >= COPIED_RUN
 
 
-def copying(question: str, title: str, text: str) -> Copying:
+def copying(question: str, title: str, text: str) -> QuestionOverlap:
     r"""Return how much of a question stands in its document.
 
     $$ \text{share} = \frac{|\{i : (w_i, w_{i+1}, w_{i+2}) \in T\}|}{n - 2} $$
@@ -60,7 +60,7 @@ def copying(question: str, title: str, text: str) -> Copying:
     parts = [words(title), words(text)]
     triples = {triple for part in parts for triple in zip(part, part[1:], part[2:], strict=False)}
     own = list(zip(asked, asked[1:], asked[2:], strict=False))
-    return Copying(
+    return QuestionOverlap(
         words=len(asked),
         share=sum(triple in triples for triple in own) / len(own) if own else None,
         longest_run=max(_longest_run(asked, part) for part in parts),

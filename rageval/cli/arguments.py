@@ -6,9 +6,19 @@ from typing import Annotated
 import typer
 
 from rageval.cli.options import RUN
+from rageval.config.file import read_settings
+from rageval.config.overrides import Settings
+from rageval.text.terminal import console
 
 ConfigFile = Annotated[
     Path | None, typer.Argument(help="YAML file of settings; see examples/configs.", metavar="[CONFIG.yaml]")
+]
+EvaluationFile = Annotated[
+    Path | None,
+    typer.Argument(
+        help="YAML file of settings; see examples/configs.  (default: rageval.yaml, if it is there)",
+        metavar="[CONFIG.yaml]",
+    ),
 ]
 RunFolder = Annotated[
     str, typer.Argument(help="Folder or URL of a run, such as runs/demo or s3://bucket/runs/demo.", metavar="RUN")
@@ -33,3 +43,16 @@ DryRun = Annotated[
 Debug = Annotated[
     bool, typer.Option("--debug", help="Show Prefect's logs, and the traceback of an error.", rich_help_panel=RUN)
 ]
+
+
+def evaluation_settings(config: Path | None) -> Settings:
+    """Return the settings of a file, else of the working folder's rageval.yaml, else none.
+
+    Raises:
+        ConfigError: If the file cannot be used.
+    """
+    here = Path("rageval.yaml")
+    if config is None and here.exists():
+        console.print(f"Settings: {here}", highlight=False)
+        config = here
+    return read_settings(config) if config else {}

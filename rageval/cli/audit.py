@@ -6,11 +6,10 @@ from typing import Annotated
 import typer
 
 from rageval.audit.findings import severity_counts
-from rageval.cli.arguments import Assignments, ConfigFile
+from rageval.cli.arguments import Assignments, EvaluationFile, evaluation_settings
 from rageval.cli.audit_findings import show_findings
 from rageval.cli.options import DATA, RUN, Given, offers
 from rageval.config.evaluation import EvaluationConfig
-from rageval.config.file import read_settings
 from rageval.config.overrides import override, validate
 from rageval.text.terminal import console, plain
 
@@ -28,7 +27,7 @@ SETTINGS = {
 @offers(EvaluationConfig, SETTINGS)
 def audit(
     given: Given,
-    config: ConfigFile = None,
+    config: EvaluationFile = None,
     near: Annotated[
         float,
         typer.Option(
@@ -55,7 +54,7 @@ def audit(
 
     rageval audit --documents examples/faq/documents.json --ground-truth examples/faq/ground-truth.csv --strict
     """
-    settings = read_settings(config) if config else {}
+    settings = evaluation_settings(config)
     override(settings, given, assignments)
     configuration = validate(EvaluationConfig, settings)
     from rageval.audit.audit import audit as look

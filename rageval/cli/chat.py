@@ -4,10 +4,9 @@ from typing import Annotated
 
 import typer
 
-from rageval.cli.arguments import Assignments, ConfigFile
+from rageval.cli.arguments import Assignments, EvaluationFile, evaluation_settings
 from rageval.cli.options import DATA, ENDPOINT, MODELS, RUN, Given, offers
 from rageval.config.evaluation import EvaluationConfig
-from rageval.config.file import read_settings
 from rageval.config.overrides import choose_models, override, validate
 from rageval.text.printable import printable
 from serving.settings import ChatSettings, api_key
@@ -23,7 +22,7 @@ _SERVER = "Server"
 @offers(EvaluationConfig, SETTINGS)
 def chat(
     given: Given,
-    config: ConfigFile = None,
+    config: EvaluationFile = None,
     host: Annotated[
         str, typer.Option(help="Address to listen at; 0.0.0.0 for everybody.", rich_help_panel=_SERVER)
     ] = "127.0.0.1",
@@ -65,7 +64,7 @@ def chat(
 
     rageval chat examples/configs/openai.yaml --host 0.0.0.0 --max-cost-usd 20
     """
-    settings = read_settings(config) if config else {}
+    settings = evaluation_settings(config)
     choose_models(settings, given.pop("models", []))
     override(settings, given, assignments)
     configuration = validate(EvaluationConfig, settings)

@@ -18,7 +18,7 @@ EXIT_STATUS: Final = (
     "3 run incomplete but saved, 4 a fault of the program, 130 Ctrl-C."
 )
 _PANELS: Final = {
-    "Evaluate": ("init", "evaluate", "score", "index", "sweep"),
+    "Evaluate": ("init", "evaluate", "score", "index", "sweep", "try-system"),
     "Documents and questions": ("audit", "ground-truth"),
     "A run": ("inspect", "report", "rescore", "labels", "prune"),
     "Several runs": ("compare", "gate", "accept", "history"),
@@ -36,7 +36,7 @@ class CommandGroup(TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.commands = {name: _Unloaded(name=name, rich_help_panel=panel) for name, panel in COMMANDS.items()}
+        self.commands = {name: _LazyCommand(name=name, rich_help_panel=panel) for name, panel in COMMANDS.items()}
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command with what the list says of it."""
@@ -46,7 +46,7 @@ class CommandGroup(TyperGroup):
         return command
 
 
-class _Unloaded(TyperCommand):
+class _LazyCommand(TyperCommand):
     """A command in the list; its arguments and options are known once it is called."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:

@@ -14,18 +14,19 @@ def dashboard(
     days: Annotated[
         float, typer.Option(min=0.04, max=3660, help="Look at so many days, up to now.", rich_help_panel=DATA)
     ] = 30,
-    course: Annotated[
+    system: Annotated[
         list[str],
         typer.Option(
-            help="Only conversations about this course; repeat the option for several. `no course` is those about all.",
-            metavar="NAME",
-            rich_help_panel=DATA,
+            help="Only answers of this system; repeat the option for several.", metavar="NAME", rich_help_panel=DATA
         ),
     ] = [],  # noqa: B006
-    model: Annotated[
+    filter_value: Annotated[
         list[str],
         typer.Option(
-            help="Only answers of this model; repeat the option for several.", metavar="NAME", rich_help_panel=DATA
+            help="Only questions with this value of data.filter_by; repeat the option for several. `no filter` is "
+            "those with none.",
+            metavar="VALUE",
+            rich_help_panel=DATA,
         ),
     ] = [],  # noqa: B006
     no_visitors: Annotated[
@@ -54,6 +55,6 @@ def dashboard(
     from rageval.runs.folders import write_page
 
     database, now = open_database(database_url()), datetime.now(UTC)
-    found = stage.dashboard(database, days, now, course, model, visitors=not no_visitors)
+    found = stage.dashboard(database, days, now, system, filter_value, visitors=not no_visitors)
     write_page(html, render_dashboard(found))
     console.print(f"Page: {plain(html)}", highlight=False, soft_wrap=True)

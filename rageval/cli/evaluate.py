@@ -1,9 +1,8 @@
 """`rageval evaluate`: settings of a file and of the command line -> a run, or what it would take."""
 
-from rageval.cli.arguments import Assignments, ConfigFile, Debug, DryRun
+from rageval.cli.arguments import Assignments, Debug, DryRun, EvaluationFile, evaluation_settings
 from rageval.cli.options import DATA, ENDPOINT, LIMITS, MODELS, RUN, Given, offers
 from rageval.config.evaluation import EvaluationConfig
-from rageval.config.file import read_settings
 from rageval.config.overrides import choose_judge, choose_models, override, validate
 
 SETTINGS = {
@@ -42,15 +41,15 @@ SETTINGS = {
 @offers(EvaluationConfig, SETTINGS)
 def evaluate(
     given: Given,
-    config: ConfigFile = None,
+    config: EvaluationFile = None,
     assignments: Assignments = [],  # noqa: B006 - typer copies it
     dry_run: DryRun = False,
     debug: Debug = False,
 ) -> None:
     """Run the whole evaluation and write Parquet tables and a report.
 
-    Options override the file. With neither, the sample corpus is evaluated with the embedded model. A run is resumed
-    by giving its --run-id again; it then asks only for what is missing or failed.
+    Options override the file. With neither, and no rageval.yaml here, the sample corpus is evaluated with the embedded
+    model. A run is resumed by giving its --run-id again; it then asks only for what is missing or failed.
 
     Examples:
 
@@ -60,7 +59,7 @@ def evaluate(
 
     rageval evaluate --model gpt-5-mini --model gpt-5-nano --judge gpt-5 --max-cost-usd 5 --dry-run
     """
-    settings = read_settings(config) if config else {}
+    settings = evaluation_settings(config)
     choose_models(settings, given.pop("models", []))
     choose_judge(settings, given.pop("judge.model", None), disabled="judge.enabled" in given)
     if given.get("run.dask_scheduler"):

@@ -4,10 +4,9 @@ from typing import Annotated
 
 import typer
 
-from rageval.cli.arguments import Assignments, ConfigFile, Debug
+from rageval.cli.arguments import Assignments, Debug, EvaluationFile, evaluation_settings
 from rageval.cli.options import DATA, RUN, Given, offers
 from rageval.config.evaluation import EvaluationConfig
-from rageval.config.file import read_settings
 from rageval.config.overrides import override, validate
 from rageval.text.terminal import console, plain
 
@@ -20,7 +19,7 @@ SETTINGS = {
 @offers(EvaluationConfig, SETTINGS)
 def index(
     given: Given,
-    config: ConfigFile = None,
+    config: EvaluationFile = None,
     rebuild: Annotated[
         bool,
         typer.Option("--rebuild", help="Replace the index, also one of another embedding model.", rich_help_panel=RUN),
@@ -36,7 +35,7 @@ def index(
 
     rageval index --documents examples/faq/documents.json
     """
-    settings = read_settings(config) if config else {}
+    settings = evaluation_settings(config)
     override(settings, given, assignments)
     configuration = validate(EvaluationConfig, settings)
     from rageval.cli.running import prefect_running

@@ -1,55 +1,78 @@
-"""`rageval init`: a folder -> settings and a prompt to begin with, which run as they are."""
+"""`rageval init`: a folder -> settings, data and a schedule to begin with, which run as they are."""
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 import typer
 
 from rageval.errors import ConfigError
 from rageval.text.terminal import console, plain
 
-_SETTINGS = """\
-# `rageval evaluate rageval.yaml --dry-run` says what it would take; without --dry-run it is done.
-data:
-  documents: sample:documents      # your file: JSON, JSONL, CSV or Parquet with id and text, and any other columns
-  ground_truth: sample:questions   # your file: CSV, JSONL or Parquet with question and document (its id)
-  sample: 10                       # ask so many; leave it out for all
-retrievers: [vector, text]         # the first one supplies the contexts of the answers
-prompts:                           # every model answers with every prompt
-  - default
-  - prompts/mine.md
-models: [local]                    # the embedded one, to try it; then names of models at your endpoint
-# models:
-#   - {name: gpt-5-mini}           # the key is in OPENAI_API_KEY
-#   - {name: mine, base_url: "http://127.0.0.1:8000/v1", api_key_env: MY_KEY, rpm: 600}
-metrics: [correctness, cosine]
-"""
+Kind = Literal["demo", "recorded", "http", "python"]
+_DEFAULT_PROMPT: Final = "../../systems/prompts/default.md"
+_EVERYWHERE: Final = {"prefect.yaml": "prefect.yaml", ".gitignore": "gitignore"}
+_QUESTIONS: Final = {"questions.csv": "toy/questions.csv"}
+_TOY: Final = {**_QUESTIONS, "documents.jsonl": "toy/documents.jsonl", "toy_rag.py": "toy/toy_rag.py"}
+_OF_KIND: Final[dict[Kind, dict[str, str]]] = {
+    "demo": {"prompts/mine.md": _DEFAULT_PROMPT},
+    "recorded": {**_QUESTIONS, "answers.jsonl": "recorded/answers.jsonl"},
+    "http": {**_TOY, "toy_service.py": "http/toy_service.py"},
+    "python": _TOY,
+}
+"""Files of a kind beside rageval.yaml, and where each is a copy of."""
+_FIRST: Final[dict[Kind, str]] = {
+    "demo": "rageval evaluate --dry-run",
+    "recorded": "",
+    "http": "python toy_service.py &",
+    "python": "",
+}
+"""What is to be done before it is evaluated."""
 
 
 def init(
-    folder: Annotated[str, typer.Argument(help="Where they are written; made if it is not there.")] = ".",
+    folder: Annotated[
+        str, typer.Argument(help="Where they are written; made if it is not there.", metavar="[DIR]")
+    ] = ".",
+    kind: Annotated[
+        Kind,
+        typer.Option(
+            "--for",
+            help="What is evaluated: our pipeline on the sample corpus, answers in a file, an HTTP endpoint, a Python "
+            "function.",
+        ),
+    ] = "demo",
 ) -> None:
-    """Write what an evaluation begins with: settings and a prompt, to be changed.
+    """Write what an evaluation begins with: settings, questions and a schedule, to be changed.
 
-    They run as they are, on the sample corpus with the embedded model. A file that
-    is there already is never replaced.
+    They run as they are: the demo with the embedded model, the others on a toy RAG that is written along, until they
+    name your own. A file that is there already is never replaced.
 
-    Example:
+    Examples:
 
     rageval init
+
+    rageval init my-evaluation --for http
     """
     target = Path(folder)
-    prompt = (files("rageval.systems") / "prompts" / "default.md").read_text("utf-8")
-    wanted = {target / "rageval.yaml": _SETTINGS, target / "prompts" / "mine.md": prompt}
-    if there := [path for path in wanted if path.exists()]:
+    own = {"rageval.yaml": f"{kind}/rageval.yaml", **_OF_KIND[kind]}
+    if there := [target / name for name in own if (target / name).exists()]:
         raise ConfigError(f"{there[0]} is there already; move it away, or name another folder")
-    for path, text in wanted.items():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"{path} cannot be written ({error.strerror}); name another folder") from None
-        console.print(f"Wrote {plain(str(path))}", highlight=False)
-    inside = "" if target == Path() else f"cd {plain(folder)} && "
-    console.print(f"Next: {inside}rageval evaluate rageval.yaml --dry-run", highlight=False)
+    for name, source in (own | _EVERYWHERE).items():
+        _write(target / name, source)
+    commands = [f"cd {plain(folder)}" if target != Path() else "", _FIRST[kind], "rageval evaluate"]
+    console.print("Next:", *filter(None, commands), sep="\n  ", highlight=False, soft_wrap=True)
+
+
+def _write(path: Path, source: str) -> None:
+    """Copy a file of the package, unless there is one already, which an evaluation can do without."""
+    if path.exists():
+        console.print(f"Kept {plain(str(path))}, which is there already", highlight=False, soft_wrap=True)
+        return
+    text = (files("rageval.cli") / "templates" / source).read_text("utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written ({error.strerror}); name another folder") from None
+    console.print(f"Wrote {plain(str(path))}", highlight=False, soft_wrap=True)

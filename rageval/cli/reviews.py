@@ -42,7 +42,8 @@ def row_of(case: Case) -> dict[str, str]:
     return {
         "conversation": conversation.conversation_id[:8],
         "asked": f"{conversation.asked_at:%m-%d %H:%M}",
-        "course": conversation.course or "-",
+        "system": conversation.system,
+        "filter value": conversation.filter_value or "-",
         "question": _short(conversation.question),
         "thumbs": f"{case.thumbs_down} down, {case.thumbs_up} up",
         "verdicts": ", ".join(label for _, label, _ in case.verdicts) or "-",
@@ -60,9 +61,10 @@ def show_case(case: Case) -> None:
     conversation = case.conversation
     facts = [
         ("Conversation", conversation.conversation_id),
-        ("Asked", f"{conversation.asked_at:%Y-%m-%d %H:%M} UTC, {conversation.course or 'all courses'}"),
+        ("Asked", f"{conversation.asked_at:%Y-%m-%d %H:%M} UTC"),
+        *([("Filter value", conversation.filter_value)] if conversation.filter_value else []),
         ("Question", conversation.question),
-        ("Answer", f"{conversation.answer} ({conversation.model})"),
+        ("Answer", f"{conversation.answer} ({conversation.system})"),
         ("Shown", ", ".join(context.document_id for context in conversation.contexts) or "nothing"),
         ("Thumbs", f"{case.thumbs_down} down, {case.thumbs_up} up"),
         *(("Comment", comment) for comment in case.comments),
@@ -83,7 +85,7 @@ def show_candidates(conversation: Conversation, config: EvaluationConfig) -> lis
                 "": str(number),
                 "document": candidate.document.document_id,
                 "found by": "the chat" if candidate.was_shown else "a search",
-                "course": candidate.document.filter_value(config.data.filter_by) or "-",
+                "filter value": candidate.document.filter_value(config.data.filter_by) or "-",
                 "question": _short(candidate.document.title),
                 "text": _short(candidate.document.text),
             }

@@ -10,13 +10,14 @@ from rageval.telemetry.logs import let_prefect_log_as_wanted
 
 def serve(
     file: Annotated[
-        Path,
+        Path | None,
         typer.Option(
-            help="The deployments. Runs work in the folder above its own if the entrypoints are there, else in the "
-            "checkout that is installed.",
+            help="The deployments. Runs of installed flows work in its own folder, those of files in the folder above "
+            "if the entrypoints are there, else in the checkout that is installed.  (default: prefect.yaml, or "
+            "deployments/prefect.yaml)",
             metavar="PREFECT.yaml",
         ),
-    ] = Path("deployments/prefect.yaml"),
+    ] = None,
     limit: Annotated[
         int,
         typer.Option(
@@ -38,4 +39,5 @@ def serve(
     let_prefect_log_as_wanted()
     from deployments import serving
 
-    serving.serve_deployments(file, limit)
+    here = Path("prefect.yaml")
+    serving.serve_deployments(file or (here if here.exists() else Path("deployments") / here), limit)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rageval.comparison.measurements import Key, Measurement, Subject
-from rageval.comparison.paired_values import SideBySide
+from rageval.comparison.paired_values import RunPair
 from rageval.comparison.pairing import Pair
 from rageval.metrics.answer_words import ANSWER_WORDS
 from rageval.metrics.measured import ANSWER_LATENCY, COMPLETION_TOKENS, COST, PROMPT_TOKENS, SEARCH_LATENCY
@@ -36,7 +36,7 @@ _FIGURES: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Beside:
+class StatisticPair:
     """One statistic of one system or retriever of each run; no test is made of it."""
 
     pair: Pair
@@ -54,7 +54,7 @@ class Beside:
         return self.b / self.a if self.a and self.b is not None else None
 
 
-def beside(found: SideBySide) -> list[Beside]:
+def beside(found: RunPair) -> list[StatisticPair]:
     """Return the figures of all pairs; one that neither run knows is left out.
 
     What an earlier run has answered has neither cost nor latency of its own, and does not count.
@@ -62,7 +62,7 @@ def beside(found: SideBySide) -> list[Beside]:
     return [figure for pair in found.pairs for figure in _of_pair(pair, found)]
 
 
-def _of_pair(pair: Pair, found: SideBySide) -> Iterator[Beside]:
+def _of_pair(pair: Pair, found: RunPair) -> Iterator[StatisticPair]:
     for figure in _FIGURES:
         values = [_values(side, one, figure.metric, found.question_ids) for side, one in
                   ((found.of_a, pair.a), (found.of_b, pair.b))]  # fmt: skip
@@ -73,7 +73,7 @@ def _of_pair(pair: Pair, found: SideBySide) -> Iterator[Beside]:
             figure.words(middle) + _known(side.size, len(found.question_ids))
             for middle, side in zip((a, b), values, strict=True)
         ]
-        yield Beside(pair=pair, figure=figure.name, a=a, b=b, in_a=words[0], in_b=words[1])
+        yield StatisticPair(pair=pair, figure=figure.name, a=a, b=b, in_a=words[0], in_b=words[1])
 
 
 def _values(

@@ -12,7 +12,7 @@ from rageval.comparison.measurements import RunTables, Subject
 from rageval.comparison.paired_values import PairedValues
 from rageval.comparison.pairing import Pair
 from rageval.comparison.run_comparison import RunComparison
-from rageval.comparison.scored import Scored
+from rageval.comparison.scored import MetricValue
 from rageval.metrics.catalogue import compared, higher_is_better, in_order
 from rageval.metrics.names import metric_of, split_detail
 from rageval.tables import relevant_ids
@@ -29,7 +29,7 @@ class OneSide:
     value: float
     text: str
     """The answer, or what was found, or why there is none."""
-    scores: Sequence[Scored]
+    scores: Sequence[MetricValue]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ def largest_changes(comparison: RunComparison, limit: int) -> list[Changes]:
         if (leading := [of_pair[name] for name in compared() if name in of_pair])
     ]
     ids = pa.array(sorted({id_ for _, _, *ends in chosen for end in ends for id_ in end}), pa.string())
-    sides = [_Looked.up(run, ids) for run in (comparison.a, comparison.b)]
+    sides = [_RunRows.up(run, ids) for run in (comparison.a, comparison.b)]
     found = []
     for pair, metric, better, worse in chosen:
         values = by_pair[pair][metric_of(metric)]
@@ -97,17 +97,17 @@ def _ends(leading: Sequence[PairedValues], limit: int) -> tuple[list[str], list[
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Looked:
+class _RunRows:
     """The rows of one run that the changes need."""
 
     questions: Mapping[str, _Row]
     documents: Mapping[str, _Row]
     answers: _Keyed
     found: _Keyed
-    scores: Mapping[_Key, Sequence[Scored]]
+    scores: Mapping[_Key, Sequence[MetricValue]]
 
     @classmethod
-    def up(cls, run: RunTables, ids: pa.Array) -> "_Looked":
+    def up(cls, run: RunTables, ids: pa.Array) -> "_RunRows":
         questions = {row["question_id"]: row for row in _of(run.questions, "question_id", ids)}
         found: dict[_Key, _Row] = {
             (row["question_id"], Subject(name=row["retriever"], is_retriever=True)): row
@@ -149,17 +149,17 @@ def _key(row: _Row) -> _Key:
     return (row["question_id"], Subject(name=row["system"]))
 
 
-def _scores(rows: Iterable[_Row]) -> dict[_Key, list[Scored]]:
+def _scores(rows: Iterable[_Row]) -> dict[_Key, list[MetricValue]]:
     plain = [row for row in rows if split_detail(row["metric"])[1] is None]
     order = in_order(row["metric"] for row in plain)
-    found: dict[_Key, list[Scored]] = {}
+    found: dict[_Key, list[MetricValue]] = {}
     for row in sorted(plain, key=lambda row: order.index(row["metric"])):
-        scored = Scored(**{name: row[name] for name in ("metric", "value", "label", "reason", "error")})
+        scored = MetricValue(**{name: row[name] for name in ("metric", "value", "label", "reason", "error")})
         found.setdefault(_key(row), []).append(scored)
     return found
 
 
-def _change(question_id: str, pair: Pair, values: tuple[float, float], sides: Sequence[_Looked]) -> Change:
+def _change(question_id: str, pair: Pair, values: tuple[float, float], sides: Sequence[_RunRows]) -> Change:
     asked = sides[0].questions[question_id]
     return Change(
         question_id=question_id,

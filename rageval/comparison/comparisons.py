@@ -29,7 +29,7 @@ from rageval.tables import COMPARISONS
 
 PARTS: Final = ("prompt", "model", "retriever")
 """What two systems can differ in, besides their kind."""
-Compared: TypeAlias = Literal["systems", "pooled", "retrievers"]
+MetricComparison: TypeAlias = Literal["systems", "pooled", "retrievers"]
 _System: TypeAlias = Mapping[str, Any]
 """A row of the table `tables.SYSTEMS`."""
 
@@ -40,7 +40,7 @@ class Pairing:
 
     baseline: Measurement
     candidate: Measurement
-    of: Compared = "systems"
+    of: MetricComparison = "systems"
     differ_in: str = ""
     """`model`, `prompt`, `retriever`, `kind`, several joined by ` + `; `system` where its parts are not known."""
     cost_baseline_usd: float | None = None

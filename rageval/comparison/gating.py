@@ -12,7 +12,7 @@ from typing import Final, Literal
 import numpy as np
 
 from rageval.comparison.measurements import RunTables
-from rageval.comparison.paired_values import PairedValues, Refused, side_by_side
+from rageval.comparison.paired_values import PairedValues, UncomparedMetric, side_by_side
 from rageval.comparison.pairing import Choice, Pair
 from rageval.comparison.run_comparison import difference_of, incomplete, nothing_comparable, unfit
 from rageval.errors import ConfigError, DataError
@@ -29,7 +29,7 @@ Outcome = Literal["passed", "worse", "too few questions", "values missing", "unf
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gated:
+class GateDecision:
     """What the gate says about one metric of one system or retriever."""
 
     metric: str
@@ -57,7 +57,7 @@ class Gate:
     max_drop: float
     confidence: float
     """Of each interval, so that all of them hold together with 95 %."""
-    rows: Sequence[Gated]
+    rows: Sequence[GateDecision]
     reasons: Sequence[str]
     """Why it fails, in sentences; empty if it passes."""
     left_behind: str | None = None
@@ -156,16 +156,16 @@ def unfinished(runs: Mapping[str, Manifest]) -> list[str]:
     ]
 
 
-def _refused(refused: Refused) -> Gated:
+def _refused(refused: UncomparedMetric) -> GateDecision:
     of = f" of {refused.name}" if refused.name else ""
-    return Gated(
+    return GateDecision(
         metric=refused.metric, pair=None, outcome="not comparable", reason=f"{refused.metric}{of}: {refused.reason}"
     )
 
 
 def _gated(
     values: PairedValues, joint: float, max_drop: float, unfit_in: str | None, *, allow_underpowered: bool
-) -> Gated:
+) -> GateDecision:
     both = values.both
     difference = difference_of(values, 1 - joint)
     outcome, reason = (
@@ -175,7 +175,7 @@ def _gated(
         or (None if allow_underpowered else _underpowered(values, difference, max_drop))
         or ("passed", f"{_name(values)} passed")
     )
-    return Gated(
+    return GateDecision(
         metric=values.metric,
         pair=values.pair,
         mean_a=float(values.a[both].mean()) if both.any() else None,

@@ -18,7 +18,7 @@ DEFAULT_LABEL = "nightly"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Night:
+class NightlyOutcome:
     """What came out of measuring a run against the last accepted one."""
 
     label: str
@@ -32,7 +32,7 @@ class Night:
     """None where nothing could be measured."""
 
 
-def judge_night(run: Run, settings: GateSettings, label: str) -> Night:
+def judge_night(run: Run, settings: GateSettings, label: str) -> NightlyOutcome:
     """Measure a run against the last accepted one of its label in the same output folder; nothing is accepted yet.
 
     The first run of a label passes, as does one that is the accepted one itself.
@@ -45,7 +45,7 @@ def judge_night(run: Run, settings: GateSettings, label: str) -> Night:
     if accepted is None or accepted.run_id == run.run_id:
         why = "the first run" if accepted is None else "already the accepted run"
         sentence = f"Accepted: {run.run_id} is {why} of {label!r}; the next one is measured against it."
-        return Night(label=label, run_id=run.run_id, baseline="", passed=True, sentence=sentence, gate=None)
+        return NightlyOutcome(label=label, run_id=run.run_id, baseline="", passed=True, sentence=sentence, gate=None)
     baseline = Run(str(run.path.parent / accepted.run_id))
     try:
         found = gate(
@@ -58,7 +58,7 @@ def judge_night(run: Run, settings: GateSettings, label: str) -> Night:
         raise
     if found.passed:
         sentence = gate_sentence(found)
-        return Night(
+        return NightlyOutcome(
             label=label, run_id=run.run_id, baseline=baseline.run_id, passed=True, sentence=sentence, gate=found
         )
     return _failed(run, label, baseline, _why(found), found)
@@ -85,9 +85,11 @@ def _why(found: Gate) -> str:
     return gate_sentence(found)
 
 
-def _failed(run: Run, label: str, baseline: Run, why: str, found: Gate | None) -> Night:
+def _failed(run: Run, label: str, baseline: Run, why: str, found: Gate | None) -> NightlyOutcome:
     sentence = (
         f"{why.rstrip('.')}. The run is not accepted; if this is as it should be, `rageval accept "
         f"{shlex.quote(run.folder)} --label {shlex.quote(label)}` makes it the one that the next is measured against."
     )
-    return Night(label=label, run_id=run.run_id, baseline=baseline.run_id, passed=False, sentence=sentence, gate=found)
+    return NightlyOutcome(
+        label=label, run_id=run.run_id, baseline=baseline.run_id, passed=False, sentence=sentence, gate=found
+    )

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from rageval.comparison.changes import largest_changes
-from rageval.comparison.run_comparison import Compared, RunComparison
+from rageval.comparison.run_comparison import MetricComparison, RunComparison
 from rageval.comparison.sentences import (
     READING,
     beside_rows,
@@ -45,7 +45,7 @@ def render_compare_page(comparison: RunComparison) -> str:
 
 
 def _with_figures(
-    compared: Sequence[Compared], rows: Sequence[Mapping[str, str]]
+    compared: Sequence[MetricComparison], rows: Sequence[Mapping[str, str]]
 ) -> list[tuple[Mapping[str, str], Markup]]:
     """Return each row with its figure; differences of metrics without bounds have no common scale and none."""
     shown = [

@@ -50,7 +50,7 @@ class PairedValues:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refused:
+class UncomparedMetric:
     """One metric that is not compared, and why."""
 
     metric: str
@@ -60,14 +60,14 @@ class Refused:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SideBySide:
+class RunPair:
     """Everything of two runs that may be compared."""
 
     question_ids: NDArray[np.object_]
     """The questions that are compared, in the order of the first run."""
     pairs: Sequence[Pair]
     paired: Sequence[PairedValues]
-    refused: Sequence[Refused]
+    refused: Sequence[UncomparedMetric]
     of_a: Mapping[Key, Measurement]
     """Everything that the first run has measured."""
     of_b: Mapping[Key, Measurement]
@@ -75,7 +75,7 @@ class SideBySide:
     """How the questions of the runs differ, where only common ones are compared."""
 
 
-def side_by_side(a: RunTables, b: RunTables, choice: Choice, *, common: bool = False) -> SideBySide:
+def side_by_side(a: RunTables, b: RunTables, choice: Choice, *, common: bool = False) -> RunPair:
     """Return the values of both runs by question, for all metrics that may be compared.
 
     Args:
@@ -102,16 +102,16 @@ def side_by_side(a: RunTables, b: RunTables, choice: Choice, *, common: bool = F
     of_a, of_b = measurements(a, cutoffs), measurements(b, cutoffs)
     found = pairs(_subjects(of_a), _subjects(of_b), choice)
     paired: list[PairedValues] = []
-    refused: list[Refused] = _unknown(of_a, of_b, choice.metrics)
+    refused: list[UncomparedMetric] = _unknown(of_a, of_b, choice.metrics)
     for pair in found:
         for metric in _chosen(pair, of_a, of_b, _wanted(a, b, choice.metrics)):
             one, other = of_a.get((pair.a, metric)), of_b.get((pair.b, metric))
             if reason := _reason(a, b, one, other):
-                refused.append(Refused(metric=metric, name=pair.name, reason=reason))
+                refused.append(UncomparedMetric(metric=metric, name=pair.name, reason=reason))
             elif one and other:
                 values = (m.values.reindex(ids).to_numpy(dtype=np.float64) for m in (one, other))
                 paired.append(_paired(pair, metric, ids, clusters, *values))
-    return SideBySide(
+    return RunPair(
         question_ids=ids, pairs=found, paired=paired, refused=refused, of_a=of_a, of_b=of_b, left_behind=left_behind
     )
 
@@ -155,13 +155,15 @@ def _chosen(
     return [name for name in in_order(known) if name in wanted]
 
 
-def _unknown(of_a: Mapping[Key, Measurement], of_b: Mapping[Key, Measurement], metrics: Sequence[str]) -> list[Refused]:
+def _unknown(
+    of_a: Mapping[Key, Measurement], of_b: Mapping[Key, Measurement], metrics: Sequence[str]
+) -> list[UncomparedMetric]:
     """Return the named metrics that neither run has."""
     known = {metric for _, metric in (*of_a, *of_b)}
     names = known | {metric_of(name) for name in known}
     has = ", ".join(in_order(name for _, name in (*of_a, *of_b) if higher_is_better(name) is not None))
     return [
-        Refused(metric=name, name="", reason=f"neither run has it; they have {has or 'none'}")
+        UncomparedMetric(metric=name, name="", reason=f"neither run has it; they have {has or 'none'}")
         for name in metrics
         if name not in names
     ]

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from rageval.comparison.beside import Beside, beside
+from rageval.comparison.beside import StatisticPair, beside
 from rageval.comparison.comparability import other_corpus
 from rageval.comparison.measurements import RunTables
-from rageval.comparison.paired_values import PairedValues, Refused, SideBySide, side_by_side
+from rageval.comparison.paired_values import PairedValues, RunPair, UncomparedMetric, side_by_side
 from rageval.comparison.pairing import Choice, Pair
 from rageval.config.effects import with_effect
 from rageval.errors import DataError
@@ -29,7 +29,7 @@ _BY_CONTENT: Final = {"data.documents": "documents_fingerprint", "data.ground_tr
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
+class MetricComparison:
     """One metric of one system or retriever of each run, compared over the questions where both have a value."""
 
     pair: Pair
@@ -62,13 +62,13 @@ class RunComparison:
     b: RunTables
     """The candidate."""
     questions: int
-    compared: Sequence[Compared]
-    refused: Sequence[Refused]
+    compared: Sequence[MetricComparison]
+    refused: Sequence[UncomparedMetric]
     warnings: Sequence[str]
     """What a reader has to know before the values, in sentences."""
     settings: Sequence[tuple[str, str, str]]
     """Setting, its value in the baseline and in the candidate, where they differ and could change a result."""
-    beside: Sequence[Beside]
+    beside: Sequence[StatisticPair]
     values: Sequence[PairedValues]
     """What was compared, in the order of `compared`."""
 
@@ -117,7 +117,7 @@ def difference_of(values: PairedValues, confidence: float = 0.95) -> PairedDiffe
     return paired_difference(values.b[both], values.a[both], values.clusters[both], confidence)
 
 
-def nothing_comparable(a: RunTables, b: RunTables, found: SideBySide) -> str:
+def nothing_comparable(a: RunTables, b: RunTables, found: RunPair) -> str:
     """Return why nothing of two runs can be compared, in words."""
     reasons = dict.fromkeys(f"{refused.metric}: {refused.reason}" for refused in found.refused)
     if not reasons:
@@ -161,10 +161,10 @@ def _known_to_be_same(a: Manifest, b: Manifest, fingerprint: str) -> bool:
     return first is not None and first == second
 
 
-def _compared(values: PairedValues, difference: PairedDifference | None, p: float, relevant: float) -> Compared:
+def _compared(values: PairedValues, difference: PairedDifference | None, p: float, relevant: float) -> MetricComparison:
     both = values.both
     n = int(both.sum())
-    return Compared(
+    return MetricComparison(
         pair=values.pair,
         metric=values.metric,
         mean_a=float(values.a[both].mean()) if n else None,
@@ -184,7 +184,7 @@ def _verdict(values: PairedValues, difference: PairedDifference | None, p: float
     return None if direction is None else verdict(difference, p, relevant=relevant, higher_is_better=direction)
 
 
-def _warnings(a: RunTables, b: RunTables, found: SideBySide) -> Iterator[str]:
+def _warnings(a: RunTables, b: RunTables, found: RunPair) -> Iterator[str]:
     if found.left_behind:
         yield (
             f"Only the {len(found.question_ids):,} questions that both runs have are compared: {found.left_behind}. "

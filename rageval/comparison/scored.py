@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scored:
+class MetricValue:
     """One metric of the answer; `value` is None where it could not be computed."""
 
     metric: str

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from rageval.comparison.gating import Gate, Gated
+from rageval.comparison.gating import Gate, GateDecision
 from rageval.comparison.pairing import Pair
-from rageval.comparison.run_comparison import Compared, RunComparison
+from rageval.comparison.run_comparison import MetricComparison, RunComparison
 from rageval.metrics.catalogue import higher_is_better
 from rageval.pages.formats import number
 from rageval.statistics.paired import PairedDifference
@@ -149,7 +149,7 @@ def p_value(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def words_of(row: Compared) -> str:
+def words_of(row: MetricComparison) -> str:
     """Return a verdict as it stands in tables."""
     if row.verdict is None:
         return "neither is better in itself"
@@ -160,12 +160,12 @@ def _what(pair: Pair) -> dict[str, str]:
     return {"of": pair.name}
 
 
-def _name(row: Compared, *, with_figures: bool) -> str:
+def _name(row: MetricComparison, *, with_figures: bool) -> str:
     of = f"{row.metric} of {row.pair.name}"
     return f"{of} ({difference(row.difference)})" if with_figures else of
 
 
-def _counts(row: Compared) -> str:
+def _counts(row: MetricComparison) -> str:
     if row.difference is None:
         return "-"
     better, worse = row.difference.better, row.difference.worse
@@ -174,7 +174,7 @@ def _counts(row: Compared) -> str:
     return f"{better:,} / {worse:,} / {row.difference.tied:,}"
 
 
-def _ordered(rows: Sequence[Gated]) -> Iterator[Gated]:
+def _ordered(rows: Sequence[GateDecision]) -> Iterator[GateDecision]:
     """Yield what failed first."""
     yield from sorted(rows, key=lambda row: row.outcome == "passed")
 

@@ -42,7 +42,7 @@ _Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SliceFigure:
+class SliceStatistic:
     """One metric of one system or retriever in one slice."""
 
     n: int
@@ -80,7 +80,7 @@ class Slice:
     name: str
     questions: int
     documents: int
-    figures: Mapping[str, SliceFigure]
+    figures: Mapping[str, SliceStatistic]
     """By the name of the column: a retriever or a system."""
 
     @property
@@ -239,7 +239,7 @@ def _slice(name: str, inside: _Mask, frame: pd.DataFrame, metric: str, columns: 
     )
 
 
-def _figure(values: _Values, inside: _Mask, clusters: NDArray[np.int64], metric: str) -> SliceFigure:
+def _figure(values: _Values, inside: _Mask, clusters: NDArray[np.int64], metric: str) -> SliceStatistic:
     known = np.isfinite(values)
     x, group, labels = values[known], inside[known], clusters[known]
     mean = float(x[group].mean()) if group.any() else None
@@ -248,7 +248,7 @@ def _figure(values: _Values, inside: _Mask, clusters: NDArray[np.int64], metric:
         side.sum() >= FEW_QUESTIONS and len(np.unique(labels[side])) >= FEW_DOCUMENTS for side in (group, ~group)
     )
     difference = group_difference(x, group, labels) if enough else None
-    return SliceFigure(
+    return SliceStatistic(
         n=int(group.sum()),
         mean=mean,
         low=interval.low if interval else None,

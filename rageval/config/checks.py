@@ -7,6 +7,7 @@ from rageval.metrics.names import AGAIN
 
 if TYPE_CHECKING:
     from rageval.config.models import ModelConfig
+    from rageval.config.systems import SystemPlan
 
 _NO_FILTERS = frozenset({"id", "text", "title", "question", "document", "grade", "source"})
 """Columns of documents and of questions that are read as something else."""
@@ -40,6 +41,21 @@ def check_budgets(models: "Sequence[ModelConfig]") -> None:
         )
 
 
+def check_own_budgets(plans: "Sequence[SystemPlan]") -> None:
+    """Refuse different limits for systems of one's own behind one address, which share one budget."""
+    limits: dict[tuple[str, ...], tuple[int | None, int, str]] = {}
+    for plan in plans:
+        if plan.own is None or plan.kind == "recorded":
+            continue
+        where = (plan.kind, plan.own.url, plan.own.function_folder, plan.own.function)
+        mine = (plan.own.rpm, plan.own.max_concurrency, plan.own.shared_limit)
+        if limits.setdefault(where, mine) != mine:
+            raise ValueError(
+                f"the system {plan.name!r} has other limits than another one with the same url or function, but they "
+                "share one budget; give both the same rpm, max_concurrency and shared_limit"
+            )
+
+
 def check_filter(filter_by: str, only: str) -> None:
     """Refuse a filter by a column that is no filter, and a value without a filter."""
     if filter_by in _NO_FILTERS:
@@ -51,8 +67,8 @@ def check_filter(filter_by: str, only: str) -> None:
         raise ValueError(f"only is {only!r}, but nothing says of which column; name it in filter_by")
 
 
-def check_cluster(models: "Sequence[ModelConfig]") -> None:
-    """Refuse models that the workers of a Dask cluster cannot share."""
+def check_cluster(models: "Sequence[ModelConfig]", what: str = "model") -> None:
+    """Refuse models, or systems of one's own, that the workers of a Dask cluster cannot share."""
     for model in models:
         if model.is_local:
             raise ValueError(
@@ -61,7 +77,7 @@ def check_cluster(models: "Sequence[ModelConfig]") -> None:
             )
         if not model.shared_limit:
             raise ValueError(
-                f"the model {model.name!r} has no shared_limit, without which every worker of the Dask cluster would "
+                f"the {what} {model.name!r} has no shared_limit, without which every worker of the Dask cluster would "
                 "use the whole of its rpm and tpm; name a Prefect global concurrency limit"
             )
 

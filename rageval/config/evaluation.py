@@ -7,7 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from rageval.config.checks import check_batch, check_budgets, check_cluster, check_filter, check_judges
+from rageval.config.checks import (
+    check_batch,
+    check_budgets,
+    check_cluster,
+    check_filter,
+    check_judges,
+    check_own_budgets,
+)
 from rageval.config.columns import ColumnConfig
 from rageval.config.models import LOCAL, ModelConfig
 from rageval.config.own_systems import OWN_KINDS
@@ -20,6 +27,7 @@ _RETRIEVERS = (
     RetrieverConfig(name="text", method="text"),
     RetrieverConfig(name="hybrid", method="hybrid"),
 )
+_CHUNK_UNASKED = 5000
 
 
 class DataConfig(Settings):
@@ -227,8 +235,10 @@ class EvaluationConfig(Settings):
         judges = [self.judge.model] if self.judge.model else []
         check_judges(self.judges)
         check_budgets((*self.models, *judges, *self.judge.panel))
+        check_own_budgets(self.plans)
         if self.run.task_runner == "dask":
             check_cluster((*self.answering_models, *self.judges))
+            check_cluster(self.own_limits, "system")
         if self.run.batch:
             check_batch((*self.answering_models, *self.judges), pairwise=self.judge.enabled and self.judge.pairwise)
         return self
@@ -243,6 +253,17 @@ class EvaluationConfig(Settings):
         """The models that any system asks, in the order of the configuration."""
         asked = {plan.model.name for plan in self.plans if plan.asks_model}
         return tuple(model for model in self.models if model.name in asked)
+
+    @property
+    def own_limits(self) -> tuple[ModelConfig, ...]:
+        """The limits of the systems of one's own that are asked, as those of models."""
+        return tuple(plan.model for plan in self.plans if plan.kind in ("http", "python"))
+
+    @property
+    def chunk_size(self) -> int:
+        """Questions in one chunk: many where nobody has to be asked, and a chunk is no unit of waiting."""
+        asks = self.judges or any(plan.kind != "recorded" for plan in self.plans)
+        return self.run.chunk_size if asks else max(self.run.chunk_size, _CHUNK_UNASKED)
 
     @property
     def searched(self) -> tuple[RetrieverConfig, ...]:

@@ -1,7 +1,8 @@
 """A file's settings + the command line's -> one validated configuration, or an error that names the key."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -119,7 +120,7 @@ def validate(kind: type[_Model], settings: Settings) -> _Model:
         named: dict[str, list[str]] = {}
         for detail in details:
             if not _follows(detail, details):
-                path, problem = _problem(detail)
+                path, problem = _problem(detail, kind)
                 named.setdefault(problem, []).append(path)
         problems = "; ".join(f"{', '.join(paths)}{problem}" for problem, paths in named.items())
         raise ConfigError(f"the configuration cannot be used: {problems}") from None
@@ -131,12 +132,14 @@ def _follows(detail: Any, details: Sequence[Any]) -> bool:
     return detail["type"] == "too_short" and any(loc[: len(detail["loc"])] == detail["loc"] for loc in of_items)
 
 
-def _problem(detail: Any) -> tuple[str, str]:
+def _problem(detail: Any, kind: type[BaseModel]) -> tuple[str, str]:
     """Return which setting it is, and what is wrong with it, which may be wrong with several."""
     path = ".".join(str(part) for part in detail["loc"]) or "the whole"
     path = "what is given as the name of a setting" if holds_secret(path) else path
     if detail["type"] == "extra_forbidden":
-        return path, " is not a known setting; check its spelling and group"
+        near = get_close_matches(str(detail["loc"][-1]), _known(kind, detail["loc"][:-1]), n=1)
+        meant = f"; did you mean {near[0]}?" if near else "; check its spelling and group"
+        return path, f" is not a known setting{meant}"
     message = detail["msg"].removeprefix("Value error, ")
     found = detail.get("input")
     is_shown = isinstance(found, int | float | bool | None) or (isinstance(found, str) and not holds_secret(found))
@@ -144,6 +147,27 @@ def _problem(detail: Any) -> tuple[str, str]:
     is_shown = is_shown and detail["type"] != "value_error" and not path.endswith("api_key_env")
     shown = f" (found {found!r:.80})" if is_shown else ""
     return path, f": {message}{shown}"
+
+
+def _known(kind: type[BaseModel], path: Sequence[Any]) -> list[str]:
+    """Return the names of the settings of a group, by its path; numbers lead into a list."""
+    for name in path:
+        if isinstance(name, int):
+            continue
+        field = kind.model_fields.get(str(name))
+        inner = next((one for one in _types(field.annotation if field else None)), None)
+        if inner is None:
+            return []
+        kind = inner
+    return list(kind.model_fields)
+
+
+def _types(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the groups of settings that a type is, or that it holds."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _types(part)
 
 
 def _model_named(settings: Settings, name: str) -> Settings:

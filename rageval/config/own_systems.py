@@ -10,12 +10,16 @@ from rageval.config.headers import Headers
 from rageval.config.models import ModelConfig
 from rageval.config.settings import FileName, FilledText, FunctionName, OptionalName, Settings, Url
 from rageval.config.tls import TlsConfig
+from rageval.text.fingerprint import digest
 from rageval.text.json_template import json_template
 
 OWN_KINDS = ("http", "python", "recorded")
 PLACEHOLDERS = ("question", "history", "metadata", "conversation")
 """What may stand in braces in the body of a request."""
-_PATHS = ("answer_path", "contexts_path", "citations_path", "usage_path", "cost_path", "error_path", "piece_path")
+_PATHS = (
+    "answer_path", "contexts_path", "context_ids_path", "context_scores_path", "citations_path", "usage_path",
+    "cost_path", "error_path", "piece_path",
+)  # fmt: skip
 _OF_KIND = {
     "http": ("url", "http_method", "headers", "tls", "body", "stream", *_PATHS),
     "python": ("function", "function_folder", "interpreter"),
@@ -23,6 +27,7 @@ _OF_KIND = {
 }
 _LIMITS = (
     "rpm", "shared_limit", "max_concurrency", "timeout_s", "deadline_s", "max_attempts", "usd_per_call",
+    "input_usd_per_mtok", "output_usd_per_mtok",
 )  # fmt: skip
 
 
@@ -42,9 +47,13 @@ class OwnSystemConfig(Settings):
     stream: Literal["", "sse", "ndjson"] = Field(default="", title="Stream (http)")
     """How a reply comes that is streamed: server-sent events, or a JSON object a line; empty for one JSON object."""
     answer_path: str = Field(default="answer", max_length=1000, title="Answer in the reply (http)")
-    """JMESPath of the answer, such as `choices[0].message.content`."""
+    """JMESPath of the answer, such as `choices[0].message.content`; `@` where the reply is plain text."""
     contexts_path: str = Field(default="contexts", max_length=1000, title="Contexts in the reply (http)")
     """JMESPath of a list of texts, ids, or objects of id, text and score, such as `sources[].{id: doc, text: body}`."""
+    context_ids_path: str = Field(default="", max_length=1000, title="Ids of the contexts in the reply (http)")
+    """JMESPath of a list of the contexts' ids, where it is a list of its own."""
+    context_scores_path: str = Field(default="", max_length=1000, title="Scores of the contexts in the reply (http)")
+    """JMESPath of a list of the contexts' scores, where it is a list of its own."""
     citations_path: str = Field(default="citations", max_length=1000, title="Citations in the reply (http)")
     """JMESPath of a list of ids or texts."""
     usage_path: str = Field(default="usage", max_length=1000, title="Tokens in the reply (http)")
@@ -54,15 +63,17 @@ class OwnSystemConfig(Settings):
     error_path: str = Field(default="error", max_length=1000, title="Error in the reply (http)")
     """JMESPath of what stands in a reply of status 200 that is none."""
     piece_path: str = Field(default="answer", max_length=1000, title="Piece in an event (http)")
-    """JMESPath of the piece of the answer in each event of a stream."""
+    """JMESPath of the piece of the answer in each event of a stream; `@` where its data is plain text. The name of an
+    event is a key that holds its data."""
     function: FunctionName = Field(default="", title="Function (python)")
-    """`module:function` or `path.py:function`, called with a question, and with history and metadata if it takes
-    them."""
+    """`module:function` or `path.py:function`, called with a question, and with history, metadata and conversation if
+    it takes them."""
     function_folder: FilledText = Field(default="", title="Folder of the function (python)")
     """Folder that the function's path begins at and its imports are looked for in; empty for that of the file that
     these settings are in."""
     interpreter: FilledText = Field(default="", title="Python of the function (python)")
-    """Path of the Python that runs the function, such as that of another virtual environment; empty for this one."""
+    """Path of the Python that runs the function, such as .venv/bin/python of another virtual environment, from the
+    function's folder; empty for this one."""
     file: FilledText = Field(default="", title="File of answers (recorded)")
     """Path or URL of answers that were given before: CSV, JSON, JSON Lines, Parquet or Excel."""
     recorded_system: OptionalName = Field(default="", title="System in the file (recorded)")
@@ -82,7 +93,18 @@ class OwnSystemConfig(Settings):
     max_attempts: int = Field(default=4, ge=1, le=100, title="Most attempts")
     """Attempts of one question; being told to wait (429) does not count as one."""
     usd_per_call: float | None = Field(default=None, ge=0, le=1000, title="Price of a call (US dollars)")
-    """US dollars of one call, where a reply does not say; a ceiling needs it."""
+    """US dollars of one call, where a reply does not say; a ceiling needs it, or prices of tokens."""
+    input_usd_per_mtok: float | None = Field(
+        default=None, ge=0, le=100_000, title="Price of its prompt tokens (US dollars a million)"
+    )
+    """Of replies that say how many tokens they took; give both prices or neither."""
+    output_usd_per_mtok: float | None = Field(
+        default=None,
+        ge=0,
+        le=100_000,
+        title="Price of its completion tokens (US dollars a million)",
+    )
+    """Of replies that say how many tokens they took; give both prices or neither."""
 
     @field_validator(*_PATHS)
     @classmethod
@@ -117,12 +139,14 @@ class OwnSystemConfig(Settings):
         ]  # fmt: skip
         if others:
             raise ValueError(f"a system of kind {kind} has no `{others[0]}`; leave it out")
+        if (self.input_usd_per_mtok is None) != (self.output_usd_per_mtok is None):
+            raise ValueError("give both input_usd_per_mtok and output_usd_per_mtok, or neither")
 
     def limits(self, name: str, kind: str) -> ModelConfig:
         """Return the limits that the engine asks it under, as those of a model of the system's name."""
         return ModelConfig(
             name=name,
-            model=f"{kind}:{name}"[:200],
+            model=f"{kind}:{digest(name)[:16]}",  # no name that a table of prices could know
             rpm=self.rpm,
             shared_limit=self.shared_limit,
             max_concurrency=self.max_concurrency,
@@ -130,6 +154,8 @@ class OwnSystemConfig(Settings):
             deadline_s=self.deadline_s,
             max_attempts=self.max_attempts,
             usd_per_call=self.usd_per_call,
+            input_usd_per_mtok=self.input_usd_per_mtok,
+            output_usd_per_mtok=self.output_usd_per_mtok,
             hedge=False,
         )
 

@@ -1,8 +1,10 @@
 """A file of recorded answers -> the answer of one system to each question, looked up in little memory."""
 
+import shutil
 import sqlite3
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -79,9 +81,10 @@ class RecordedAnswers:
     """
 
     def __init__(self, path: str, columns: Sequence[ColumnConfig], system: str) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="rageval-recorded-")
+        folder = tempfile.mkdtemp(prefix="rageval-recorded-")
         self._lock = threading.Lock()
-        self._database = sqlite3.connect(Path(self._folder.name) / "answers.db", check_same_thread=False)
+        self._database = sqlite3.connect(Path(folder) / "answers.db", check_same_thread=False)
+        weakref.finalize(self, _forget, self._database, folder)
         self._database.execute("pragma journal_mode = off")
         self._database.execute("create table answers (id text, said text, repeat integer, item blob)")
         rows = self._rows(path, columns, system)
@@ -124,6 +127,11 @@ class RecordedAnswers:
                 f"{path} has answers of several systems ({listed([*names])}); name one in `recorded_system`, and have "
                 "a system of kind recorded for each"
             )
+
+
+def _forget(database: sqlite3.Connection, folder: str) -> None:
+    database.close()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 _KEPT = (

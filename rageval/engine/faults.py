@@ -139,6 +139,8 @@ def _first_cause(error: BaseException) -> BaseException:
 def unusable(completion: Completion, model: ModelConfig, url: str, redact: Redact) -> Exception | None:
     """Return why a reply cannot be used, or None if it can."""
     said, finish_reason = completion.fault, completion.finish_reason
+    if completion.unusable is not None:
+        return RefusedRequestError(quoted(completion.unusable, redact))
     if said is not None:
         if completion.fault_status:
             return from_status(completion.fault_status, said, {}, model, url, redact)
@@ -207,7 +209,7 @@ def _refused_by_gateway(said: ServerMessage, model: ModelConfig, url: str, why: 
         return _unknown_model(model, url, why)
     if wants_header(said):
         return ConfigError(
-            f"the endpoint {url} wants a header of the model {model.name!r} ({why}); name it in `headers`"
+            f"the endpoint {url} wants another header for the model {model.name!r} ({why}); set it in `headers`"
         )
     return None
 

@@ -22,7 +22,9 @@ _MODEL: Final = re.compile(
     r"\b(?:invalid|unknown|no such) model\b|\bmodel\b.{0,200}?\b(?:not found|does not exist|is not available)\b",
     re.IGNORECASE,
 )
-_HEADER: Final = re.compile(r"\bheader is (?:required|missing)\b|\bmissing (?:required )?header\b", re.IGNORECASE)
+_HEADER: Final = re.compile(
+    r"\bheader is (?:required|missing)\b|\bmissing (?:required )?header\b|^invalid provider passed", re.IGNORECASE
+)
 
 
 def refuses_key(said: ServerMessage) -> bool:
@@ -36,5 +38,5 @@ def refuses_model(said: ServerMessage) -> bool:
 
 
 def wants_header(said: ServerMessage) -> bool:
-    """Return whether it wants a header that the request did not have."""
+    """Return whether it wants a header that the request did not have, or that says something else."""
     return _HEADER.search(said.text) is not None

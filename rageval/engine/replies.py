@@ -45,6 +45,8 @@ class Completion:
     first_token_s: float | None = None
     cost_usd: float | None = None
     """US dollars, where the reply says what it cost."""
+    unusable: str | None = None
+    """Why a system of its user's own cannot be understood; another attempt would bring the same."""
 
 
 def decode_completion(content: bytes, content_type: str = "") -> Completion:

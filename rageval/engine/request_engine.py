@@ -199,7 +199,7 @@ class RequestEngine:
         endpoint = self._shared.endpoint(model) if caller is None else _of_caller(caller)
         name = (endpoint.account, model.served_name)
         if name not in self._traffic:
-            budget = self._shared.budget(endpoint, model)
+            budget = self._shared.budget(endpoint, model, is_own=caller is not None)
             transport = self._shared.transport(caller) if caller else None
             self._traffic[name] = Traffic(endpoint=endpoint, budget=budget, spending=self.spending, transport=transport)
         return self._traffic[name]

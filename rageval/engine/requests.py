@@ -1,6 +1,6 @@
 """What is asked of a model, and what came of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -17,6 +17,12 @@ from rageval.text.fingerprint import digest, request_fingerprint
 
 class Transport(Protocol):
     """What is open while a system is asked: connections, or a process. Lives on the event loop of all traffic."""
+
+    on_received: Callable[[bytes], None] | None
+    """Who sees every reply, or part of one, as it comes; None for nobody."""
+
+    def described(self, request: "ChatRequest") -> str:
+        """Return what is sent for a request, as it may be shown."""
 
     async def send(self, request: "ChatRequest") -> tuple[Completion, Mapping[str, str]]:
         """Ask once, and return the reply with its headers; whoever calls it has a time-out.

@@ -62,9 +62,15 @@ class TrafficLoop:
             self._transports[caller] = caller.connect()
         return self._transports[caller]
 
-    def budget(self, endpoint: Endpoint, model: ModelConfig) -> RequestBudget:
-        """Return the limits of all requests to the model by that account."""
-        name = (endpoint.account, model.served_name)
+    def budget(self, endpoint: Endpoint, model: ModelConfig, *, is_own: bool = False) -> RequestBudget:
+        """Return the limits of all requests to the model by that account.
+
+        Args:
+            endpoint: Where it is asked.
+            model: It, or the limits of a system of its user's own.
+            is_own: Whether it is such a system: all of them behind one address have the same limits.
+        """
+        name = (endpoint.account, "" if is_own else model.served_name)
         if name not in self._budgets:
             budget = RequestBudget(
                 rpm=model.rpm, tpm=model.tpm, max_concurrency=model.max_concurrency, clock=self.loop.time

@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
-from rageval.audit.leakage import Copying, copying
+from rageval.audit.leakage import QuestionOverlap, copying
 from rageval.audit.neighbours import BLOCK_ROWS, Matrix
 from rageval.audit.words import same_question_key, words
 from rageval.records import Document
@@ -41,7 +41,7 @@ class Draft:
     status: Status = "kept"
     reason: str | None = None
     detail: str | None = None
-    copied: Copying | None = None
+    copied: QuestionOverlap | None = None
     answerable: Literal["YES", "NO"] | None = None
 
     @property
@@ -51,7 +51,7 @@ class Draft:
 
 
 @dataclass
-class _Seen:
+class _EarlierQuestions:
     """What the questions so far have said, with one filter value."""
 
     first: dict[str, Draft] = field(default_factory=dict)
@@ -70,7 +70,7 @@ def filter_texts(drafts: Sequence[Draft], *, fewest_words: int, filter_by: str =
         fewest_words: Questions with fewer words are too short.
         filter_by: The metadata that restricts the search; empty without one.
     """
-    seen: defaultdict[str, _Seen] = defaultdict(_Seen)
+    seen: defaultdict[str, _EarlierQuestions] = defaultdict(_EarlierQuestions)
     for draft in drafts:
         if draft.status == "kept":
             of_value = seen[draft.document.filter_value(filter_by)]
@@ -115,7 +115,7 @@ def count_reasons(drafts: Iterable[Draft]) -> Mapping[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (item[0] != "kept", -item[1])))
 
 
-def _filtered(draft: Draft, seen: _Seen, fewest_words: int) -> Draft:
+def _filtered(draft: Draft, seen: _EarlierQuestions, fewest_words: int) -> Draft:
     if draft.status != "kept":
         return draft
     key = same_question_key(draft.text)

@@ -115,7 +115,7 @@ def ask_questions(run: Run, config: GenerationConfig, writer: ModelConfig, engin
     """
     requests = [questions_request(document, config) for document in read_documents(run).values()]
     with ReplyLog(run.path) as log:
-        asked = _Asked(model=config.model, served=writer, engine=engine, label=questions_label(config))
+        asked = _ModelAccess(model=config.model, served=writer, engine=engine, label=questions_label(config))
         return _ask(log, requests, asked, lambda text: read_questions(text, config.per_document))
 
 
@@ -129,7 +129,7 @@ def check_questions(run: Run, config: GenerationConfig, checker: ModelConfig, en
         drafts = filtered_drafts(run, config, log.stored)
         requests = [check_request(draft, config) for draft in drafts if draft.status == "kept"]
         model = config.checker or config.model
-        asked = _Asked(model=model, served=checker, engine=engine, label=checks_label(config))
+        asked = _ModelAccess(model=model, served=checker, engine=engine, label=checks_label(config))
         return _ask(log, requests, asked, read_check)
 
 
@@ -160,7 +160,7 @@ def spent_usd(run: Run) -> float | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Asked:
+class _ModelAccess:
     """Whom a step asks, and through what."""
 
     model: ModelConfig
@@ -171,7 +171,9 @@ class _Asked:
     """What its requests are counted under."""
 
 
-def _ask(log: ReplyLog, requests: Sequence[ChatRequest], asked: _Asked, read: Callable[[str | None], object]) -> int:
+def _ask(
+    log: ReplyLog, requests: Sequence[ChatRequest], asked: _ModelAccess, read: Callable[[str | None], object]
+) -> int:
     """Ask what has no reply yet that can be read; equal requests are asked once."""
     wanted = {request.fingerprint(asked.model): request for request in requests}
     pending = [(key, request) for key, request in wanted.items() if not _is_readable(log.stored.get(key), read)]

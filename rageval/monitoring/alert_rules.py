@@ -69,10 +69,10 @@ class Rule(Settings):
     """Length of the windows; a day begins at midnight UTC, a week on Monday."""
     minimum: int = Field(default=50, ge=1, le=10_000_000)
     """With fewer conversations, votes or verdicts a window decides nothing; costs and counts need none."""
-    course: Key = ""
-    """Only this course; empty for all."""
-    model: str = ""
-    """Only answers of this model; empty for all."""
+    system: str = ""
+    """Only answers of this system; empty for all."""
+    filter_value: Key = ""
+    """Only questions with this value of `data.filter_by`; empty for all."""
 
     @field_validator("figure")
     @classmethod
@@ -110,7 +110,7 @@ class Rules(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class WindowStatistic:
     """What a window of time comes to."""
 
     window: Window
@@ -124,7 +124,7 @@ class Measured:
     """Conversations, votes or verdicts that it is of."""
 
 
-def outcome(rule: Rule, measured: Measured) -> Outcome:
+def outcome(rule: Rule, measured: WindowStatistic) -> Outcome:
     """Return whether a window breaks a rule beyond noise, or keeps it; `unknown` where neither can be told."""
     if measured.value is None or (measured.n < rule.minimum and rule.figure not in WITHOUT_MINIMUM):
         return "unknown"
@@ -135,7 +135,7 @@ def outcome(rule: Rule, measured: Measured) -> Outcome:
     return "broken" if nearest is None or sign * nearest > sign * rule.bound else "unknown"
 
 
-def alerts_of(rule: Rule, measured: Sequence[Measured], raised_at: datetime) -> list[Alert]:
+def alerts_of(rule: Rule, measured: Sequence[WindowStatistic], raised_at: datetime) -> list[Alert]:
     """Return the alerts of a rule: one for each time that it was broken until a window kept it again.
 
     Args:
@@ -161,15 +161,15 @@ def alerts_of(rule: Rule, measured: Sequence[Measured], raised_at: datetime) -> 
                     bound=rule.bound,
                     n=one.n,
                     message=_message(rule, one, start),
-                    course=rule.course,
-                    model=rule.model,
+                    filter_value=rule.filter_value,
+                    system=rule.system,
                     raised_at=raised_at,
                 )
             )
     return alerts
 
 
-def _message(rule: Rule, measured: Measured, start: datetime) -> str:
+def _message(rule: Rule, measured: WindowStatistic, start: datetime) -> str:
     value = measured.value or 0.0
     shown = usd(value) if rule.figure == "cost_usd" else f"{value:.3g}" if rule.figure != "questions" else f"{value:g}"
     if measured.low is not None and measured.high is not None:
@@ -178,7 +178,9 @@ def _message(rule: Rule, measured: Measured, start: datetime) -> str:
         shown += f" of {measured.n:,}"
     direction = "above" if rule.above is not None else "below"
     where = "".join(
-        f" {word} {name!r}" for word, name in (("of course", rule.course), ("of model", rule.model)) if name
+        f" {word} {name!r}"
+        for word, name in (("of system", rule.system), ("of filter value", rule.filter_value))
+        if name
     )
     words = f"{figure_words()[rule.figure]}{where} was {shown} {_when(measured.window)}, {direction} {rule.bound:g}"
     if start != measured.window.start:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from rageval.errors import ConfigError
-from rageval.monitoring.figures import Board, Description, Figure, Filter, PageWindow, last_days
+from rageval.monitoring.figures import Board, Description, Figure, Filter, PageWindow, last_days, shown_name
 from rageval.monitoring.page import Dashboard
 from rageval.monitoring.panels.catalogue import choices, panels
 from rageval.monitoring.panels.scope import Scope
@@ -13,7 +13,7 @@ from rageval.monitoring.store.database import Database
 
 
 def dashboard(
-    database: Database, days: float, now: datetime, courses: Sequence[str] = (), models: Sequence[str] = (),
+    database: Database, days: float, now: datetime, systems: Sequence[str] = (), filter_values: Sequence[str] = (),
     *, visitors: bool = True,
 ) -> Dashboard:  # fmt: skip
     """Return what the page of the last days shows.
@@ -22,15 +22,15 @@ def dashboard(
         database: With its tables.
         days: Length of the window, more than 0.
         now: Its end, with its zone.
-        courses: Those that count; empty for all.
-        models: Labels of those that count; empty for all.
+        systems: Those that count; empty for all.
+        filter_values: Those that count; empty for all.
         visitors: Whether votes of visitors count.
 
     Raises:
-        ConfigError: If a course or a model does not occur in the window.
+        ConfigError: If a system or a filter value does not occur in the window.
         ServiceError: If the database cannot be reached or used.
     """
-    window = replace(last_days(days, now, courses, models), visitors=visitors)
+    window = replace(last_days(days, now, systems, filter_values), visitors=visitors)
     _check(database, window)
     return Dashboard(window=window, database=database.name, made_at=now, figures=figures(database, window))
 
@@ -52,7 +52,7 @@ def figures(database: Database, window: PageWindow) -> list[Figure]:
 
 
 def _check(database: Database, window: PageWindow) -> None:
-    chosen: dict[Filter, tuple[str, ...]] = {"course": window.courses, "model": window.models}
+    chosen: dict[Filter, tuple[str, ...]] = {"system": window.systems, "filter_value": window.filter_values}
     with database.reading() as connection:
         for what, names in chosen.items():
             if not names:
@@ -64,5 +64,6 @@ def _check(database: Database, window: PageWindow) -> None:
                 for name in connection.execute(choices(Scope.of(window), board, what)).scalars()
             ]
             if unknown := [name for name in names if name not in known]:
-                there = ", ".join(sorted(set(known))) or f"no {what} at all"
-                raise ConfigError(f"no conversation of the window has the {what} {unknown[0]!r}; there is {there}")
+                name = shown_name(what)
+                there = ", ".join(sorted(set(known))) or f"no {name} at all"
+                raise ConfigError(f"no conversation of the window has the {name} {unknown[0]!r}; there is {there}")

@@ -10,10 +10,10 @@ from rageval.errors import ConfigError
 Board = Literal["quality", "operations", "offline-runs"]
 Kind = Literal["stat", "timeseries", "bars", "table"]
 Unit = Literal["share", "usd", "s", "count", "score"]
-Filter = Literal["course", "model"]
+Filter = Literal["system", "filter_value"]
 
-NO_COURSE: Final = "no course"
-"""What a conversation about all courses counts as, where courses are chosen or listed."""
+NO_FILTER: Final = "no filter"
+"""What a conversation without a filter value counts as, where filter values are chosen or listed."""
 STEPS_S: Final[Mapping[str, int]] = {"hour": 3600, "day": 86_400, "week": 604_800}
 """Seconds of the steps of time that figures may have; days begin at midnight UTC, weeks on Monday."""
 COLUMN_UNITS: Final[Mapping[str, Unit]] = {
@@ -46,7 +46,7 @@ class Description:
     """
     unit: Unit
     """Of the numbers that are drawn; the columns of a table have those of `COLUMN_UNITS`."""
-    filters: frozenset[Filter] = frozenset({"course", "model"})
+    filters: frozenset[Filter] = frozenset({"system", "filter_value"})
     """Which choices change the figure; the text says why where one does not."""
 
 
@@ -67,10 +67,10 @@ class PageWindow:
     """With its zone."""
     until: datetime
     """Exclusive."""
-    courses: tuple[str, ...] = ()
-    """Empty for all; `NO_COURSE` for conversations without one."""
-    models: tuple[str, ...] = ()
+    systems: tuple[str, ...] = ()
     """Empty for all."""
+    filter_values: tuple[str, ...] = ()
+    """Empty for all; `NO_FILTER` for conversations without one."""
     step: str = "day"
     """One of `STEPS_S`."""
     visitors: bool = True
@@ -86,8 +86,15 @@ class PageWindow:
         return self.since - (self.until - self.since)
 
 
-def last_days(days: float, until: datetime, courses: Sequence[str] = (), models: Sequence[str] = ()) -> PageWindow:
+def shown_name(what: str) -> str:
+    """Return a column as it is shown to people: `filter value` for `filter_value`."""
+    return what.replace("_", " ")
+
+
+def last_days(
+    days: float, until: datetime, systems: Sequence[str] = (), filter_values: Sequence[str] = ()
+) -> PageWindow:
     """Return the window of the last days, in steps that give 7 to 100 points where possible."""
     step = "hour" if days <= 3 else "day" if days <= 100 else "week"
     since = until - timedelta(days=days)
-    return PageWindow(since=since, until=until, courses=tuple(courses), models=tuple(models), step=step)
+    return PageWindow(since=since, until=until, systems=tuple(systems), filter_values=tuple(filter_values), step=step)

@@ -22,7 +22,7 @@ _STATUS = re.compile(r"error=([1-5]\d\d)\b")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class NotificationResult:
     """How telling went."""
 
     addresses: int
@@ -54,7 +54,7 @@ def addresses() -> list[str]:
     return found
 
 
-def tell(alerts: Sequence[Alert]) -> Told:
+def tell(alerts: Sequence[Alert]) -> NotificationResult:
     """Tell every address of all the alerts, in one message.
 
     Raises:
@@ -68,7 +68,7 @@ def tell(alerts: Sequence[Alert]) -> Told:
         for place, url in enumerate(urls, start=1)
         if (reason := _failure(url, title, body))
     ]
-    return Told(addresses=len(urls), failures=tuple(failures))
+    return NotificationResult(addresses=len(urls), failures=tuple(failures))
 
 
 def _failure(url: str, title: str, body: str) -> str:

@@ -22,7 +22,7 @@ from rageval.monitoring.records import Conversation, Evaluation
 from rageval.monitoring.store.conversations import add_evaluations, without_evaluation
 from rageval.monitoring.store.database import Database
 from rageval.monitoring.store.question_topics import add_topics, next_version, read_topics, topics_version
-from rageval.monitoring.store.window_counts import Asked, recent_questions
+from rageval.monitoring.store.window_counts import QueryScope, recent_questions
 from rageval.monitoring.topics import make_topics, nearest_topics
 from rageval.monitoring.windows import Window
 from rageval.records import Document, Usage
@@ -38,7 +38,7 @@ _BATCH_SIZE: Final = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluated:
+class EvaluationOutcome:
     """What came of evaluating conversations by one metric."""
 
     metric: str
@@ -92,7 +92,7 @@ def check_price(config: OnlineJudgingConfig) -> None:
 
 def judge_conversations(
     database: Database, metric: JudgeMetric, pending: Sequence[Conversation], judge: ModelConfig, ask: Ask
-) -> Evaluated:
+) -> EvaluationOutcome:
     """Ask the judge about conversations; a request that fails, or a reply that is no verdict, is a row with its reason.
 
     Args:
@@ -125,10 +125,10 @@ def judge_conversations(
     finally:
         asked.cancel()  # does nothing once it has ended
     asked.result()
-    return Evaluated(metric=metric.name, done=done, failed=failed)
+    return EvaluationOutcome(metric=metric.name, done=done, failed=failed)
 
 
-def evaluate_languages(database: Database, since: datetime) -> Evaluated:
+def evaluate_languages(database: Database, since: datetime) -> EvaluationOutcome:
     """Tell the language of every question that has none yet."""
 
     def of(conversations: Sequence[Conversation]) -> list[Evaluation]:
@@ -141,7 +141,7 @@ def evaluate_languages(database: Database, since: datetime) -> Evaluated:
     return _compute(database, LANGUAGE, LANGUAGE_VERSION, since, of)
 
 
-def evaluate_topics(database: Database, config: TopicsConfig, since: datetime, now: datetime) -> Evaluated:
+def evaluate_topics(database: Database, config: TopicsConfig, since: datetime, now: datetime) -> EvaluationOutcome:
     """Give every question its topic; topics are made first if there are none, or if new ones are asked for.
 
     Without topics, and with too few questions to make some, nothing is done.
@@ -149,13 +149,13 @@ def evaluate_topics(database: Database, config: TopicsConfig, since: datetime, n
     embedder = load_embedder(config.embedding_model, _BATCH_SIZE, None)
     version = topics_version(database, embedder.identity)
     if version is None or config.renew:
-        questions = recent_questions(database, Asked(window=Window(start=since, end=now)), _MOST_QUESTIONS)
+        questions = recent_questions(database, QueryScope(window=Window(start=since, end=now)), _MOST_QUESTIONS)
         new = next_version(database)
         made = make_topics(questions, embedder.embed(questions), count=config.count, version=new)
         add_topics(database, made, version=new, embedding_model=embedder.identity, made_at=now)
         version = topics_version(database, embedder.identity)
     if version is None:
-        return Evaluated(metric=TOPIC)
+        return EvaluationOutcome(metric=TOPIC)
     topics, current = read_topics(database, version, embedder.identity), version
 
     def of(conversations: Sequence[Conversation]) -> list[Evaluation]:
@@ -174,14 +174,14 @@ def _compute(
     version: str,
     since: datetime,
     evaluations: Callable[[Sequence[Conversation]], list[Evaluation]],
-) -> Evaluated:
+) -> EvaluationOutcome:
     done = 0
     while pending := without_evaluation(database, metric, version, "", since=since, limit=_AT_ONCE):
         stored = add_evaluations(database, evaluations(pending))
         done += stored
         if not stored:  # another process was quicker, or they have been deleted meanwhile
             break
-    return Evaluated(metric=metric, done=done)
+    return EvaluationOutcome(metric=metric, done=done)
 
 
 def _computed(one: Conversation, metric: str, version: str, *, label: str, value: float | None = None) -> Evaluation:

@@ -67,7 +67,7 @@ class Rates:
     errors: float = 0.01
     """Share of the questions that get no answer."""
     topic: float = 0.0
-    """Share of the questions that are all about one section of their course."""
+    """Share of the questions that are all about one section of the documents that they are searched in."""
     traffic: float = 1.0
     latency: float = 1.0
     cost: float = 1.0

@@ -43,7 +43,7 @@ def _run(run: Run, manifest: Manifest) -> PublishedRun:
         run_id=manifest.run_id,
         started_at=datetime.fromisoformat(manifest.started_at),
         status=manifest.status,
-        course=manifest.config.data.only,
+        filter_value=manifest.config.data.only,
         questions=run.read("questions").num_rows,
         cost_usd=manifest.totals.cost_usd if manifest.totals else None,
         wall_s=sum(seconds) if seconds else None,

@@ -29,13 +29,14 @@ class Conversation:
     asked_at: datetime
     """With its zone."""
     question: str
-    course: str = ""
-    """Empty for all courses."""
+    filter_value: str = ""
+    """The value of the column `data.filter_by` that the search was restricted to; empty for none."""
     status: Literal["ok", "failed"] = "ok"
     answer: str | None = None
     error: str | None = None
-    model: str
     system: str
+    """Name of what answered; `model`, `retriever` and `prompt_version` are what it was made of then."""
+    model: str
     retriever: str
     prompt_version: str
     contexts: tuple[ShownContext, ...] = ()
@@ -96,8 +97,8 @@ class Alert:
     n: int
     """Conversations, votes or verdicts that the value is of."""
     message: str
-    course: str = ""
-    """The course that the rule is about; empty for all."""
-    model: str = ""
-    """The answering model that it is about; empty for all."""
+    system: str = ""
+    """The system that the rule is about; empty for all."""
+    filter_value: str = ""
+    """The value of `data.filter_by` that it is about; empty for all."""
     raised_at: datetime

@@ -70,7 +70,7 @@ def redactor(
 
 
 def redact_conversation(conversation: Conversation, redact: Redact) -> Conversation:
-    """Return the conversation with question, answer and error redacted; the documents are the course's own."""
+    """Return the conversation with question, answer and error redacted; the documents are left as they are."""
     return replace(
         conversation,
         question=redact(conversation.question),

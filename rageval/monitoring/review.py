@@ -52,7 +52,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Accepted:
+class AcceptedQuestion:
     """A question that has become a part of the ground truth."""
 
     question: str
@@ -63,7 +63,7 @@ class Accepted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Forgotten:
+class DeletionResult:
     """What is left of a conversation that was deleted."""
 
     conversation_id: str
@@ -102,7 +102,7 @@ def accept(
     *,
     question: str | None = None,
     folder: str = "",
-) -> Accepted:
+) -> AcceptedQuestion:
     """Write a new version of the ground truth with the question of a conversation, and note it as reviewed.
 
     Args:
@@ -115,7 +115,7 @@ def accept(
 
     Raises:
         DataError: If there is no such conversation, it is accepted already, a document is not there or of another
-            course (the value of the filter), or the question stands with it already.
+            value of `data.filter_by`, or the question stands with it already.
         ConfigError: If no document is named.
         RunStoppedError: If the version cannot be written.
     """
@@ -135,7 +135,7 @@ def accept(
             ground_truth=path, reviewed_at=datetime.now(UTC),
         )  # fmt: skip
         write_review(database, review)
-    return Accepted(question=text, document_ids=tuple(document_ids), file=path, version=version)
+    return AcceptedQuestion(question=text, document_ids=tuple(document_ids), file=path, version=version)
 
 
 def not_accepted(database: Database, conversation_id: str) -> Conversation:
@@ -163,7 +163,7 @@ def dismiss(database: Database, conversation_id: str) -> None:
 
 def forget(
     database: Database, conversation_id: str, ground_truth: str, folder: str = "", *, spool: str = DEFAULT_SPOOL
-) -> Forgotten:
+) -> DeletionResult:
     """Delete a conversation with everything about it, for good, and say where its question still stands.
 
     Args:
@@ -188,7 +188,7 @@ def forget(
     paths = [file.parent / version.file for file in sorted(files, key=str) for version in read_versions(file)]
     source = source_of(conversation_id)
     stands = [str(path) for path in paths if path.exists() and source in path.read_text(encoding="utf-8")]
-    return Forgotten(
+    return DeletionResult(
         conversation_id=conversation_id, was_stored=was_stored, waiting=waiting, versions=tuple(stands)
     )  # fmt: skip
 
@@ -206,7 +206,7 @@ def _search(conversation: Conversation, config: EvaluationConfig) -> list[str]:
     index_corpus(config, rebuild=False)
     retriever = RetrieverConfig(name="hybrid", method="hybrid")
     index = open_index(config.index, retriever.question_boost, cache_of(config), config.data)
-    only = conversation.course if config.data.filter_by else ""
+    only = conversation.filter_value if config.data.filter_by else ""
     question = Question(question_id="", question=conversation.question, filter_value=only)
     depth = config.retrieval.model_copy(update={"top_k": _FOUND, "cutoffs": ()})
     try:
@@ -224,10 +224,10 @@ def _check_documents(
         document = documents.get(name)
         if document is None:
             raise DataError(f"there is no document {name[:80]!r}; --document takes an id of the documents")
-        if filter_by and conversation.course not in ("", value := document.filter_value(filter_by)):
+        if filter_by and conversation.filter_value not in ("", value := document.filter_value(filter_by)):
             raise DataError(
                 f"document {name} belongs to {value}, but the question was asked about "
-                f"{conversation.course}; name documents of that {filter_by}"
+                f"{conversation.filter_value}; name documents of that {filter_by}"
             )
     if len(set(document_ids)) < len(document_ids):
         raise DataError("a document is named twice; name each once")

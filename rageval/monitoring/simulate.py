@@ -15,7 +15,7 @@ _AT_ONCE = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Simulated:
+class SimulationResult:
     """What was simulated, and how much of it was not stored before."""
 
     conversations: int
@@ -28,7 +28,7 @@ class Simulated:
 
 def simulate_traffic(
     database: Database, config: TrafficConfig, until: datetime, told: Callable[[int], None] = lambda _: None
-) -> Simulated:
+) -> SimulationResult:
     """Store the traffic of the weeks before a time; what an earlier call with the same settings has stored stays.
 
     Args:
@@ -54,7 +54,7 @@ def simulate_traffic(
         sizes = (len(day.conversations), len(day.votes), len(day.evaluations))
         made = [before + size for before, size in zip(made, sizes, strict=True)]
         told(made[0])
-    return Simulated(
+    return SimulationResult(
         conversations=made[0], votes=made[1], evaluations=made[2],
         new_conversations=new[0], new_votes=new[1], new_evaluations=new[2],
     )  # fmt: skip

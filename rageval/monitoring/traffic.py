@@ -32,7 +32,7 @@ JUDGE = "simulated"
 _HOURS = (1, 1, 1, 1, 1, 1, 2, 3, 6, 8, 9, 9, 7, 8, 9, 9, 8, 7, 7, 8, 8, 6, 4, 2)
 _WEEKDAYS = (1.15, 1.2, 1.2, 1.15, 1.0, 0.6, 0.7)
 """Monday to Sunday; a week has seven average days."""
-_NO_COURSE = 0.15
+_NO_FILTER = 0.15
 _USERS = 400
 _CONTEXTS = 3
 _ERRORS = ("HTTP 503: the model server is overloaded", "no reply within 60 s", "HTTP 500: internal error")
@@ -40,23 +40,23 @@ _COMMENTS = ("That is not what I asked.", "Out of date.", "The link is missing."
 _TOXIC = "Only an idiot would ask that. Read the page."
 _REASONS = ("It answers what was asked.", "It answers a part of what was asked.", "It answers another question.")
 _DRAWN = (
-    "count", "hour", "second", "course", "no course", "model", "question", "is topic", "error", "search_s", "model_s",
-    "tokens", "quality", "faithfulness", "toxicity", "is vote", "thumbs", "flip", "vote after", "comment", "score",
-    "user",
+    "count", "hour", "second", "filter value", "no filter", "system", "question", "is topic", "error", "search_s",
+    "model_s", "tokens", "quality", "faithfulness", "toxicity", "is vote", "thumbs", "flip", "vote after", "comment",
+    "score", "user",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Model:
+class _SimulatedSystem:
     name: str
     weight: float
     median_s: float
     usd_per_mtok: tuple[float, float]
 
 
-_MODELS = (
-    _Model(name="small", weight=0.7, median_s=1.1, usd_per_mtok=(0.15, 0.6)),
-    _Model(name="large", weight=0.3, median_s=2.4, usd_per_mtok=(2.5, 10.0)),
+_SYSTEMS = (
+    _SimulatedSystem(name="small", weight=0.7, median_s=1.1, usd_per_mtok=(0.15, 0.6)),
+    _SimulatedSystem(name="large", weight=0.3, median_s=2.4, usd_per_mtok=(2.5, 10.0)),
 )
 
 
@@ -68,7 +68,7 @@ class TrafficConfig(Settings):
     ground_truth: Location = DataConfig().ground_truth
     """Path or URL of the questions that are asked."""
     filter_by: Key = "course"
-    """Column of both that becomes the course of a conversation; empty for none."""
+    """Column of both whose values the simulated users restrict the search to; empty for none."""
     weeks: int = Field(default=4, ge=1, le=520)
     """How many weeks, up to `until`."""
     per_day: int = Field(default=200, ge=1, le=1_000_000)
@@ -104,8 +104,8 @@ class Material:
     filter_by: str = ""
 
     @cached_property
-    def by_course(self) -> Mapping[str, Sequence[Question]]:
-        """The questions of each course."""
+    def by_value(self) -> Mapping[str, Sequence[Question]]:
+        """The questions of each value of `filter_by`."""
         found: defaultdict[str, list[Question]] = defaultdict(list)
         for question in self.questions:
             found[question.filter_value].append(question)
@@ -113,18 +113,18 @@ class Material:
 
     @cached_property
     def of_one_section(self) -> Mapping[str, Sequence[Question]]:
-        """Of each course the questions of the section that has the most of them."""
-        return {course: self._largest_section(questions) for course, questions in self.by_course.items()}
+        """Of each value of `filter_by` the questions of the section that has the most of them."""
+        return {value: self._largest_section(questions) for value, questions in self.by_value.items()}
 
     @cached_property
     def shown(self) -> Mapping[str, Sequence[Document]]:
-        """For each document itself and its next ones of the same course."""
-        by_course: defaultdict[str, list[Document]] = defaultdict(list)
+        """For each document itself and its next ones of the same value of `filter_by`."""
+        by_value: defaultdict[str, list[Document]] = defaultdict(list)
         for document in self.documents.values():
-            by_course[document.filter_value(self.filter_by)].append(document)
+            by_value[document.filter_value(self.filter_by)].append(document)
         return {
             document.document_id: [*documents[n:], *documents[:n]][:_CONTEXTS]
-            for documents in by_course.values()
+            for documents in by_value.values()
             for n, document in enumerate(documents)
         }
 
@@ -145,7 +145,7 @@ def simulate(config: TrafficConfig, material: Material, until: datetime) -> Iter
 
     Args:
         config: How much, and what changes.
-        material: Questions and documents; every course has at least one question.
+        material: Questions and documents; every value of `filter_by` has at least one question.
         until: With its zone; nothing is asked at or after it.
     """
     until = until.astimezone(UTC)
@@ -170,7 +170,7 @@ def _day(
     }
     hours = _positions(drawn["hour"], _HOURS)
     seconds = [3600 * (hour + second) for hour, second in zip(hours, drawn["second"], strict=True)]
-    drawn["model"] = _positions(drawn["model"], [model.weight for model in _MODELS])
+    drawn["system"] = _positions(drawn["system"], [system.weight for system in _SYSTEMS])
     midnight = datetime.combine(day, time(), UTC)
     rows = list(zip(*drawn.values(), strict=True))
     conversations: list[Conversation] = []
@@ -202,31 +202,31 @@ def _positions(draws: Sequence[float], weights: Sequence[float]) -> list[int]:
 def _conversation(
     name: str, asked_at: datetime, draws: Mapping[str, float], rates: Rates, material: Material
 ) -> Conversation:
-    courses = list(material.by_course)
-    course = courses[int(draws["course"] * len(courses))]
-    questions = (material.of_one_section if draws["is topic"] < rates.topic else material.by_course)[course]
+    values = list(material.by_value)
+    filter_value = values[int(draws["filter value"] * len(values))]
+    questions = (material.of_one_section if draws["is topic"] < rates.topic else material.by_value)[filter_value]
     question = questions[int(draws["question"] * len(questions))]
     right, *others = material.shown[question.made_from]
     grade = _grade(draws["quality"], rates.quality)
     # A wrong answer comes from a search that has missed: the right document is not among those shown.
     documents = others if grade == 2 and others else [right, *others]
     top = min(1.0, max(0.0, 0.7 + 0.07 * draws["score"]) * rates.scores)
-    model = _MODELS[int(draws["model"])]
+    system = _SYSTEMS[int(draws["system"])]
     search_s = 0.03 * math.exp(0.4 * draws["search_s"])
-    model_s = model.median_s * math.exp(0.45 * draws["model_s"]) * rates.latency
+    model_s = system.median_s * math.exp(0.45 * draws["model_s"]) * rates.latency
     is_ok = draws["error"] >= rates.errors
     prompt, completion = 900 + int(150 * draws["search_s"]), int(120 * math.exp(0.5 * draws["tokens"])) + 1
-    cost_usd = (prompt * model.usd_per_mtok[0] + completion * model.usd_per_mtok[1]) / 1e6 * rates.cost
+    cost_usd = (prompt * system.usd_per_mtok[0] + completion * system.usd_per_mtok[1]) / 1e6 * rates.cost
     return Conversation(
         conversation_id=name,
         asked_at=asked_at,
         question=question.question,
-        course="" if draws["no course"] < _NO_COURSE else course,
+        filter_value="" if draws["no filter"] < _NO_FILTER else filter_value,
         status="ok" if is_ok else "failed",
         answer=_answer(documents[0], grade, is_toxic=draws["toxicity"] < rates.toxicity) if is_ok else None,
         error=None if is_ok else _ERRORS[int(draws["comment"] * len(_ERRORS))],
-        model=model.name,
-        system=model.name,
+        system=system.name,
+        model=system.name,
         retriever="vector",
         prompt_version="simulated",
         contexts=tuple(

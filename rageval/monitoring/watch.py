@@ -12,17 +12,17 @@ from typing import Final, TypeVar
 from rageval.config.file import read_settings
 from rageval.config.overrides import validate
 from rageval.errors import ConfigError
-from rageval.monitoring.alert_rules import Measured, Rule, Rules, alerts_of, verdict_shares
+from rageval.monitoring.alert_rules import Rule, Rules, WindowStatistic, alerts_of, verdict_shares
 from rageval.monitoring.buckets import quantile
 from rageval.monitoring.config import DriftConfig, MonitoringConfig
 from rageval.monitoring.drift import Drift, correct, score_drift, share_drift
-from rageval.monitoring.notify import Told, tell
+from rageval.monitoring.notify import NotificationResult, tell
 from rageval.monitoring.records import Alert
 from rageval.monitoring.store import window_counts as read
 from rageval.monitoring.store.alert_log import note_sent, record_alerts, unsent_alerts
 from rageval.monitoring.store.database import Database
 from rageval.monitoring.store.question_topics import topic_titles
-from rageval.monitoring.store.window_counts import Asked, ByPart, Labelled
+from rageval.monitoring.store.window_counts import ByPart, LabelCount, QueryScope
 from rageval.monitoring.summary import Summary
 from rageval.monitoring.thumbs import ThumbsAgreement, thumbs_agreement
 from rageval.monitoring.windows import Share, Window, complete_windows, wilson
@@ -55,7 +55,7 @@ def read_rules(file: str) -> tuple[Rule, ...]:
 def summarise(database: Database, config: MonitoringConfig, now: datetime) -> Summary:
     """Return what the last 24 hours come to, what the days of the reference before them came to, and what differs."""
     whole = now.replace(microsecond=0)  # parts of time begin at whole seconds
-    asked = Asked(window=Window(start=whole - _DAY, end=whole), visitors=config.visitors)
+    asked = QueryScope(window=Window(start=whole - _DAY, end=whole), visitors=config.visitors)
     before = replace(asked, window=asked.window.before(timedelta(days=config.drift.reference_days)))
     both = replace(asked, window=Window(start=before.window.start, end=whole))
     cost_before = _only(read.cost(database, before)).usd
@@ -88,7 +88,7 @@ def watch(database: Database, config: MonitoringConfig, rules: tuple[Rule, ...],
         return []
 
     @cache  # rules of several drifts look at the same tests
-    def tested(asked: Asked) -> ByPart[Sequence[Drift]]:
+    def tested(asked: QueryScope) -> ByPart[Sequence[Drift]]:
         return drifts(database, asked, config.drift)
 
     new: list[Alert] = []
@@ -99,19 +99,19 @@ def watch(database: Database, config: MonitoringConfig, rules: tuple[Rule, ...],
     return new
 
 
-def send_alerts(database: Database, config: MonitoringConfig, now: datetime) -> tuple[list[Alert], Told]:
+def send_alerts(database: Database, config: MonitoringConfig, now: datetime) -> tuple[list[Alert], NotificationResult]:
     """Tell everybody of the alerts of the last days that nobody was told of; returns them, and how that went.
 
     What could not be sent stays as it is, so the next run tries again.
     """
     alerts = unsent_alerts(database, now - timedelta(days=config.days))
-    told = tell(alerts) if alerts else Told(addresses=0)
+    told = tell(alerts) if alerts else NotificationResult(addresses=0)
     if told.reached:
         note_sent(database, alerts, now)
     return alerts, told
 
 
-def drifts(database: Database, asked: Asked, config: DriftConfig) -> ByPart[Sequence[Drift]]:
+def drifts(database: Database, asked: QueryScope, config: DriftConfig) -> ByPart[Sequence[Drift]]:
     """Return how topics, languages and retrieval scores of each part differ from those of the days before it.
 
     The p-values are adjusted for all three.
@@ -127,7 +127,7 @@ def drifts(database: Database, asked: Asked, config: DriftConfig) -> ByPart[Sequ
     def tested(part: Window) -> list[Drift]:
         now, then = part.parts(length), part.before(reference).parts(length)
 
-        def counted(subject: str, found: ByPart[Sequence[Labelled]]) -> Drift:
+        def counted(subject: str, found: ByPart[Sequence[LabelCount]]) -> Drift:
             version = _last_version(found, now)  # labels of two versions cannot be compared
             counts = (_labels(found, times, version) for times in (then, now))
             return share_drift(subject, *counts, minimum=config.minimum, names=titles)
@@ -149,12 +149,12 @@ def _common(first: timedelta, second: timedelta) -> timedelta:
     return timedelta(seconds=math.gcd(*(int(length.total_seconds()) for length in (first, second))))
 
 
-def _last_version(found: ByPart[Sequence[Labelled]], times: Sequence[Window]) -> str | None:
+def _last_version(found: ByPart[Sequence[LabelCount]], times: Sequence[Window]) -> str | None:
     """Return the version that was computed last, or None if there is none."""
     return max(((one.last, one.version) for time in times for one in found[time]), default=(None, None))[1]
 
 
-def _labels(found: ByPart[Sequence[Labelled]], times: Sequence[Window], version: str | None) -> Counter[str]:
+def _labels(found: ByPart[Sequence[LabelCount]], times: Sequence[Window], version: str | None) -> Counter[str]:
     counts: Counter[str] = Counter()
     for one in (one for time in times for one in found[time]):
         if one.version == version and one.label is not None:
@@ -163,7 +163,7 @@ def _labels(found: ByPart[Sequence[Labelled]], times: Sequence[Window], version:
 
 
 def _usual_method(found: ByPart[Mapping[str, int]], times: Sequence[Window]) -> str | None:
-    """Return the search method that found something most often, or None if none did."""
+    """Return the retriever that found something most often, or None if none did."""
     counts = sum((Counter(found[time]) for time in times), Counter[str]())
     return min(counts, key=lambda method: (-counts[method], method), default=None)
 
@@ -171,12 +171,12 @@ def _usual_method(found: ByPart[Mapping[str, int]], times: Sequence[Window]) -> 
 def _scores(
     found: ByPart[Sequence[tuple[str, str, float]]], times: Sequence[Window], method: str | None
 ) -> list[float]:
-    """Return the scores of a search method: of many, those of the conversations whose ids come first."""
+    """Return the scores of a retriever: of many, those of the conversations whose ids come first."""
     scores = sorted((name, score) for time in times for name, used, score in found[time] if used == method)
     return [score for _, score in scores[: read.MOST_SCORES]]
 
 
-def _asked(rule: Rule, first: datetime, now: datetime, days: int) -> Asked | None:
+def _asked(rule: Rule, first: datetime, now: datetime, days: int) -> QueryScope | None:
     """Return the windows that a rule looks at, or None: from the one on in which the first conversation began.
 
     Of that one only a part was watched, which is too little for a count alone.
@@ -187,59 +187,59 @@ def _asked(rule: Rule, first: datetime, now: datetime, days: int) -> Asked | Non
     if not windows:
         return None
     window = Window(start=windows[0].start, end=windows[-1].end)
-    return Asked(window=window, length=length, course=rule.course, model=rule.model)
+    return QueryScope(window=window, length=length, system=rule.system, filter_value=rule.filter_value)
 
 
 def _measured(
-    database: Database, rule: Rule, asked: Asked, tested: Callable[[Asked], ByPart[Sequence[Drift]]]
-) -> list[Measured]:
+    database: Database, rule: Rule, asked: QueryScope, tested: Callable[[QueryScope], ByPart[Sequence[Drift]]]
+) -> list[WindowStatistic]:
     if rule.figure in _SUBJECTS:
         return [_effect(window, _SUBJECTS[rule.figure], found) for window, found in tested(asked).items()]
     if rule.figure == "p95_s":
         return [_p95(window, counts) for window, counts in read.latency_buckets(database, asked).items()]
     if rule.figure == "cost_usd":
         costs = read.cost(database, asked)
-        return [Measured(window=window, value=cost.usd, n=cost.n) for window, cost in costs.items()]
+        return [WindowStatistic(window=window, value=cost.usd, n=cost.n) for window, cost in costs.items()]
     if rule.figure == "judge_kappa":
         return [_kappa(window, votes) for window, votes in read.votes(database, asked).items()]
     shares = _share(database, rule.figure, asked)
     if rule.figure == "questions":
-        return [Measured(window=window, value=share.n, n=share.n) for window, share in shares.items()]
+        return [WindowStatistic(window=window, value=share.n, n=share.n) for window, share in shares.items()]
     return [_measured_share(window, share) for window, share in shares.items()]
 
 
-def _effect(window: Window, subject: str, found: Sequence[Drift]) -> Measured:
+def _effect(window: Window, subject: str, found: Sequence[Drift]) -> WindowStatistic:
     (drift,) = (drift for drift in found if drift.subject == subject)
     sure = drift.effect if drift.verdict == "changed" else 0.0
-    return Measured(window=window, value=sure, n=min(drift.n, drift.n_reference))
+    return WindowStatistic(window=window, value=sure, n=min(drift.n, drift.n_reference))
 
 
-def _measured_share(window: Window, share: Share) -> Measured:
+def _measured_share(window: Window, share: Share) -> WindowStatistic:
     low, high = share.interval or (None, None)
-    return Measured(window=window, value=share.value, low=low, high=high, n=share.n)
+    return WindowStatistic(window=window, value=share.value, low=low, high=high, n=share.n)
 
 
-def _kappa(window: Window, votes: Sequence[tuple[str, str, int]]) -> Measured:
+def _kappa(window: Window, votes: Sequence[tuple[str, str, int]]) -> WindowStatistic:
     agreement = _agreement(votes)
     kappa = agreement.kappa
     if kappa is None or kappa.low is None:
-        return Measured(window=window, value=None, n=agreement.n)
-    return Measured(window=window, value=kappa.value, low=kappa.low, high=kappa.high, n=kappa.clusters)
+        return WindowStatistic(window=window, value=None, n=agreement.n)
+    return WindowStatistic(window=window, value=kappa.value, low=kappa.low, high=kappa.high, n=kappa.clusters)
 
 
-def _p95(window: Window, counts: Mapping[int, int]) -> Measured:
+def _p95(window: Window, counts: Mapping[int, int]) -> WindowStatistic:
     """Return the 95th percentile; its interval holds the percentiles of those ranks that may as well be the 95th."""
     n = sum(counts.values())
     if not n:
-        return Measured(window=window, value=None, n=0)
+        return WindowStatistic(window=window, value=None, n=0)
     low, high = wilson(round(0.95 * n), n)
-    return Measured(
+    return WindowStatistic(
         window=window, value=quantile(counts, 0.95),
         low=quantile(counts, low), high=quantile(counts, high), n=n,
     )  # fmt: skip
 
 
-def _share(database: Database, figure: str, asked: Asked) -> ByPart[Share]:
+def _share(database: Database, figure: str, asked: QueryScope) -> ByPart[Share]:
     if metric := verdict_shares().get(figure):
         return {
             window: Share(hits=counts.get(metric.counted, 0), n=sum(counts.values()))
@@ -248,7 +248,7 @@ def _share(database: Database, figure: str, asked: Asked) -> ByPart[Share]:
     return read.thumbs_down(database, asked) if figure == "thumbs_down_share" else read.errors(database, asked)
 
 
-def _shares(database: Database, asked: Asked) -> dict[str, Share]:
+def _shares(database: Database, asked: QueryScope) -> dict[str, Share]:
     names = (*verdict_shares(), "thumbs_down_share", "error_share")
     return {name: _only(_share(database, name, asked)) for name in names}
 
@@ -257,7 +257,7 @@ def _agreement(votes: Sequence[tuple[str, str, int]]) -> ThumbsAgreement:
     return thumbs_agreement([row[0] for row in votes], [row[2] for row in votes], [row[1] for row in votes])
 
 
-def _topics(database: Database, asked: Asked) -> list[tuple[str, int]]:
+def _topics(database: Database, asked: QueryScope) -> list[tuple[str, int]]:
     titles = topic_titles(database)
     found = read.labels_of_versions(database, "topic", asked)
     counts = _labels(found, asked.parts, _last_version(found, asked.parts))

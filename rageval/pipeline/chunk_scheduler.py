@@ -36,7 +36,7 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Started:
+class _StartedStep:
     futures: Sequence[Future]
     waiting: Iterator[Start]
 
@@ -46,8 +46,8 @@ class ChunkScheduler:
     """Works through lines of chunks side by side."""
 
     lines: Sequence[Line]
-    _ended: "queue.SimpleQueue[_Started]" = field(default_factory=queue.SimpleQueue)
-    _running: dict[int, _Started] = field(default_factory=dict)
+    _ended: "queue.SimpleQueue[_StartedStep]" = field(default_factory=queue.SimpleQueue)
+    _running: dict[int, _StartedStep] = field(default_factory=dict)
 
     def through(self) -> Iterator[None]:
         """Yield whenever a chunk has ended, until all have.
@@ -76,7 +76,7 @@ class ChunkScheduler:
         start = next(waiting, None)
         if start is None:
             return
-        started = _Started(futures=start(), waiting=waiting)
+        started = _StartedStep(futures=start(), waiting=waiting)
         self._running[id(started)] = started
         started.futures[-1].add_done_callback(lambda _: self._ended.put(started))
 

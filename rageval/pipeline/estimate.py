@@ -83,12 +83,11 @@ def check_prices(config: EvaluationConfig, models: Sequence[ModelConfig] | None 
     """
     if config.run.max_cost_usd is None:
         return
-    own = [plan.model for plan in config.plans if plan.kind in ("http", "python")]
-    for model in (*config.answering_models, *own, *config.judges) if models is None else models:
+    for model in (*config.answering_models, *config.own_limits, *config.judges) if models is None else models:
         if cost_usd(model, Usage(prompt_tokens=1, completion_tokens=1), tier=_tier(config)) is None:
             raise ConfigError(
                 f"run.max_cost_usd needs the price of every model, and that of {model.name!r} is unknown; give its "
-                "input_usd_per_mtok and output_usd_per_mtok, of a system of yours its usd_per_call, or leave "
+                "input_usd_per_mtok and output_usd_per_mtok, or of a system of yours its usd_per_call, or leave "
                 "--max-cost-usd out"
             )
 
@@ -103,7 +102,7 @@ def _stored(run: Run, config: EvaluationConfig) -> Mapping[tuple[str, str], int]
         return {}
     counts: Counter[tuple[str, str]] = Counter()
     plan = score_plan(config)
-    chunks = plan_chunks(run.read("questions").num_rows, config.run.chunk_size, config.run.repeats)
+    chunks = plan_chunks(run.read("questions").num_rows, config.chunk_size, config.run.repeats)
     for system in stored_systems(run, config) if run.has("systems") else ():
         cut = cut_again(run, system, config.run.max_failed_share)
         for chunk in chunks:

@@ -1,11 +1,12 @@
 """An evaluation in its order: documents, systems, index, retrieval, answers and scores, report."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
+from typing import Any
 
 from rageval.config.evaluation import EvaluationConfig
 from rageval.config.models import ModelConfig
@@ -34,20 +35,23 @@ from rageval.systems.system import System
 from rageval.telemetry.tracing import step
 
 
-def evaluate_run(run: Run, config: EvaluationConfig, steps: Steps) -> Manifest:
+def evaluate_run(
+    run: Run, config: EvaluationConfig, steps: Steps, functions: Mapping[str, Callable[..., Any]] | None = None
+) -> Manifest:
     """Evaluate as the only process that works on the run; returns its manifest.
 
     Args:
         run: A new run, or one that is resumed.
         config: Its settings.
         steps: How each step is done.
+        functions: Functions of this process by the names of the systems that they are.
 
     Raises:
         InputError: If settings, files, prompts, keys or endpoints cannot be used; nothing has been sent.
         RunLockedError: If another process works on the run.
         RunStoppedError: If the run is not complete; everything finished is saved.
     """
-    systems = make_systems(config)
+    systems = make_systems(config, functions or {})
     check_prices(config)
     check_retry(run, config.run)
     with run.lock(), step("evaluate", run_id=run.run_id):
@@ -83,7 +87,7 @@ class _Evaluation:
             dataset = self.steps.load_documents(run, config)
         describe_systems(run, self.systems)
         self.steps.note_estimate(run, config)
-        chunks = plan_chunks(dataset.questions, config.run.chunk_size, config.run.repeats)
+        chunks = plan_chunks(dataset.questions, config.chunk_size, config.run.repeats)
         stopped = None
         if not self.systems:
             self.steps.say("No model answers: the retrievers alone are evaluated")
@@ -196,7 +200,7 @@ class _Evaluation:
         return [
             Line(
                 starts=[partial(start, chunk, system, plan, config) for chunk in chunks],
-                width=width(system.model, config.run.chunk_size, widest, workers.processes),
+                width=width(system.model, config.chunk_size, widest, workers.processes),
             )
             for system in systems
         ]

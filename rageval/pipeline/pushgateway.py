@@ -120,13 +120,13 @@ def pushed_metrics(flow: str, deployment: str) -> Iterator[FlowMetrics | None]:
         with timed_stages() as stages:
             metrics = FlowMetrics(stages)
             group = {"flow": flow} | ({"deployment": deployment} if deployment else {})
-            with _Pushing(to, group, metrics):
+            with _Pusher(to, group, metrics):
                 yield metrics
     finally:
         _is_pushing.reset(token)
 
 
-class _Pushing:
+class _Pusher:
     """The thread that pushes from the start to the end of a flow."""
 
     def __init__(self, to: Gateway, group: Mapping[str, str], metrics: FlowMetrics) -> None:

@@ -91,7 +91,7 @@ def rescoring(run: Run, config: EvaluationConfig, metrics: Sequence[str]) -> Res
 
 def chunks_of(run: Run, config: EvaluationConfig) -> list[Chunk]:
     """Return the chunks in which the run's rows are stored."""
-    return plan_chunks(run.read("questions").num_rows, config.run.chunk_size, config.run.repeats)
+    return plan_chunks(run.read("questions").num_rows, config.chunk_size, config.run.repeats)
 
 
 def verdicts(run: Run, wanted: Rescoring) -> dict[str, int]:

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rageval.comparison.scored import Scored
+from rageval.comparison.scored import MetricValue
 from rageval.metrics.catalogue import headline, higher_is_better, in_order
 from rageval.metrics.metric import ScoreMetric
 from rageval.metrics.names import split_detail
@@ -37,7 +37,7 @@ class WorstAnswer:
     question: str
     references: Sequence[str]
     answer: str
-    scores: Sequence[Scored]
+    scores: Sequence[MetricValue]
     contexts: Sequence[RankedContext] | None
     """None where nobody knows what it was shown."""
     has_right: bool
@@ -78,7 +78,7 @@ def worst_answers(
     asked = {row["question_id"]: row for row in _of(questions, "question_id", ids).to_pylist()}
     grades = _grades(_of(scores, "question_id", ids))
     for row in [] if labels is None else _of(labels, "question_id", ids).to_pylist():
-        human = Scored(metric="human label", value=None, label=row["label"], reason=None, error=None)
+        human = MetricValue(metric="human label", value=None, label=row["label"], reason=None, error=None)
         grades.setdefault(tuple(row[key] for key in KEYS), []).append(human)
     texts = _texts(documents, chosen["context_ids"])
     worst: dict[str, list[WorstAnswer]] = {system: [] for system in chosen["system"].unique()}
@@ -123,13 +123,13 @@ def _lowest(answers: pa.Table, scores: pa.Table, limit: int, order: Sequence[str
     return worst.sort_values("system", key=lambda systems: systems.map(order_of), kind="stable")
 
 
-def _grades(scores: pa.Table) -> dict[tuple[str, ...], list[Scored]]:
-    grades: dict[tuple[str, ...], list[Scored]] = {}
+def _grades(scores: pa.Table) -> dict[tuple[str, ...], list[MetricValue]]:
+    grades: dict[tuple[str, ...], list[MetricValue]] = {}
     order = in_order(scores["metric"].unique().to_pylist())
     own = [row for row in scores.to_pylist() if split_detail(row["metric"])[1] is None]
     for row in sorted(own, key=lambda row: order.index(row["metric"])):
         fields = {name: row[name] for name in ("metric", "value", "label", "reason", "error")}
-        grades.setdefault(tuple(row[key] for key in KEYS), []).append(Scored(**fields))
+        grades.setdefault(tuple(row[key] for key in KEYS), []).append(MetricValue(**fields))
     return grades
 
 

@@ -40,6 +40,8 @@ class ContextMatching:
     def _id(self, context: Context) -> str:
         if context.id is not None and context.id in self.documents:
             return context.id
+        if context.id is None and context.text is not None and context.text in self.documents:
+            return context.text  # a list of ids, where texts may stand, too
         text = " ".join((context.text or "").split())
         by_text = self._by_text.get(text) if text else None
         return by_text or context.id or f"text-{digest(text)[:16]}"

@@ -21,7 +21,7 @@ def load_documents(run: Run, data: DataConfig) -> Dataset:
         documents=len(corpus.documents),
         questions=len(corpus.questions),
         documents_fingerprint=documents_fingerprint(corpus.documents),
-        questions_fingerprint=questions_fingerprint(corpus.questions),
+        questions_fingerprint=questions_fingerprint(corpus.questions, corpus.documents),
         notes=tuple(corpus.notes),
     )
     describe_data(run, dataset)

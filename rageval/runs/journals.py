@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from rageval.storage.places import Place
 from rageval.storage.files import appending
-from rageval.records import Answer, Score
+from rageval.records import Score, StoredAnswer
 from rageval.tables import SCHEMAS, to_row
 
 Row: TypeAlias = dict[str, Any]
@@ -22,7 +22,7 @@ class Journal:
     def __init__(self, path: Place) -> None:
         self._lines = appending(path)
 
-    def append(self, record: Answer | Score) -> None:
+    def append(self, record: StoredAnswer | Score) -> None:
         """Write a record; when it is safe from the death of this process is said at `appending`.
 
         Raises:

@@ -71,7 +71,7 @@ class KnownUsage(ManifestPart):
     cost_usd: float = 0.0
 
 
-class Spent(ManifestPart):
+class TotalUsage(ManifestPart):
     """Tokens and US dollars; None where those of any reply are unknown."""
 
     prompt_tokens: int | None = None
@@ -82,7 +82,7 @@ class Spent(ManifestPart):
     at_least: KnownUsage | None = None
 
 
-class ModelUsage(Spent):
+class ModelUsage(TotalUsage):
     """What a model was asked in one role, or is expected to be."""
 
     model: str
@@ -93,7 +93,7 @@ class ModelUsage(Spent):
     """Replies that were taken from earlier runs."""
 
 
-class RunTotals(Spent):
+class RunTotals(TotalUsage):
     """What the whole run has taken, in all its starts."""
 
     requests: int

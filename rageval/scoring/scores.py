@@ -75,7 +75,7 @@ def score_chunk(
     _count_stored(plan, items, pending, stored, engine)
     if pending or _majorities(plan, items, stored):
         journal = run.journal("scores", system.name, chunk)
-        scoring = _Scoring(
+        scoring = _ScoringContext(
             chunk=chunk, system=system, plan=plan, run=run, journal=journal,
             ask=ask or engine.submit, stored=stored,
         )  # fmt: skip
@@ -197,7 +197,7 @@ def _count_stored(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Scoring:
+class _ScoringContext:
     """What is the same for all scores of a chunk."""
 
     chunk: Chunk
@@ -226,7 +226,7 @@ class _Scoring:
         )
 
 
-def _score(scoring: _Scoring, pending: Sequence[_Item]) -> None:
+def _score(scoring: _ScoringContext, pending: Sequence[_Item]) -> None:
     answered: list[_Item] = []
     for item in pending:
         if lacking := item[0].lacks(item[1].metric):
@@ -247,7 +247,7 @@ def _score(scoring: _Scoring, pending: Sequence[_Item]) -> None:
             verdicts.result()
 
 
-def _add_values(scoring: _Scoring, metric: TextMetric | EmbeddingMetric, items: Sequence[_Item]) -> None:
+def _add_values(scoring: _ScoringContext, metric: TextMetric | EmbeddingMetric, items: Sequence[_Item]) -> None:
     """Compute a metric that asks no model."""
     if not items:
         return
@@ -256,13 +256,13 @@ def _add_values(scoring: _Scoring, metric: TextMetric | EmbeddingMetric, items: 
         scoring.add(item, **columns)
 
 
-def _start_judging(scoring: _Scoring, items: Sequence[_Item]) -> list[Future[None]]:
+def _start_judging(scoring: _ScoringContext, items: Sequence[_Item]) -> list[Future[None]]:
     """Ask each judge for its verdicts, all at once."""
     of_judge = [(judge, [item for item in items if item[1].judge == judge]) for judge in scoring.plan.judges]
     return [_ask(scoring, judge, mine) for judge, mine in of_judge if mine]
 
 
-def _ask(scoring: _Scoring, judge: ModelConfig, items: Sequence[_Item]) -> Future[None]:
+def _ask(scoring: _ScoringContext, judge: ModelConfig, items: Sequence[_Item]) -> Future[None]:
     requests = [_request(item, judge) for item in items]
 
     def store(position: int, reply: ChatReply) -> None:
@@ -292,7 +292,7 @@ def _judged(item: _Item) -> JudgeMetric:
     return metric
 
 
-def _add_moved(scoring: _Scoring, item: _Item, row: Row) -> None:
+def _add_moved(scoring: _ScoringContext, item: _Item, row: Row) -> None:
     """Store a verdict that was paid for under the name that it has now."""
     scoring.journal.append(score_of(row, metric=item[1].name))
 

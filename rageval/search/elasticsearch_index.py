@@ -21,9 +21,9 @@ from rageval.search.elasticsearch_client import CLIENT_MAJOR, connect
 from rageval.search.elasticsearch_errors import error_of, patiently, reason_of, translated_errors
 from rageval.search.elasticsearch_search import ElasticsearchQuery, search_each
 from rageval.search.search_index import (
-    Found,
     IndexIdentity,
     Matrix,
+    SearchResult,
     best_first,
     check_build,
     check_dimensions,
@@ -143,7 +143,7 @@ class ElasticsearchIndex:
                 raise
         self._held = None
 
-    def search_text(self, queries: Sequence[str], filters: Sequence[str], k: int) -> list[Found]:
+    def search_text(self, queries: Sequence[str], filters: Sequence[str], k: int) -> list[SearchResult]:
         """Return the best `k` documents by BM25 for each query, within the filter of the same position.
 
         A document's score is the best of its fields' scores. English stemming and stop words apply, and scripts
@@ -163,7 +163,7 @@ class ElasticsearchIndex:
         ]
         return [_found(reply, k) for reply in self._search(index, searches)]
 
-    def search_vector(self, vectors: Matrix, filters: Sequence[str], k: int) -> list[Found]:
+    def search_vector(self, vectors: Matrix, filters: Sequence[str], k: int) -> list[SearchResult]:
         """Return the best `k` documents by cosine for each row, within the filter of the same position.
 
         Exact with the index options `flat`. The latency is as in `search_text`.
@@ -384,9 +384,9 @@ def _filter(only: str) -> dict[str, Any]:
     return {"term": {"filter_value": plain_text(only)}}
 
 
-def _found(reply: Mapping[str, Any], k: int, scale: float = 1.0, offset: float = 0.0) -> Found:
+def _found(reply: Mapping[str, Any], k: int, scale: float = 1.0, offset: float = 0.0) -> SearchResult:
     hits = (Hit(document_id=hit["_id"], score=scale * float(hit["_score"]) + offset) for hit in reply["hits"]["hits"])
-    return Found(hits=best_first(hits, k), latency_s=float(reply["took"]) / 1000)
+    return SearchResult(hits=best_first(hits, k), latency_s=float(reply["took"]) / 1000)
 
 
 def _shortened(query: str) -> str:

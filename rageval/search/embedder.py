@@ -33,7 +33,7 @@ _MODEL_FILES = {".safetensors", ".bin", ".json", ".txt", ".model"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Embedded:
+class DocumentVectors:
     """Vectors of documents, and how many texts had to be embedded for them."""
 
     vectors: Matrix
@@ -90,7 +90,7 @@ class Embedder:
         with self._lock:
             self._vectors["query"].clear()
 
-    def embed_documents(self, texts: Sequence[str]) -> Embedded:
+    def embed_documents(self, texts: Sequence[str]) -> DocumentVectors:
         """Return vectors of documents, as in `embed`, and how many of the texts had to be embedded.
 
         Vectors that another process has stored in the cache folder are reused, and new ones are stored there.
@@ -131,16 +131,16 @@ class Embedder:
         with self._lock:  # a tokenizer serves one thread at a time
             return self._lengths.too_long([plain_text(text) for text in texts], task)
 
-    def _embed(self, task: Task, texts: Sequence[str]) -> Embedded:
+    def _embed(self, task: Task, texts: Sequence[str]) -> DocumentVectors:
         if not texts:
-            return Embedded(vectors=np.empty((0, self.dimensions), np.float32), embedded=0)
+            return DocumentVectors(vectors=np.empty((0, self.dimensions), np.float32), embedded=0)
         keys = [digest(text) for text in texts]
         with self._lock:
             known = self._vectors[task]
             missing = {key: plain_text(text) for key, text in zip(keys, texts, strict=True) if key not in known}
             if missing:
                 known.update(zip(missing, self._encoded(task, list(missing.values())), strict=True))
-            return Embedded(vectors=np.stack([known[key] for key in keys]), embedded=len(missing))
+            return DocumentVectors(vectors=np.stack([known[key] for key in keys]), embedded=len(missing))
 
     def _encoded(self, task: Task, texts: list[str]) -> Matrix:
         # One call for all texts: the model sorts them by length, which saves padding. Few texts differ more in length

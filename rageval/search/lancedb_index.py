@@ -27,9 +27,9 @@ from lancedb.query import FullTextOperator, MultiMatchQuery
 
 from rageval.records import Document, Hit
 from rageval.search.search_index import (
-    Found,
     IndexIdentity,
     Matrix,
+    SearchResult,
     best_first,
     check_build,
     check_dimensions,
@@ -48,7 +48,7 @@ _BATCH = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Current:
+class _CurrentTable:
     """The table in use: what `index.json` holds."""
 
     table: str
@@ -84,7 +84,7 @@ class _Vectors:
 
 
 @dataclass(frozen=True)
-class _Opened:
+class _OpenTable:
     """A table that is open."""
 
     table: Any
@@ -114,8 +114,8 @@ class LanceDBIndex:
         self._folder = folder / name
         self._pointer = self._folder / "index.json"
         self._boosts = [question_boost, 1.0, 1.0]
-        self._opened: _Opened | None = None
-        self._held: _Current | None = None
+        self._opened: _OpenTable | None = None
+        self._held: _CurrentTable | None = None
 
     def identity(self) -> IndexIdentity | None:
         """Return what the index was built from, or None if there is none that is whole."""
@@ -153,7 +153,7 @@ class LanceDBIndex:
             self._remove_tables_except(name)
         self._held = None
 
-    def search_text(self, queries: Sequence[str], filters: Sequence[str], k: int) -> list[Found]:
+    def search_text(self, queries: Sequence[str], filters: Sequence[str], k: int) -> list[SearchResult]:
         """Return the best `k` documents by BM25 for each query, within the filter of the same position.
 
         A document's score is the best of its columns' scores. English stemming and stop words apply; scripts without
@@ -168,7 +168,7 @@ class LanceDBIndex:
         table = self._open(self._required()).table
         return [self._search_one(table, query, only, k) for query, only in zip(queries, filters, strict=True)]
 
-    def search_vector(self, vectors: Matrix, filters: Sequence[str], k: int) -> list[Found]:
+    def search_vector(self, vectors: Matrix, filters: Sequence[str], k: int) -> list[SearchResult]:
         """Return the best `k` documents by exact cosine for each row, within the filter of the same position.
 
         The latency is that of the row's batch, divided by the batch's size.
@@ -183,13 +183,13 @@ class LanceDBIndex:
         current = self._required()
         check_dimensions(self, current.identity, vectors)
         stored = self._open(current).vectors
-        found: dict[int, Found] = {}
+        found: dict[int, SearchResult] = {}
         for only, positions in _batches(filters):
             started = time.perf_counter()
             ranked = stored.nearest(vectors[positions], only, k)
             latency_s = (time.perf_counter() - started) / len(positions)
             found.update(
-                (position, Found(hits=hits, latency_s=latency_s))
+                (position, SearchResult(hits=hits, latency_s=latency_s))
                 for position, hits in zip(positions, ranked, strict=True)
             )
         return [found[position] for position in range(len(filters))]
@@ -219,7 +219,7 @@ class LanceDBIndex:
             }
         )
 
-    def _current(self) -> _Current | None:
+    def _current(self) -> _CurrentTable | None:
         try:
             stored = orjson.loads(self._pointer.read_bytes())
         except FileNotFoundError:
@@ -227,13 +227,13 @@ class LanceDBIndex:
         except orjson.JSONDecodeError:
             _logger.warning("%s is not JSON: the index counts as not built", self._pointer)
             return None
-        current = _Current(table=stored["table"], identity=IndexIdentity(**stored["identity"]))
+        current = _CurrentTable(table=stored["table"], identity=IndexIdentity(**stored["identity"]))
         return current if self._is_there(current.table) else None
 
     def _is_there(self, table: str) -> bool:
         return (self._folder / f"{table}.lance").is_dir()
 
-    def _required(self) -> _Current:
+    def _required(self) -> _CurrentTable:
         if self._held:
             if not self._is_there(self._held.table):
                 raise replaced(self)
@@ -243,15 +243,15 @@ class LanceDBIndex:
             raise not_built(self)
         return current
 
-    def _open(self, current: _Current) -> _Opened:
+    def _open(self, current: _CurrentTable) -> _OpenTable:
         opened = self._opened
         if opened is None or opened.table.name != current.table:
-            opened = self._opened = _Opened(lancedb.connect(self._folder).open_table(current.table))
+            opened = self._opened = _OpenTable(lancedb.connect(self._folder).open_table(current.table))
         return opened
 
     def _point_to(self, table: str, identity: IndexIdentity) -> None:
         temporary = self._pointer.with_suffix(".tmp")
-        temporary.write_bytes(orjson.dumps(_Current(table=table, identity=identity)))
+        temporary.write_bytes(orjson.dumps(_CurrentTable(table=table, identity=identity)))
         temporary.replace(self._pointer)
 
     def _remove_tables_except(self, table: str) -> None:
@@ -259,7 +259,7 @@ class LanceDBIndex:
             if folder.name != f"{table}.lance":
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def _search_one(self, table: Any, query: str, only: str, k: int) -> Found:
+    def _search_one(self, table: Any, query: str, only: str, k: int) -> SearchResult:
         started = time.perf_counter()
         match = MultiMatchQuery(
             searchable(plain_text(query)), list(_TEXT_COLUMNS), boosts=self._boosts, operator=FullTextOperator.OR
@@ -273,7 +273,7 @@ class LanceDBIndex:
         )
         latency_s = time.perf_counter() - started
         pairs = zip(rows["document_id"].to_pylist(), rows["_score"].to_pylist(), strict=True)
-        return Found(hits=best_first((Hit(document_id=i, score=s) for i, s in pairs), k), latency_s=latency_s)
+        return SearchResult(hits=best_first((Hit(document_id=i, score=s) for i, s in pairs), k), latency_s=latency_s)
 
 
 def _filter(only: str) -> str:

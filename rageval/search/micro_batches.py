@@ -11,7 +11,7 @@ Wanted = TypeVar("Wanted")
 Done = TypeVar("Done")
 
 
-class Gathering(Generic[Wanted, Done]):
+class MicroBatcher(Generic[Wanted, Done]):
     """A thread that takes all that waits, at most so many at once, and works on it in one call.
 
     Nobody waits for a batch to fill: alone, a caller is a batch of one; under load, batches grow by themselves.

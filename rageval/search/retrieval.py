@@ -19,7 +19,7 @@ from rageval.search.embedder import Embedder, load_embedder
 from rageval.search.fusion import reciprocal_rank_fusion
 from rageval.search.own_retrieval import retrieve_own
 from rageval.search.retrieval_rows import kept_depth, retrieval_row
-from rageval.search.search_index import Found, SearchIndex
+from rageval.search.search_index import SearchIndex, SearchResult
 from rageval.tables import RETRIEVAL, to_table
 
 
@@ -64,7 +64,7 @@ def retrieve(
     vector = (
         index.search_vector(embedder.embed_queries(texts), filters, deepest) if methods & {"vector", "hybrid"} else []
     )
-    found: dict[str, list[Found]] = {}
+    found: dict[str, list[SearchResult]] = {}
     for retriever in retrievers:
         if retriever.method == "hybrid":
             found[retriever.name] = [_fused(*pair, fused[retriever.name]) for pair in zip(text, vector, strict=True)]
@@ -73,16 +73,16 @@ def retrieve(
     return {name: _retrievals(name, questions, results, depth, texts_of) for name, results in found.items()}
 
 
-def _fused(text: Found, vector: Found, candidates: int) -> Found:
+def _fused(text: SearchResult, vector: SearchResult, candidates: int) -> SearchResult:
     """Return the hybrid of two results: the first `candidates` hits of each, fused by reciprocal rank."""
     rankings = [[hit.document_id for hit in found.hits[:candidates]] for found in (text, vector)]
-    return Found(hits=tuple(reciprocal_rank_fusion(rankings)), latency_s=text.latency_s + vector.latency_s)
+    return SearchResult(hits=tuple(reciprocal_rank_fusion(rankings)), latency_s=text.latency_s + vector.latency_s)
 
 
 def _retrievals(
     retriever: str,
     questions: Sequence[Question],
-    found: Sequence[Found],
+    found: Sequence[SearchResult],
     depth: RetrievalConfig,
     texts_of: Mapping[str, str],
 ) -> list[Retrieval]:

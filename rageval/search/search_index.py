@@ -25,7 +25,7 @@ class IndexIdentity:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class SearchResult:
     """The hits of one query, best first, and the seconds that the search engine took for it."""
 
     hits: tuple[Hit, ...]
@@ -67,13 +67,13 @@ class SearchIndex(Protocol):
             IndexMismatchError: If there is none, or none with this fingerprint any more.
         """
 
-    def search_text(self, queries: Sequence[str], filters: Sequence[str], k: int) -> list[Found]:
+    def search_text(self, queries: Sequence[str], filters: Sequence[str], k: int) -> list[SearchResult]:
         """Return the best `k` documents by BM25 for each query, within the filter of the same position.
 
         A query is plain text, never syntax; one without any word to look for finds nothing.
         """
 
-    def search_vector(self, vectors: Matrix, filters: Sequence[str], k: int) -> list[Found]:
+    def search_vector(self, vectors: Matrix, filters: Sequence[str], k: int) -> list[SearchResult]:
         """Return the best `k` documents by cosine for each row, within the filter of the same position.
 
         Scores are cosines, in [-1, 1].

@@ -54,8 +54,8 @@ class SearchHere:
         self._retriever = next(retriever for retriever in config.retrievers if retriever.name == name)
         if self._retriever.is_own:
             raise ConfigError(
-                f"the chat app searches in an index that rageval builds, and the retriever {name} is one of your own; "
-                "let the first system name another retriever"
+                f"the chat app and try-system search in an index that rageval builds, and the retriever {name} is one "
+                "of your own; let the system name another retriever"
             )
         self._depth = config.retrieval.model_copy(update={"cutoffs": ()})
         self._embedded = 0

@@ -20,7 +20,7 @@ from rageval.statistics.influence import MeanEstimate, estimate
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Labelled:
+class _VerdictPairs:
     """The judge's verdicts and the people's; `human` is 0 where there is no label, and `known` says where there is."""
 
     judge: NDArray[np.float64]
@@ -131,7 +131,7 @@ def rogan_gladen(
 
 
 def _estimate(
-    data: _Labelled, value: float, influences: NDArray[np.float64], n: int, added: float, confidence: float
+    data: _VerdictPairs, value: float, influences: NDArray[np.float64], n: int, added: float, confidence: float
 ) -> MeanEstimate:
     if data.degrees_of_freedom < 1:
         clusters = np.unique(data.clusters).size
@@ -148,7 +148,7 @@ def _estimate(
     )
 
 
-def _labelled(judge: ArrayLike, human: ArrayLike, clusters: ArrayLike | None) -> _Labelled:
+def _labelled(judge: ArrayLike, human: ArrayLike, clusters: ArrayLike | None) -> _VerdictPairs:
     f, h = np.asarray(judge, dtype=np.float64), np.asarray(human, dtype=np.float64)
     labels = np.arange(f.size) if clusters is None else np.asarray(clusters)
     if f.ndim != 1 or not f.shape == h.shape == labels.shape:
@@ -157,4 +157,4 @@ def _labelled(judge: ArrayLike, human: ArrayLike, clusters: ArrayLike | None) ->
     if not (np.isin(f, (0.0, 1.0)).all() and np.isin(h[known], (0.0, 1.0)).all()):
         raise ValueError("expected 1 for right and 0 for not, and NaN where people gave no label")
     codes = np.unique(labels, return_inverse=True)[1]
-    return _Labelled(judge=f, human=np.where(known, h, 0.0), known=known, clusters=codes.astype(np.int64))
+    return _VerdictPairs(judge=f, human=np.where(known, h, 0.0), known=known, clusters=codes.astype(np.int64))

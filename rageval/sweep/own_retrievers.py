@@ -10,7 +10,7 @@ from rageval.runs.run import Run
 from rageval.search.own_retrieval import open_own, search_own
 from rageval.search.own_search import OwnSearch
 from rageval.search.passages import PassageMatching
-from rageval.search.search_index import Found
+from rageval.search.search_index import SearchResult
 from rageval.sweep.config import SweepConfig
 
 
@@ -20,7 +20,7 @@ def own_identity(config: SweepConfig, name: str) -> str:
         return f"{search.identity} {config.grid.embedding_models[0] if search.needs_vectors else ''}"
 
 
-def search_with_own(run: Run, config: SweepConfig, name: str) -> list[Found]:
+def search_with_own(run: Run, config: SweepConfig, name: str) -> list[SearchResult]:
     """Return what the retriever of that name finds for each question of the sweep.
 
     Raises:
@@ -38,7 +38,7 @@ def search_with_own(run: Run, config: SweepConfig, name: str) -> list[Found]:
         )
     matching = PassageMatching(list(read_documents(run).values()))
     return [
-        Found(hits=tuple(one.hit for one in matching.matched(result.hits)), latency_s=result.latency_s)
+        SearchResult(hits=tuple(one.hit for one in matching.matched(result.hits)), latency_s=result.latency_s)
         for result in results
     ]
 

@@ -84,7 +84,7 @@ def sweep_result(questions: pa.Table, retrieval: pa.Table, plan: SweepPlan) -> S
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Found:
+class _RetrievalArrays:
     """Arrays with an element per row of the retrieval table, and which rows belong together."""
 
     values: Mapping[str, NDArray[np.float64]]
@@ -94,9 +94,9 @@ class _Found:
     """The rows of each setting and part."""
 
 
-def _found(questions: pa.Table, retrieval: pa.Table, plan: SweepPlan) -> _Found:
+def _found(questions: pa.Table, retrieval: pa.Table, plan: SweepPlan) -> _RetrievalArrays:
     frame = retrieval.select(["setting", "part"]).to_pandas()
-    return _Found(
+    return _RetrievalArrays(
         values=retrieval_values(questions, retrieval, plan.cutoffs, accept_alternates=plan.accept_alternates),
         clusters=clusters(questions).loc[retrieval["question_id"].to_pandas()].to_numpy(),
         latency_s=retrieval["latency_s"].to_numpy(),
@@ -104,13 +104,13 @@ def _found(questions: pa.Table, retrieval: pa.Table, plan: SweepPlan) -> _Found:
     )
 
 
-def _best(found: _Found, plan: SweepPlan) -> SearchSetting:
+def _best(found: _RetrievalArrays, plan: SweepPlan) -> SearchSetting:
     values = found.values[plan.metric]
     means = [float(values[found.places[setting.name, "tuning"]].mean()) for setting in plan.settings]
     return next(s for s, mean in zip(plan.settings, means, strict=True) if mean >= max(means) - _TIE)
 
 
-def _figures(found: _Found, places: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
+def _figures(found: _RetrievalArrays, places: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
     """Yield a row for each metric of one setting on one part."""
     latency_s = found.latency_s[places]
     for metric, of_all in found.values.items():

@@ -23,7 +23,7 @@ from rageval.search.backends import backend_of, index_name, open_index
 from rageval.search.building import ensure_index
 from rageval.search.embedder import Embedder, load_embedder
 from rageval.search.fusion import reciprocal_rank_fusion
-from rageval.search.search_index import Found, SearchIndex
+from rageval.search.search_index import SearchIndex, SearchResult
 from rageval.storage.places import place
 from rageval.sweep.config import SweepConfig
 from rageval.sweep.own_retrievers import own_identity, search_with_own
@@ -256,21 +256,21 @@ def _key(store: SweepStore, config: SweepConfig, setting: SearchSetting) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Ranked:
+class _Rankings:
     """What was found for each question, in their order."""
 
     document_ids: list[list[str]]
     latency_s: list[float]
 
 
-def _stored(store: SweepStore, config: SweepConfig, setting: SearchSetting) -> _Ranked:
+def _stored(store: SweepStore, config: SweepConfig, setting: SearchSetting) -> _Rankings:
     rows = store.read_search(_key(store, config, setting))
     if rows is None:
         raise DataError(f"{store.folder} does not hold the search {setting.name!r}; start the sweep again")
-    return _Ranked(document_ids=rows["document_ids"].to_pylist(), latency_s=rows["latency_s"].to_pylist())
+    return _Rankings(document_ids=rows["document_ids"].to_pylist(), latency_s=rows["latency_s"].to_pylist())
 
 
-def _of(setting: SearchSetting, found: Mapping[SearchSetting, _Ranked]) -> _Ranked:
+def _of(setting: SearchSetting, found: Mapping[SearchSetting, _Rankings]) -> _Rankings:
     """Return what a setting finds: a stored search, or two of them fused as in `rageval.search.retrieval`."""
     candidates = setting.candidates
     if candidates is None:
@@ -278,7 +278,7 @@ def _of(setting: SearchSetting, found: Mapping[SearchSetting, _Ranked]) -> _Rank
     text, vector = (found[search] for search in setting.searches)
     pairs = zip(text.document_ids, vector.document_ids, strict=True)
     fused = (reciprocal_rank_fusion([ids[:candidates] for ids in pair]) for pair in pairs)
-    return _Ranked(
+    return _Rankings(
         document_ids=[[hit.document_id for hit in hits] for hits in fused],
         latency_s=[a + b for a, b in zip(text.latency_s, vector.latency_s, strict=True)],
     )
@@ -296,7 +296,7 @@ def _parts(questions: Sequence[Question], config: SweepConfig) -> list[Part]:
     return parts
 
 
-def _search_table(questions: Sequence[Question], found: Sequence[Found]) -> pa.Table:
+def _search_table(questions: Sequence[Question], found: Sequence[SearchResult]) -> pa.Table:
     rows = [
         {
             "question_id": question.question_id,
@@ -310,7 +310,7 @@ def _search_table(questions: Sequence[Question], found: Sequence[Found]) -> pa.T
 
 
 def _retrieval(
-    setting: SearchSetting, found: _Ranked, questions: Sequence[Question], parts: Sequence[Part], config: SweepConfig
+    setting: SearchSetting, found: _Rankings, questions: Sequence[Question], parts: Sequence[Part], config: SweepConfig
 ) -> pa.Table:
     deepest = max(config.grid.cutoffs)
     rows = []

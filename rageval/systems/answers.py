@@ -9,7 +9,7 @@ from rageval.config.evaluation import RunOptions
 from rageval.engine.chunks import Ask, ChunkOutcome
 from rageval.engine.request_engine import RequestEngine
 from rageval.engine.requests import ChatReply, ChatRequest
-from rageval.records import Answer, Chunk, Document, Question
+from rageval.records import Chunk, Document, Question, StoredAnswer
 from rageval.runs.contexts import ContextMatching, MatchedContexts
 from rageval.runs.inputs import RunInputs, read_inputs
 from rageval.runs.journals import Row
@@ -109,7 +109,10 @@ def _pending(
 def _request(system: System, question: Question, contexts: Sequence[Document], repeat: int) -> ChatRequest:
     """Return what is sent; another repeat is another request, so that no reply is taken for two."""
     request = system.request(question, contexts)
-    return replace(request, occasion=f"repeat {repeat}") if repeat > 1 else request
+    if repeat == 1:
+        return request
+    conversation = request.conversation and f"{request.conversation}, repeat {repeat}"
+    return replace(request, occasion=f"repeat {repeat}", conversation=conversation)
 
 
 def _ask(run: Run, chunk: Chunk, system: System, pending: Sequence[PendingAnswer], ask: Ask) -> None:
@@ -149,9 +152,9 @@ def _answer(
     before: Row | None,
     repeat: int,
     matching: ContextMatching,
-) -> Answer:
+) -> StoredAnswer:
     shown = matching.matched(reply.contexts) if system.brings_contexts else MatchedContexts(ids=one.context_ids)
-    return Answer(
+    return StoredAnswer(
         question_id=one.question.question_id,
         system=system.name,
         repeat=repeat,

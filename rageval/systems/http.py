@@ -1,15 +1,13 @@
 """A system behind an HTTP endpoint: a question in the body of a request, the answer by JMESPath from its reply."""
 
-import json
+import asyncio
 import ssl
-import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
 import httpx2
-import jmespath
 import orjson
 
 from rageval.config.own_systems import PLACEHOLDERS, OwnSystemConfig, own_settings
@@ -18,18 +16,18 @@ from rageval.engine.headers import hidden_in_headers, sent_headers
 from rageval.engine.replies import Completion
 from rageval.engine.requests import ChatRequest
 from rageval.engine.tls import tls_context
-from rageval.errors import CredentialsError, RequestFailedError
-from rageval.safety.allowances import allowances, check_endpoint
+from rageval.errors import ConfigError, CredentialsError, ServiceError
+from rageval.safety.allowances import check_endpoint
 from rageval.safety.server_message import quoted, read_message
 from rageval.safety.urls import shown
 from rageval.safety.variables import filled_in, filled_in_everywhere, filled_in_values
-from rageval.systems.own_replies import UnusableReplyError, reply_of
+from rageval.systems.http_replies import ReplyReading, events, whole_body
 from rageval.systems.system import OwnSystem
 from rageval.text.json_template import json_template
 
-MAX_REPLY_BYTES: Final = 20_000_000
 _TRANSIENT: Final = frozenset({408, 409, 425})
 _CONNECT_TIMEOUT_S: Final = 10.0
+_CHECK_TIMEOUT_S: Final = 15.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +58,7 @@ class HttpCaller:
 
     @property
     def address(self) -> str:
-        """The endpoint: its limits hold for all systems behind it that have the same name."""
+        """The endpoint: its limits hold for all systems behind it."""
         return self.settings.url
 
     @property
@@ -100,19 +98,42 @@ class HttpTransport:
     address: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     context: ssl.SSLContext | None
+    on_received: Callable[[bytes], None] | None = None
 
     @cached_property
     def _client(self) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(
             timeout=httpx2.Timeout(None, connect=_CONNECT_TIMEOUT_S),
             limits=httpx2.Limits(max_connections=self.caller.settings.max_concurrency),
-            follow_redirects=allowances() is None,
-            headers=self.headers,
+            follow_redirects=False,  # headers that hold keys go where the settings say, and nowhere else
+            headers={"content-type": "application/json", **{name.lower(): text for name, text in self.headers.items()}},
             verify=True if self.context is None else self.context,
         )
 
     async def check(self) -> None:
-        """Do nothing: only a question shows whether the endpoint answers."""
+        """See whether anything answers there: `OPTIONS` asks no question, and whatever it is answered with will do.
+
+        Raises:
+            ServiceError: If nothing does.
+        """
+        try:
+            async with asyncio.timeout(_CHECK_TIMEOUT_S), self._client.stream("OPTIONS", self.address):
+                return
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:
+            raise _unreachable(error, self.caller.url) from None
+        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol):
+            raise ConfigError(f"the url {self.caller.url} is no http or https URL; correct it") from None
+        except (httpx2.HTTPError, TimeoutError):
+            return  # it is there; what it thinks of a question, only a question shows
+
+    def described(self, request: ChatRequest) -> str:
+        """Return method, URL, headers and body without secrets."""
+        url, content = self.sent(request)
+        headers = {"content-type": "application/json", **{name.lower(): text for name, text in self.headers.items()}}
+        lines = [f"{self.caller.settings.http_method} {url}", *(f"{name}: {text}" for name, text in headers.items())]
+        if content is not None:
+            lines += ["", orjson.dumps(orjson.loads(content), option=orjson.OPT_INDENT_2).decode()]
+        return self.caller.redact("\n".join(lines))
 
     async def close(self) -> None:
         """Close all connections."""
@@ -121,20 +142,29 @@ class HttpTransport:
     async def send(self, request: ChatRequest) -> tuple[Completion, Mapping[str, str]]:
         """See `Transport`."""
         settings = self.caller.settings
-        started = time.monotonic()
+        reading = ReplyReading(settings=settings)
+        url, content = self.sent(request)
         try:
-            async with self._client.stream(settings.http_method, self.address, **self.arguments(request)) as response:
+            async with self._client.stream(settings.http_method, url, content=content) as response:
+                parts = self._seen(response.aiter_bytes())
                 if response.status_code >= 300:
-                    raise self._refusal(response.status_code, await _read(response), response.headers)
-                if settings.stream:
-                    return await self._streamed(response, started), response.headers
-                body = await _read(response)
+                    raise self._refusal(response.status_code, await whole_body(parts), response.headers)
+                if not settings.stream or response.headers.get("content-type", "").startswith("application/json"):
+                    return reading.whole(await whole_body(parts)), response.headers
+                async for event in events(parts, settings.stream):
+                    reading.take(event)
         except httpx2.HTTPError as error:
             raise TransientError(f"connection failed: {type(error).__name__}") from None
-        return self.read(body), response.headers
+        return reading.streamed(), response.headers
 
-    def arguments(self, request: ChatRequest) -> dict[str, Any]:
-        """Return what is sent beside method and URL: the body, or of a GET the query."""
+    async def _seen(self, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for part in parts:
+            if self.on_received:
+                self.on_received(part)
+            yield part
+
+    def sent(self, request: ChatRequest) -> tuple[httpx2.URL, bytes | None]:
+        """Return where a request goes, with the query of a GET, and its body."""
         settings = self.caller.settings
         *history, last = request.messages
         template = json_template(settings.body, PLACEHOLDERS)
@@ -147,67 +177,22 @@ class HttpTransport:
                 "conversation": request.conversation,
             }
         )
+        url = httpx2.URL(self.address)
         if settings.http_method == "GET":
-            return {"params": {name: _query(value) for name, value in filled.items()}}
-        return {"content": orjson.dumps(filled), "headers": {"content-type": "application/json"}}
-
-    def read(self, body: bytes) -> Completion:
-        """Return what a reply says.
-
-        Raises:
-            RequestFailedError: If it is not JSON, or has not the shape that the settings say.
-        """
-        try:
-            value = json.loads(body)
-        except (ValueError, RecursionError):
-            said = quoted(body[:500].decode("utf-8", "replace"), self.caller.redact)
-            raise RequestFailedError(f"the reply is not JSON: {said}") from None
-        return self._completion([value])
-
-    async def _streamed(self, response: httpx2.Response, started: float) -> Completion:
-        settings = self.caller.settings
-        events: list[Any] = []
-        pieces: list[str] = []
-        first_token_s = None
-        async for value in _events(response, settings.stream):
-            piece = _search(settings.piece_path, value)
-            if isinstance(piece, str) and piece:
-                first_token_s = time.monotonic() - started if first_token_s is None else first_token_s
-                pieces.append(piece)
-            events.append(value)
-        return self._completion(events, answer="".join(pieces) or None, first_token_s=first_token_s)
-
-    def _completion(
-        self, values: Sequence[Any], *, answer: str | None = None, first_token_s: float | None = None
-    ) -> Completion:
-        """Return what is read of a reply, or of the events of a stream, the last of which has the last word."""
-        settings = self.caller.settings
-
-        def find(path: str) -> Any:
-            found = (_search(path, value) for value in reversed(values))
-            return next((value for value in found if value is not None), None)
-
-        try:
-            return reply_of(
-                answer=answer if settings.stream else find(settings.answer_path),
-                contexts=find(settings.contexts_path),
-                citations=find(settings.citations_path),
-                usage=find(settings.usage_path),
-                cost_usd=find(settings.cost_path),
-                error=find(settings.error_path),
-                first_token_s=first_token_s,
-            )
-        except UnusableReplyError as error:
-            keys = f" (its keys: {', '.join(map(str, values[-1]))[:200]})" if values and _is_object(values[-1]) else ""
-            raise RequestFailedError(
-                f"the reply cannot be read: {error}{keys}; correct answer_path and contexts_path of the system"
-            ) from None
+            return url.copy_merge_params({name: _query(value) for name, value in filled.items()}), None
+        return url, orjson.dumps(filled)
 
     def _refusal(self, status: int, body: bytes, headers: Mapping[str, str]) -> Exception:
         said = quoted(read_message(body).text, self.caller.redact)
         row = f"HTTP {status}: {said or 'the server does not say why'}"
         if status == 429:
             return RateLimitedError(row, headers, body[:2000].decode("utf-8", "replace"))
+        if status < 400:
+            to = shown(self.caller.redact(headers.get("location", "")))
+            return RefusedUnlessProvenError(
+                f"HTTP {status}: it redirects to {to}",
+                ConfigError(f"{self.caller.url} redirects to {to}, and redirects are not followed; correct the url"),
+            )
         ends = CredentialsError(
             f"{self.caller.url} refused the request ({row}); check the URL and the headers of the system, and the "
             "variables that hold their values"
@@ -221,55 +206,16 @@ class HttpTransport:
         return RefusedRequestError(row)
 
 
-async def _read(response: httpx2.Response) -> bytes:
-    """Return the body of a reply.
-
-    Raises:
-        RequestFailedError: If it is larger than what is read.
-    """
-    body = bytearray()
-    async for part in response.aiter_bytes():
-        body += part
-        if len(body) > MAX_REPLY_BYTES:
-            raise RequestFailedError(f"the reply is larger than {MAX_REPLY_BYTES:,} bytes, the most that is read")
-    return bytes(body)
-
-
-async def _events(response: httpx2.Response, kind: str) -> AsyncIterator[Any]:
-    """Yield the JSON of each event; data that is no JSON is a text of its own."""
-    size = 0
-    async for line in response.aiter_lines():
-        size += len(line)
-        if size > MAX_REPLY_BYTES:
-            raise RequestFailedError(f"the stream is longer than {MAX_REPLY_BYTES:,} characters, the most that is read")
-        data = line.strip()
-        if kind == "sse":
-            if not line.startswith("data:"):
-                continue
-            data = line.removeprefix("data:").removeprefix(" ")
-        if data == "[DONE]":
-            return
-        if not data:
-            continue
-        try:
-            yield json.loads(data)
-        except (ValueError, RecursionError):
-            yield data
-
-
-def _search(path: str, value: Any) -> Any:
-    if not path:
-        return None
-    if isinstance(value, str):
-        return value if path == "@" else None
-    try:
-        return jmespath.search(path, value)
-    except jmespath.exceptions.JMESPathError:
-        return None  # a function of it does not take what this reply holds
-
-
-def _is_object(value: Any) -> bool:
-    return isinstance(value, Mapping)
+def _unreachable(error: Exception, url: str) -> ServiceError:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is not None:
+        return ServiceError(
+            f"no connection to {url} can be secured ({cause.reason or 'refused'}); name its authority in tls.ca_file "
+            "of the system and, where it wants one, a certificate in tls.client_certificate"
+        )
+    return ServiceError(f"the endpoint {url} cannot be reached; check that it runs, and the url of the system")
 
 
 def _query(value: Any) -> str:

@@ -1,8 +1,8 @@
 """The configuration -> the systems that an evaluation compares, and their table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 import orjson
 import pyarrow as pa
@@ -13,6 +13,7 @@ from rageval.config.systems import PromptConfig, SystemKind, SystemPlan
 from rageval.corpus.opening import read_text
 from rageval.errors import ConfigError
 from rageval.runs.run import Run
+from rageval.systems.callables import CallableSystem
 from rageval.systems.closed_book import ClosedBook
 from rageval.systems.http import HttpSystem
 from rageval.systems.oracle import Oracle
@@ -28,10 +29,15 @@ _OWN: Final[Mapping[SystemKind, type[HttpSystem] | type[PythonSystem] | type[Rec
     "python": PythonSystem,
     "recorded": RecordedSystem,
 }
+_NONE: Final[Mapping[str, Callable[..., Any]]] = {}
 
 
-def make_systems(config: EvaluationConfig) -> list[System]:
+def make_systems(config: EvaluationConfig, functions: Mapping[str, Callable[..., Any]] = _NONE) -> list[System]:
     """Return the systems of a configuration, with their prompts read and checked.
+
+    Args:
+        config: The configuration.
+        functions: Functions of this process by the names of the systems that they are, in place of their settings'.
 
     Raises:
         ConfigError: If a prompt cannot be read or used.
@@ -39,7 +45,9 @@ def make_systems(config: EvaluationConfig) -> list[System]:
     """
     named = {prompt.name: read_prompt(prompt) for prompt in config.prompts}
     return [
-        own_system(plan) if plan.own else _system(plan, named.get(plan.prompt_name) or built_in(plan.prompt_name))
+        own_system(plan, functions.get(plan.name))
+        if plan.own
+        else _system(plan, named.get(plan.prompt_name) or built_in(plan.prompt_name))
         for plan in config.plans
     ]
 
@@ -115,14 +123,18 @@ def systems_table(systems: Sequence[System]) -> pa.Table:
     return pa.Table.from_pylist([_row(system) for system in systems], schema=SYSTEMS)
 
 
-def own_system(plan: SystemPlan) -> System:
-    """Return a system of its user's own.
+def own_system(plan: SystemPlan, function: Callable[..., Any] | None = None) -> System:
+    """Return a system of its user's own, which may be a function of this process.
 
     Raises:
         ConfigError: If it cannot be used.
     """
     if plan.own is None:
         raise TypeError(f"{plan.name} is a system of ours")
+    if function:
+        return CallableSystem(
+            name=plan.name, kind=plan.kind, model=plan.model, settings=plan.own, function=function
+        )  # fmt: skip
     return _OWN[plan.kind](name=plan.name, kind=plan.kind, model=plan.model, settings=plan.own)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from rageval.engine.replies import Completion, storable, usage_in
 from rageval.records import Context
-from rageval.safety.server_message import ServerMessage, message_of
+from rageval.safety.server_message import message_of
 
 MAX_CONTEXTS: Final = 1000
 _MAX_CHARS: Final = 1_000_000
@@ -21,6 +21,9 @@ _CONTEXTS: Final = (
     "sources",
     "passages",
 )
+_CONTEXT_IDS: Final = ("context_ids", "retrieved_context_ids", "document_ids")
+_CONTEXT_SCORES: Final = ("context_scores", "scores")
+_USAGE: Final = ("usage", "usage_metadata", "token_usage")
 _ID: Final = ("id", "document_id", "doc_id", "passage_id", "chunk_id", "_id", "source")
 _TEXT: Final = ("text", "page_content", "content", "passage", "body", "chunk")
 _SCORE: Final = ("score", "similarity", "relevance_score", "_score")
@@ -44,22 +47,26 @@ def completion_of(value: Any) -> Completion:
     return reply_of(
         answer=_first(fields, _ANSWER),
         contexts=_first(fields, _CONTEXTS),
+        ids=_first(fields, _CONTEXT_IDS),
+        scores=_first(fields, _CONTEXT_SCORES),
         citations=fields.get("citations"),
-        usage=fields.get("usage") or fields,
+        usage=_first(fields, _USAGE) or fields,
         cost_usd=fields.get("cost_usd"),
         error=fields.get("error"),
     )
 
 
 def reply_of(
-    *, answer: Any, contexts: Any, citations: Any = None, usage: Any = None, cost_usd: Any = None, error: Any = None,
-    first_token_s: float | None = None,
+    *, answer: Any, contexts: Any, ids: Any = None, scores: Any = None, citations: Any = None, usage: Any = None,
+    cost_usd: Any = None, error: Any = None, first_token_s: float | None = None,
 ) -> Completion:  # fmt: skip
     """Return the reply that these parts come to.
 
     Args:
         answer: A text; None where only contexts come.
         contexts: A list of texts, or of objects with id, text and score; None where it does not say.
+        ids: Ids of the contexts, in the same order, where they stand in a list of their own.
+        scores: Scores of the contexts, likewise.
         citations: A list of texts or ids.
         usage: An object that counts tokens.
         cost_usd: US dollars.
@@ -72,7 +79,7 @@ def reply_of(
     if error not in (None, "", False, [], {}):
         said = message_of(error if isinstance(error, (str, Mapping, list)) else str(error))
         return Completion(usage=usage_in(usage), finish_reason="error", fault=said)
-    shown = None if contexts is None else contexts_of(contexts)
+    shown = contexts_of(contexts, ids, scores)
     if answer is not None and not isinstance(answer, str):
         raise UnusableReplyError(f"the answer is no text but {type(answer).__name__}")
     if answer is None and shown is None:
@@ -87,18 +94,44 @@ def reply_of(
     )
 
 
-def contexts_of(value: Any) -> tuple[Context, ...]:
-    """Return a list of contexts, best first; a text alone is one context.
+def contexts_of(value: Any, ids: Any = None, scores: Any = None) -> tuple[Context, ...] | None:
+    """Return a list of contexts, best first; a text alone is one context. None where neither they nor ids are said.
 
     Raises:
-        UnusableReplyError: If it is no list of texts or of objects with an id or a text.
+        UnusableReplyError: If it is no list of texts or of objects with an id or a text, or the lists differ in length.
     """
+    given, given_ids, given_scores = _items(value, "contexts"), _items(ids, "ids"), _items(scores, "scores")
+    if given is None and given_ids is None:
+        return None
+    found = [Context() for _ in given_ids or ()] if given is None else [_context(item) for item in given]
+    for name, column in (("ids", given_ids), ("scores", given_scores)):
+        if column is not None and len(column) != len(found):
+            raise UnusableReplyError(f"there are {len(found)} contexts and {len(column)} {name} of them")
+    return tuple(
+        dataclasses.replace(
+            context,
+            id=context.id if given_ids is None else _id_text(given_ids[at]),
+            score=context.score if given_scores is None else _number(given_scores[at]),
+        )
+        for at, context in enumerate(found)
+    )
+
+
+def _items(value: Any, what: str) -> Sequence[Any] | None:
+    if value is None:
+        return None
     items = [value] if isinstance(value, (str, Mapping)) else value
     if not isinstance(items, Sequence):
-        raise UnusableReplyError(f"the contexts are no list but {type(value).__name__}")
+        raise UnusableReplyError(f"the {what} are no list but {type(value).__name__}")
     if len(items) > MAX_CONTEXTS:
-        raise UnusableReplyError(f"the reply holds {len(items):,} contexts; at most {MAX_CONTEXTS:,} are read")
-    return tuple(_context(item) for item in items)
+        raise UnusableReplyError(f"the reply holds {len(items):,} {what}; at most {MAX_CONTEXTS:,} are read")
+    return items
+
+
+def _id_text(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise UnusableReplyError(f"the id of a context is no text and no whole number but {type(value).__name__}")
+    return storable(str(value))[:1000]
 
 
 def _context(item: Any) -> Context:
@@ -110,12 +143,13 @@ def _context(item: Any) -> Context:
     metadata = fields.get("metadata")
     id_ = _first(fields, _ID) or (_first(metadata, _ID) if isinstance(metadata, Mapping) else None)
     text = _first(fields, _TEXT)
+    id_ = None if isinstance(id_, bool) else id_
     if not isinstance(id_, (str, int)) and not isinstance(text, str):
         raise UnusableReplyError(
             f"a context has neither an id nor a text; it has {', '.join(map(str, fields))[:200] or 'nothing'}"
         )
     return Context(
-        id=storable(str(id_))[:1000] if isinstance(id_, (str, int)) else None,
+        id=_id_text(id_) if isinstance(id_, (str, int)) else None,
         text=storable(text[:_MAX_CHARS]) if isinstance(text, str) else None,
         score=_number(_first(fields, _SCORE)),
     )
@@ -148,6 +182,6 @@ def _number(value: Any) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def broken(error: str) -> Completion:
-    """Return the reply that stands for one that cannot be used."""
-    return Completion(finish_reason="error", fault=ServerMessage(text=error))
+def unusable(why: str) -> Completion:
+    """Return what stands for a reply that nothing can be read from; it is paid for, and not asked for again."""
+    return Completion(finish_reason="error", unusable=why)

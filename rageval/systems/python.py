@@ -1,15 +1,11 @@
 """A system that is a Python function, called in a process of its own: its imports, crashes and prints stay there."""
 
 import asyncio
-import contextlib
 import itertools
-import json
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
@@ -17,17 +13,14 @@ from rageval.config.own_systems import OwnSystemConfig, own_settings
 from rageval.engine.faults import RefusedRequestError, TransientError
 from rageval.engine.replies import Completion
 from rageval.engine.requests import ChatRequest
-from rageval.errors import ConfigError, RequestFailedError
+from rageval.errors import ConfigError
 from rageval.safety.allowances import check_code
 from rageval.safety.server_message import quoted
+from rageval.safety.urls import without_logins
 from rageval.safety.variables import filled_in
-from rageval.systems.own_replies import UnusableReplyError, completion_of
+from rageval.systems.function_process import FunctionProcess, start_process
+from rageval.systems.own_replies import UnusableReplyError, completion_of, unusable
 from rageval.systems.system import OwnSystem
-
-_LONGEST_LINE: Final = 20_000_000
-_START_S: Final = 120.0
-_KEPT: Final = 4000
-"""The last characters of what the process has printed, kept to explain its end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,40 +79,8 @@ class FunctionCaller:
         return FunctionTransport(caller=self, folder=folder)
 
     def redact(self, text: str) -> str:
-        """Return the text: nothing secret is sent."""
-        return text
-
-
-@dataclass(kw_only=True)
-class _Worker:
-    """One process, and the calls that it has not answered."""
-
-    process: asyncio.subprocess.Process
-    waiting: dict[int, asyncio.Future[Any]] = field(default_factory=dict)
-    printed: bytearray = field(default_factory=bytearray)
-    readers: list[asyncio.Task[None]] = field(default_factory=list)
-    is_spent: bool = False
-    """Whether a call of it has not ended in its time: it gets no more of them, and ends with the last one."""
-
-    @property
-    def last_line(self) -> str:
-        """What it has printed last."""
-        lines = self.printed.decode("utf-8", "replace").strip().splitlines()
-        return quoted(lines[-1], str) if lines else "it printed nothing"
-
-    _is_killed: bool = False
-
-    def retire(self) -> None:
-        """End it once nobody waits for it."""
-        if self.is_spent and not self.waiting:
-            self.kill()
-
-    def kill(self) -> None:
-        """End it at once; only the first call does anything, for another one may reap what asyncio waits for."""
-        if not self._is_killed and self.process.returncode is None:
-            self._is_killed = True
-            with contextlib.suppress(ProcessLookupError):
-                self.process.kill()
+        """Return a text without the logins of URLs: nothing secret is sent, but exceptions tell of connections."""
+        return without_logins(text)
 
 
 @dataclass(kw_only=True)
@@ -128,10 +89,15 @@ class FunctionTransport:
 
     caller: FunctionCaller
     folder: Path
-    _worker: _Worker | None = None
-    _all: list[_Worker] = field(default_factory=list)
-    _starting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    on_received: Callable[[bytes], None] | None = None
+    _worker: FunctionProcess | None = None
+    _all: set[FunctionProcess] = field(default_factory=set)
+    _starting: asyncio.Task[FunctionProcess] | None = None
     _ids: "itertools.count[int]" = field(default_factory=itertools.count)
+    _suspects: set[bytes] = field(default_factory=set)
+    """Calls that were under way when a process ended: each is made once more in one of its own, so that what ends
+    processes costs no other question its attempts."""
+    _alone: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def check(self) -> None:
         """Load the function.
@@ -143,123 +109,90 @@ class FunctionTransport:
 
     async def close(self) -> None:
         """End all processes."""
+        if self._starting:
+            self._starting.cancel()
+            (started,) = await asyncio.gather(self._starting, return_exceptions=True)
+            if isinstance(started, FunctionProcess):  # nobody has had the time to wait for it
+                self._all.add(started)
         for worker in self._all:
-            worker.kill()
-            await worker.process.wait()
-            for reader in worker.readers:
-                reader.cancel()
-            await asyncio.gather(*worker.readers, return_exceptions=True)
+            await worker.end()
+
+    def described(self, request: ChatRequest) -> str:
+        """Return what the function is called with, as far as it takes it."""
+        known = "\n".join(f"{name} = {orjson.dumps(value).decode()}" for name, value in arguments_of(request).items())
+        return f"{self.caller.url}\n{known}"
 
     async def send(self, request: ChatRequest) -> tuple[Completion, Mapping[str, str]]:
         """See `Transport`."""
+        line = arguments_of(request)
+        key = orjson.dumps(line)
+        if key in self._suspects:
+            return await self._send_alone(line)
         worker = await self._ready()
-        *history, last = request.messages
-        number = next(self._ids)
-        line = {"id": number, "question": last["content"], "history": history, "metadata": dict(request.metadata)}
-        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        worker.waiting[number] = reply
         try:
-            _stdin(worker).write(orjson.dumps(line) + b"\n")
-            await _stdin(worker).drain()
-            return self._read(await reply), {}
+            return self._read(await worker.call(next(self._ids), line)), {}
         except (ConnectionError, RuntimeError):
-            raise TransientError(f"the process of the function has ended: {worker.last_line}") from None
-        except asyncio.CancelledError:
-            worker.is_spent = True  # its call goes on, and may never end
-            if self._worker is worker:
-                self._worker = None
-            raise
+            self._suspects.add(key)
+            raise self._ended(worker) from None
         finally:
-            worker.waiting.pop(number, None)
-            worker.retire()
+            if worker.is_spent and self._worker is worker:
+                self._worker = None
+
+    async def _send_alone(self, line: Mapping[str, Any]) -> tuple[Completion, Mapping[str, str]]:
+        """Make a call in a process of its own, one at a time."""
+        async with self._alone:
+            worker = await start_process(self.caller.settings, self.folder)
+            try:
+                return self._read(await worker.call(next(self._ids), line)), {}
+            except (ConnectionError, RuntimeError):
+                raise self._ended(worker) from None
+            finally:
+                await worker.end()
+
+    def _ended(self, worker: FunctionProcess) -> TransientError:
+        code = worker.process.returncode
+        how = f"by signal {-code}" if code is not None and code < 0 else f"with status {code}"
+        return TransientError(f"the process of the function ended {how}; its last output: {worker.last_line}")
 
     def _read(self, reply: Mapping[str, Any]) -> Completion:
+        if self.on_received:
+            self.on_received(orjson.dumps(reply.get("value", reply.get("error"))))
         if "error" in reply:
             raise RefusedRequestError(quoted(f"the function ended with {reply['error']}", self.caller.redact))
-        try:
-            return completion_of(reply.get("value"))
-        except UnusableReplyError as error:
-            raise RequestFailedError(f"what {self.caller.url} returned cannot be read: {error}") from None
+        return completion_returned(reply.get("value"), self.caller.url)
 
-    async def _ready(self) -> _Worker:
-        async with self._starting:
-            if self._worker is None or self._worker.process.returncode is not None:
-                self._worker = await self._start()
-                self._all.append(self._worker)
-            return self._worker
-
-    async def _start(self) -> _Worker:
-        settings = self.caller.settings
-        script = str(files("rageval.systems") / "function_worker.py")
-        python = filled_in(settings.interpreter) if settings.interpreter else sys.executable
-        try:
-            process = await asyncio.create_subprocess_exec(
-                python, "-u", script, settings.function, str(self.folder), str(settings.max_concurrency),
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-                limit=_LONGEST_LINE, cwd=self.folder,
-            )  # fmt: skip
-        except OSError as error:
-            raise ConfigError(
-                f"the interpreter {settings.interpreter} of the function {settings.function} cannot be started "
-                f"({error.strerror}); correct its path"
-            ) from None
-        worker = _Worker(process=process)
-        worker.readers.append(asyncio.create_task(_keep_printed(worker)))
-        await self._greeted(worker)
-        worker.readers.append(asyncio.create_task(_hand_out(worker)))
-        return worker
-
-    async def _greeted(self, worker: _Worker) -> None:
-        """Wait until the function is loaded.
-
-        Raises:
-            ConfigError: If it cannot be.
-        """
-        name = self.caller.settings.function
-        try:
-            async with asyncio.timeout(_START_S):
-                line = await _stdout(worker).readline()
-        except TimeoutError:
-            worker.kill()
-            raise ConfigError(f"the function {name} was not loaded within {_START_S:.0f} seconds") from None
-        said = json.loads(line) if line else {"failed": f"its process ended: {worker.last_line}"}
-        if "failed" in said:
-            raise ConfigError(
-                f"the function {name} cannot be loaded: {quoted(said['failed'], str)}; its imports are looked for in "
-                f"{self.folder} and among the packages of {self.caller.settings.interpreter or sys.executable}"
-            )
+    async def _ready(self) -> FunctionProcess:
+        """Return the process that gets the calls; a caller that has no time to wait for it lets it start."""
+        while self._worker is None or self._worker.process.returncode is not None:
+            self._starting = self._starting or asyncio.create_task(start_process(self.caller.settings, self.folder))
+            starting = self._starting
+            try:
+                self._worker = await asyncio.shield(starting)
+                self._all.add(self._worker)
+            finally:
+                if starting.done() and self._starting is starting:
+                    self._starting = None
+        return self._worker
 
 
-def _stdin(worker: _Worker) -> asyncio.StreamWriter:
-    if worker.process.stdin is None:
-        raise TypeError("the process has no input")
-    return worker.process.stdin
+def arguments_of(request: ChatRequest) -> dict[str, Any]:
+    """Return what a function may be given, by name."""
+    *history, last = request.messages
+    return {
+        "question": last["content"], "history": history, "metadata": dict(request.metadata),
+        "conversation": request.conversation,
+    }  # fmt: skip
 
 
-def _stdout(worker: _Worker) -> asyncio.StreamReader:
-    if worker.process.stdout is None:
-        raise TypeError("the process has no output")
-    return worker.process.stdout
+def completion_returned(value: Any, name: str) -> Completion:
+    """Return what a function has returned, as JSON holds it; an error in it is no reason to call it again.
 
-
-async def _hand_out(worker: _Worker) -> None:
-    """Give every reply to whoever waits for it; at the end of the process all others get that."""
-    with contextlib.suppress(ValueError):  # a line that is longer than what is read
-        while line := await _stdout(worker).readline():
-            reply = json.loads(line)
-            waiting = worker.waiting.get(reply["id"])
-            if waiting and not waiting.done():
-                waiting.set_result(reply)
-    worker.kill()
-    await worker.process.wait()
-    for waiting in worker.waiting.values():
-        if not waiting.done():
-            waiting.set_exception(TransientError(f"the process of the function has ended: {worker.last_line}"))
-
-
-async def _keep_printed(worker: _Worker) -> None:
-    if worker.process.stderr is None:
-        return
-    while part := await worker.process.stderr.read(_KEPT):
-        worker.printed += part
-        del worker.printed[:-_KEPT]
+    Args:
+        value: It.
+        name: What the function is called.
+    """
+    try:
+        read = completion_of(value)
+    except UnusableReplyError as error:
+        return unusable(f"what {name} returned cannot be read: {error}")
+    return unusable(f"the function returned an error: {read.fault.text}") if read.fault else read

@@ -1,5 +1,6 @@
 """A system whose answers were given before: a file of them, by question."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from rageval.records import Context, Question, Usage
 from rageval.safety.urls import shown
 from rageval.systems.system import OwnSystem
 
+_READING = threading.Lock()
 NOT_RECORDED: Final = "the file holds no answer to this question"
 
 
@@ -32,7 +34,8 @@ class RecordedSystem(OwnSystem):
         Raises:
             DataError: If the file cannot be used.
         """
-        answers = _answers(self.settings)
+        with _READING:  # the first chunks start at once, and one reading serves them all
+            answers = _answers(self.settings)
         return [_reply(answers.find(question, repeat)) for question in questions]
 
 

@@ -43,15 +43,32 @@ def documents_fingerprint(documents: Iterable[Document]) -> str:
     return digest(*sorted(f"{d.document_id}:{d.content_hash}" for d in documents))
 
 
-def questions_fingerprint(questions: Iterable[Question]) -> str:
-    """Return the identity of a list of questions, in their order; grades count only where they are not 1."""
-    rows = list(questions)
-    graded = (
-        f"{question.question_id}:{','.join(map(str, question.relevant_grades))}"
-        for question in rows
-        if set(question.relevant_grades) - {1}
-    )
-    return digest(*(question.question_id for question in rows), *graded)
+def questions_fingerprint(questions: Iterable[Question], documents: Iterable[Document] = ()) -> str:
+    """Return the identity of a list of questions, in their order, with what is known to be right of each.
+
+    Grades count only where they are not 1, and references only where they are not the text of the question's document,
+    which the documents' own identity covers.
+
+    Args:
+        questions: All of them.
+        documents: Those of the run.
+    """
+    texts = {document.document_id: document.text for document in documents}
+    parts: list[str] = []
+    for question in questions:
+        parts.append(question.question_id)
+        if set(question.relevant_grades) - {1}:
+            parts.append(f"{question.question_id}:{','.join(map(str, question.relevant_grades))}")
+        known = {
+            "references": () if question.references == (texts.get(question.made_from),) else question.references,
+            "relevant": question.relevant_ids[1:],
+            "texts": question.relevant_texts,
+            "answerable": question.answerable,
+            "history": question.history,
+        }
+        if any(value not in ((), None) for value in known.values()):
+            parts.append(digest(orjson.dumps(known).decode()))
+    return digest(*parts)
 
 
 def index_fingerprint(documents: str, embedding: str, options: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@
 const byId = (id) => document.getElementById(id);
 const form = byId("form");
 const question = byId("question");
-const course = byId("course");
+const filterValue = byId("filter-value");
 const key = byId("key");
 const send = byId("send");
 
@@ -181,7 +181,7 @@ form.onsubmit = (event) => {
   byId("log").append(exchange);
   question.value = "";
   exchange.scrollIntoView({ block: "start" });
-  ask(exchange, { question: text, course: course.value, conversation_id: uuid() });
+  ask(exchange, { question: text, filter_value: filterValue.value, conversation_id: uuid() });
 };
 
 question.onkeydown = (event) => {
@@ -191,15 +191,17 @@ question.onkeydown = (event) => {
   }
 };
 
-async function listCourses() {
+async function listFilterValues() {
   try {
-    const { courses } = await (await call("/api/courses")).json();
-    course.append(...courses.map((name) => new Option(name, name)));
+    const { filter_by: name, filter_values: values } = await (await call("/api/filter-values")).json();
+    byId("filter-by").textContent = name.charAt(0).toUpperCase() + name.slice(1);
+    filterValue.append(...values.map((value) => new Option(value, value)));
+    byId("filter-field").hidden = !values.length;
     say("");
   } catch (error) {
     say(error.message);
   }
 }
 
-key.onchange = listCourses;
-listCourses();
+key.onchange = listFilterValues;
+listFilterValues();

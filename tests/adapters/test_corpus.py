@@ -116,7 +116,7 @@ def website(tmp_path: Path) -> Iterator[str]:
 def test_every_pair_of_formats_gives_the_same_corpus(data, documents_format, truth_format):
     loaded = load_corpus(data(formats=(documents_format, truth_format)))
     assert [document.text for document in loaded.documents] == [row["text"] for row in DOCUMENTS]
-    assert [question.document_id for question in loaded.questions] == ["d1", "d2", "d3"]
+    assert [question.made_from for question in loaded.questions] == ["d1", "d2", "d3"]
     assert loaded.available == 3
     assert loaded.notes == ()
 
@@ -136,7 +136,7 @@ def test_all_formats_give_the_same_rows_whatever_the_text(values):
 
 
 def test_filter_and_sample_come_from_the_configuration(data):
-    assert [q.document_id for q in load_corpus(data(filter_by="course", only="de")).questions] == ["d3"]
+    assert [q.made_from for q in load_corpus(data(filter_by="course", only="de")).questions] == ["d3"]
     loaded = load_corpus(data(sample=2))
     assert len(loaded.questions) == 2
     assert len(loaded.documents) == 3
@@ -220,7 +220,7 @@ def test_whole_numbers_are_ids_and_filter_values_and_a_missing_section_is_none(d
     assert [(d.document_id, d.metadata) for d in loaded.documents] == [
         ("7", {"course": "2024"}), ("8", {"course": "2024", "section": "s"}),
     ]  # fmt: skip
-    assert [question.document_id for question in loaded.questions] == ["7", "8"]
+    assert [question.made_from for question in loaded.questions] == ["7", "8"]
 
 
 @pytest.mark.parametrize("value", [True, 7.5, 2.0**60, float("inf"), b"d1"])
@@ -255,9 +255,9 @@ def test_names_that_differ_in_what_nobody_sees_are_the_same(data):
     documents = [{**DOCUMENTS[0], "id": f"{name} ", "course": name} for name in written]
     truth = [{"question": "q", "course": other, "document": other} for other in written.values()]
     loaded = load_corpus(data(documents, truth, filter_by="course"))
-    assert [question.document_id for question in loaded.questions] == ["Caf\u00e9", "data eng", "x", "soft"]
+    assert [question.made_from for question in loaded.questions] == ["Caf\u00e9", "data eng", "x", "soft"]
     one = load_corpus(data(documents, truth, filter_by="course", only="Cafe\u0301"))
-    assert [question.document_id for question in one.questions] == ["Caf\u00e9"]
+    assert [question.made_from for question in one.questions] == ["Caf\u00e9"]
 
 
 @pytest.mark.parametrize("suffix", WRITERS)

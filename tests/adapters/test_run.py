@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rageval.errors import ConfigError, DataError, RunLockedError, RunStoppedError
-from rageval.records import Answer, Chunk, Question, Score, Usage
+from rageval.records import Chunk, Question, Score, StoredAnswer, Usage
 from rageval.runs.journals import Journal
 from rageval.runs.run import Run
 from rageval.storage.files import readable, replacing
@@ -31,8 +31,8 @@ CHUNKS = [
 ORDER = [(MODEL, chunk) for chunk in CHUNKS]
 
 
-def answer(number: int, text: str = "first", **values: Any) -> Answer:
-    record = Answer(
+def answer(number: int, text: str = "first", **values: Any) -> StoredAnswer:
+    record = StoredAnswer(
         question_id=f"q{number}", system=MODEL, context_ids=("e", "d"), status="ok", answer=text, error=None,
         attempts=1,
         finish_reason="stop", usage=Usage(prompt_tokens=3), request_fingerprint="f",
@@ -45,7 +45,7 @@ def keys(chunk: Chunk) -> list[tuple[str, ...]]:
     return [(f"q{number}",) for number in range(chunk.start, chunk.stop)]
 
 
-def add(run: Run, chunk: Chunk, *answers: Answer) -> None:
+def add(run: Run, chunk: Chunk, *answers: StoredAnswer) -> None:
     journal = run.journal("answers", MODEL, chunk)
     for record in answers:
         journal.append(record)

@@ -20,7 +20,7 @@ from rageval.records import Document
 from rageval.search.backends import index_name, open_index, settled
 from rageval.search.elasticsearch_index import ElasticsearchIndex
 from rageval.search.lancedb_index import LanceDBIndex
-from rageval.search.search_index import Found, IndexIdentity, Matrix, SearchIndex
+from rageval.search.search_index import IndexIdentity, Matrix, SearchIndex, SearchResult
 
 # What the test server says it is; the client is a 9.
 ANY_MAJOR = frozenset({8, 9})
@@ -80,7 +80,7 @@ def identity_of(vectors: Matrix, fingerprint: str = "a" * 32, model: str = "mode
     )
 
 
-def ids(found: Sequence[Found]) -> list[list[str]]:
+def ids(found: Sequence[SearchResult]) -> list[list[str]]:
     return [[hit.document_id for hit in one.hits] for one in found]
 
 

@@ -13,7 +13,7 @@ from rageval.metrics.pairwise import PAIRWISE
 from rageval.records import Document, Message
 
 DOCUMENT = Document(document_id="d", title="q", text="t", content_hash="")
-JUDGED = Judged(question="q", answer="a", reference="r", contexts=[DOCUMENT, DOCUMENT])
+JUDGED = Judged(question="q", answer="a", references=("r",), contexts=[DOCUMENT, DOCUMENT])
 PROMPTS = {
     **{metric.name: judge_messages(metric, JUDGED) for metric in of_kind(JudgeMetric)},
     "pairwise": choice_messages(PAIRWISE, "q", "r", "a", "b"),

@@ -14,11 +14,17 @@ QUESTION = json.dumps({"question": "How do I get a certificate?"}).encode()
 JSON = {"Content-Type": "application/json"}
 IN_ANOTHERS_NAME = {
     "an image of another site": ("GET", "/api/ask", {"Sec-Fetch-Site": "cross-site"}, b"", 405),
-    "an image that asks for the courses": ("GET", "/api/courses", {"Sec-Fetch-Site": "cross-site"}, b"", 403),
+    "an image that asks for the filter values": (
+        "GET",
+        "/api/filter-values",
+        {"Sec-Fetch-Site": "cross-site"},
+        b"",
+        403,
+    ),
     "a form of another site": ("POST", "/api/ask", {"Sec-Fetch-Site": "cross-site"} | JSON, QUESTION, 403),
     "a form over plain HTTP": ("POST", "/api/ask", {"Origin": "http://evil.example"} | JSON, QUESTION, 403),
     "a form in a sandbox": ("POST", "/api/ask", {"Origin": "null"} | JSON, QUESTION, 403),
-    "a script's request": ("GET", "/api/courses", {"Origin": "http://evil.example"}, b"", 403),
+    "a script's request": ("GET", "/api/filter-values", {"Origin": "http://evil.example"}, b"", 403),
     "what browsers ask first": ("OPTIONS", "/api/ask", {"Origin": "http://evil.example"}, b"", 405),
     "another method": ("DELETE", "/api/ask", {}, b"", 405),
     "a body that is too large": ("POST", "/api/ask", JSON, b"x" * 40_000, 413),

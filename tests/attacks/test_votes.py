@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from rageval.monitoring.records import VISITOR
 from rageval.monitoring.store.schema import FEEDBACK
-from rageval.monitoring.store.window_counts import Asked, thumbs_down
+from rageval.monitoring.store.window_counts import QueryScope, thumbs_down
 from rageval.monitoring.windows import Window
 from serving.voters import COOKIE, cookie_key
 from tests.fake_llm import FakeLLM
@@ -92,7 +92,7 @@ def test_votes_that_anybody_can_cast_are_marked_and_can_be_left_out(serve: Serve
         counted = {
             visitors: [(share.hits, share.n) for share in thumbs_down(chat.database, asked).values()]
             for visitors in (True, False)
-            for asked in [Asked(window=window, visitors=visitors)]
+            for asked in [QueryScope(window=window, visitors=visitors)]
         }
         assert counted == {True: [(1, 2)], False: [(0, 1)]}
 

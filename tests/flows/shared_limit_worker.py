@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from rageval.config.models import ModelConfig
 from rageval.engine.request_engine import RequestEngine
 from rageval.engine.requests import ChatRequest
-from tasks.limits import Places
+from tasks.limits import LimitSlots
 
 _CHUNKS_AT_ONCE = 5
 _CHUNK_SIZE = 25
@@ -25,7 +25,7 @@ def main(url: str, rpm: int, limit: str) -> None:
 
     def ask_chunks(_: int) -> None:
         while True:
-            with Places([model], engine) as places:
+            with LimitSlots([model], engine) as places:
                 places.ask(requests, model, lambda _position, _reply: None, label="answers").result()
 
     with RequestEngine() as engine, ThreadPoolExecutor(_CHUNKS_AT_ONCE) as threads:

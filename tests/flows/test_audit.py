@@ -119,7 +119,7 @@ def test_fix_writes_a_copy_that_a_run_accepts_and_leaves_the_input_alone(call: A
         )
     )
     assert [document.document_id for document in corpus.documents] == ["1", "2", "3", "5"]
-    assert [question.document_id for question in corpus.questions] == ["1", "2", "5", "5"]
+    assert [question.made_from for question in corpus.questions] == ["1", "2", "5", "5"]
     assert {name: (files / name).read_bytes() for name in before} == before
 
 

@@ -27,11 +27,11 @@ from tests.monitoring.made import conversation, id_of
 WORSE = VERDICT.replace("RELEVANT", "NON_RELEVANT")
 JUDGE = "correctness"
 
-Night = Callable[..., "State[Any]"]
+NightlyOutcome = Callable[..., "State[Any]"]
 
 
 @pytest.fixture
-def night(prefect_server: None, corpus: Path, llm: FakeLLM) -> Night:
+def night(prefect_server: None, corpus: Path, llm: FakeLLM) -> NightlyOutcome:
     """Run the nightly flow on the corpus with text search and the fake model; returns its final state."""
     from flows.nightly import nightly
 
@@ -70,7 +70,7 @@ def _artifact(key: str, of: "State[Any]") -> Any:
     return mine.data
 
 
-def test_a_night_is_accepted_unless_it_got_worse(night: Night, corpus: Path, llm: FakeLLM) -> None:
+def test_a_night_is_accepted_unless_it_got_worse(night: NightlyOutcome, corpus: Path, llm: FakeLLM) -> None:
     llm.reply = _reply(VERDICT)
     first = night("monday")
     assert first.is_completed()
@@ -97,7 +97,7 @@ def test_a_night_is_accepted_unless_it_got_worse(night: Night, corpus: Path, llm
 
 
 def test_a_night_is_published_and_accepted_though_the_monitoring_database_is_away(
-    night: Night, corpus: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    night: NightlyOutcome, corpus: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("MONITORING_DATABASE_URL", f"sqlite:///{corpus / 'monitoring.db'}")
     assert night("monday", sample=2).is_completed()
@@ -114,7 +114,7 @@ def test_a_night_is_published_and_accepted_though_the_monitoring_database_is_awa
 
 
 def test_the_next_night_asks_what_a_user_asked_and_is_measured_by_the_questions_of_both(
-    night: Night, corpus: Path, llm: FakeLLM
+    night: NightlyOutcome, corpus: Path, llm: FakeLLM
 ) -> None:
     llm.reply = _reply(VERDICT)
     assert night("monday", newest=True).is_completed()
@@ -135,7 +135,11 @@ def test_the_next_night_asks_what_a_user_asked_and_is_measured_by_the_questions_
 
 
 def test_what_cannot_be_compared_waits_for_a_person(
-    night: Night, corpus: Path, llm: FakeLLM, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    night: NightlyOutcome,
+    corpus: Path,
+    llm: FakeLLM,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     llm.reply = _reply(VERDICT)
     night("monday", sample=6)
@@ -154,7 +158,7 @@ def test_what_cannot_be_compared_waits_for_a_person(
     assert _accepted(corpus) == {"small": "tuesday", "nightly": "tuesday"}
 
 
-def test_an_incomplete_night_fails_with_how_to_go_on(night: Night, corpus: Path, llm: FakeLLM) -> None:
+def test_an_incomplete_night_fails_with_how_to_go_on(night: NightlyOutcome, corpus: Path, llm: FakeLLM) -> None:
     llm.reply = lambda body: Reply(status=400, error="no")
 
     ended = night("monday", sample=4)

@@ -112,11 +112,15 @@ def test_prefects_server_refuses_a_secret_before_it_stores_it(prefect_server: No
             {"run": {"output": f"s3://key:{CANARY}@bucket/runs"}},
             config(base_url=f"https://user:{CANARY}@host/v1"),
             config(api_key_env=KEY),
-            config(extra_body={"extra_headers": {"X-Api-Key": f"{CANARY}-key"}}),
+            config(extra_body=[{"name": "api_key", "value": f"{CANARY}-key"}]),
+            config(extra_body=[{"name": "extra_headers", "value": f'{{"X-Api-Key": "{CANARY}-key"}}'}]),
+            config(headers=[{"name": "x-api-key", "value": f"{CANARY}-key"}]),
         ):
             with pytest.raises(PrefectHTTPStatusError, match="409"):
                 client.create_flow_run_from_deployment(deployment, parameters={"config": refused})
-        filled_in = config(base_url="https://host/v1?sig=${SIG}", extra_body={"api_key": "${KEY}", "seed": 1})
+        body = [{"name": "api_key", "value": "${KEY}"}, {"name": "seed", "value": "1"}]
+        headers = [{"name": "x-api-key", "value": "${KEY}"}, {"name": "x-team", "env": "TEAM_TOKEN"}]
+        filled_in = config(base_url="https://host/v1?sig=${SIG}", extra_body=body, headers=headers)
         client.create_flow_run_from_deployment(deployment, parameters={"config": filled_in})
     assert holding(CANARY, tmp_path) == []
 

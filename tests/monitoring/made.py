@@ -17,8 +17,8 @@ def conversation(number: int = 0, **values: Any) -> Conversation:
     shown = ShownContext(document_id="d1", score=0.75, section="s", question="What is a flow?", text="A flow is ...")
     return Conversation(**{
         "conversation_id": id_of(number), "asked_at": NOW + timedelta(seconds=number), "question": f"What is {number}?",
-        "course": "c", "answer": f"It is {number}.", "model": "m1",
-        "system": "m1", "retriever": "hybrid", "prompt_version": "1",
+        "filter_value": "c", "answer": f"It is {number}.", "system": "s1",
+        "model": "m1", "retriever": "hybrid", "prompt_version": "1",
         "contexts": (shown,), "prompt_tokens": 100, "completion_tokens": 20, "cost_usd": 0.001, "search_s": 0.01,
         "model_s": 1.0, "total_s": 1.1, **values,
     })  # fmt: skip

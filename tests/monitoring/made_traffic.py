@@ -17,8 +17,9 @@ from rageval.monitoring.store.schema import ALERTS, RUN_METRICS, RUNS, TOPICS
 
 END = datetime(2026, 11, 1, 15, 30, tzinfo=UTC)
 DAYS = 20
-COURSES = ("", "it's a course", "mlops")
-MODELS = ("large", "small")
+FILTER_VALUES = ("", "it's a course", "mlops")
+SYSTEMS = ("large", "small")
+"""Both are made of the same model."""
 LABELS = {
     "relevance": ("RELEVANT", "PARTLY_RELEVANT", "NON_RELEVANT"),
     "faithfulness": ("FAITHFUL", "PARTLY_FAITHFUL", "UNFAITHFUL"),
@@ -63,24 +64,24 @@ def fill(database: Database, number: int = 500) -> None:
              "made_at": END} for topic in LABELS["topic"][:2]
         ])  # fmt: skip
         connection.execute(sa.insert(ALERTS), [
-            {"rule": f"errors {course} {model}", "window_start": END - timedelta(days=day),
+            {"rule": f"errors {filter_value} {system}", "window_start": END - timedelta(days=day),
              "window_end": END - timedelta(days=day - 1), "value": 0.2, "bound": 0.1, "n": 40,
-             "message": "Too many failed.", "course": course, "model": model, "raised_at": END}
+             "message": "Too many failed.", "filter_value": filter_value, "system": system, "raised_at": END}
             for day in (2, 30)
-            for course in ("", "it's a course", "mlops", "silent")
-            for model in ("", *MODELS)
+            for filter_value in ("", "it's a course", "mlops", "silent")
+            for system in ("", *SYSTEMS)
         ])  # fmt: skip
         for day in (1, 3, 40):
             run = f"nightly-{day}"
             connection.execute(sa.insert(RUNS), {
                 "run_id": run, "started_at": END - timedelta(days=day), "status": "complete",
-                "course": "mlops" if day == 1 else "it's a course",
+                "filter_value": "mlops" if day == 1 else "it's a course",
                 "questions": 50, "cost_usd": 0.5 + day, "wall_s": 100.0, "folder": "runs", "published_at": END,
             })  # fmt: skip
             connection.execute(sa.insert(RUN_METRICS), [
-                {"run_id": run, "system": model, "retriever": "", "metric": metric, "n": 50, "n_scored": 49,
+                {"run_id": run, "system": system, "retriever": "", "metric": metric, "n": 50, "n_scored": 49,
                  "n_failed": 1, "mean": 0.5 + day / 100, "ci_low": 0.4, "ci_high": 0.7}
-                for model, metric in [("large", "cosine"), ("small", "cosine"), ("small", "correctness"),
+                for system, metric in [("large", "cosine"), ("small", "cosine"), ("small", "correctness"),
                                       *(("large", judged.name) for judged in of_kind(JudgeMetric)),
                                       ("", "hit_rate@5"), ("", "mrr@5")]
             ])  # fmt: skip
@@ -93,8 +94,8 @@ def frame(database: Database, table: str) -> pd.DataFrame:
     for column in ("asked_at", "given_at", "evaluated_at"):
         if column in found:
             found[column] = pd.to_datetime(found[column], utc=True)
-    if "course" in found:
-        found["course"] = found["course"].replace("", "no course")
+    if "filter_value" in found:
+        found["filter_value"] = found["filter_value"].replace("", "no filter")
     return found
 
 
@@ -108,19 +109,19 @@ def _is_judged(c: Conversation, number: int, version: str) -> bool:
 def _conversation(i: int, random: np.random.Generator) -> Conversation:
     failed = bool(random.random() < 0.06)
     asked = END - timedelta(days=DAYS) * float(random.random())
-    model = str(random.choice(MODELS, p=[0.3, 0.7]))
+    system = str(random.choice(SYSTEMS, p=[0.3, 0.7]))
     made = Conversation(
         conversation_id=str(UUID(int=i + 1)),
         asked_at=asked.replace(microsecond=int(random.integers(0, 1_000_000))),
         question="<script>alert(1)</script>?" if i == 5 else f"What is {i}?",
-        course=str(random.choice(COURSES, p=[0.2, 0.5, 0.3])),
+        filter_value=str(random.choice(FILTER_VALUES, p=[0.2, 0.5, 0.3])),
         status="failed" if failed else "ok",
         answer=None if failed else f"It is {i}.",
         error=str(random.choice(["HTTP 429: slow down", "no reply within 60 s"])) if failed else None,
-        model=model,
-        system=model,
+        system=system,
+        model="m",
         retriever="hybrid",
-        prompt_version="1",
+        prompt_version="2" if asked >= END - timedelta(days=3) else "1",
         contexts=(ShownContext(document_id="d", score=0.5, section="s", question="q", text="t"),),
         prompt_tokens=None if failed else int(random.integers(500, 900)),
         completion_tokens=None if failed else int(random.integers(20, 90)),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rageval.errors import ConfigError
-from rageval.monitoring.alert_rules import Measured, Rule, alerts_of, outcome
+from rageval.monitoring.alert_rules import Rule, WindowStatistic, alerts_of, outcome
 from rageval.monitoring.buckets import bucket, quantile
 from rageval.monitoring.watch import read_rules
 from rageval.monitoring.windows import Share, Window, complete_windows
@@ -18,10 +18,10 @@ RULE = Rule(name="relevance", figure="relevance_share", below=0.6)
 DAYS = complete_windows(NOW, DAY, NOW - 30 * DAY)
 
 
-def _measured(window: Window, hits: int, n: int) -> Measured:
+def _measured(window: Window, hits: int, n: int) -> WindowStatistic:
     share = Share(hits=hits, n=n)
     low, high = share.interval or (None, None)
-    return Measured(window=window, value=share.value, low=low, high=high, n=n)
+    return WindowStatistic(window=window, value=share.value, low=low, high=high, n=n)
 
 
 def test_a_rule_is_broken_only_where_the_bound_lies_outside_the_interval() -> None:
@@ -39,10 +39,10 @@ def test_a_rule_is_broken_only_where_the_bound_lies_outside_the_interval() -> No
 
 def test_what_is_counted_and_not_sampled_has_no_noise() -> None:
     cost = Rule(name="cost", figure="cost_usd", above=20)
-    assert outcome(cost, Measured(window=DAYS[0], value=20.01, n=3)) == "broken"
-    assert outcome(cost, Measured(window=DAYS[0], value=20.0, n=3)) == "kept"
+    assert outcome(cost, WindowStatistic(window=DAYS[0], value=20.01, n=3)) == "broken"
+    assert outcome(cost, WindowStatistic(window=DAYS[0], value=20.0, n=3)) == "kept"
     silence = Rule(name="silence", figure="questions", below=1)
-    assert outcome(silence, Measured(window=DAYS[0], value=0, n=0)) == "broken"
+    assert outcome(silence, WindowStatistic(window=DAYS[0], value=0, n=0)) == "broken"
 
 
 def test_what_lasts_is_one_alert_and_what_comes_back_another() -> None:

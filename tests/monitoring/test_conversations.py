@@ -82,7 +82,7 @@ def test_an_evaluation_is_stored_once_a_version_and_only_one_without_a_verdict_i
     assert {(row["metric_version"], row["judge"], row["status"]) for row in found} == {
         ("1", "j", "ok"), ("2", "j", "ok"), ("1", "k", "ok"),
     }  # fmt: skip
-    assert {(row["asked_at"], row["course"], row["model"]) for row in found} == {(NOW, "c", "m1")}
+    assert {(row["asked_at"], row["system"], row["filter_value"]) for row in found} == {(NOW, "s1", "c")}
 
 
 def test_what_is_left_to_judge_is_answered_recent_and_not_judged_by_this_version(database: Database) -> None:

@@ -53,17 +53,17 @@ def test_everything_that_comes_from_data_is_shown_as_text(filled: Database) -> N
     page = page_of(filled, days=DAYS + 0.5)
 
     assert "<script>alert" not in page
-    course = page_of(filled, courses=("it's a course",))
-    assert "it&#39;s a course" in course
-    assert "Models: all" in course
+    page = page_of(filled, filter_values=("it's a course",))
+    assert "it&#39;s a course" in page
+    assert "Systems: all" in page
 
 
 def test_a_course_that_nobody_asked_about_is_refused_with_the_ones_there_are(filled: Database) -> None:
 
-    with pytest.raises(ConfigError, match="the course 'mlop'; there is it's a course, mlops, no course"):
-        dashboard(filled, DAYS, END, courses=("mlop",))
-    with pytest.raises(ConfigError, match="the model 'huge'; there is large, small"):
-        dashboard(filled, DAYS, END, models=("small", "huge"))
+    with pytest.raises(ConfigError, match="the filter value 'mlop'; there is it's a course, mlops, no filter"):
+        dashboard(filled, DAYS, END, filter_values=("mlop",))
+    with pytest.raises(ConfigError, match="the system 'huge'; there is large, small"):
+        dashboard(filled, DAYS, END, systems=("small", "huge"))
 
 
 def test_the_command_writes_the_page_of_an_empty_database_and_says_what_to_do(

@@ -58,7 +58,7 @@ def substituted(sql: str, window: PageWindow) -> str:
     """Return the SQL as Grafana sends it: its own text for the macros and for variables of several values."""
     for name, moment in {"From": window.since, "To": window.until}.items():
         sql = sql.replace(f"$__time{name}()", f"'{moment.isoformat().replace('+00:00', 'Z')}'")
-    for name, values in {"course": window.courses, "model": window.models}.items():
+    for name, values in {"system": window.systems, "filter_value": window.filter_values}.items():
         quoted = ",".join("'" + value.replace("'", "''") + "'" for value in values)
         sql = sql.replace(f"${{{name}:sqlstring}}", quoted)
     sql = sql.replace("${step}", str(STEPS_S[window.step]))
@@ -73,7 +73,9 @@ def all_chosen(grafana: psycopg.Connection[Any], board: Board, window: PageWindo
         for variable in DASHBOARDS[board]["templating"]["list"]
         if variable["type"] == "query"
     }
-    return PageWindow(since=window.since, until=window.until, courses=values["course"], models=values["model"])
+    return PageWindow(
+        since=window.since, until=window.until, systems=values["system"], filter_values=values["filter_value"]
+    )
 
 
 @each_board
@@ -89,7 +91,7 @@ def test_a_panel_shows_what_the_page_shows(
 ) -> None:
     [ours] = [p for p in panels() if p.description.board == board and p.description.title == panel["title"]]
     [target] = panel["targets"]
-    sent = window if window.courses else all_chosen(grafana, board, window)
+    sent = window if window.filter_values else all_chosen(grafana, board, window)
 
     cursor = grafana.execute(substituted(target["rawSql"], sent))
     found, columns = cursor.fetchall(), [column.name for column in cursor.description or ()]

@@ -36,7 +36,7 @@ def engine() -> Iterator[RequestEngine]:
 
 def _judge(
     database: Database, engine: RequestEngine, llm: FakeLLM, metric: JudgeMetric = RELEVANCE, **settings: Any
-) -> online.Evaluated:
+) -> online.EvaluationOutcome:
     model = ModelConfig(name="m1", base_url=llm.url, max_attempts=2, hedge=False, **settings.pop("model", {}))
     config = OnlineJudgingConfig(model=model, **settings)
     pending = online.to_judge(database, metric, config, SINCE)

@@ -15,7 +15,7 @@ from statsmodels.stats.proportion import proportion_confint
 from rageval.metrics.catalogue import of_kind
 from rageval.metrics.metric import JudgeMetric
 from rageval.monitoring.dashboard import figures
-from rageval.monitoring.figures import COLUMN_UNITS, STEPS_S, PageWindow
+from rageval.monitoring.figures import COLUMN_UNITS, STEPS_S, PageWindow, shown_name
 from rageval.monitoring.panels.catalogue import choices, panels
 from rageval.monitoring.panels.scope import Scope
 from rageval.monitoring.store.database import Database, connect
@@ -26,8 +26,8 @@ EVERYTHING = PageWindow(since=END - timedelta(days=DAYS), until=END)
 CHOSEN = PageWindow(
     since=END - timedelta(days=7),
     until=END - timedelta(days=1),
-    courses=("it's a course", "no course"),
-    models=("small",),
+    filter_values=("it's a course", "no filter"),
+    systems=("small",),
 )
 GOOD = {"relevance": "RELEVANT", "faithfulness": "FAITHFUL", "toxicity": "TOXIC"}
 Rows = list[dict[str, Any]]
@@ -157,15 +157,20 @@ def test_the_means_of_the_stages_are_together_that_of_the_whole(database: Databa
     assert dict(whole) == pytest.approx(dict(by_day["total_s"].mean()))
 
 
-def test_an_alert_about_all_is_about_every_course_and_model(database: Database) -> None:
+def test_an_alert_about_all_is_about_every_system_and_filter_value(database: Database) -> None:
     def found(**choice: tuple[str, ...]) -> set[tuple[str, str]]:
         window = PageWindow(since=EVERYTHING.since, until=EVERYTHING.until, **choice)
         return {(words[1], words[-1]) for row in rows(database, "alerts", window) if (words := row["rule"].split(" "))}
 
-    assert {course for course, _ in found(courses=("mlops",))} == {"mlops", ""}
-    assert {course for course, _ in found(courses=("no course",))} == {""}
-    assert {model for _, model in found(models=("small",))} == {"small", ""}
-    assert found(courses=("mlops",), models=("small",)) == {("mlops", "small"), ("mlops", ""), ("", "small"), ("", "")}
+    assert {filter_value for filter_value, _ in found(filter_values=("mlops",))} == {"mlops", ""}
+    assert {filter_value for filter_value, _ in found(filter_values=("no filter",))} == {""}
+    assert {system for _, system in found(systems=("small",))} == {"small", ""}
+    assert found(filter_values=("mlops",), systems=("small",)) == {
+        ("mlops", "small"),
+        ("mlops", ""),
+        ("", "small"),
+        ("", ""),
+    }
 
 
 def test_traffic_cost_and_tokens_are_sums(database: Database) -> None:
@@ -173,7 +178,7 @@ def test_traffic_cost_and_tokens_are_sums(database: Database) -> None:
     day = asked["asked_at"].dt.floor("D")
     for name, group, column, how in (
         ("traffic", asked["status"], "conversation_id", "count"),
-        ("cost", asked["model"], "cost_usd", "sum"),
+        ("cost", asked["system"], "cost_usd", "sum"),
     ):
         expected = asked.dropna(subset=[column]).groupby([day, group])[column].agg(how)
         assert {(row["time"], row["metric"]): row["value"] for row in rows(database, name)} == pytest.approx(
@@ -207,8 +212,8 @@ def test_models_topics_and_kinds_of_errors_are_counted(database: Database) -> No
     found = {row["error"]: row["n"] for row in rows(database, "error-kinds")}
     assert found == dict(failed["error"].str.partition(":")[0].value_counts())
 
-    for name, key in (("models-used", "model"), ("courses-asked", "course")):
-        table = {row[key]: (row["asked"], row["failed"], row["cost"]) for row in rows(database, name)}
+    for name, key in (("systems-used", "system"), ("filter-values-asked", "filter_value")):
+        table = {row[shown_name(key)]: (row["asked"], row["failed"], row["cost"]) for row in rows(database, name)}
         assert table == {
             value: (
                 len(group),
@@ -227,6 +232,20 @@ def test_models_topics_and_kinds_of_errors_are_counted(database: Database) -> No
     }
 
 
+def test_a_system_is_made_of_what_it_was_when_it_was_asked_last(database: Database) -> None:
+    asked = frame(database, "conversations")
+    before = PageWindow(since=EVERYTHING.since, until=END - timedelta(days=4))  # then another prompt was in use
+
+    def found(window: PageWindow) -> dict[str, tuple[str, str, int]]:
+        return {row["system"]: (row["model"], row["prompt"], row["asked"])
+                for row in rows(database, "systems-made-of", window)}  # fmt: skip
+
+    number = asked["system"].value_counts()
+    earlier = asked[asked["asked_at"] < before.until]["system"].value_counts()
+    assert found(EVERYTHING) == {system: ("m", "2", number[system]) for system in ("large", "small")}
+    assert found(before) == {system: ("m", "1", earlier[system]) for system in ("large", "small")}
+
+
 def test_the_worst_answers_have_the_most_against_them(database: Database) -> None:
     verdicts = frame(database, "evaluations").query("status == 'ok'")
     bad = verdicts[verdicts["label"].isin(["NON_RELEVANT", "UNFAITHFUL", "TOXIC"])]
@@ -240,14 +259,14 @@ def test_the_worst_answers_have_the_most_against_them(database: Database) -> Non
     assert any(row["users' comment"] for row in found)
 
 
-@pytest.mark.parametrize("what", ["course", "model", "time"])
+@pytest.mark.parametrize("what", ["system", "filter_value", "time"])
 def test_a_choice_gives_the_figures_of_a_database_that_holds_nothing_else(
     sqlite: Database, tmp_path: Path, what: str
 ) -> None:
     wide = PageWindow(since=END - timedelta(days=10), until=END)
     chosen = {
-        "course": PageWindow(since=wide.since, until=wide.until, courses=CHOSEN.courses),
-        "model": PageWindow(since=wide.since, until=wide.until, models=CHOSEN.models),
+        "filter_value": PageWindow(since=wide.since, until=wide.until, filter_values=CHOSEN.filter_values),
+        "system": PageWindow(since=wide.since, until=wide.until, systems=CHOSEN.systems),
         "time": PageWindow(since=END - timedelta(days=6), until=END - timedelta(days=2)),
     }[what]
     rest = connect(f"sqlite:///{tmp_path / 'rest.db'}")
@@ -271,18 +290,18 @@ def test_a_choice_gives_the_figures_of_a_database_that_holds_nothing_else(
 
 
 def _everything_else(what: str, chosen: PageWindow) -> list[Any]:
-    courses = [course.replace("no course", "") for course in chosen.courses]
-    if what == "course":
+    filter_values = [filter_value.replace("no filter", "") for filter_value in chosen.filter_values]
+    if what == "filter_value":
         return [
-            *(sa.delete(table).where(table.c.course.not_in(courses)) for table in (CONVERSATIONS, RUNS)),
-            sa.delete(ALERTS).where(ALERTS.c.course.not_in([*courses, ""])),
+            *(sa.delete(table).where(table.c.filter_value.not_in(filter_values)) for table in (CONVERSATIONS, RUNS)),
+            sa.delete(ALERTS).where(ALERTS.c.filter_value.not_in([*filter_values, ""])),
         ]
-    if what == "model":
+    if what == "system":
         return [
-            sa.delete(CONVERSATIONS).where(CONVERSATIONS.c.model.not_in(chosen.models)),
+            sa.delete(CONVERSATIONS).where(CONVERSATIONS.c.system.not_in(chosen.systems)),
             *(
-                sa.delete(table).where(column.not_in([*chosen.models, ""]))
-                for table, column in ((RUN_METRICS, RUN_METRICS.c.system), (ALERTS, ALERTS.c.model))
+                sa.delete(table).where(column.not_in([*chosen.systems, ""]))
+                for table, column in ((RUN_METRICS, RUN_METRICS.c.system), (ALERTS, ALERTS.c.system))
             ),
         ]
     asked = CONVERSATIONS.c.asked_at
@@ -332,14 +351,14 @@ def test_names_are_unique_and_every_number_of_a_table_has_a_unit(sqlite: Databas
 
 def test_the_choices_are_those_of_the_window(database: Database) -> None:
     with database.reading() as connection:
-        courses = connection.execute(choices(Scope.of(EVERYTHING), "quality", "course")).scalars().all()
-        models = connection.execute(choices(Scope.of(EVERYTHING), "offline-runs", "model")).scalars().all()
+        filter_values = connection.execute(choices(Scope.of(EVERYTHING), "quality", "filter_value")).scalars().all()
+        systems = connection.execute(choices(Scope.of(EVERYTHING), "offline-runs", "system")).scalars().all()
 
-        with_alerts = connection.execute(choices(Scope.of(EVERYTHING), "operations", "course")).scalars().all()
+        with_alerts = connection.execute(choices(Scope.of(EVERYTHING), "operations", "filter_value")).scalars().all()
 
-    assert courses == ["it's a course", "mlops", "no course"]
-    assert with_alerts == ["it's a course", "mlops", "no course", "silent"]  # nothing was asked about the last one
-    assert models == ["large", "small"]
+    assert filter_values == ["it's a course", "mlops", "no filter"]
+    assert with_alerts == ["it's a course", "mlops", "no filter", "silent"]  # nothing was asked about the last one
+    assert systems == ["large", "small"]
 
 
 @pytest.mark.parametrize("step", STEPS_S)

@@ -48,7 +48,7 @@ def test_a_run_is_published_as_its_summary_says_and_once_however_often(database:
     [published] = rows(database, RUNS)
     assert published.pop("published_at") > datetime(2026, 1, 1, tzinfo=UTC)
     assert published == {
-        "run_id": "r1", "started_at": datetime(2026, 1, 1, tzinfo=UTC), "status": "complete", "course": "c",
+        "run_id": "r1", "started_at": datetime(2026, 1, 1, tzinfo=UTC), "status": "complete", "filter_value": "c",
         "questions": 2, "cost_usd": 0.5, "wall_s": 90.0, "folder": run.folder,  # a minute and half a minute
     }  # fmt: skip
     [cosine] = [row for row in first if row["metric"] == "cosine"]

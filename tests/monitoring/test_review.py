@@ -37,7 +37,7 @@ def data(corpus: Path) -> DataConfig:
 @pytest.fixture
 def asked(database: Database) -> Database:
     """A database with one question about course a that got a thumbs down."""
-    add_conversations(database, [conversation(1, question=ASKED, course="a")])
+    add_conversations(database, [conversation(1, question=ASKED, filter_value="a")])
     add_votes(database, [vote(1, -1)])
     return database
 
@@ -72,7 +72,7 @@ def test_what_went_badly_is_listed_worst_first(database: Database) -> None:
 
 def test_an_accepted_question_is_in_a_new_version_and_the_old_ones_stay(asked: Database, data: DataConfig) -> None:
     before = Path(data.ground_truth).read_bytes()
-    add_conversations(asked, [conversation(2, question='Why, "exactly",\nthis?', course="")])
+    add_conversations(asked, [conversation(2, question='Why, "exactly",\nthis?', filter_value="")])
 
     first = accept(asked, id_of(1), ["d2", "d0"], data)
     second = accept(asked, id_of(2), ["d7"], data, question='Why "this", though?')
@@ -198,7 +198,7 @@ def test_versions_lie_in_a_bucket_as_they_do_in_a_folder(asked: Database, data: 
     place(f"{bucket}/questions.csv").write_bytes(Path(data.ground_truth).read_bytes())
     beside = data.model_copy(update={"ground_truth": f"latest:{bucket}/questions.csv"})
     assert len(load_corpus(beside).questions) == 20, "there are no versions beside it yet"
-    add_conversations(asked, [conversation(2, question="Another one?", course="a")])
+    add_conversations(asked, [conversation(2, question="Another one?", filter_value="a")])
     assert accept(asked, id_of(2), ["d2"], beside).file == f"{bucket}/questions.v2.csv"
     assert load_corpus(beside).questions[-1].question == "Another one?"
     with pytest.raises(ConfigError, match="name the file of a version itself"):
@@ -208,7 +208,7 @@ def test_versions_lie_in_a_bucket_as_they_do_in_a_folder(asked: Database, data: 
 
 def test_a_forgotten_conversation_is_gone_and_its_versions_are_named(asked: Database, data: DataConfig) -> None:
     add_evaluations(asked, [evaluation(1)])
-    add_conversations(asked, [conversation(2, question="Another one?", course="a")])
+    add_conversations(asked, [conversation(2, question="Another one?", filter_value="a")])
     files = [accept(asked, id_of(number), ["d2"], data).file for number in (1, 2)]
 
     assert forget(asked, id_of(1), data.ground_truth).versions == tuple(files)
@@ -245,7 +245,7 @@ def feedback(tmp_path: Path, data: DataConfig, monkeypatch: pytest.MonkeyPatch) 
     database = open_database(url)
     now = datetime.now(UTC)
     shown = ShownContext(document_id="d3", score=0.5, section="s", question="q", text="t")
-    evil = conversation(1, question=f"{ASKED} [red]\x1b[2J", course="a", asked_at=now, contexts=(shown,))
+    evil = conversation(1, question=f"{ASKED} [red]\x1b[2J", filter_value="a", asked_at=now, contexts=(shown,))
     add_conversations(database, [evil, conversation(2, asked_at=now)])
     add_votes(database, [vote(1, -1, given_at=now, comment="It is not.")])
     sources = ["--documents", data.documents, "--ground-truth", data.ground_truth, "--filter-by", "course"]
@@ -319,7 +319,7 @@ def test_versions_lie_apart_where_nothing_can_be_written_beside_the_ground_truth
     assert sorted(path for path in truth.parent.iterdir() if path.is_file()) == before
     for same in (relative, data):  # a path in the working directory is the same, whole or not
         assert load_corpus(_newest(same)).questions[-1].question == ASKED
-    add_conversations(asked, [conversation(2, question="Another one?", course="a")])
+    add_conversations(asked, [conversation(2, question="Another one?", filter_value="a")])
     gone_on = accept(asked, id_of(2), ["d2"], data.model_copy(update={"ground_truth": written.file}))
     assert Path(gone_on.file) == Path(written.file).with_name("questions.v3.csv")
     assert forget(asked, id_of(1), data.ground_truth).versions == (written.file, gone_on.file)

@@ -84,7 +84,7 @@ def _figures(days: Sequence[Day]) -> dict[str, list[Any]]:
         "cost": [c.cost_usd for c in conversations],
         "scores": [c.contexts[0].score for c in conversations],
         "answers": [c.answer for c in conversations],
-        "courses": [(c.course, c.model) for c in conversations],
+        "filter values": [(c.filter_value, c.system) for c in conversations],
     }
 
 
@@ -194,7 +194,7 @@ def test_what_a_wrong_answer_was_shown_lacks_the_right_document(
     days: Callable[..., list[Day]], material: Material
 ) -> None:
     rows = Counter(question.question for question in material.questions)
-    right = {question.question: question.document_id for question in material.questions}
+    right = {question.question: question.made_from for question in material.questions}
     verdicts = {e.conversation_id: e.label for day in days() for e in day.evaluations if e.metric == "relevance"}
 
     def found(conversation: Conversation) -> bool:

@@ -22,7 +22,7 @@ from rageval.monitoring.store.conversations import add_conversations, add_evalua
 from rageval.monitoring.store.database import Database
 from rageval.monitoring.store.question_topics import topic_titles
 from rageval.monitoring.store.schema import ALERTS
-from rageval.monitoring.store.window_counts import Asked, errors
+from rageval.monitoring.store.window_counts import QueryScope, errors
 from rageval.monitoring.watch import drifts, read_rules, send_alerts, summarise, watch
 from rageval.monitoring.windows import Window
 from tests.monitoring.made import NOW, conversation, evaluation, vote
@@ -116,7 +116,11 @@ def test_every_figure_can_be_watched_and_of_one_course_or_model_alone(database: 
     rules = tuple(
         Rule(name=f"{figure} {place}", figure=figure, minimum=10, window_hours=24, **bound, **place_of)  # type: ignore[arg-type]
         for figure, bound in crossed.items()
-        for place, place_of in (("all", {}), ("here", {"course": "c", "model": "m1"}), ("nowhere", {"course": "x"}))
+        for place, place_of in (
+            ("all", {}),
+            ("here", {"system": "s1", "filter_value": "c"}),
+            ("nowhere", {"filter_value": "x"}),
+        )
     )
     found = {alert.rule for alert in watch(database, CONFIG, rules, NOW)}
     assert found == {f"{figure} {place}" for figure in crossed for place in ("all", "here")}
@@ -169,7 +173,7 @@ def test_a_moment_belongs_to_the_window_that_it_lies_in(database: Database) -> N
     times = (window.start - least, window.start, MIDNIGHT - DAY - least, MIDNIGHT - DAY, MIDNIGHT - least, MIDNIGHT)
     add_conversations(database, [conversation(number, asked_at=at) for number, at in enumerate(times)])
     for hours, counts in ((24, [2, 2]), (16, [1, 2, 1]), (48, [4])):
-        found = errors(database, Asked(window=window, length=timedelta(hours=hours)))
+        found = errors(database, QueryScope(window=window, length=timedelta(hours=hours)))
         assert [share.n for share in found.values()] == counts
 
 
@@ -193,8 +197,8 @@ def test_drift_of_each_window_is_that_of_its_rows(database: Database, monkeypatc
     since = END.replace(hour=0, minute=0) - 9 * DAY  # the second version of each metric begins a day later
     window = Window(start=since, end=since + 9 * DAY)
 
-    days = drifts(database, Asked(window=window, length=DAY), config)
-    halves = drifts(database, Asked(window=window, length=1.5 * DAY), config)  # 14 days are no multiple of it
+    days = drifts(database, QueryScope(window=window, length=DAY), config)
+    halves = drifts(database, QueryScope(window=window, length=1.5 * DAY), config)  # 14 days are no multiple of it
 
     assert (len(days), len(halves)) == (9, 6)
     for now, tested in (*days.items(), *halves.items()):

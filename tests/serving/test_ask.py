@@ -48,16 +48,16 @@ def test_an_answer_is_made_as_in_the_evaluation_and_stored_with_all_that_made_it
     chat: Chat, llm: FakeLLM, corpus: EvaluationConfig
 ) -> None:
     llm.reply = lambda body: "Finish two projects."
-    reply = chat.ask("How do I get a certificate?", course="ml").json()
+    reply = chat.ask("How do I get a certificate?", filter_value="ml").json()
     documents = {document.document_id: document for document in load_documents(corpus.data.documents)[0]}
     shown = [documents["ml-certificate"], documents["ml-late"]]
     assert llm.requests[-1]["messages"] == messages(built_in("default"), "How do I get a certificate?", shown)
     assert "stream" not in llm.requests[-1]
-    assert (reply["answer"], reply["model"]) == ("Finish two projects.", "m")
+    assert (reply["answer"], reply["system"], reply["model"]) == ("Finish two projects.", "m", "m")
     assert [source["document_id"] for source in reply["sources"]] == ["ml-certificate", "ml-late"]
     [stored] = chat.conversations()
     assert stored.conversation_id == reply["conversation_id"]
-    assert (stored.question, stored.course, stored.answer, stored.status) == (
+    assert (stored.question, stored.filter_value, stored.answer, stored.status) == (
         "How do I get a certificate?", "ml", "Finish two projects.", "ok",
     )  # fmt: skip
     made_of = (stored.model, stored.system, stored.retriever, stored.prompt_version)
@@ -70,14 +70,16 @@ def test_an_answer_is_made_as_in_the_evaluation_and_stored_with_all_that_made_it
     assert stored.model_s
     assert stored.total_s >= stored.search_s + stored.model_s
     metrics = chat.api.get("/metrics").text
-    assert f'rageval_chat_tokens_total{{kind="prompt",model="m"}} {stored.prompt_tokens}.0' in metrics
+    assert f'rageval_chat_tokens_total{{kind="prompt",system="m"}} {stored.prompt_tokens}.0' in metrics
     assert 'rageval_chat_requests_total{route="/api/ask",status="200"} 1.0' in metrics
 
 
 def test_without_a_course_all_of_them_are_searched(chat: Chat) -> None:
-    assert chat.api.get("/api/courses").json() == {"courses": ["de", "ml"]}
+    assert chat.api.get("/api/filter-values").json() == {"filter_by": "course", "filter_values": ["de", "ml"]}
     assert chat.ask("How do I install Docker?").json()["sources"][0]["document_id"] == "de-docker"
-    assert "de-docker" not in [source["document_id"] for source in chat.ask("Docker?", course="ml").json()["sources"]]
+    assert "de-docker" not in [
+        source["document_id"] for source in chat.ask("Docker?", filter_value="ml").json()["sources"]
+    ]
 
 
 def test_a_streamed_answer_comes_in_pieces_after_its_sources(chat: Chat, llm: FakeLLM) -> None:

@@ -42,8 +42,8 @@ BAD_BODIES = {
     "NUL": (b'{"question": "a\\u0000b"}', JSON, 422),
     "half a character": (b'{"question": "a\\ud800b"}', JSON, 422),
     "no such field": (b'{"question": "a", "<script>": 1}', JSON, 422),
-    "no such course": (b'{"question": "a", "course": "x\' OR 1=1"}', JSON, 422),
-    "a course that is a list": (b'{"question": "a", "course": ["ml"]}', JSON, 422),
+    "no such filter value": (b'{"question": "a", "filter_value": "x\' OR 1=1"}', JSON, 422),
+    "a filter value that is a list": (b'{"question": "a", "filter_value": ["ml"]}', JSON, 422),
     "no UUID": (b'{"question": "a", "conversation_id": "1; DROP TABLE"}', JSON, 422),
     "as text": (b'{"question": "a"}', {"Content-Type": "text/plain"}, 422),
     "as a form": (b'{"question": "a"}', {"Content-Type": "application/x-www-form-urlencoded"}, 422),
@@ -202,7 +202,9 @@ def test_without_the_key_nothing_is_answered_and_the_key_is_never_shown(
         assert chat.api.get("/health").status_code == chat.api.get("/").status_code == 200
         chat.api.headers["Authorization"] = f"Bearer {KEY}"
         assert chat.ask().status_code == 200
-        guesses = [chat.api.get("/api/courses", headers={"Authorization": "Bearer x"}).status_code for _ in range(9)]
+        guesses = [
+            chat.api.get("/api/filter-values", headers={"Authorization": "Bearer x"}).status_code for _ in range(9)
+        ]
         assert (guesses[0], guesses[-1]) == (401, 429), "guessing is limited too"
         assert KEY not in caplog.text + repr(limited(api_key=KEY)) + chat.api.get("/").text
 

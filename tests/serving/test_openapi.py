@@ -17,7 +17,7 @@ from tests.serving.conftest import Chat
 pytestmark = pytest.mark.slow
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-OPERATIONS = {"POST /api/ask", "POST /api/feedback", "GET /api/courses", "GET /health", "GET /metrics"}
+OPERATIONS = {"POST /api/ask", "POST /api/feedback", "GET /api/filter-values", "GET /health", "GET /metrics"}
 
 
 def test_no_made_up_request_meets_a_server_error_or_a_response_that_is_not_described(chat: Chat) -> None:

@@ -54,7 +54,7 @@ def test_nothing_is_judged_where_no_metric_asks_a_judge() -> None:
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        ({"retrieval": {"top_kk": 3}}, "retrieval.top_kk is not a known setting; check its spelling and group"),
+        ({"retrieval": {"top_kk": 3}}, "retrieval.top_kk is not a known setting; did you mean top_k?"),
         ({"retreival": {}}, "retreival is not a known setting"),
         ({"retrieval": {"top_k": 0}}, "retrieval.top_k: Input should be greater than or equal to 1 (found 0)"),
         ({"retrieval": {"top_k": "five"}}, "(found 'five')"),

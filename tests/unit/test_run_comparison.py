@@ -11,7 +11,7 @@ from rageval.comparison.markdown import render_comparison
 from rageval.comparison.measurements import Subject
 from rageval.comparison.page import render_compare_page
 from rageval.comparison.pairing import Choice, Pair, pairs
-from rageval.comparison.run_comparison import Compared, RunComparison
+from rageval.comparison.run_comparison import MetricComparison, RunComparison
 from rageval.comparison.sentences import beside_rows, comparison_rows, refused_rows, sentences, signed
 from rageval.errors import ConfigError, DataError
 from rageval.runs.run import Run
@@ -23,7 +23,7 @@ HALF = [1.0, 0.0] * 20
 GOOD = [1.0] * 40
 
 
-def row_of(comparison: RunComparison, metric: str) -> Compared:
+def row_of(comparison: RunComparison, metric: str) -> MetricComparison:
     (row,) = [row for row in comparison.compared if row.metric == metric]
     return row
 

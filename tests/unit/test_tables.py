@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rageval.records import Answer, Document, Question, Retrieval, Score, Usage
+from rageval.records import Document, Question, Retrieval, Score, StoredAnswer, Usage
 from rageval.tables import SCHEMA_VERSION, SCHEMAS, to_row, to_table
 
-ANSWER = Answer(
+ANSWER = StoredAnswer(
     question_id="q", system="m", context_ids=("d", "e"), status="ok", answer="Sí 🙂\x00", error=None, attempts=2,
     finish_reason="stop", usage=Usage(prompt_tokens=10, completion_tokens=2), cost_usd=0.25, latency_s=0.5,
     request_fingerprint="f", started_at=datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),

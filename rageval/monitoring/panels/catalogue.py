@@ -14,7 +14,7 @@ from rageval.metrics.mrr import MRR
 from rageval.metrics.relevance import RELEVANCE
 from rageval.monitoring.figures import Board, Description, Filter, Kind, Unit
 from rageval.monitoring.panels import offline_runs, operations, quality, verdicts
-from rageval.monitoring.panels.scope import Scope, course_name
+from rageval.monitoring.panels.scope import Scope, filter_value_name
 from rageval.monitoring.store.schema import ALERTS, CONVERSATIONS, RUN_METRICS, RUNS
 
 _INTERVAL = "Band: 95 % interval (Wilson)."
@@ -39,7 +39,7 @@ def _panel(
     unit: Unit,
     select: Callable[[Scope], sa.Select[Any]],
     text: str,
-    filters: frozenset[Filter] = frozenset({"course", "model"}),
+    filters: frozenset[Filter] = frozenset({"system", "filter_value"}),
 ) -> Panel:
     description = Description(name=name, board=board, title=title, text=text, kind=kind, unit=unit, filters=filters)
     return Panel(description=description, select=select)
@@ -48,7 +48,7 @@ def _panel(
 _quality = partial(_panel, "quality")
 _operations = partial(_panel, "operations")
 _offline = partial(_panel, "offline-runs")
-_COURSE: Final[frozenset[Filter]] = frozenset({"course"})
+_FILTER_VALUE: Final[frozenset[Filter]] = frozenset({"filter_value"})
 
 _HOW_MANY: Final = _quality(
     "conversations-now", "Conversations", "stat", "count", operations.conversations_now,
@@ -64,9 +64,9 @@ _THUMBS: Final = _quality(
 )  # fmt: skip
 _OTHERS: Final = (
     _quality(
-        "relevance-by-model", "Relevant answers by model", "timeseries", "share",
-        lambda scope: verdicts.verdict_shares_by_model(scope, RELEVANCE),
-        "Share of the judged answers of each model that the judge calls RELEVANT. Models may be asked other things.",
+        "relevance-by-system", "Relevant answers by system", "timeseries", "share",
+        lambda scope: verdicts.verdict_shares_by_system(scope, RELEVANCE),
+        "Share of the judged answers of each system that the judge calls RELEVANT. Systems may be asked other things.",
     ),
     _quality(
         "agreement", "Judge and users", "timeseries", "score", quality.agreement,
@@ -74,14 +74,15 @@ _OTHERS: Final = (
         "is 1 for full agreement and 0 for that of chance. With n below a hundred it jumps.",
     ),
     _quality(
-        "models", "Models: judges and users", "table", "count", lambda scope: quality.each(scope, "model"),
-        "Share of the judged answers of each model that are RELEVANT, with its 95 % interval, and of its votes that "
-        "are up. Models may be asked other things.",
+        "systems", "Systems: judges and users", "table", "count", lambda scope: quality.each(scope, "system"),
+        "Share of the judged answers of each system that are RELEVANT, with its 95 % interval, and of its votes that "
+        "are up. Systems may be asked other things.",
     ),
     _quality(
-        "courses", "Courses: judges and users", "table", "count", lambda scope: quality.each(scope, "course"),
-        "Share of the judged answers about each course that are RELEVANT, with its 95 % interval, and of the votes on "
-        "them that are up.",
+        "filter-values", "Filter values: judges and users", "table", "count",
+        lambda scope: quality.each(scope, "filter_value"),
+        "Share of the judged answers for each value of `data.filter_by` that are RELEVANT, with its 95 % interval, and "
+        "of the votes on them that are up.",
     ),
     _quality(
         "topics", "Topics", "table", "count", quality.topics,
@@ -131,7 +132,7 @@ _OTHERS: Final = (
         "stacked, the mean of the whole. Few long ones raise a mean: for those see Latency. Failed ones are left out.",
     ),
     _operations(
-        "cost", "Cost by model", "bars", "usd", operations.cost,
+        "cost", "Cost by system", "bars", "usd", operations.cost,
         "What the answers cost, in US dollars. Answers without a known price are left out.",
     ),
     _operations(
@@ -139,14 +140,18 @@ _OTHERS: Final = (
         "Tokens of the prompts and of the answers, as the model servers count them.",
     ),
     _operations(
-        "models-used", "Models: traffic, time and cost", "table", "count",
-        lambda scope: operations.each(scope, "model"),
-        "How much each model was asked, what failed, and what it took. Cost of 1,000: of as many with a known price.",
+        "systems-used", "Systems: traffic, time and cost", "table", "count",
+        lambda scope: operations.each(scope, "system"),
+        "How much each system was asked, what failed, and what it took. Cost of 1,000: of as many with a known price.",
     ),
     _operations(
-        "courses-asked", "Courses: traffic, time and cost", "table", "count",
-        lambda scope: operations.each(scope, "course"),
-        "How much was asked about each course, what failed, and what it took.",
+        "systems-made-of", "What the systems are made of", "table", "count", operations.parts_of_systems,
+        "Model, retriever and prompt (the beginning of its hash) of each system, as they were when it was asked last.",
+    ),
+    _operations(
+        "filter-values-asked", "Filter values: traffic, time and cost", "table", "count",
+        lambda scope: operations.each(scope, "filter_value"),
+        "How much was asked for each value of `data.filter_by`, what failed, and what it took.",
     ),
     _operations(
         "error-kinds", "Errors by kind", "table", "count", operations.error_kinds,
@@ -154,8 +159,8 @@ _OTHERS: Final = (
     ),
     _operations(
         "alerts", "Alerts", "table", "count", operations.alerts,
-        "Rules of `deployments/alerts.yaml` that were broken: those about a chosen course and model, and those that "
-        "are about all.",
+        "Rules of `deployments/alerts.yaml` that were broken: those about a chosen system and filter value, and "
+        "those that are about all.",
     ),
     _offline(
         "runs-verdicts", "Verdicts", "timeseries", "score",
@@ -170,12 +175,12 @@ _OTHERS: Final = (
     _offline(
         "runs-retrieval", "Retrieval", "timeseries", "score",
         lambda scope: offline_runs.means(scope, [f"{HIT_RATE.name}@%", f"{MRR.name}@%"]),
-        "Hit rate and mean reciprocal rank of each run. They belong to no model, so models cannot be chosen.",
-        _COURSE,
+        "Hit rate and mean reciprocal rank of each run. They belong to no system, so systems cannot be chosen.",
+        _FILTER_VALUE,
     ),
     _offline(
         "runs-cost", "Cost of a run", "timeseries", "usd", offline_runs.cost,
-        "What each run cost, in US dollars, all its models together.", _COURSE,
+        "What each run cost, in US dollars, all its systems together.", _FILTER_VALUE,
     ),
     _offline(
         "runs-figures", "The newest run", "table", "count", offline_runs.figures,
@@ -183,7 +188,7 @@ _OTHERS: Final = (
     ),
     _offline(
         "runs", "Runs", "table", "count", offline_runs.runs,
-        "Runs that `rageval publish` has brought here, the newest first; each has all its models.", _COURSE,
+        "Runs that `rageval publish` has brought here, the newest first; each has all its systems.", _FILTER_VALUE,
     ),
 )  # fmt: skip
 
@@ -222,16 +227,21 @@ def choices(scope: Scope, board: Board, what: Filter) -> sa.Select[Any]:
     """Return the names that there are to choose from in the scope's time: the only column, in order."""
     if board == "offline-runs":
         time = [RUNS.c.started_at >= scope.since, RUNS.c.started_at < scope.until]
-        if what == "course":
-            return sa.select(course_name(RUNS).label("course")).where(*time).distinct().order_by("course")
+        if what == "filter_value":
+            return (
+                sa.select(filter_value_name(RUNS).label("filter_value"))
+                .where(*time)
+                .distinct()
+                .order_by("filter_value")
+            )
         found = sa.select(RUN_METRICS.c.system).join(RUNS, RUNS.c.run_id == RUN_METRICS.c.run_id).where(*time)
         return found.where(RUN_METRICS.c.system != "").distinct().order_by("system")
-    column = course_name(CONVERSATIONS) if what == "course" else CONVERSATIONS.c.model
+    column = filter_value_name(CONVERSATIONS) if what == "filter_value" else CONVERSATIONS.c.system
     time = [CONVERSATIONS.c.asked_at >= scope.since, CONVERSATIONS.c.asked_at < scope.until]
     asked = sa.select(column.label(what)).where(*time).distinct()
     if board != "operations":
         return asked.order_by(what)
-    # An alert may be that nothing was asked about a course: it is one of all that there are, too.
+    # An alert may be that nothing was asked about a filter value: it is one of all that there are, too.
     alerts = ALERTS.c
     rules = sa.select(alerts[what]).where(
         alerts[what] != "", alerts.window_end >= scope.since, alerts.window_start < scope.until

@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from rageval.monitoring.panels.scope import Scope, course_name
+from rageval.monitoring.panels.scope import Scope, filter_value_name
 from rageval.monitoring.store.schema import RUN_METRICS, RUNS
 
 _R, _M = RUNS.c, RUN_METRICS.c
@@ -42,7 +42,7 @@ def runs(scope: Scope) -> sa.Select[Any]:
             _R.started_at.label("started"),
             _R.run_id.label("run"),
             _R.status,
-            course_name(RUNS).label("course"),
+            filter_value_name(RUNS).label("filter value"),
             _R.questions,
             _R.cost_usd.label("cost"),
             _R.wall_s.label("took"),
@@ -83,5 +83,5 @@ def figures(scope: Scope) -> sa.Select[Any]:
 
 def _chosen(scope: Scope) -> list[Any]:
     """Return the conditions on a run's metric; a retrieval metric belongs to no system, so it stays."""
-    chosen = scope.chosen("model", _M.system)
+    chosen = scope.chosen("system", _M.system)
     return [*scope.within(RUNS, "started_at"), *([sa.or_(_M.system == "", *chosen)] if chosen else [])]

@@ -1,18 +1,18 @@
-"""The panels of the dashboard `operations`: traffic, errors, time, tokens, money, alerts, and each model and course."""
+"""The panels of the dashboard `operations`: traffic, errors, time, tokens, money, alerts, systems and filter values."""
 
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from rageval.monitoring.figures import Filter
+from rageval.monitoring.figures import Filter, shown_name
 from rageval.monitoring.panels.counting import percentiles, ratio, share_with_interval, total
 from rageval.monitoring.panels.quality import SHOWN
-from rageval.monitoring.panels.scope import Scope, course_name, kind_of_error
+from rageval.monitoring.panels.scope import Scope, filter_value_name, kind_of_error
 from rageval.monitoring.store.schema import ALERTS, CONVERSATIONS
 
 _C = CONVERSATIONS.c
 _COUNT: Any = sa.func.count()
-_ABOUT: Final[tuple[Filter, ...]] = ("course", "model")
+_ABOUT: Final[tuple[Filter, ...]] = ("system", "filter_value")
 
 
 def conversations_now(scope: Scope) -> sa.Select[Any]:
@@ -149,12 +149,12 @@ def stages(scope: Scope) -> sa.Select[Any]:
 
 
 def cost(scope: Scope) -> sa.Select[Any]:
-    """Return `time`, `metric` (the model's label) and `value` in US dollars."""
+    """Return `time`, `metric` (the system's name) and `value` in US dollars."""
     return (
-        sa.select(scope.time(_C.asked_at), _C.model.label("metric"), sa.func.sum(_C.cost_usd).label("value"))
+        sa.select(scope.time(_C.asked_at), _C.system.label("metric"), sa.func.sum(_C.cost_usd).label("value"))
         .where(_C.cost_usd.is_not(None), *scope.within(CONVERSATIONS))
-        .group_by("time", _C.model)
-        .order_by("time", _C.model)
+        .group_by("time", _C.system)
+        .order_by("time", _C.system)
     )
 
 
@@ -174,8 +174,8 @@ def tokens(scope: Scope) -> sa.Select[Any]:
 
 
 def each(scope: Scope, key: str) -> sa.Select[Any]:
-    """Return a row per course or model: how much was asked, what failed, time, tokens and money."""
-    name = course_name(CONVERSATIONS) if key == "course" else _C[key]
+    """Return a row per system or filter value: how much was asked, what failed, time, tokens and money."""
+    name = filter_value_name(CONVERSATIONS) if key == "filter_value" else _C[key]
     counts = (
         sa.select(
             name.label("key"),
@@ -206,7 +206,7 @@ def each(scope: Scope, key: str) -> sa.Select[Any]:
     times = percentiles(counts, "key", of=(0.95,)).subquery()
     return (
         sa.select(
-            sums.c.key.label(key),
+            sums.c.key.label(shown_name(key)),
             sums.c.asked,
             sums.c.failed,
             times.c.p95,
@@ -220,10 +220,36 @@ def each(scope: Scope, key: str) -> sa.Select[Any]:
     )
 
 
+def parts_of_systems(scope: Scope) -> sa.Select[Any]:
+    """Return a row per system: what it was made of when it was asked last, how often it was asked, and when last."""
+    # The index holds times and systems; only the last conversation of each is read.
+    systems = (
+        sa.select(_C.system, _COUNT.label("asked"), sa.func.max(_C.asked_at).label("latest"))
+        .where(*scope.within(CONVERSATIONS))
+        .group_by(_C.system)
+        .subquery()
+    )
+    return (
+        sa.select(
+            systems.c.system,
+            _C.model,
+            _C.retriever,
+            _C.prompt_version.label("prompt"),
+            systems.c.asked,
+            systems.c.latest,
+        )
+        .join_from(systems, CONVERSATIONS, sa.and_(_C.asked_at == systems.c.latest, _C.system == systems.c.system))
+        .where(*scope.within(CONVERSATIONS))
+        .distinct()
+        .order_by(systems.c.asked.desc(), systems.c.system, _C.model, _C.retriever, _C.prompt_version)
+        .limit(SHOWN)
+    )
+
+
 def alerts(scope: Scope) -> sa.Select[Any]:
     """Return the rules that were broken by a stretch of time that touches the window, the newest first.
 
-    A rule that is about no course, or no model, is about all of them.
+    A rule that is about no system, or no filter value, is about all of them.
     """
     a = ALERTS.c
     return (

@@ -6,8 +6,9 @@ import sqlalchemy as sa
 
 from rageval.metrics.catalogue import online
 from rageval.metrics.relevance import RELEVANCE
+from rageval.monitoring.figures import shown_name
 from rageval.monitoring.panels.counting import kappa, ratio, share_with_interval
-from rageval.monitoring.panels.scope import Scope, course_name
+from rageval.monitoring.panels.scope import Scope, filter_value_name
 from rageval.monitoring.panels.verdicts import (
     judged_votes,
     label_counts,
@@ -38,12 +39,12 @@ def agreement(scope: Scope) -> sa.Select[Any]:
 
 
 def each(scope: Scope, key: str) -> sa.Select[Any]:
-    """Return a row per course or model: `relevant`, `low`, `high` and `judged`, `liked` and `votes`."""
+    """Return a row per system or filter value: `relevant`, `low`, `high` and `judged`, `liked` and `votes`."""
     judged, votes = verdict_share_of_each(scope, RELEVANCE, key), thumbs_share_of_each(scope, key)
     keys = sa.union(sa.select(judged.c.key), sa.select(votes.c.key)).subquery()
     return (
         sa.select(
-            keys.c.key.label(key),
+            keys.c.key.label(shown_name(key)),
             judged.c.relevant,
             judged.c.low,
             judged.c.high,
@@ -116,8 +117,8 @@ def worst(scope: Scope) -> sa.Select[Any]:
     return (
         sa.select(
             _C.asked_at.label("asked"),
-            course_name(CONVERSATIONS).label("course"),
-            _C.model,
+            _C.system,
+            filter_value_name(CONVERSATIONS).label("filter value"),
             _C.question,
             sa.func.substr(_C.answer, 1, _ANSWER_CHARS).label("answer"),
             against.c.points.label("against it"),
@@ -139,8 +140,8 @@ def latest(scope: Scope) -> sa.Select[Any]:
     return (
         sa.select(
             _C.asked_at.label("asked"),
-            course_name(CONVERSATIONS).label("course"),
-            _C.model,
+            _C.system,
+            filter_value_name(CONVERSATIONS).label("filter value"),
             _C.question,
             sa.func.substr(sa.func.coalesce(_C.answer, _C.error), 1, _ANSWER_CHARS).label("answer or error"),
             _C.status,

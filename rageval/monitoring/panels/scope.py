@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from rageval.monitoring.figures import NO_COURSE, STEPS_S, Filter, PageWindow
+from rageval.monitoring.figures import NO_FILTER, STEPS_S, Filter, PageWindow
 from rageval.monitoring.records import VISITOR
 from rageval.monitoring.store.schema import UtcTime
 from rageval.monitoring.store.time_steps import Step
@@ -24,7 +24,7 @@ FIRST_MONDAY_S: Final = int(FIRST_MONDAY.timestamp())
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """A window of time and the chosen courses and models, in the words of SQL."""
+    """A window of time and the chosen systems and filter values, in the words of SQL."""
 
     since: sa.ColumnElement[Any]
     until: sa.ColumnElement[Any]
@@ -33,14 +33,14 @@ class Scope:
     step: sa.ColumnElement[int]
     """Seconds."""
     chosen: Callable[[Filter, Text], list[Condition]]
-    """The condition that a course's name, or a model's label, is one of those chosen; none if all are."""
+    """The condition that a system's name, or a filter value's, is one of those chosen; none if all are."""
     visitors: bool = True
     """Whether votes of visitors count, who may be anybody."""
 
     @classmethod
     def of(cls, window: PageWindow) -> "Scope":
         """Return the scope of a window, its values bound."""
-        choices = {"course": window.courses, "model": window.models}
+        choices = {"system": window.systems, "filter_value": window.filter_values}
         return cls(
             since=sa.literal(window.since, UtcTime()),
             until=sa.literal(window.until, UtcTime()),
@@ -52,7 +52,7 @@ class Scope:
 
     @classmethod
     def grafana(cls) -> "Scope":
-        """Return the scope of a Grafana dashboard with the variables `course`, `model` and `step`."""
+        """Return the scope of a Grafana dashboard with the variables `system`, `filter_value` and `step`."""
         since, until = (_macro(f"$__time{end}()") for end in ("From", "To"))
         return cls(
             since=since,
@@ -66,7 +66,7 @@ class Scope:
         )
 
     def within(self, table: Any, time: str = "asked_at", *, before: bool = False) -> list[Condition]:
-        """Return the conditions on a table's time, and on its course, model and voter if it has such columns.
+        """Return the conditions on a table's time, and on its system, filter value and voter if it has such columns.
 
         Args:
             table: A table or subquery.
@@ -75,10 +75,10 @@ class Scope:
         """
         moment = table.c[time]
         conditions = [moment >= (self.before if before else self.since), moment < self.until]
-        if "course" in table.c:
-            conditions += self.chosen("course", course_name(table))
-        if "model" in table.c:
-            conditions += self.chosen("model", table.c.model)
+        if "filter_value" in table.c:
+            conditions += self.chosen("filter_value", filter_value_name(table))
+        if "system" in table.c:
+            conditions += self.chosen("system", table.c.system)
         if "voter" in table.c and not self.visitors:
             conditions.append(~table.c.voter.startswith(VISITOR))
         return conditions
@@ -88,10 +88,10 @@ class Scope:
         return Step(moment, self.step, sa.literal_column(str(FIRST_MONDAY_S), sa.Integer)).label("time")
 
 
-def course_name(table: Any) -> Text:
-    """Return a course as it is chosen and listed: the empty one has a name, too."""
+def filter_value_name(table: Any) -> Text:
+    """Return a filter value as it is chosen and listed: the empty one has a name, too."""
     name: Text = sa.func.coalesce(
-        sa.func.nullif(table.c.course, sa.literal_column("''")), sa.literal_column(f"'{NO_COURSE}'")
+        sa.func.nullif(table.c.filter_value, sa.literal_column("''")), sa.literal_column(f"'{NO_FILTER}'")
     )
     return name
 

@@ -1,4 +1,4 @@
-"""Verdicts and votes, counted: per step of time, per course or model, now and before.
+"""Verdicts and votes, counted: per step of time, per system or filter value, now and before.
 
 Where several versions of a metric, or several judges, have judged the same stretch, the one with the most verdicts
 counts and the others are left out: no conversation counts twice, and no point mixes two yardsticks.
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from rageval.metrics.metric import JudgeMetric
 from rageval.metrics.relevance import RELEVANCE
 from rageval.monitoring.panels.counting import ratio, share_with_interval
-from rageval.monitoring.panels.scope import Scope, course_name
+from rageval.monitoring.panels.scope import Scope, filter_value_name
 from rageval.monitoring.store.schema import EVALUATIONS, FEEDBACK
 
 _E, _F = EVALUATIONS.c, FEEDBACK.c
@@ -40,25 +40,25 @@ def verdict_shares(scope: Scope, metric: JudgeMetric) -> sa.Select[Any]:
     )
 
 
-def verdict_shares_by_model(scope: Scope, metric: JudgeMetric) -> sa.Select[Any]:
-    """Return `time`, `metric` (the model's label) and `value` (the share)."""
+def verdict_shares_by_system(scope: Scope, metric: JudgeMetric) -> sa.Select[Any]:
+    """Return `time`, `metric` (the system's name) and `value` (the share)."""
     groups = (
         sa.select(
             scope.time(_E.asked_at),
-            _E.model,
+            _E.system,
             *_YARDSTICK,
             sa.func.count().filter(_E.label == metric.counted).label("good"),
             sa.func.count().label("n"),
         )
         .where(_E.metric == metric.name, _E.status == "ok", *scope.within(EVALUATIONS))
-        .group_by("time", _E.model, *_YARDSTICK)
+        .group_by("time", _E.system, *_YARDSTICK)
         .subquery()
     )
-    leading = _leading(groups, groups.c.time, groups.c.model)
+    leading = _leading(groups, groups.c.time, groups.c.system)
     return (
-        sa.select(leading.c.time, leading.c.model.label("metric"), ratio(leading.c.good, leading.c.n).label("value"))
+        sa.select(leading.c.time, leading.c.system.label("metric"), ratio(leading.c.good, leading.c.n).label("value"))
         .where(leading.c.place == 1)
-        .order_by("time", leading.c.model)
+        .order_by("time", leading.c.system)
     )
 
 
@@ -85,7 +85,7 @@ def verdict_share_now(scope: Scope, metric: JudgeMetric) -> sa.Select[Any]:
 
 
 def verdict_share_of_each(scope: Scope, metric: JudgeMetric, key: str) -> sa.CTE:
-    """Return the `key` (a course or a model) with a metric's share: `relevant`, `low`, `high` and `n`."""
+    """Return the `key` (a system or a filter value) with a metric's share: `relevant`, `low`, `high` and `n`."""
     groups = (
         sa.select(
             _key(EVALUATIONS, key),
@@ -206,7 +206,7 @@ def judged_votes(scope: Scope) -> sa.Subquery:
 
 
 def _key(table: sa.Table, key: str) -> sa.Label[Any]:
-    return (course_name(table) if key == "course" else table.c[key]).label("key")
+    return (filter_value_name(table) if key == "filter_value" else table.c[key]).label("key")
 
 
 def _leading(groups: Any, *partition: sa.ColumnElement[Any]) -> sa.Subquery:

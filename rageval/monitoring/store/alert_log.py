@@ -66,8 +66,8 @@ def _record(database: Database, alert: Alert) -> bool:
                     bound=alert.bound,
                     n=alert.n,
                     message=alert.message,
-                    course=alert.course,
-                    model=alert.model,
+                    filter_value=alert.filter_value,
+                    system=alert.system,
                 )
             )
         return False

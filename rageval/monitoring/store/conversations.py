@@ -217,7 +217,7 @@ def _forgotten(connection: sa.Connection, ids: Iterable[str]) -> set[str]:
 
 def _known(connection: sa.Connection, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Return what votes and evaluations repeat of those of the conversations that are stored."""
-    columns = (CONVERSATIONS.c.asked_at, CONVERSATIONS.c.course, CONVERSATIONS.c.model)
+    columns = (CONVERSATIONS.c.asked_at, CONVERSATIONS.c.system, CONVERSATIONS.c.filter_value)
     wanted: Sequence[str] = sorted(ids)
     return {
         row["conversation_id"]: {column.name: row[column.name] for column in columns}

@@ -37,7 +37,7 @@ class PublishedRun:
     """With its zone."""
     status: str
     """complete, or incomplete."""
-    course: str
+    filter_value: str
     """Empty for all."""
     questions: int
     cost_usd: float | None

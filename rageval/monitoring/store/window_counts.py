@@ -1,4 +1,4 @@
-"""The monitoring database -> what windows of time hold: counts, sums and lists, of one course or model or of all.
+"""The monitoring database -> what windows of time hold: counts, sums and lists, of one system or filter value or all.
 
 One query answers for all windows that lie side by side. Of several verdicts on one conversation, by several judges or
 versions, the latest one counts.
@@ -29,16 +29,16 @@ ByPart: TypeAlias = Mapping[Window, T]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class QueryScope:
     """Which conversations are meant, and in which parts of time they are counted."""
 
     window: Window
     """All parts together. It begins at a whole second."""
     length: timedelta | None = None
     """Of a part, in whole seconds; None if all of the window is one."""
-    course: str = ""
+    system: str = ""
     """Empty for all."""
-    model: str = ""
+    filter_value: str = ""
     """Empty for all."""
     visitors: bool = True
     """Whether votes of visitors count, who may be anybody."""
@@ -49,10 +49,10 @@ class Asked:
         return self.window.parts(self.length) if self.length else [self.window]
 
     def of(self, columns: Any) -> list[Any]:
-        """Return the conditions on a table's columns `asked_at`, `course` and `model`."""
+        """Return the conditions on a table's columns `asked_at`, `system` and `filter_value`."""
         found = [columns.asked_at >= self.window.start, columns.asked_at < self.window.end]
-        found += [columns.course == self.course] if self.course else []
-        return [*found, *([columns.model == self.model] if self.model else [])]
+        found += [columns.filter_value == self.filter_value] if self.filter_value else []
+        return [*found, *([columns.system == self.system] if self.system else [])]
 
     @property
     def voters(self) -> list[Any]:
@@ -78,7 +78,7 @@ class Cost:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Labelled:
+class LabelCount:
     """Conversations that a version of a metric gives a label."""
 
     version: str
@@ -95,17 +95,17 @@ def first_asked(database: Database) -> datetime | None:
     return found
 
 
-def errors(database: Database, asked: Asked) -> ByPart[Share]:
+def errors(database: Database, asked: QueryScope) -> ByPart[Share]:
     """Return how many questions failed."""
     return _shares(database, asked, _C, _C.status == "failed")
 
 
-def thumbs_down(database: Database, asked: Asked) -> ByPart[Share]:
+def thumbs_down(database: Database, asked: QueryScope) -> ByPart[Share]:
     """Return how many of the users' votes are thumbs down; a vote belongs to the time of its question."""
     return _shares(database, asked, _F, _F.thumbs < 0, *asked.voters)
 
 
-def cost(database: Database, asked: Asked) -> ByPart[Cost]:
+def cost(database: Database, asked: QueryScope) -> ByPart[Cost]:
     """Return what the answers cost."""
     wanted = sa.select(
         asked.part(_C), sa.func.count().label("n"), sa.func.sum(_C.cost_usd).label("usd"),
@@ -122,17 +122,17 @@ def cost(database: Database, asked: Asked) -> ByPart[Cost]:
     }  # fmt: skip
 
 
-def latency_buckets(database: Database, asked: Asked) -> ByPart[Mapping[int, int]]:
+def latency_buckets(database: Database, asked: QueryScope) -> ByPart[Mapping[int, int]]:
     """Return how many answered questions took how long, by the buckets of `rageval.monitoring.buckets`."""
     return _counts(database, asked, _C, _C.latency_bucket, _C.status == "ok")
 
 
-def retrievers(database: Database, asked: Asked) -> ByPart[Mapping[str, int]]:
-    """Return how many questions found something by which search method."""
+def retrievers(database: Database, asked: QueryScope) -> ByPart[Mapping[str, int]]:
+    """Return how many questions found something by which retriever."""
     return _counts(database, asked, _C, _C.retriever, _C.top_score.is_not(None))
 
 
-def labels(database: Database, metric: str, asked: Asked) -> ByPart[Mapping[str, int]]:
+def labels(database: Database, metric: str, asked: QueryScope) -> ByPart[Mapping[str, int]]:
     """Return how many conversations have which label."""
     latest = _latest(metric, asked, _E.conversation_id)
     wanted = sa.select(latest.c.part, latest.c.label.label("counted"), sa.func.count().label("n"))
@@ -140,19 +140,19 @@ def labels(database: Database, metric: str, asked: Asked) -> ByPart[Mapping[str,
     return {part: {row.counted: row.n for row in rows} for part, rows in _by_part(database, asked, wanted).items()}
 
 
-def labels_of_versions(database: Database, metric: str, asked: Asked) -> ByPart[Sequence[Labelled]]:
+def labels_of_versions(database: Database, metric: str, asked: QueryScope) -> ByPart[Sequence[LabelCount]]:
     """Return how many conversations have which label by each version of a metric."""
     latest = _latest(metric, asked, _E.conversation_id, _E.metric_version)
     key = (latest.c.part, latest.c.metric_version, latest.c.label)
     wanted = sa.select(*key, sa.func.count().label("n"), sa.func.max(latest.c.evaluated_at).label("last"))
     found = _by_part(database, asked, wanted.where(latest.c.place == 1).group_by(*key))
     return {
-        part: [Labelled(version=row.metric_version, label=row.label, n=row.n, last=row.last) for row in rows]
+        part: [LabelCount(version=row.metric_version, label=row.label, n=row.n, last=row.last) for row in rows]
         for part, rows in found.items()
     }
 
 
-def votes(database: Database, asked: Asked) -> ByPart[Sequence[tuple[str, str, int]]]:
+def votes(database: Database, asked: QueryScope) -> ByPart[Sequence[tuple[str, str, int]]]:
     """Return every user's vote on an answer that was judged: the verdict on its relevance, its id, and the vote."""
     latest = _latest(RELEVANCE.name, asked, _E.conversation_id)
     wanted = (
@@ -167,10 +167,10 @@ def votes(database: Database, asked: Asked) -> ByPart[Sequence[tuple[str, str, i
     }
 
 
-def top_scores(database: Database, asked: Asked) -> ByPart[Sequence[tuple[str, str, float]]]:
-    """Return the score of the best document of each question, with the question's id and search method, by their ids.
+def top_scores(database: Database, asked: QueryScope) -> ByPart[Sequence[tuple[str, str, float]]]:
+    """Return the score of the best document of each question, with the question's id and retriever, by their ids.
 
-    Scores of two methods mean two things; of each there are at most `MOST_SCORES`.
+    Scores of two retrievers mean two things; of each there are at most `MOST_SCORES`.
     """
     part = asked.part(_C)
     place = sa.func.row_number().over(partition_by=(part.element, _C.retriever), order_by=_C.conversation_id)
@@ -183,7 +183,7 @@ def top_scores(database: Database, asked: Asked) -> ByPart[Sequence[tuple[str, s
     }
 
 
-def recent_questions(database: Database, asked: Asked, limit: int) -> list[str]:
+def recent_questions(database: Database, asked: QueryScope, limit: int) -> list[str]:
     """Return different questions, those that were asked last."""
     last = sa.func.max(_C.asked_at)
     wanted = sa.select(_C.question).where(*asked.of(_C)).group_by(_C.question).order_by(last.desc(), _C.question)
@@ -191,7 +191,7 @@ def recent_questions(database: Database, asked: Asked, limit: int) -> list[str]:
         return list(connection.execute(wanted.limit(limit)).scalars())
 
 
-def _latest(metric: str, asked: Asked, *key: Any) -> Any:
+def _latest(metric: str, asked: QueryScope, *key: Any) -> Any:
     """Return every verdict of a metric, numbered for each key from the latest one on."""
     order = (_E.evaluated_at.desc(), _E.metric_version, _E.judge)
     place = sa.func.row_number().over(partition_by=key, order_by=order).label("place")
@@ -200,7 +200,7 @@ def _latest(metric: str, asked: Asked, *key: Any) -> Any:
     return wanted.where(_E.metric == metric, _E.status == "ok", *asked.of(_E)).subquery()
 
 
-def _shares(database: Database, asked: Asked, columns: Any, hit: Any, *conditions: Any) -> ByPart[Share]:
+def _shares(database: Database, asked: QueryScope, columns: Any, hit: Any, *conditions: Any) -> ByPart[Share]:
     counts = (sa.func.count().label("n"), sa.func.count().filter(hit).label("hits"))
     wanted = sa.select(asked.part(columns), *counts).where(*asked.of(columns), *conditions).group_by("part")
     return {
@@ -210,14 +210,14 @@ def _shares(database: Database, asked: Asked, columns: Any, hit: Any, *condition
 
 
 def _counts(
-    database: Database, asked: Asked, columns: Any, counted: Any, *conditions: Any
+    database: Database, asked: QueryScope, columns: Any, counted: Any, *conditions: Any
 ) -> ByPart[Mapping[Any, int]]:
     wanted = sa.select(asked.part(columns), counted.label("counted"), sa.func.count().label("n"))
     wanted = wanted.where(*asked.of(columns), *conditions).group_by("part", counted)
     return {part: {row.counted: row.n for row in rows} for part, rows in _by_part(database, asked, wanted).items()}
 
 
-def _by_part(database: Database, asked: Asked, wanted: Any) -> ByPart[Sequence[Any]]:
+def _by_part(database: Database, asked: QueryScope, wanted: Any) -> ByPart[Sequence[Any]]:
     """Return the rows of each part."""
     found: dict[datetime, list[Any]] = {part.start: [] for part in asked.parts}
     with database.reading() as connection:

@@ -19,16 +19,16 @@ def upgrade() -> None:
         sa.Column("n", sa.Integer(), nullable=False, comment="Conversations or verdicts that the value is of"),
         sa.Column("message", sa.Text(), nullable=False),
         sa.Column(
-            "course",
+            "filter_value",
             sa.String(length=200),
             nullable=False,
-            comment="The course that the rule is about; empty for all",
+            comment="Value of data.filter_by that the rule is about; empty for all",
         ),
         sa.Column(
-            "model",
+            "system",
             sa.String(length=200),
             nullable=False,
-            comment="The answering model that the rule is about; empty for all",
+            comment="The system that the rule is about; empty for all",
         ),
         sa.Column("raised_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column(
@@ -49,16 +49,23 @@ def upgrade() -> None:
         ),
         sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False, comment="When the question came in, UTC"),
         sa.Column(
-            "course", sa.String(length=200), nullable=False, comment="Course that was asked about; empty for all"
+            "filter_value",
+            sa.String(length=200),
+            nullable=False,
+            comment="Value of the column data.filter_by that the search was restricted to; empty for none",
         ),
         sa.Column("question", sa.Text(), nullable=False),
         sa.Column("status", sa.String(length=10), nullable=False, comment="ok, or failed"),
         sa.Column("answer", sa.Text(), nullable=True, comment="Null if it failed"),
         sa.Column("error", sa.Text(), nullable=True, comment="Why it failed; never holds a key"),
-        sa.Column("model", sa.String(length=200), nullable=False, comment="Label of the answering model"),
         sa.Column("system", sa.String(length=200), nullable=False, comment="Name of the system that answered"),
-        sa.Column("retriever", sa.String(length=200), nullable=False, comment="Name of the retriever"),
-        sa.Column("prompt_version", sa.String(length=40), nullable=False),
+        sa.Column("model", sa.String(length=200), nullable=False, comment="Label of the model that it was made of"),
+        sa.Column(
+            "retriever", sa.String(length=200), nullable=False, comment="Name of the retriever that it was made of"
+        ),
+        sa.Column(
+            "prompt_version", sa.String(length=40), nullable=False, comment="Beginning of the hash of its prompt"
+        ),
         sa.Column(
             "contexts",
             sa.JSON(),
@@ -90,8 +97,8 @@ def upgrade() -> None:
         "conversations",
         ["asked_at"],
         postgresql_include=[
-            "course",
-            "model",
+            "system",
+            "filter_value",
             "status",
             "latency_bucket",
             "cost_usd",
@@ -118,7 +125,7 @@ def upgrade() -> None:
         sa.Column("run_id", sa.String(length=100), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("status", sa.String(length=20), nullable=False, comment="complete, or incomplete"),
-        sa.Column("course", sa.String(length=200), nullable=False),
+        sa.Column("filter_value", sa.String(length=200), nullable=False, comment="Value of data.only; empty for all"),
         sa.Column("questions", sa.Integer(), nullable=False),
         sa.Column("cost_usd", sa.Float(), nullable=True),
         sa.Column("wall_s", sa.Float(), nullable=True),
@@ -175,8 +182,8 @@ def upgrade() -> None:
             nullable=False,
             comment="Time of the conversation, so that panels need no join",
         ),
-        sa.Column("course", sa.String(length=200), nullable=False, comment="As in conversations"),
-        sa.Column("model", sa.String(length=200), nullable=False, comment="The answering model, as in conversations"),
+        sa.Column("filter_value", sa.String(length=200), nullable=False, comment="As in conversations"),
+        sa.Column("system", sa.String(length=200), nullable=False, comment="What answered, as in conversations"),
         sa.Column("evaluated_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("status in ('ok', 'unscored', 'failed')", name=op.f("ck_evaluations_status")),
         sa.ForeignKeyConstraint(
@@ -191,7 +198,7 @@ def upgrade() -> None:
         op.f("ix_evaluations_metric_asked_at"),
         "evaluations",
         ["metric", "asked_at"],
-        postgresql_include=["course", "model", "metric_version", "judge", "status", "label", "conversation_id"],
+        postgresql_include=["system", "filter_value", "metric_version", "judge", "status", "label", "conversation_id"],
     )
     op.create_table(
         "feedback",
@@ -208,8 +215,8 @@ def upgrade() -> None:
             nullable=False,
             comment="Time of the conversation, so that panels need no join",
         ),
-        sa.Column("course", sa.String(length=200), nullable=False, comment="As in conversations"),
-        sa.Column("model", sa.String(length=200), nullable=False, comment="The answering model, as in conversations"),
+        sa.Column("filter_value", sa.String(length=200), nullable=False, comment="As in conversations"),
+        sa.Column("system", sa.String(length=200), nullable=False, comment="What answered, as in conversations"),
         sa.CheckConstraint("source in ('user', 'judge')", name=op.f("ck_feedback_source")),
         sa.CheckConstraint("thumbs in (1, -1)", name=op.f("ck_feedback_thumbs")),
         sa.ForeignKeyConstraint(
@@ -224,7 +231,7 @@ def upgrade() -> None:
         op.f("ix_feedback_asked_at"),
         "feedback",
         ["asked_at"],
-        postgresql_include=["course", "model", "source", "thumbs", "conversation_id"],
+        postgresql_include=["system", "filter_value", "source", "thumbs", "conversation_id"],
     )
     op.create_table(
         "reviews",
