@@ -4,8 +4,6 @@ They are computed whenever a run is read, and stored with no answer: so they nev
 anew.
 """
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -80,17 +78,18 @@ def _made(metric: DerivedMetric, refusals: pd.DataFrame, judged: pd.DataFrame, k
     values = np.where(of_others, np.nan, values)
     status, error = _missing(metric, refusals, judged, known, of_others)
     valued = np.isfinite(values)
-    columns: dict[str, Any] = {name: refusals[name].to_numpy() for name in _KEYS} | {
-        "metric": metric.name,
-        "status": np.where(valued, "ok", status),
-        "value": values,
-        "error": pd.Series(error, dtype=object).mask(valued, None),
-        "metric_version": version,
-        "judge_model": judged["judge_model"] if metric.needs_verdict else None,
-        "attempts": 0,
+    judges = judged["judge_model"] if metric.needs_verdict else np.full(len(values), None)
+    columns = {name: pa.array(refusals[name]) for name in _KEYS} | {
+        "metric": pa.repeat(metric.name, len(values)),
+        "status": pa.array(np.where(valued, "ok", status), pa.string()),
+        "value": pa.array(values, pa.float64(), from_pandas=True),
+        "error": pa.array(error, pa.string(), mask=valued),
+        "metric_version": pa.repeat(version, len(values)),
+        "judge_model": pa.array(judges, pa.string(), from_pandas=True),
+        "attempts": pa.repeat(0, len(values)),
     }
-    frame = pd.DataFrame({field.name: columns.get(field.name) for field in SCORES}, index=range(len(values)))
-    return pa.Table.from_pandas(frame, schema=SCORES, preserve_index=False)
+    arrays = [columns.get(field.name, pa.nulls(len(values), field.type)) for field in SCORES]
+    return pa.Table.from_arrays(arrays, schema=SCORES)
 
 
 def _missing(

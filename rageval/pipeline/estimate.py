@@ -128,7 +128,7 @@ def _estimates(
 ) -> list[Estimate]:
     """Estimate from texts of the mean length."""
     typical = _typical(documents)
-    question = "x" * round(fmean(len(row.question) for row in questions)) if questions else ""
+    question = "x" * round(fmean(_chars(row) for row in questions)) if questions else ""
     systems = make_systems(config)
     rows = []
     for model in config.answering_models:
@@ -150,6 +150,11 @@ def _estimates(
         left = [(n - stored.get((judge.name, metric), 0), prompt) for metric, n, prompt in by_judge[judge.name]]
         rows.append(estimate_calls(config, judge, VERDICTS, left, _VERDICT_TOKENS))
     return rows
+
+
+def _chars(question: Question) -> int:
+    """Return how long a question is with its earlier turns, which stand in every prompt beside it."""
+    return len(question.question) + sum(len(turn["content"]) for turn in question.history)
 
 
 def _estimate_own(system: System, calls: int) -> Estimate:
