@@ -98,7 +98,7 @@ def errors(scope: Scope) -> sa.Select[Any]:
 
 
 def error_kinds(scope: Scope) -> sa.Select[Any]:
-    """Return `error`, `n`, and the time and words of the latest one."""
+    """Return `error`, `n`, and the time and text of the latest one."""
     failed = (
         sa.select(kind_of_error(_C.error).label("kind"), _C.asked_at, _C.error)
         .where(_C.status == "failed", *scope.within(CONVERSATIONS))
@@ -112,7 +112,7 @@ def error_kinds(scope: Scope) -> sa.Select[Any]:
             ranked.c.kind.label("error"),
             ranked.c.n,
             ranked.c.asked_at.label("latest"),
-            sa.func.substr(ranked.c.error, 1, 300).label("words of the latest"),
+            sa.func.substr(ranked.c.error, 1, 300).label("the latest in full"),
         )
         .where(ranked.c.place == 1)
         .order_by(ranked.c.n.desc(), ranked.c.kind)
