@@ -104,9 +104,9 @@ def error_kinds(scope: Scope) -> sa.Select[Any]:
         .where(_C.status == "failed", *scope.within(CONVERSATIONS))
         .subquery()
     )
-    place = sa.func.row_number().over(partition_by=failed.c.kind, order_by=failed.c.asked_at.desc())
+    rank = sa.func.row_number().over(partition_by=failed.c.kind, order_by=failed.c.asked_at.desc())
     n = _COUNT.over(partition_by=failed.c.kind)
-    ranked = sa.select(failed, place.label("place"), n.label("n")).subquery()
+    ranked = sa.select(failed, rank.label("rank"), n.label("n")).subquery()
     return (
         sa.select(
             ranked.c.kind.label("error"),
@@ -114,7 +114,7 @@ def error_kinds(scope: Scope) -> sa.Select[Any]:
             ranked.c.asked_at.label("latest"),
             sa.func.substr(ranked.c.error, 1, 300).label("the latest in full"),
         )
-        .where(ranked.c.place == 1)
+        .where(ranked.c.rank == 1)
         .order_by(ranked.c.n.desc(), ranked.c.kind)
         .limit(SHOWN)
     )
