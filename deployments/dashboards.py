@@ -55,14 +55,14 @@ def dashboard(board: Board) -> dict[str, Any]:
         "links": [_links_to_the_others()],
         "templating": {"list": [_variable(board, "system"), _variable(board, "filter_value"), _step()]},
         "panels": [
-            _panel(number, panel, place)
-            for number, (panel, place) in enumerate(zip(shown, _places(shown), strict=True), start=1)
+            _panel(number, panel, position)
+            for number, (panel, position) in enumerate(zip(shown, _positions(shown), strict=True), start=1)
         ],
     }
 
 
 def sql(select: sa.Select[Any]) -> str:
-    """Return the words that Grafana sends to Postgres, its macros and variables still in them."""
+    """Return the SQL that Grafana sends to Postgres, its macros and variables still in them."""
     # With another style of parameters, every % would be there twice.
     dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
     return str(select.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
@@ -73,7 +73,7 @@ def text(board: Board) -> str:
     return json.dumps(dashboard(board), indent=1, ensure_ascii=False) + "\n"
 
 
-def _panel(number: int, panel: Panel, place: Mapping[str, int]) -> dict[str, Any]:
+def _panel(number: int, panel: Panel, position: Mapping[str, int]) -> dict[str, Any]:
     shown = panel.description
     select = panel.select(Scope.grafana())
     columns = [column.name for column in select.selected_columns]
@@ -84,7 +84,7 @@ def _panel(number: int, panel: Panel, place: Mapping[str, int]) -> dict[str, Any
         "title": shown.title,
         "description": shown.text,
         "datasource": _SOURCE,
-        "gridPos": place,
+        "gridPos": position,
         "targets": [
             {
                 "refId": "A",
@@ -168,8 +168,8 @@ def _options(kind: Kind) -> dict[str, Any]:
     return {"legend": _LEGEND, "tooltip": {"mode": "multi", "sort": "none"}}
 
 
-def _places(panels: Sequence[Panel]) -> Iterator[dict[str, int]]:
-    """Yield where each panel stands: in rows from left to right, none beside one of another height."""
+def _positions(panels: Sequence[Panel]) -> Iterator[dict[str, int]]:
+    """Yield the position of each panel: in rows from left to right, none beside one of another height."""
     x = y = height = 0
     for panel in panels:
         w, h = _SIZES[panel.description.kind]

@@ -96,7 +96,7 @@ def _score(
 ) -> tuple[int, RagevalError | None]:
     """Score all chunks; returns how many scores were made now, and the error that ended it early, or None."""
     scored = 0
-    with serve_models((), wanted.plan.judges) as models, workers(run, wanted.config.run, engine) as crew:
+    with serve_models((), wanted.plan.judges) as models, workers(run, wanted.config.run, engine) as worker_pool:
         plan = replace(wanted.plan, judges=models.judges)
         verdicts = stage.verdicts(run, wanted)
         for judge in models.judges:
@@ -117,10 +117,10 @@ def _score(
         except BaseException as raised:
             # Ctrl-C or a cancellation too: whatever it is, what runs has to end first.
             error = as_stop(raised)
-            crew.stop(error)
+            worker_pool.stop(error)
             for future in futures:
                 future.wait()
-            ended = crew.explained(error)
+            ended = worker_pool.explained(error)
             if isinstance(ended, RagevalError):
                 return scored, ended
             raise

@@ -249,15 +249,15 @@ JUDGING = schema_of(
     "judging",
     column("judge", _STRING, "name of the judge; of a panel, its judges' names joined by +"),
     column("metric", _STRING, "what it was asked, such as correctness"),
-    column("figure", _STRING, "flip_rate, kappa, auc, share_corrected, verdict, ...; see docs/judging.md"),
+    column("statistic", _STRING, "flip_rate, kappa, auc, share_corrected, verdict, ...; see docs/judging.md"),
     column("against", _STRING, "what the judge is compared with: itself, human labels, cosine, ...", null=True),
     column("system", _STRING, "whose answers; null for statistics over all systems", null=True),
     column("label", _STRING, "of a verdict on the judge: fit, unfit, ...; of pairs: the judge's label", null=True),
     column("other_label", _STRING, "of pairs: the label of what the judge is compared with", null=True),
-    column("value", _FLOAT, "the figure; null where it is undefined", null=True),
+    column("value", _FLOAT, "the statistic; null where it is undefined", null=True),
     column("ci_low", _FLOAT, "95 % interval, clustered by document; null where there is none", null=True),
     column("ci_high", _FLOAT, "95 % interval, clustered by document; null where there is none", null=True),
-    column("n", _INT, "answers or pairs that the figure was computed from"),
+    column("n", _INT, "answers or pairs that the statistic was computed from"),
     column("note", _STRING, "what it says, in a sentence; verdicts and remarks only", null=True),
 )
 COMPARISONS = schema_of(
@@ -313,7 +313,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
 AUDIT = schema_of(
     "audit",
     column("kind", _STRING, "what kind of finding, such as id_twice; the page explains each"),
-    column("severity", _STRING, "error: stops a run; warning: bends its figures; note: worth knowing"),
+    column("severity", _STRING, "error: stops a run; warning: bends its results; note: worth knowing"),
     column("filter_value", _STRING, "the filter value it concerns; null if it concerns no single one", null=True),
     column("document_ids", pa.list_(_STRING), "the documents it is about"),
     column("question_ids", pa.list_(_STRING), "the ground-truth rows it is about, as in the questions of a run"),

@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias
 
 Severity: TypeAlias = Literal["error", "warning", "note"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "note")
-"""Gravest first. An error stops a run, a warning bends its figures, a note is worth knowing."""
+"""Gravest first. An error stops a run, a warning bends its results, a note is worth knowing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "placeholder_question": Kind(
             title="Questions that ask nothing",
             meaning="At most one word, such as what is left where a model's reply was read wrongly. No search can find "
-            "their document, so they lower every figure.",
+            "their document, so they lower every metric.",
         ),
         "copied_words": Kind(
             title="Questions in the document's own words",

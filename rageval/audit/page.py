@@ -49,8 +49,8 @@ def verdict(findings: Sequence[Finding]) -> str:
     if counts["error"]:
         return f"A run would refuse these files until every error is corrected: {words}."
     if counts["warning"]:
-        return f"A run would accept these files, but the warnings bend its figures: {words}."
-    return f"Nothing that bends the figures of a run: {words}." if findings else "Nothing was found."
+        return f"A run would accept these files, but the warnings bend its results: {words}."
+    return f"Nothing that bends the results of a run: {words}." if findings else "Nothing was found."
 
 
 def render_audit(data: AuditData) -> str:

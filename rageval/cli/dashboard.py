@@ -1,4 +1,4 @@
-"""`rageval dashboard`: the figures of monitoring as one page, for those without Grafana."""
+"""`rageval dashboard`: the dashboards of monitoring as one page, for those without Grafana."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -44,7 +44,7 @@ def dashboard(
     """Write the dashboards as one HTML page: quality, operations, offline runs.
 
     It reads the database that MONITORING_DATABASE_URL names, runs/monitoring.db
-    by default. The figures are those of the Grafana dashboards, from the same SQL.
+    by default. It shows what the Grafana dashboards show, from the same SQL.
 
     Example:
 

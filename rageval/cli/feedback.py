@@ -94,7 +94,7 @@ def accept(
         typer.Option(help="Id of a right document; repeat the option for several, best first.", metavar="ID"),
     ] = [],  # noqa: B006 - typer copies it
     question: Annotated[
-        str | None, typer.Option(help="What is to be asked.  (default: the user's words)", metavar="TEXT")
+        str | None, typer.Option(help="What is to be asked.  (default: the user's question)", metavar="TEXT")
     ] = None,
     versions: Versions = "",
     assignments: Assignments = [],  # noqa: B006 - typer copies it

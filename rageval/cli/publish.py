@@ -1,4 +1,4 @@
-"""`rageval publish`: the figures of runs, for the dashboards."""
+"""`rageval publish`: the metrics of runs, for the dashboards."""
 
 from typing import Annotated
 
@@ -13,10 +13,10 @@ def publish(
         typer.Argument(help="Folders or URLs of runs, such as runs/demo.", metavar="RUN...", show_default=False),
     ],
 ) -> None:
-    """Store the figures of runs in the monitoring database, where dashboards show how they went.
+    """Store the metrics of runs in the monitoring database, where dashboards show how they went.
 
     The database is named by MONITORING_DATABASE_URL; without it, it is the file
-    runs/monitoring.db. Publishing a run once more replaces its figures.
+    runs/monitoring.db. Publishing a run once more replaces them.
 
     Example:
 
@@ -29,5 +29,5 @@ def publish(
     found = [existing_run(run) for run in runs]
     database = open_database(database_url())
     for run in found:
-        figures = stage.publish(database, run)
-        console.print(plain(f"Published {run.run_id}: {figures} figures in {database.name}"), highlight=False)
+        metrics = stage.publish(database, run)
+        console.print(plain(f"Published {run.run_id}: {metrics} metrics in {database.name}"), highlight=False)

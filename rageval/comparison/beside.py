@@ -24,7 +24,7 @@ class _Figure:
     words: Callable[[float | None], str]
 
 
-_FIGURES: Final = (
+_STATISTICS: Final = (
     _Figure(name="cost per answer", metric=COST.name, middle=np.mean, words=usd),
     _Figure(name="median latency", metric=ANSWER_LATENCY.name, middle=np.median, words=duration),
     _Figure(name="prompt tokens", metric=PROMPT_TOKENS.name, middle=np.mean, words=count),
@@ -40,7 +40,7 @@ class StatisticPair:
     """One statistic of one system or retriever of each run; no test is made of it."""
 
     pair: Pair
-    figure: str
+    statistic: str
     a: float | None
     """Mean or median over the compared questions whose value is known; None where none is."""
     b: float | None
@@ -55,25 +55,25 @@ class StatisticPair:
 
 
 def beside(found: RunPair) -> list[StatisticPair]:
-    """Return the figures of all pairs; one that neither run knows is left out.
+    """Return the statistics of all pairs; one that neither run knows is left out.
 
     What an earlier run has answered has neither cost nor latency of its own, and does not count.
     """
-    return [figure for pair in found.pairs for figure in _of_pair(pair, found)]
+    return [statistic for pair in found.pairs for statistic in _of_pair(pair, found)]
 
 
 def _of_pair(pair: Pair, found: RunPair) -> Iterator[StatisticPair]:
-    for figure in _FIGURES:
-        values = [_values(side, one, figure.metric, found.question_ids) for side, one in
+    for statistic in _STATISTICS:
+        values = [_values(side, one, statistic.metric, found.question_ids) for side, one in
                   ((found.of_a, pair.a), (found.of_b, pair.b))]  # fmt: skip
         if not any(side.size for side in values):
             continue
-        a, b = (float(figure.middle(side)) if side.size else None for side in values)
+        a, b = (float(statistic.middle(side)) if side.size else None for side in values)
         words = [
-            figure.words(middle) + _known(side.size, len(found.question_ids))
+            statistic.words(middle) + _known(side.size, len(found.question_ids))
             for middle, side in zip((a, b), values, strict=True)
         ]
-        yield StatisticPair(pair=pair, figure=figure.name, a=a, b=b, in_a=words[0], in_b=words[1])
+        yield StatisticPair(pair=pair, statistic=statistic.name, a=a, b=b, in_a=words[0], in_b=words[1])
 
 
 def _values(

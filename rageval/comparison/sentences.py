@@ -67,13 +67,13 @@ def beside_rows(comparison: RunComparison) -> list[dict[str, str]]:
     """Return a row per statistic of cost, latency and length."""
     return [
         {
-            **_what(figure.pair),
-            "figure": figure.figure,
-            "baseline": figure.in_a,
-            "candidate": figure.in_b,
-            "candidate / baseline": "unknown" if figure.ratio is None else f"{figure.ratio:,.2f}",
+            **_what(statistic.pair),
+            "statistic": statistic.statistic,
+            "baseline": statistic.in_a,
+            "candidate": statistic.in_b,
+            "candidate / baseline": "unknown" if statistic.ratio is None else f"{statistic.ratio:,.2f}",
         }
-        for figure in comparison.beside
+        for statistic in comparison.beside
     ]
 
 

@@ -80,7 +80,7 @@ class Slice:
     name: str
     questions: int
     documents: int
-    figures: Mapping[str, SliceStatistic]
+    statistics: Mapping[str, SliceStatistic]
     """By the name of the column: a retriever or a system."""
 
     @property
@@ -235,11 +235,11 @@ def _slice(name: str, inside: _Mask, frame: pd.DataFrame, metric: str, columns: 
         name=name,
         questions=int(inside.sum()),
         documents=len(np.unique(clusters[inside])),
-        figures={column: _figure(values, inside, clusters, metric) for column, values in columns.items()},
+        statistics={column: _statistic(values, inside, clusters, metric) for column, values in columns.items()},
     )
 
 
-def _figure(values: _Values, inside: _Mask, clusters: NDArray[np.int64], metric: str) -> SliceStatistic:
+def _statistic(values: _Values, inside: _Mask, clusters: NDArray[np.int64], metric: str) -> SliceStatistic:
     known = np.isfinite(values)
     x, group, labels = values[known], inside[known], clusters[known]
     mean = float(x[group].mean()) if group.any() else None
@@ -260,11 +260,11 @@ def _figure(values: _Values, inside: _Mask, clusters: NDArray[np.int64], metric:
 
 def _corrected(family: Sequence[SliceTable]) -> list[SliceTable]:
     """Return the tables of one metric with their p-values corrected for how many there are."""
-    figures = [figure for table in family for found in table.slices for figure in found.figures.values()]
-    adjusted = iter(holm_of_known(figure.p_value for figure in figures))
+    statistics = [statistic for table in family for found in table.slices for statistic in found.statistics.values()]
+    adjusted = iter(holm_of_known(statistic.p_value for statistic in statistics))
 
     def corrected(found: Slice) -> Slice:
-        shown = {column: replace(figure, p_value=next(adjusted)) for column, figure in found.figures.items()}
-        return replace(found, figures=shown)
+        shown = {column: replace(statistic, p_value=next(adjusted)) for column, statistic in found.statistics.items()}
+        return replace(found, statistics=shown)
 
     return [replace(table, slices=[corrected(found) for found in table.slices]) for table in family]

@@ -7,7 +7,14 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from rageval.judging.figures import HUMANS, ITSELF, MAJORITY, JudgeStatistic, agreement_figures, share_figure
+from rageval.judging.judge_statistics import (
+    HUMANS,
+    ITSELF,
+    MAJORITY,
+    JudgeStatistic,
+    agreement_statistics,
+    share_statistic,
+)
 from rageval.judging.verdicts import JudgeVerdicts, labels_of
 from rageval.metrics.correctness import CORRECTNESS
 from rageval.metrics.cosine import COSINE
@@ -21,7 +28,7 @@ RIGHT = CORRECTNESS.good
 
 
 def agreement_of(verdicts: JudgeVerdicts) -> Iterator[JudgeStatistic]:
-    """Yield every figure on the agreement of each judge of a run with something else."""
+    """Yield every statistic on the agreement of each judge of a run with something else."""
     yield from _with_itself(verdicts)
     yield from _with_and_without(verdicts)
     yield from _with_cosine(verdicts)
@@ -36,8 +43,8 @@ def _with_itself(verdicts: JudgeVerdicts) -> Iterator[JudgeStatistic]:
         both = verdicts.first[judge, metric].join(second.add_suffix("_again"), how="inner")
         about = JudgeStatistic(judge=judge, metric=metric, against=ITSELF)
         clusters = verdicts.clusters(both.index)
-        yield share_figure(about, "flip_rate", both["label"] != both["label_again"], clusters)
-        yield from agreement_figures(about, both["label"], both["label_again"], labels_of(metric), clusters)
+        yield share_statistic(about, "flip_rate", both["label"] != both["label_again"], clusters)
+        yield from agreement_statistics(about, both["label"], both["label_again"], labels_of(metric), clusters)
 
 
 def _with_and_without(verdicts: JudgeVerdicts) -> Iterator[JudgeStatistic]:
@@ -70,7 +77,7 @@ def _within_panels(verdicts: JudgeVerdicts) -> Iterator[JudgeStatistic]:
 def _compared(verdicts: JudgeVerdicts, about: JudgeStatistic, other: tuple[str, str]) -> Iterator[JudgeStatistic]:
     both = verdicts.first[about.judge, about.metric].join(verdicts.first[other].add_suffix("_other"), how="inner")
     clusters = verdicts.clusters(both.index)
-    yield from agreement_figures(about, both["label"], both["label_other"], labels_of(about.metric), clusters)
+    yield from agreement_statistics(about, both["label"], both["label_other"], labels_of(about.metric), clusters)
 
 
 def _with_humans(verdicts: JudgeVerdicts) -> Iterator[JudgeStatistic]:
@@ -82,11 +89,11 @@ def _with_humans(verdicts: JudgeVerdicts) -> Iterator[JudgeStatistic]:
         about = JudgeStatistic(judge=judge, metric=metric, against=HUMANS)
         both = frame.join(verdicts.human.rename("human"), how="inner")
         clusters = verdicts.clusters(both.index)
-        yield from agreement_figures(about, both["label"], both["human"], HUMAN_SCALE, clusters)
+        yield from agreement_statistics(about, both["label"], both["human"], HUMAN_SCALE, clusters)
         right = both["human"] == RIGHT
         for name, kind in (("sensitivity", right), ("specificity", ~right)):
             hits = (both["label"] == RIGHT)[kind] == (name == "sensitivity")
-            yield share_figure(about, name, hits, clusters[kind.to_numpy()])
+            yield share_statistic(about, name, hits, clusters[kind.to_numpy()])
         if (judge, metric) in verdicts.metric_judges:
             yield from _corrected(verdicts, about, frame)
 
@@ -99,5 +106,5 @@ def _corrected(verdicts: JudgeVerdicts, about: JudgeStatistic, frame: pd.DataFra
         human = (group["human"] == RIGHT).astype(float).where(group["human"].notna(), np.nan)
         clusters = verdicts.clusters(group.index)
         here = replace(about, system=str(system))
-        yield share_figure(here, "share_judged", judged, clusters)
+        yield share_statistic(here, "share_judged", judged, clusters)
         yield here.named("share_corrected", prediction_powered_share(judged, human, clusters), int(human.notna().sum()))

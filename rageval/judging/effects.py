@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from rageval.judging.figures import JudgeStatistic, share_figure
+from rageval.judging.judge_statistics import JudgeStatistic, share_statistic
 from rageval.judging.verdicts import KEYS, JudgeVerdicts
 from rageval.metrics.pairwise import PAIRWISE
 from rageval.statistics.agreement import spearman
@@ -23,7 +23,7 @@ def effects_of(verdicts: JudgeVerdicts) -> Iterator[JudgeStatistic]:
 
 
 def _of_choices(verdicts: JudgeVerdicts, judge: str, choices: pd.DataFrame) -> Iterator[JudgeStatistic]:
-    """Yield figures of the pairs that were shown in both orders: only there, position and quality come apart."""
+    """Yield statistics of the pairs that were shown in both orders: only there, position and quality come apart."""
     keyed = choices.rename_axis("answer").reset_index()
     orders = [keyed[keyed["swapped"] == swapped].set_index(["answer", "other"]) for swapped in (False, True)]
     both = orders[0].join(orders[1].add_suffix("_swapped"), how="inner")
@@ -33,8 +33,8 @@ def _of_choices(verdicts: JudgeVerdicts, judge: str, choices: pd.DataFrame) -> I
     decided = labels.isin(["FIRST", "SECOND"])
     twice = [*clusters, *clusters]
     in_clusters = [cluster for cluster, counts in zip(twice, decided, strict=True) if counts]
-    yield share_figure(about, "first_share", labels[decided] == "FIRST", in_clusters)
-    yield share_figure(about, "contradiction_share", both["value"] != both["value_swapped"], clusters)
+    yield share_statistic(about, "first_share", labels[decided] == "FIRST", in_clusters)
+    yield share_statistic(about, "contradiction_share", both["value"] != both["value_swapped"], clusters)
     yield _longer_wins(verdicts, about, both)
 
 
@@ -52,4 +52,4 @@ def _longer_wins(verdicts: JudgeVerdicts, about: JudgeStatistic, both: pd.DataFr
         subset=["words", "other_words"]
     )
     won = (clear["mean"] > 0.5) == (clear["words"] > clear["other_words"])
-    return share_figure(about, "longer_wins", won, clear["cluster"].tolist())
+    return share_statistic(about, "longer_wins", won, clear["cluster"].tolist())

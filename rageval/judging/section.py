@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 import pyarrow as pa
 
 from rageval.judging.effects import WORDS
-from rageval.judging.figures import HUMANS, ITSELF, MAJORITY
+from rageval.judging.judge_statistics import HUMANS, ITSELF, MAJORITY
 from rageval.judging.table import MEMBER_VERDICT, REMARK, VERDICT
 from rageval.metrics.cosine import COSINE
 from rageval.metrics.relevance import RELEVANCE
@@ -134,7 +134,7 @@ def _itself(rows: Sequence[_Row]) -> JudgingPart:
                 **_who(row),
                 "answers": count(row["n"]),
                 "flip rate": _percent(row),
-                "kappa": _figure(kappas[row["judge"], row["metric"]]),
+                "kappa": _statistic(kappas[row["judge"], row["metric"]]),
             }
             for row in _of(rows, "flip_rate")
         ],
@@ -153,8 +153,8 @@ def _agreement(rows: Sequence[_Row], words: tuple[str, str], wanted: Callable[[_
                 "against": row["against"],
                 "answers": count(row["n"]),
                 "same label": _percent(_beside(rows, row, "agreement")),
-                "kappa": _figure(row),
-                "kappa, linear weights": _figure(_beside(rows, row, "kappa_linear")),
+                "kappa": _statistic(row),
+                "kappa, linear weights": _statistic(_beside(rows, row, "kappa_linear")),
             }
             for row in kappas
         ],
@@ -167,7 +167,7 @@ def _cosine(rows: Sequence[_Row]) -> JudgingPart:
         title="With the cosine",
         reading="AUC: how often a RELEVANT answer has a higher cosine to the reference than another one, ties counting "
         "half. 0.5 is chance. The cosine is no judge, so 1 is not to be expected; near 0.5, one of the two is blind.",
-        rows=[{**_who(row), "answers": count(row["n"]), "AUC": _figure(row)} for row in _of(rows, "auc")],
+        rows=[{**_who(row), "answers": count(row["n"]), "AUC": _statistic(row)} for row in _of(rows, "auc")],
     )
 
 
@@ -180,12 +180,12 @@ def _effects(rows: Sequence[_Row]) -> JudgingPart:
         rows=[
             {
                 **_who(row),
-                "effect": _NAMES[row["figure"]],
-                "value": _figure(row) if row["figure"] == "length_correlation" else _percent(row),
-                "over": f"{count(row['n'])} {_UNITS.get(row['figure'], 'pairs')}",
+                "effect": _NAMES[row["statistic"]],
+                "value": _statistic(row) if row["statistic"] == "length_correlation" else _percent(row),
+                "over": f"{count(row['n'])} {_UNITS.get(row['statistic'], 'pairs')}",
             }
             for row in rows
-            if row["figure"] in _EFFECTS
+            if row["statistic"] in _EFFECTS
         ],
     )
 
@@ -200,8 +200,8 @@ def _humans(rows: Sequence[_Row]) -> JudgingPart:
             {
                 **_who(row),
                 "answers": count(row["n"]),
-                "kappa": _figure(row),
-                "kappa, linear weights": _figure(_beside(rows, row, "kappa_linear")),
+                "kappa": _statistic(row),
+                "kappa, linear weights": _statistic(_beside(rows, row, "kappa_linear")),
                 "sensitivity": _percent(_beside(rows, row, "sensitivity")),
                 "specificity": _percent(_beside(rows, row, "specificity")),
             }
@@ -241,13 +241,13 @@ def _confusion(rows: Sequence[_Row], about: _Row) -> Confusion:
     )
 
 
-def _of(rows: Iterable[_Row], figure: str) -> list[_Row]:
-    return [row for row in rows if row["figure"] == figure]
+def _of(rows: Iterable[_Row], statistic: str) -> list[_Row]:
+    return [row for row in rows if row["statistic"] == statistic]
 
 
-def _beside(rows: Sequence[_Row], about: _Row, figure: str) -> _Row:
-    """Return another figure about the same judge, metric and other side."""
-    return next(row for row in _of(rows, figure) if _key(row) == _key(about))
+def _beside(rows: Sequence[_Row], about: _Row, statistic: str) -> _Row:
+    """Return another statistic about the same judge, metric and other side."""
+    return next(row for row in _of(rows, statistic) if _key(row) == _key(about))
 
 
 def _key(row: _Row) -> tuple[str | None, ...]:
@@ -258,7 +258,7 @@ def _who(row: _Row) -> dict[str, str]:
     return {"judge": row["judge"], "metric": row["metric"]}
 
 
-def _figure(row: _Row) -> str:
+def _statistic(row: _Row) -> str:
     return _with_interval(row, number)
 
 

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from rageval.judging.agreement import agreement_of
 from rageval.judging.effects import effects_of
-from rageval.judging.figures import HUMANS, ITSELF, JudgeStatistic, to_judging
+from rageval.judging.judge_statistics import HUMANS, ITSELF, JudgeStatistic, to_judging
 from rageval.judging.verdicts import JudgeVerdicts, read_verdicts
 from rageval.metrics import catalogue
 from rageval.metrics.metric import DerivedMetric
@@ -30,7 +30,7 @@ def judging_table(
     minimum_kappa: float,
     remarks: Sequence[str] = (),
 ) -> pa.Table:
-    """Return every figure about the judges of a run.
+    """Return every statistic about the judges of a run.
 
     Args:
         questions: Table `tables.QUESTIONS`.
@@ -42,12 +42,12 @@ def judging_table(
 
     Returns:
         Table `tables.JUDGING`: for each metric's own judge a row `verdict`, for each judge of a panel a row
-        `member_verdict`, then all other figures; without a judge only the remarks.
+        `member_verdict`, then all other statistics; without a judge only the remarks.
     """
     verdicts = read_verdicts(questions, answers, scores, labels)
-    figures = [*agreement_of(verdicts), *effects_of(verdicts)]
-    said = [JudgeStatistic(judge="", metric="", figure=REMARK, note=remark) for remark in remarks]
-    return to_judging([*_fitness(verdicts, figures, minimum_kappa), *figures, *said])
+    statistics = [*agreement_of(verdicts), *effects_of(verdicts)]
+    said = [JudgeStatistic(judge="", metric="", statistic=REMARK, note=remark) for remark in remarks]
+    return to_judging([*_fitness(verdicts, statistics, minimum_kappa), *statistics, *said])
 
 
 def unfit_metrics(judging: pa.Table) -> frozenset[str]:
@@ -56,7 +56,7 @@ def unfit_metrics(judging: pa.Table) -> frozenset[str]:
     Args:
         judging: Table `tables.JUDGING`.
     """
-    verdicts = judging.filter(pc.equal(judging["figure"], VERDICT))
+    verdicts = judging.filter(pc.equal(judging["statistic"], VERDICT))
     unfit = frozenset(verdicts.filter(pc.equal(verdicts["label"], "unfit"))["metric"].to_pylist())
     judged = verdicts["metric"].to_pylist()
     if next((name for name in VERDICTS if name in judged), None) not in unfit:
@@ -64,11 +64,11 @@ def unfit_metrics(judging: pa.Table) -> frozenset[str]:
     return unfit | {metric.name for metric in catalogue.of_kind(DerivedMetric) if metric.needs_verdict}
 
 
-def _fitness(verdicts: JudgeVerdicts, figures: Sequence[JudgeStatistic], minimum: float) -> Iterator[JudgeStatistic]:
+def _fitness(verdicts: JudgeVerdicts, statistics: Sequence[JudgeStatistic], minimum: float) -> Iterator[JudgeStatistic]:
     checks: dict[tuple[str, str], list[JudgeStatistic]] = {}
-    for figure in figures:
-        if figure.figure == "kappa" and figure.against in (ITSELF, HUMANS):
-            checks.setdefault((figure.judge, figure.metric), []).append(figure)
+    for statistic in statistics:
+        if statistic.statistic == "kappa" and statistic.against in (ITSELF, HUMANS):
+            checks.setdefault((statistic.judge, statistic.metric), []).append(statistic)
     for judge, metric in verdicts.metric_judges:
         own, members = checks.get((judge, metric), []), verdicts.members(judge, metric)
         found = {name: _fit(checks.get((name, metric), []), minimum) for name in members}
@@ -108,7 +108,7 @@ def _verdict(
     note = f"{words[0].upper()}{words[1:]}. {conclusion.format(bar=number(minimum), least=MINIMUM_PAIRS)}"
     if fitness == "fit" and not any(check.against == HUMANS and check.n >= MINIMUM_PAIRS for check in checks):
         note += " Whether people would agree with it is not checked."
-    return JudgeStatistic(judge=judge, metric=metric, figure=kind, label=fitness, value=value, n=n, note=note)
+    return JudgeStatistic(judge=judge, metric=metric, statistic=kind, label=fitness, value=value, n=n, note=note)
 
 
 _NOTHING: Final = "no answer was judged twice, and there are no human labels"

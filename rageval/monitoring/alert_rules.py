@@ -45,7 +45,7 @@ def verdict_shares() -> dict[str, JudgeMetric]:
     return {share_of(metric): metric for metric in online()}
 
 
-def figure_words() -> dict[str, str]:
+def statistic_names() -> dict[str, str]:
     """Return everything that a rule can be about, in words."""
     judged = {name: f"the share of {metric.adjective} answers" for name, metric in verdict_shares().items()}
     return {**judged, **_IN_WORDS}
@@ -59,7 +59,7 @@ class Rule(Settings):
 
     name: Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")]
     """What the alert is called."""
-    figure: str
+    statistic: str
     """What is measured, such as relevance_share, error_share or cost_usd; see docs/monitoring.md."""
     above: float | None = None
     """The highest value that is in order; of a drift, the smallest effect that matters."""
@@ -74,18 +74,18 @@ class Rule(Settings):
     filter_value: Key = ""
     """Only questions with this value of `data.filter_by`; empty for all."""
 
-    @field_validator("figure")
+    @field_validator("statistic")
     @classmethod
-    def _is_measured(cls, figure: str) -> str:
-        if figure not in (known := figure_words()):
-            raise ValueError(f"nothing called {figure!r} is measured; known are {', '.join(known)}")
-        return figure
+    def _is_measured(cls, statistic: str) -> str:
+        if statistic not in (known := statistic_names()):
+            raise ValueError(f"nothing called {statistic!r} is measured; known are {', '.join(known)}")
+        return statistic
 
     @model_validator(mode="after")
     def _check(self) -> "Rule":
         if (self.above is None) == (self.below is None):
             raise ValueError(f"the rule {self.name!r} needs either above or below")
-        if self.figure in DRIFTS and self.above is None:
+        if self.statistic in DRIFTS and self.above is None:
             raise ValueError(f"the rule {self.name!r} is of a drift, which can only be above something")
         return self
 
@@ -126,7 +126,7 @@ class WindowStatistic:
 
 def outcome(rule: Rule, measured: WindowStatistic) -> Outcome:
     """Return whether a window breaks a rule beyond noise, or keeps it; `unknown` where neither can be told."""
-    if measured.value is None or (measured.n < rule.minimum and rule.figure not in WITHOUT_MINIMUM):
+    if measured.value is None or (measured.n < rule.minimum and rule.statistic not in WITHOUT_MINIMUM):
         return "unknown"
     sign = 1 if rule.above is not None else -1
     if sign * measured.value <= sign * rule.bound:
@@ -171,10 +171,16 @@ def alerts_of(rule: Rule, measured: Sequence[WindowStatistic], raised_at: dateti
 
 def _message(rule: Rule, measured: WindowStatistic, start: datetime) -> str:
     value = measured.value or 0.0
-    shown = usd(value) if rule.figure == "cost_usd" else f"{value:.3g}" if rule.figure != "questions" else f"{value:g}"
+    shown = (
+        usd(value)
+        if rule.statistic == "cost_usd"
+        else f"{value:.3g}"
+        if rule.statistic != "questions"
+        else f"{value:g}"
+    )
     if measured.low is not None and measured.high is not None:
         shown += f" [{measured.low:.3g}, {measured.high:.3g}]"
-    if rule.figure not in WITHOUT_MINIMUM:
+    if rule.statistic not in WITHOUT_MINIMUM:
         shown += f" of {measured.n:,}"
     direction = "above" if rule.above is not None else "below"
     where = "".join(
@@ -182,7 +188,9 @@ def _message(rule: Rule, measured: WindowStatistic, start: datetime) -> str:
         for word, name in (("of system", rule.system), ("of filter value", rule.filter_value))
         if name
     )
-    words = f"{figure_words()[rule.figure]}{where} was {shown} {_when(measured.window)}, {direction} {rule.bound:g}"
+    words = (
+        f"{statistic_names()[rule.statistic]}{where} was {shown} {_when(measured.window)}, {direction} {rule.bound:g}"
+    )
     if start != measured.window.start:
         words += f"; so since {start:%Y-%m-%d %H:%M} UTC"
     return f"{words[0].upper()}{words[1:]}."

@@ -1,4 +1,4 @@
-"""A run's folder -> its figures in the monitoring database, where dashboards show how they went."""
+"""A run's folder -> its metrics in the monitoring database, where dashboards show how they went."""
 
 from datetime import datetime
 
@@ -13,7 +13,7 @@ _SUMMARY = ("system", "retriever", "metric", "n", "n_scored", "n_failed", "mean"
 
 
 def publish(database: Database, run: Run) -> int:
-    """Store a run's figures, in place of what was published of it before; returns how many there are.
+    """Store a run's metrics, in place of what was published of it before; returns how many there are.
 
     Raises:
         DataError: If the folder holds no run, or one that has no summary yet.

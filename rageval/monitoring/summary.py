@@ -46,7 +46,7 @@ class Summary:
         return self.current["error_share"].n
 
     def rows(self) -> list[dict[str, str]]:
-        """Return the figures as rows of words."""
+        """Return the statistics as rows of text."""
         before = f"{self.reference_days} days before"
         rows = [("questions a day", count(self.questions), number(self._questions_a_day()))]
         rows += [(title, _share(self.current[name]), _share(self.reference[name])) for name, title in _titles().items()]
@@ -54,7 +54,7 @@ class Summary:
             ("95 % are answered within", _seconds(self.p95_s), _seconds(self.reference_p95_s)),
             ("cost a day", usd(self.cost), usd(self.reference_cost)),
         ]
-        return [{"figure": title, "last 24 hours": now, before: then} for title, now, then in rows]
+        return [{"statistic": title, "last 24 hours": now, before: then} for title, now, then in rows]
 
     def drift_rows(self) -> list[dict[str, str]]:
         """Return how the last day differs from its reference, as rows of words."""
@@ -114,7 +114,7 @@ def summary_markdown(summary: Summary, new: Sequence[Alert], done: Sequence[str]
     """Return the run's page.
 
     Args:
-        summary: The figures.
+        summary: The statistics.
         new: The alerts that are new.
         done: What was evaluated, in sentences.
     """

@@ -232,12 +232,12 @@ def _conversation(
         contexts=tuple(
             ShownContext(
                 document_id=document.document_id,
-                score=round(top * 0.9**place, 4),
+                score=round(top * 0.9**rank, 4),
                 section=document.metadata.get("section", ""),
                 question=document.title,
                 text=document.text,
             )
-            for place, document in enumerate(documents)
+            for rank, document in enumerate(documents)
         ),
         prompt_tokens=prompt if is_ok else None,
         completion_tokens=completion if is_ok else None,

@@ -182,7 +182,7 @@ def _asked(rule: Rule, first: datetime, now: datetime, days: int) -> QueryScope 
     Of that one only a part was watched, which is too little for a count alone.
     """
     length = timedelta(hours=rule.window_hours)
-    begun = first if rule.figure == "questions" else first - length
+    begun = first if rule.statistic == "questions" else first - length
     windows = complete_windows(now, length, max(begun, now - timedelta(days=days)))
     if not windows:
         return None
@@ -193,17 +193,17 @@ def _asked(rule: Rule, first: datetime, now: datetime, days: int) -> QueryScope 
 def _measured(
     database: Database, rule: Rule, asked: QueryScope, tested: Callable[[QueryScope], ByPart[Sequence[Drift]]]
 ) -> list[WindowStatistic]:
-    if rule.figure in _SUBJECTS:
-        return [_effect(window, _SUBJECTS[rule.figure], found) for window, found in tested(asked).items()]
-    if rule.figure == "p95_s":
+    if rule.statistic in _SUBJECTS:
+        return [_effect(window, _SUBJECTS[rule.statistic], found) for window, found in tested(asked).items()]
+    if rule.statistic == "p95_s":
         return [_p95(window, counts) for window, counts in read.latency_buckets(database, asked).items()]
-    if rule.figure == "cost_usd":
+    if rule.statistic == "cost_usd":
         costs = read.cost(database, asked)
         return [WindowStatistic(window=window, value=cost.usd, n=cost.n) for window, cost in costs.items()]
-    if rule.figure == "judge_kappa":
+    if rule.statistic == "judge_kappa":
         return [_kappa(window, votes) for window, votes in read.votes(database, asked).items()]
-    shares = _share(database, rule.figure, asked)
-    if rule.figure == "questions":
+    shares = _share(database, rule.statistic, asked)
+    if rule.statistic == "questions":
         return [WindowStatistic(window=window, value=share.n, n=share.n) for window, share in shares.items()]
     return [_measured_share(window, share) for window, share in shares.items()]
 
@@ -239,13 +239,13 @@ def _p95(window: Window, counts: Mapping[int, int]) -> WindowStatistic:
     )  # fmt: skip
 
 
-def _share(database: Database, figure: str, asked: QueryScope) -> ByPart[Share]:
-    if metric := verdict_shares().get(figure):
+def _share(database: Database, statistic: str, asked: QueryScope) -> ByPart[Share]:
+    if metric := verdict_shares().get(statistic):
         return {
             window: Share(hits=counts.get(metric.counted, 0), n=sum(counts.values()))
             for window, counts in read.labels(database, metric.name, asked).items()
         }
-    return read.thumbs_down(database, asked) if figure == "thumbs_down_share" else read.errors(database, asked)
+    return read.thumbs_down(database, asked) if statistic == "thumbs_down_share" else read.errors(database, asked)
 
 
 def _shares(database: Database, asked: QueryScope) -> dict[str, Share]:

@@ -68,7 +68,7 @@ def test_answers_go_out_and_labels_come_back_into_the_report(
     assert "Lowest cosine first." in page
     labels, judging = (pq.read_table(run.path / f"{name}.parquet") for name in ("labels", "judging"))
     assert labels.num_rows == 40
-    assert "share_corrected" in judging["figure"].to_pylist()
+    assert "share_corrected" in judging["statistic"].to_pylist()
 
     assert call(monkeypatch, capfd, "report", folder)[0] == 0
     assert pq.read_table(run.path / "labels.parquet").equals(labels)  # they stay until others are given

@@ -109,7 +109,9 @@ def test_a_run_measures_compares_gates_and_shows_them(rageval: Rageval, command:
     summary = {row["metric"]: row for row in run.table("summary").to_pylist()}
     assert (summary["politeness"]["mean"], summary["brevity"]["n_scored"]) == (0.95, 20)
     assert all(0 <= summary[name]["ci_low"] <= summary[name]["ci_high"] <= 1 for name in ("politeness", "brevity"))
-    assert {row["metric"] for row in run.table("judging").to_pylist() if row["figure"] == "flip_rate"} == {"politeness"}
+    assert {row["metric"] for row in run.table("judging").to_pylist() if row["statistic"] == "flip_rate"} == {
+        "politeness"
+    }
     page = (run.folder / "report.html").read_text().replace("<wbr>", "")
     for words in ("m1 has politeness 0.950", "RUDE", "how few characters an answer has"):
         assert words in page
@@ -157,7 +159,7 @@ def test_conversations_are_judged_by_it_and_dashboards_and_alerts_have_it(
     assert [(row.label, row.value, row.metric_version) for row in rows] == [("POLITE", 1.0, "7")] * 5
     assert "politeness: 5 conversations" in watched.out
     assert "polite" in watched.out
-    assert Rule(name="rude", figure="politeness_share", below=0.5).figure == "politeness_share"
+    assert Rule(name="rude", statistic="politeness_share", below=0.5).statistic == "politeness_share"
     titles = [panel["title"] for panel in dashboard("quality")["panels"]]
     assert {"Polite answers", "Polite answers over time"} <= set(titles)
     offline = json.dumps(dashboard("offline-runs"))

@@ -23,7 +23,7 @@ from tests.monitoring.webhook import Webhook
 pytestmark = pytest.mark.slow
 
 Monitor = Callable[..., tuple[int, str, str]]
-RULES = "rules: [{name: relevance, figure: relevance_share, below: 0.6, minimum: 20}]"
+RULES = "rules: [{name: relevance, statistic: relevance_share, below: 0.6, minimum: 20}]"
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ DAY = timedelta(days=1)
 
 
 def test_an_alert_keeps_what_its_rule_is_about_as_it_was_last(database: Database) -> None:
-    rule = Rule(name="errors", figure="error_share", above=0.1, system="s1", filter_value="c", minimum=1)
+    rule = Rule(name="errors", statistic="error_share", above=0.1, system="s1", filter_value="c", minimum=1)
     days = [
         WindowStatistic(window=Window(start=NOW + n * DAY, end=NOW + (n + 1) * DAY), value=0.5, n=10) for n in range(2)
     ]

@@ -14,7 +14,7 @@ from rageval.monitoring.windows import Share, Window, complete_windows
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-RULE = Rule(name="relevance", figure="relevance_share", below=0.6)
+RULE = Rule(name="relevance", statistic="relevance_share", below=0.6)
 DAYS = complete_windows(NOW, DAY, NOW - 30 * DAY)
 
 
@@ -32,16 +32,16 @@ def test_a_rule_is_broken_only_where_the_bound_lies_outside_the_interval() -> No
     assert outcome(RULE, _measured(DAYS[0], 60, 100)) == "kept"
     assert outcome(RULE, _measured(DAYS[0], 0, 49)) == "unknown"
     assert outcome(RULE, _measured(DAYS[0], 0, 0)) == "unknown"
-    over = Rule(name="errors", figure="error_share", above=0.02)
+    over = Rule(name="errors", statistic="error_share", above=0.02)
     # 0.02 of 200 is 4 failures: the interval of 8 begins at 0.0204, of 7 at 0.0170.
     assert [outcome(over, _measured(DAYS[0], hits, 200)) for hits in (4, 7, 8)] == ["kept", "unknown", "broken"]
 
 
 def test_what_is_counted_and_not_sampled_has_no_noise() -> None:
-    cost = Rule(name="cost", figure="cost_usd", above=20)
+    cost = Rule(name="cost", statistic="cost_usd", above=20)
     assert outcome(cost, WindowStatistic(window=DAYS[0], value=20.01, n=3)) == "broken"
     assert outcome(cost, WindowStatistic(window=DAYS[0], value=20.0, n=3)) == "kept"
-    silence = Rule(name="silence", figure="questions", below=1)
+    silence = Rule(name="silence", statistic="questions", below=1)
     assert outcome(silence, WindowStatistic(window=DAYS[0], value=0, n=0)) == "broken"
 
 
@@ -95,15 +95,18 @@ def test_the_percentile_of_buckets_is_at_most_a_tenth_too_high() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("rules: [{name: a, figure: cost_usd}]", "the rule 'a' needs either above or below"),
-        ("rules: [{name: a, figure: cost_usd, above: 1, below: 2}]", "needs either above or below"),
+        ("rules: [{name: a, statistic: cost_usd}]", "the rule 'a' needs either above or below"),
+        ("rules: [{name: a, statistic: cost_usd, above: 1, below: 2}]", "needs either above or below"),
         (
-            "rules: [{name: a, figure: price, above: 1}]",
+            "rules: [{name: a, statistic: price, above: 1}]",
             "nothing called 'price' is measured; known are relevance_share",
         ),
-        ("rules: [{name: a, figure: topic_drift, below: 1}]", "can only be above"),
-        ("rules: [{name: a, figure: cost_usd, above: 1, hours: 2}]", r"rules\.0\.hours is not a known setting"),
-        ("rules: [{name: a, figure: questions, below: 1}, {name: a, figure: cost_usd, above: 1}]", "two rules have"),
+        ("rules: [{name: a, statistic: topic_drift, below: 1}]", "can only be above"),
+        ("rules: [{name: a, statistic: cost_usd, above: 1, hours: 2}]", r"rules\.0\.hours is not a known setting"),
+        (
+            "rules: [{name: a, statistic: questions, below: 1}, {name: a, statistic: cost_usd, above: 1}]",
+            "two rules have",
+        ),
         ("- a", "holds a list"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Watching: figures equal a count by hand, one alert for what was planted, told until it was heard."""
+"""Watching: statistics equal a count by hand, one alert for what was planted, told until it was heard."""
 
 import logging
 from collections.abc import Iterator
@@ -114,8 +114,8 @@ def test_every_figure_can_be_watched_and_of_one_course_or_model_alone(database: 
         "cost_usd": {"above": 0.01}, "questions": {"above": 10}, "judge_kappa": {"below": 0.99},
     }  # fmt: skip
     rules = tuple(
-        Rule(name=f"{figure} {place}", figure=figure, minimum=10, window_hours=24, **bound, **place_of)  # type: ignore[arg-type]
-        for figure, bound in crossed.items()
+        Rule(name=f"{statistic} {place}", statistic=statistic, minimum=10, window_hours=24, **bound, **place_of)  # type: ignore[arg-type]
+        for statistic, bound in crossed.items()
         for place, place_of in (
             ("all", {}),
             ("here", {"system": "s1", "filter_value": "c"}),
@@ -123,7 +123,7 @@ def test_every_figure_can_be_watched_and_of_one_course_or_model_alone(database: 
         )
     )
     found = {alert.rule for alert in watch(database, CONFIG, rules, NOW)}
-    assert found == {f"{figure} {place}" for figure in crossed for place in ("all", "here")}
+    assert found == {f"{statistic} {place}" for statistic in crossed for place in ("all", "here")}
 
 
 def test_the_summary_is_what_was_asked_in_the_last_day_beside_the_days_before(database: Database) -> None:
@@ -153,7 +153,7 @@ def test_the_summary_is_what_was_asked_in_the_last_day_beside_the_days_before(da
 
 
 def test_nothing_at_all_is_no_alert_and_no_error(database: Database) -> None:
-    rules = (Rule(name="silence", figure="questions", below=1), Rule(name="cost", figure="cost_usd", above=1))
+    rules = (Rule(name="silence", statistic="questions", below=1), Rule(name="cost", statistic="cost_usd", above=1))
     assert watch(database, CONFIG, rules, NOW) == []
     assert summarise(database, CONFIG, NOW).rows()[0]["last 24 hours"] == "0"
     add_conversations(database, [conversation(1, asked_at=NOW - 3 * DAY)])
@@ -165,7 +165,7 @@ def test_a_day_of_unknown_cost_did_not_cost_nothing(database: Database) -> None:
     add_conversations(database, [conversation(n, asked_at=NOW - DAY, cost_usd=None) for n in range(3)])
     summary = summarise(database, CONFIG, NOW)
     assert (summary.cost, summary.reference_cost) == (None, 0.0)
-    assert {row["figure"]: row["last 24 hours"] for row in summary.rows()}["cost a day"] == "unknown"
+    assert {row["statistic"]: row["last 24 hours"] for row in summary.rows()}["cost a day"] == "unknown"
 
 
 def test_a_moment_belongs_to_the_window_that_it_lies_in(database: Database) -> None:

@@ -158,7 +158,7 @@ def test_a_run_that_behaves_as_before_passes_and_one_that_is_judged_otherwise_is
 def test_nothing_is_ranked_by_truthfulness_where_the_judge_it_follows_from_is_unfit() -> None:
     def judging(**metrics: str) -> pa.Table:
         rows = [
-            {"judge": "j", "metric": m, "figure": "verdict", "label": label, "n": 20} for m, label in metrics.items()
+            {"judge": "j", "metric": m, "statistic": "verdict", "label": label, "n": 20} for m, label in metrics.items()
         ]
         return pa.Table.from_pylist(rows, schema=JUDGING)
 

@@ -159,7 +159,7 @@ def test_a_candidate_that_lacks_many_values_cannot_pass(tmp_path: Path) -> None:
 def test_an_unfit_judge_lets_nothing_pass(tmp_path: Path) -> None:
     a = write_run(tmp_path / "a", scores={"m": {CORRECTNESS.name: GOOD}})
     b = write_run(tmp_path / "b", scores={"m": {CORRECTNESS.name: GOOD}})
-    unfit = {"judge": "judge-1", "metric": CORRECTNESS.name, "figure": "verdict", "label": "unfit", "n": 40}
+    unfit = {"judge": "judge-1", "metric": CORRECTNESS.name, "statistic": "verdict", "label": "unfit", "n": 40}
     b.write("judging", pa.Table.from_pylist([unfit], schema=JUDGING))
 
     found = gate(b, a, Choice(), max_drop=0.02)

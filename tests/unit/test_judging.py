@@ -86,27 +86,27 @@ def noisy(labels, share, seed=1):
     return np.where(random.random(len(labels)) < share, random.choice(LABELS, size=len(labels)), labels).tolist()
 
 
-def figure(judging, name, **wanted):
-    rows = [row for row in judging.to_pylist() if row["figure"] == name]
+def statistic(judging, name, **wanted):
+    rows = [row for row in judging.to_pylist() if row["statistic"] == name]
     rows = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
     assert len(rows) == 1, rows
     return rows[0]
 
 
 def verdict(judging, metric=WITH):
-    return figure(judging, "verdict", metric=metric)
+    return statistic(judging, "verdict", metric=metric)
 
 
 def test_flip_rate_and_kappa_with_itself_are_those_of_the_answers_judged_twice():
     first, again = drawn(2 * N), noisy(drawn(2 * N)[:40], 0.3)
     judging = MadeRun().judge(WITH, first).judge(detail_of(WITH, AGAIN), again, where=slice(0, 40)).judging()
-    flips = figure(judging, "flip_rate", against="itself")
+    flips = statistic(judging, "flip_rate", against="itself")
     assert flips["value"] == pytest.approx(np.mean([a != b for a, b in zip(first, again, strict=False)]))
     assert flips["n"] == 40
     assert flips["ci_low"] < flips["value"] < flips["ci_high"]
-    kappa = figure(judging, "kappa", against="itself")
+    kappa = statistic(judging, "kappa", against="itself")
     assert kappa["value"] == pytest.approx(cohen_kappa_score(first[:40], again))
-    linear = figure(judging, "kappa_linear", against="itself")["value"]
+    linear = statistic(judging, "kappa_linear", against="itself")["value"]
     assert linear == pytest.approx(cohen_kappa_score(first[:40], again, labels=LABELS, weights="linear"))
     assert verdict(judging)["label"] == "fit"
     assert "Whether people would agree with it is not checked." in verdict(judging)["note"]
@@ -164,12 +164,12 @@ def test_agreement_between_the_prompts_and_with_the_cosine():
     with_reference, cosine = drawn(2 * N), np.random.default_rng(2).random(2 * N).round(1)
     without = noisy(with_reference, 0.8)
     judging = MadeRun().cosine(cosine).judge(WITH, with_reference).judge(WITHOUT, without).judging()
-    kappa = figure(judging, "kappa", against=WITHOUT)
+    kappa = statistic(judging, "kappa", against=WITHOUT)
     assert kappa["value"] == pytest.approx(cohen_kappa_score(with_reference, without))
-    cells = {(r["label"], r["other_label"]): r["value"] for r in judging.to_pylist() if r["figure"] == "pairs"}
+    cells = {(r["label"], r["other_label"]): r["value"] for r in judging.to_pylist() if r["statistic"] == "pairs"}
     assert cells[RIGHT, WRONG] == sum(a == RIGHT and b == WRONG for a, b in zip(with_reference, without, strict=True))
     assert sum(cells.values()) == 2 * N
-    area = figure(judging, "auc", metric=WITH)
+    area = statistic(judging, "auc", metric=WITH)
     assert area["value"] == pytest.approx(roc_auc_score([label == RIGHT for label in with_reference], cosine))
     assert area["against"] == "cosine"
 
@@ -183,14 +183,14 @@ def test_a_panel_is_compared_within_itself_and_is_as_fit_as_its_checked_judges()
     run.judge(detail_of(WITH, AGAIN), members["a"][:50], judge="a", where=slice(0, 50))
     judging = run.judging()
     for name, labels in members.items():
-        kappa = figure(judging, "kappa", judge=name, against="the majority")
+        kappa = statistic(judging, "kappa", judge=name, against="the majority")
         assert kappa["value"] == pytest.approx(cohen_kappa_score(labels, truth))
-    between = figure(judging, "kappa", judge="a", against="b")
+    between = statistic(judging, "kappa", judge="a", against="b")
     assert between["value"] == pytest.approx(cohen_kappa_score(*members.values()))
     assert verdict(judging)["judge"] == "a + b"
     assert verdict(judging)["label"] == "fit"
     assert verdict(judging)["note"].startswith("Kappa of a with itself is 1.000")
-    assert figure(judging, "member_verdict", judge="b")["label"] == "not checked"
+    assert statistic(judging, "member_verdict", judge="b")["label"] == "not checked"
     shown = {part.title: part for part in judging_section(judging).parts}
     assert [row["against"] for row in shown["Within the panel"].rows] == ["the majority", "the majority", "b"]
 
@@ -205,11 +205,11 @@ def test_position_contradictions_and_length_of_pairwise_choices():
     run.judge("pairwise[beta, swapped]", ["FIRST"] * 4 + ["SECOND"] * 2, where=slice(0, 6), values=swapped)
     run.judge("pairwise[beta]", ["SECOND"], where=slice(6, 7), values=values)  # one order only: not counted
     judging = run.judging()
-    first = figure(judging, "first_share")
+    first = statistic(judging, "first_share")
     assert (first["value"], first["n"]) == (10 / 12, 12)
-    contradictions = figure(judging, "contradiction_share")
+    contradictions = statistic(judging, "contradiction_share")
     assert (contradictions["value"], contradictions["n"]) == (4 / 6, 6)
-    longer = figure(judging, "longer_wins")
+    longer = statistic(judging, "longer_wins")
     clear = [(run.words[i], run.words[N + i]) for i in (4, 5)]  # alpha wins both orders
     assert longer["value"] == np.mean([alpha > beta for alpha, beta in clear])
     assert longer["n"] == 2
@@ -218,7 +218,7 @@ def test_position_contradictions_and_length_of_pairwise_choices():
 def test_the_effect_of_length_is_spearmans_correlation():
     labels = drawn(2 * N)
     run = MadeRun().judge(WITH, labels)
-    found = figure(run.judging(), "length_correlation")
+    found = statistic(run.judging(), "length_correlation")
     expected = stats.spearmanr([ANSWER_LABELS[label] for label in labels], run.words).statistic
     assert found["value"] == pytest.approx(expected)
 
@@ -229,20 +229,22 @@ def test_human_labels_give_kappa_sensitivity_specificity_and_the_corrected_share
     where = slice(N - 40, N + 50)  # 40 answers of alpha, 50 of beta
     judging = MadeRun().judge(WITH, judged).people(people[where], where).judging()
     ours, theirs = judged[where], people[where]
-    assert figure(judging, "kappa", against="human labels")["value"] == pytest.approx(cohen_kappa_score(ours, theirs))
+    assert statistic(judging, "kappa", against="human labels")["value"] == pytest.approx(
+        cohen_kappa_score(ours, theirs)
+    )
     sensitivity = np.mean([a == RIGHT for a, b in zip(ours, theirs, strict=True) if b == RIGHT])
     specificity = np.mean([a != RIGHT for a, b in zip(ours, theirs, strict=True) if b != RIGHT])
-    assert figure(judging, "sensitivity")["value"] == pytest.approx(sensitivity)
-    assert figure(judging, "specificity")["value"] == pytest.approx(specificity)
+    assert statistic(judging, "sensitivity")["value"] == pytest.approx(sensitivity)
+    assert statistic(judging, "specificity")["value"] == pytest.approx(specificity)
     f = np.array([label == RIGHT for label in judged[:N]], dtype=float)
     h = np.array([label == RIGHT for label in people[:N]], dtype=float)
     h[: N - 40] = np.nan
     expected = prediction_powered_share(f, h, np.arange(N) // 3)
-    corrected = figure(judging, "share_corrected", system="alpha")
+    corrected = statistic(judging, "share_corrected", system="alpha")
     assert corrected["value"] == pytest.approx(expected.value)
     assert (corrected["ci_low"], corrected["ci_high"]) == pytest.approx((expected.low, expected.high))
     assert corrected["n"] == 40
-    assert figure(judging, "share_judged", system="alpha")["value"] == pytest.approx(f.mean())
+    assert statistic(judging, "share_judged", system="alpha")["value"] == pytest.approx(f.mean())
     assert verdict(judging)["label"] == "fit"
     assert "not checked" not in verdict(judging)["note"]
     wrong = MadeRun().judge(WITH, judged).people(drawn(2 * N, seed=7)[where], where).judging()
@@ -255,7 +257,7 @@ def test_faithfulness_has_labels_of_its_own():
     run = MadeRun().judge("faithfulness", labels, values=values)
     run.judge("faithfulness[again]", labels[:60], where=slice(0, 60), values=values).people([RIGHT], slice(0, 1))
     judging = run.judging()
-    assert figure(judging, "flip_rate")["value"] == 0
+    assert statistic(judging, "flip_rate")["value"] == 0
     assert verdict(judging, "faithfulness")["label"] == "fit"
     assert not [row for row in judging.to_pylist() if row["against"] == "human labels"]
 
@@ -270,4 +272,4 @@ def test_a_run_without_a_judge_has_no_figures_and_remarks_are_kept():
 def test_unscored_verdicts_are_in_no_figure():
     run = MadeRun().judge(WITH, drawn(2 * N))
     run.rows[0] |= {"status": "unscored", "label": None, "value": None}
-    assert figure(run.judging(), "length_correlation")["n"] == 2 * N - 1
+    assert statistic(run.judging(), "length_correlation")["n"] == 2 * N - 1

@@ -287,7 +287,7 @@ def test_cost_stands_beside_and_is_better_where_it_is_lower(tmp_path: Path) -> N
 
     found = compare(a, b, Choice())
     beside = {
-        row["figure"]: (row["baseline"], row["candidate"], row["candidate / baseline"]) for row in beside_rows(found)
+        row["statistic"]: (row["baseline"], row["candidate"], row["candidate / baseline"]) for row in beside_rows(found)
     }
     assert beside["cost per answer"] == ("$0.002000", "$0.001000", "0.50")
     assert beside["median latency"] == ("1.5 s", "1.5 s", "1.00")

@@ -52,13 +52,17 @@ def test_a_slice_has_its_questions_documents_mean_and_clustered_interval():
     assert (first.name, first.questions, first.documents, first.few) == ("a", 4, 2, True)
     assert (second.name, second.questions, second.documents) == ("b", 2, 1)
     interval = mean_interval([1, 1, 0, 0], [0, 0, 1, 1], bounds=(0, 1))
-    figure = first.figures["m"]
-    assert (figure.n, figure.mean, figure.low, figure.high) == (4, 0.5, interval.low, interval.high)
-    assert (second.figures["m"].n, second.figures["m"].words, second.figures["m"].interval) == (0, "no value", "")
+    statistic = first.statistics["m"]
+    assert (statistic.n, statistic.mean, statistic.low, statistic.high) == (4, 0.5, interval.low, interval.high)
+    assert (second.statistics["m"].n, second.statistics["m"].words, second.statistics["m"].interval) == (
+        0,
+        "no value",
+        "",
+    )
     # A right document at rank 6 of 5, or nowhere, is a miss and not a gap.
     hits = table_of(tables, "section", "hit_rate@5")
-    assert [s.figures["text"].mean for s in hits.slices] == [0.5, 0.0]
-    assert [s.figures["text"].n for s in hits.slices] == [4, 2]
+    assert [s.statistics["text"].mean for s in hits.slices] == [0.5, 0.0]
+    assert [s.statistics["text"].n for s in hits.slices] == [4, 2]
 
 
 def test_one_value_is_no_slice_and_columns_of_several_filter_values_keep_apart():
@@ -118,7 +122,7 @@ def test_a_slice_that_is_worse_is_marked_with_a_p_value_corrected_for_all_slices
     run = run_of(sections, values)
     tables = slice_tables(*run, None)
     table = table_of(tables, "section", "correctness")
-    marks = {s.name: s.figures["m"].mark for s in table.slices}
+    marks = {s.name: s.statistics["m"].mark for s in table.slices}
     assert marks["bad"] == "lower"
     # The correction covers three sections and four lengths.
     clusters = np.repeat(np.arange(120), 2)
@@ -127,7 +131,7 @@ def test_a_slice_that_is_worse_is_marked_with_a_p_value_corrected_for_all_slices
         for inside in [np.repeat(np.array(sections) == s.name, 2) for s in table.slices]
         + [np.repeat((np.arange(120) // 30) == quarter, 2) for quarter in range(4)]
     ]
-    found = [s.figures["m"].p_value for t in tables for s in t.slices]
+    found = [s.statistics["m"].p_value for t in tables for s in t.slices]
     assert found == pytest.approx(list(holm(raw)))
 
 
@@ -136,7 +140,7 @@ def test_a_slice_of_few_documents_is_named_as_such_and_never_marked():
     table = table_of(slice_tables(*run_of(sections, values, per_document=5), None), "section", "correctness")
     rest, tiny = table.slices
     assert (tiny.name, tiny.questions, tiny.few, rest.few) == ("tiny", 45, True, False)
-    assert (tiny.figures["m"].p_value, tiny.figures["m"].mark) == (None, "")
+    assert (tiny.statistics["m"].p_value, tiny.statistics["m"].mark) == (None, "")
 
 
 def test_a_run_without_scores_still_has_slices_of_its_retrieval():

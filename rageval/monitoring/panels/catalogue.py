@@ -183,7 +183,7 @@ _OTHERS: Final = (
         "What each run cost, in US dollars, all its systems together.", _FILTER_VALUE,
     ),
     _offline(
-        "runs-figures", "The newest run", "table", "count", offline_runs.figures,
+        "runs-metrics", "The newest run", "table", "count", offline_runs.metrics,
         "Metrics of the newest run in the window: mean, interval, and how many of its questions could be scored.",
     ),
     _offline(

@@ -53,7 +53,7 @@ def runs(scope: Scope) -> sa.Select[Any]:
     )
 
 
-def figures(scope: Scope) -> sa.Select[Any]:
+def metrics(scope: Scope) -> sa.Select[Any]:
     """Return the metrics of the newest run in the window, with their intervals and counts."""
     newest = (
         sa.select(_R.run_id)

@@ -98,23 +98,23 @@ def errors(scope: Scope) -> sa.Select[Any]:
 
 
 def error_kinds(scope: Scope) -> sa.Select[Any]:
-    """Return `error`, `n`, and the time and words of the latest one."""
+    """Return `error`, `n`, and the time and text of the latest one."""
     failed = (
         sa.select(kind_of_error(_C.error).label("kind"), _C.asked_at, _C.error)
         .where(_C.status == "failed", *scope.within(CONVERSATIONS))
         .subquery()
     )
-    place = sa.func.row_number().over(partition_by=failed.c.kind, order_by=failed.c.asked_at.desc())
+    rank = sa.func.row_number().over(partition_by=failed.c.kind, order_by=failed.c.asked_at.desc())
     n = _COUNT.over(partition_by=failed.c.kind)
-    ranked = sa.select(failed, place.label("place"), n.label("n")).subquery()
+    ranked = sa.select(failed, rank.label("rank"), n.label("n")).subquery()
     return (
         sa.select(
             ranked.c.kind.label("error"),
             ranked.c.n,
             ranked.c.asked_at.label("latest"),
-            sa.func.substr(ranked.c.error, 1, 300).label("words of the latest"),
+            sa.func.substr(ranked.c.error, 1, 300).label("the latest in full"),
         )
-        .where(ranked.c.place == 1)
+        .where(ranked.c.rank == 1)
         .order_by(ranked.c.n.desc(), ranked.c.kind)
         .limit(SHOWN)
     )

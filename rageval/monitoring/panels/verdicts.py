@@ -35,7 +35,7 @@ def verdict_shares(scope: Scope, metric: JudgeMetric) -> sa.Select[Any]:
     leading = _leading(groups, groups.c.time)
     return (
         sa.select(leading.c.time, *share_with_interval(leading.c.good, leading.c.n), leading.c.unscored)
-        .where(leading.c.place == 1)
+        .where(leading.c.rank == 1)
         .order_by("time")
     )
 
@@ -57,7 +57,7 @@ def verdict_shares_by_system(scope: Scope, metric: JudgeMetric) -> sa.Select[Any
     leading = _leading(groups, groups.c.time, groups.c.system)
     return (
         sa.select(leading.c.time, leading.c.system.label("metric"), ratio(leading.c.good, leading.c.n).label("value"))
-        .where(leading.c.place == 1)
+        .where(leading.c.rank == 1)
         .order_by("time", leading.c.system)
     )
 
@@ -81,7 +81,7 @@ def verdict_share_now(scope: Scope, metric: JudgeMetric) -> sa.Select[Any]:
     return sa.select(
         *share_with_interval(leading.c.good, leading.c.n, "now"),
         ratio(leading.c.good_before, leading.c.n_before).label("before"),
-    ).where(leading.c.place == 1)
+    ).where(leading.c.rank == 1)
 
 
 def verdict_share_of_each(scope: Scope, metric: JudgeMetric, key: str) -> sa.CTE:
@@ -100,7 +100,7 @@ def verdict_share_of_each(scope: Scope, metric: JudgeMetric, key: str) -> sa.CTE
     leading = _leading(groups, groups.c.key)
     return (
         sa.select(leading.c.key, *share_with_interval(leading.c.good, leading.c.n, "relevant"))
-        .where(leading.c.place == 1)
+        .where(leading.c.rank == 1)
         .cte()
     )
 
@@ -126,9 +126,7 @@ def label_counts(scope: Scope, metric: str) -> sa.CTE:
     )
     leading = _leading(sizes)
     same = sa.and_(groups.c.metric_version == leading.c.metric_version, groups.c.judge == leading.c.judge)
-    return (
-        sa.select(groups.c.label, groups.c.now, groups.c.before).join(leading, same).where(leading.c.place == 1).cte()
-    )
+    return sa.select(groups.c.label, groups.c.now, groups.c.before).join(leading, same).where(leading.c.rank == 1).cte()
 
 
 def thumbs_shares(scope: Scope) -> sa.Select[Any]:
@@ -202,7 +200,7 @@ def judged_votes(scope: Scope) -> sa.Subquery:
         .subquery()
     )
     leading = _leading(groups, groups.c.time)
-    return sa.select(leading).where(leading.c.place == 1).subquery()
+    return sa.select(leading).where(leading.c.rank == 1).subquery()
 
 
 def _key(table: sa.Table, key: str) -> sa.Label[Any]:
@@ -210,7 +208,7 @@ def _key(table: sa.Table, key: str) -> sa.Label[Any]:
 
 
 def _leading(groups: Any, *partition: sa.ColumnElement[Any]) -> sa.Subquery:
-    """Return the groups with their `place`: 1 has the most verdicts of its part; of equals, the later version."""
+    """Return the groups with their `rank`: 1 has the most verdicts of its part; of equals, the later version."""
     order = (groups.c.n.desc(), groups.c.metric_version.desc(), groups.c.judge)
-    place = sa.func.row_number().over(partition_by=partition or None, order_by=order)
-    return sa.select(groups, place.label("place")).subquery()
+    rank = sa.func.row_number().over(partition_by=partition or None, order_by=order)
+    return sa.select(groups, rank.label("rank")).subquery()

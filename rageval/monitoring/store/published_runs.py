@@ -1,4 +1,4 @@
-"""Offline runs in the monitoring database, so that their figures stand beside those of the conversations."""
+"""Offline runs in the monitoring database, so that they stand beside the conversations."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

@@ -136,7 +136,7 @@ def labels(database: Database, metric: str, asked: QueryScope) -> ByPart[Mapping
     """Return how many conversations have which label."""
     latest = _latest(metric, asked, _E.conversation_id)
     wanted = sa.select(latest.c.part, latest.c.label.label("counted"), sa.func.count().label("n"))
-    wanted = wanted.where(latest.c.place == 1, latest.c.label.is_not(None)).group_by(latest.c.part, latest.c.label)
+    wanted = wanted.where(latest.c.rank == 1, latest.c.label.is_not(None)).group_by(latest.c.part, latest.c.label)
     return {part: {row.counted: row.n for row in rows} for part, rows in _by_part(database, asked, wanted).items()}
 
 
@@ -145,7 +145,7 @@ def labels_of_versions(database: Database, metric: str, asked: QueryScope) -> By
     latest = _latest(metric, asked, _E.conversation_id, _E.metric_version)
     key = (latest.c.part, latest.c.metric_version, latest.c.label)
     wanted = sa.select(*key, sa.func.count().label("n"), sa.func.max(latest.c.evaluated_at).label("last"))
-    found = _by_part(database, asked, wanted.where(latest.c.place == 1).group_by(*key))
+    found = _by_part(database, asked, wanted.where(latest.c.rank == 1).group_by(*key))
     return {
         part: [LabelCount(version=row.metric_version, label=row.label, n=row.n, last=row.last) for row in rows]
         for part, rows in found.items()
@@ -158,7 +158,7 @@ def votes(database: Database, asked: QueryScope) -> ByPart[Sequence[tuple[str, s
     wanted = (
         sa.select(latest.c.part, latest.c.label, _F.conversation_id, _F.thumbs)
         .join(latest, latest.c.conversation_id == _F.conversation_id)
-        .where(*asked.voters, latest.c.place == 1)
+        .where(*asked.voters, latest.c.rank == 1)
         .order_by(_F.conversation_id, _F.voter)
     )
     return {
@@ -173,10 +173,10 @@ def top_scores(database: Database, asked: QueryScope) -> ByPart[Sequence[tuple[s
     Scores of two retrievers mean two things; of each there are at most `MOST_SCORES`.
     """
     part = asked.part(_C)
-    place = sa.func.row_number().over(partition_by=(part.element, _C.retriever), order_by=_C.conversation_id)
-    every = sa.select(part, _C.conversation_id, _C.retriever, _C.top_score, place.label("place"))
+    rank = sa.func.row_number().over(partition_by=(part.element, _C.retriever), order_by=_C.conversation_id)
+    every = sa.select(part, _C.conversation_id, _C.retriever, _C.top_score, rank.label("rank"))
     first = every.where(*asked.of(_C), _C.top_score.is_not(None)).subquery()
-    wanted = sa.select(first).where(first.c.place <= MOST_SCORES).order_by(first.c.conversation_id)
+    wanted = sa.select(first).where(first.c.rank <= MOST_SCORES).order_by(first.c.conversation_id)
     return {
         part: [(row.conversation_id, row.retriever, float(row.top_score)) for row in rows]
         for part, rows in _by_part(database, asked, wanted).items()
@@ -194,9 +194,9 @@ def recent_questions(database: Database, asked: QueryScope, limit: int) -> list[
 def _latest(metric: str, asked: QueryScope, *key: Any) -> Any:
     """Return every verdict of a metric, numbered for each key from the latest one on."""
     order = (_E.evaluated_at.desc(), _E.metric_version, _E.judge)
-    place = sa.func.row_number().over(partition_by=key, order_by=order).label("place")
+    rank = sa.func.row_number().over(partition_by=key, order_by=order).label("rank")
     columns = (_E.conversation_id, _E.metric_version, _E.label, _E.evaluated_at)
-    wanted = sa.select(asked.part(_E), *columns, place)
+    wanted = sa.select(asked.part(_E), *columns, rank)
     return wanted.where(_E.metric == metric, _E.status == "ok", *asked.of(_E)).subquery()
 
 
