@@ -24,7 +24,7 @@ def try_system(
 
     Example:
 
-    rageval try-system mine "When does the course start?" --config rag.yaml
+    rageval try-system mine refunds --config rag.yaml
     """
     settings = read_settings(config)
     override(settings, {}, assignments)

@@ -129,3 +129,25 @@ def test_what_a_cluster_cannot_do_is_said_before_anything_is_sent(
     assert run.status == 2
     assert words in " ".join(run.err.split())
     assert llm.requests == []
+
+
+def test_a_function_and_an_endpoint_of_ones_own_are_asked_by_every_worker(
+    on_dask: Rageval, rageval: Rageval, corpus: Path
+) -> None:
+    import json
+
+    from tests.systems.test_runs import FREE, function, systems, version
+    from tests.toy_rag import ToyRag
+
+    with ToyRag(json.loads((corpus / "documents.json").read_text())) as rag:
+        limited = systems(version(rag, 2, shared_limit="on-dask"), function(corpus, shared_limit="on-dask"))
+        there = on_dask(*FREE, *limited, run_id="there")
+        here = rageval(*FREE, *limited, run_id="here")
+        unlimited = on_dask(*FREE, *systems(version(rag, 2)), run_id="unlimited")
+
+    assert (there.status, here.status) == (0, 0), there.err + here.err
+    assert len(rag.answered) == 2 * 20
+    columns = ["question_id", "system", "answer", "context_ids", "status"]
+    assert there.table("answers").select(columns).to_pylist() == here.table("answers").select(columns).to_pylist()
+    assert unlimited.status == 2
+    assert "the system 'v2' has no shared_limit" in " ".join(unlimited.err.split())

@@ -27,7 +27,7 @@ def of_stream(**settings: str) -> dict[str, str]:
     ("path", "settings"),
     [
         ("/ask", {"kind": "http"}),
-        ("/ask?version=1", {"kind": "http", "http_method": "GET", "body": '{"question": "{{ question }}"}'}),
+        ("/ask?version=2", {"kind": "http", "http_method": "GET", "body": '{"question": "{{ question }}"}'}),
         ("/stream", of_stream(contexts_path="end.contexts", usage_path="usage")),
         ("/lines", of_stream(stream="ndjson")),
     ],
@@ -47,7 +47,7 @@ def test_answer_contexts_citations_and_tokens_are_read_of_json_and_streams(
     # 22 characters of the question, 61 of the answer.
     assert reply.usage == Usage(prompt_tokens=6, completion_tokens=16)
     assert (reply.first_token_s is not None) == ("stream" in settings)
-    assert rag.requests[-1].get("version", "1") == "1", "the query of the URL is kept"
+    assert rag.requests[-1].get("version", "2") == "2", "the query of the URL is kept"
 
 
 def test_a_body_is_filled_in_with_all_that_is_known_of_a_question_and_headers_with_variables(

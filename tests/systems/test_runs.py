@@ -49,7 +49,7 @@ def test_two_versions_of_a_service_with_faults_and_a_limit_are_compared_by_answe
 ) -> None:
     rag.faults, rag.limit = 0.05, Bucket(per_minute=600)
     both = systems(version(rag, 1, rpm=600, max_attempts=8), version(rag, 2, rpm=600, max_attempts=8))
-    run = rageval(*both, "--judge", "m1", "--set", "metrics=[faithfulness, exact_match]")
+    run = rageval(*both, "--judge", "m1", "--set", "metrics=[correctness, exact_match, refusal]")
 
     assert run.status == 0, run.err
     answers = run.table("answers").to_pylist()
@@ -62,7 +62,8 @@ def test_two_versions_of_a_service_with_faults_and_a_limit_are_compared_by_answe
     assert means(run, "exact_match") == {"v1": 0.5, "v2": 1.0}
     assert means(run, "hit_rate@1") == {"v1": 0.5, "v2": 1.0}
     assert {row["kind"] for row in run.table("systems").to_pylist()} == {"http"}
-    assert run.table("blame").num_rows, "it says whether contexts or answers are to blame"
+    blamed = Counter((row["system"], row["shown"]) for row in run.table("blame").to_pylist())
+    assert blamed == {("v1", True): 10, ("v1", False): 10, ("v2", True): 20}, "whether the right document was shown"
     (compared,) = [row for row in run.table("comparisons").to_pylist() if row["metric"] == "exact_match"]
     assert (compared["baseline"], compared["candidate"]) == ("v1", "v2")
 
