@@ -53,7 +53,7 @@ def serve_deployments(file: Path, limit: int) -> None:
 
     Args:
         file: A `prefect.yaml`, anywhere. Its entrypoints start from the folder above its own if they are there, else
-            from the checkout that is installed; those that are modules are the installed ones, and work in its own.
+            from the checkout that is installed; those that are modules work in its own folder.
         limit: The most runs at once of a deployment without a limit of its own.
 
     Raises:
@@ -64,7 +64,7 @@ def serve_deployments(file: Path, limit: int) -> None:
     file = file.absolute()
     with running_server() as client:
         os.chdir(_folder(file, settings))
-        _find_flows(settings)
+        sys.path.insert(0, str(Path.cwd()))
         _allow(file, settings)
         deployments = [_deployed(client, one) for one in settings]
     _show(deployments)
@@ -80,14 +80,6 @@ def serve_deployments(file: Path, limit: int) -> None:
         _pause(deployments)
     else:
         console.print("Stopped. What is due meanwhile starts when the deployments are served again.")
-
-
-def _find_flows(settings: Sequence[dict[str, Any]]) -> None:
-    """Let this process and its runs find the flows, also beside somebody's own package of the name `flows`."""
-    if _files(settings):
-        sys.path.insert(0, str(Path.cwd()))
-    else:
-        os.environ.update(PYTHONSAFEPATH="1")
 
 
 def _allow(file: Path, settings: Sequence[dict[str, Any]]) -> None:

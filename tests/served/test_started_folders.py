@@ -67,7 +67,8 @@ def test_a_folder_is_deployed_and_served_with_its_settings_beside_flows_of_its_u
     log = tmp_path / "serve.log"
     with running(log, [RAGEVAL, "serve"], environment=server.environment, folder=folder) as process:
         eventually("serving", lambda: "UI: " in log.read_text(encoding="utf-8"), process)
-        flow_run = server.start("nightly/started-nightly", {}).raise_for_status().json()
-        ended = server.wait_for(flow_run)
-    assert ended["state_type"] == "COMPLETED", server.log(flow_run)
-    assert [*(folder / "runs").glob("*/report.html")], "the run worked in the folder of its file"
+        for _ in range(2):  # the second night is measured against the first
+            flow_run = server.start("nightly/started-nightly", {}).raise_for_status().json()
+            ended = server.wait_for(flow_run)
+            assert ended["state_type"] == "COMPLETED", server.log(flow_run)
+    assert len([*(folder / "runs").glob("*/report.html")]) == 2, "runs work in the folder of their file"
