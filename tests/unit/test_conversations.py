@@ -64,7 +64,7 @@ def test_the_turns_are_slices_with_their_means_and_late_ones_stand_together(turn
     questions, _, scores = run_of({"a": values, "b": values})
     tables = slice_tables(questions, DOCUMENTS.empty_table(), RETRIEVAL.empty_table(), scores, None)
     (table,) = [table for table in tables if table.kind == "turn of the conversation"]
-    means = {found.name: (found.questions, found.figures["m"].mean) for found in table.slices}
+    means = {found.name: (found.questions, found.statistics["m"].mean) for found in table.slices}
     expected = {f"turn {turn + 1}": (2, value) for turn, value in enumerate(values[:MOST_TURNS])}
     if late := values[MOST_TURNS:]:
         expected["later turns"] = (2 * len(late), sum(late) / len(late))
