@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Final
 
 from rageval.config.own_systems import OwnSystemConfig
@@ -35,13 +36,23 @@ class RecordedSystem(OwnSystem):
             DataError: If the file cannot be used.
         """
         with _READING:  # the first chunks start at once, and one reading serves them all
-            answers = _answers(self.settings)
+            answers = _answers(self.settings, _version(self.settings.file))
         return [_reply(answers.find(question, repeat)) for question in questions]
 
 
 @lru_cache(maxsize=8)
-def _answers(settings: OwnSystemConfig) -> RecordedAnswers:
+def _answers(settings: OwnSystemConfig, version: tuple[int, ...]) -> RecordedAnswers:
+    del version  # part of the cache's key: a file that is written again is read again
     return RecordedAnswers(settings.file, settings.columns, settings.recorded_system)
+
+
+def _version(file: str) -> tuple[int, ...]:
+    """Return what changes when a file of this machine is written; nothing is known of others."""
+    try:
+        found = Path(file).stat()
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_size
 
 
 def _reply(item: RawItem | None) -> ChatReply:

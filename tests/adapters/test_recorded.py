@@ -157,3 +157,16 @@ def test_a_file_of_several_systems_wants_one_of_them_named(tmp_path: Path, monke
         RecordedAnswers(path, (), "")
     with pytest.raises(DataError, match="has no system 'three'"):
         RecordedAnswers(path, (), "three")
+
+
+def test_a_file_that_is_written_again_is_read_again(tmp_path: Path) -> None:
+    import rageval
+
+    def mean(answer: str) -> float:
+        path = lines(tmp_path / "a.jsonl", [{"question": "q", "reference": "yes", "answer": answer}])
+        systems = [{"kind": "recorded", "name": "mine", "file": path}]
+        settings = {"data": {"ground_truth": path}, "systems": systems, "metrics": ["exact_match"]}
+        run = rageval.evaluate({**settings, "models": []}, output=str(tmp_path / "runs"), run_id=answer)
+        return float(run.summary().set_index("metric")["mean"]["exact_match"])
+
+    assert (mean("no"), mean("yes")) == (0.0, 1.0)
