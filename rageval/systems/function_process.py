@@ -189,6 +189,10 @@ async def _hand_out(worker: FunctionProcess) -> None:
             waiting = worker.waiting.get(reply["id"])
             if waiting and not waiting.done():
                 waiting.set_result(reply)
+    # It mostly ends by itself, and its status is worth knowing: to kill it now could reap it behind asyncio's back.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LAST_WORDS_S):
+            await worker.process.wait()
     worker.kill()
     await worker.process.wait()
     await worker.printing_ended()

@@ -66,7 +66,7 @@ def open_search(team_index: str, proxy: ElasticsearchProxy) -> Iterator[OpenSear
 
 
 def question(text: str, course: str = "") -> Question:
-    return Question(question_id=text, question=text, document_id="a", filter_value=course)
+    return Question(question_id=text, question=text, relevant_ids=("a",), relevant_grades=(1,), filter_value=course)
 
 
 def ids(result: PassageResult) -> list[str]:

@@ -92,7 +92,7 @@ def test_two_requests_at_once_get_the_answers_to_their_own_questions(client):
 
 def test_a_judgement_is_a_verdict_that_parses(client):
     judged = Judged(
-        question="When?", answer="In January, on the 15th.", reference="On the 15th of January.", contexts=[]
+        question="When?", answer="In January, on the 15th.", references=["On the 15th of January."], contexts=[]
     )
     judging, kind = judge_messages(CORRECTNESS, judged), verdict_of(CORRECTNESS.scale)
     schema = {"name": "verdict", "strict": True, "schema": judge_schema(kind.model_json_schema())}

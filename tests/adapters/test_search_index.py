@@ -17,6 +17,7 @@ import pytest
 from rageval.config.evaluation import DataConfig, EvaluationConfig, IndexConfig
 from rageval.errors import ConfigError, CredentialsError, IndexMismatchError, ServiceError
 from rageval.records import Document
+from rageval.runs.manifest import SearchedIndex
 from rageval.search.backends import index_name, open_index, settled
 from rageval.search.elasticsearch_index import ElasticsearchIndex
 from rageval.search.lancedb_index import LanceDBIndex
@@ -423,9 +424,13 @@ def test_a_run_goes_on_with_the_search_engine_that_it_has_searched_with(monkeypa
     monkeypatch.setenv("ELASTICSEARCH_URL", "http://127.0.0.1:9200")
     config = EvaluationConfig()
     assert settled(config).index.backend == "elasticsearch"
-    assert settled(config, "lancedb").index.backend == "lancedb"
+    searched = SearchedIndex(
+        name="i", backend="lancedb", fingerprint="f", embedding_model="m", documents=1, embedded=0, rebuilt=False,
+        longest=None, too_long=0, too_long_ids=(), warning=None,
+    )  # fmt: skip
+    assert settled(config, searched).index.backend == "lancedb"
     chosen = EvaluationConfig(index=IndexConfig(backend="elasticsearch"))
-    assert settled(chosen, "lancedb").index.backend == "elasticsearch"
+    assert settled(chosen, searched).index.backend == "elasticsearch"
 
 
 def test_an_index_is_named_after_its_documents() -> None:

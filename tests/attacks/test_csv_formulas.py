@@ -48,7 +48,8 @@ def test_a_formula_that_a_user_asked_is_accepted_as_the_text_that_it_is(
     documents, questions = str(corpus / "documents.json"), str(corpus / "questions.csv")
     data = DataConfig(documents=documents, ground_truth=questions, filter_by="course")
     add_conversations(
-        database, [conversation(1, question=question, course="a"), conversation(2, question="=2+2", course="b")]
+        database,
+        [conversation(1, question=question, filter_value="a"), conversation(2, question="=2+2", filter_value="b")],
     )
     add_votes(database, [vote(1, -1)])
 

@@ -119,7 +119,7 @@ def test_the_next_night_asks_what_a_user_asked_and_is_measured_by_the_questions_
     llm.reply = _reply(VERDICT)
     assert night("monday", newest=True).is_completed()
     database = open_database(f"sqlite:///{corpus / 'monitoring.db'}")
-    add_conversations(database, [conversation(1, question="How long may a worker be away?", course="a")])
+    add_conversations(database, [conversation(1, question="How long may a worker be away?", filter_value="a")])
     documents, questions = str(corpus / "documents.json"), str(corpus / "questions.csv")
     data = DataConfig(documents=documents, ground_truth=questions, filter_by="course")
     accept(database, id_of(1), ["d2"], data)

@@ -220,5 +220,5 @@ def test_an_index_that_is_there_already_is_read_and_nothing_else_is_asked_of_its
 
 def test_the_chat_app_searches_with_retrievers_of_ours(own: str, corpus: Path) -> None:
     retriever = {"method": "python", "function": "search.py:find", "function_folder": str(corpus)}
-    with pytest.raises(ConfigError, match="the chat app searches in an index that rageval builds"):
+    with pytest.raises(ConfigError, match="search in an index that rageval builds"):
         SearchHere(EvaluationConfig.model_validate({"retrievers": [retriever]}))

@@ -37,6 +37,7 @@ def test_text_metrics_are_those_of_the_stored_texts(rageval: Rageval, llm: FakeL
     run = rageval("--no-judge")
 
     questions, documents = run.table("questions").to_pandas(), run.table("documents").to_pandas()
+    questions["document_id"] = questions["relevant_ids"].str[0]
     asked = questions.merge(documents, on="document_id").set_index("question_id")
     answers = run.table("answers").to_pandas().set_index("question_id")["answer"]
     texts, references = answers.tolist(), asked.loc[answers.index, "text"].tolist()

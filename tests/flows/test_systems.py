@@ -51,10 +51,10 @@ def test_prompts_and_models_are_compared_with_each_other_and_pooled(
     assert answers.groupby("system").size().to_dict() == dict.fromkeys(systems, 20)
     assert set(answers[answers["system"] == "m1 + closed_book"]["context_ids"].map(len)) == {0}
     relevant = dict(
-        zip(*(run.table("questions")[name].to_pylist() for name in ("question_id", "document_id")), strict=True)
+        zip(*(run.table("questions")[name].to_pylist() for name in ("question_id", "relevant_ids")), strict=True)
     )
     oracle = answers[answers["system"] == "m1 + oracle + strict"]
-    assert [ids.tolist() for ids in oracle["context_ids"]] == [[relevant[id_]] for id_ in oracle["question_id"]]
+    assert [ids.tolist() for ids in oracle["context_ids"]] == [relevant[id_] for id_ in oracle["question_id"]]
     comparisons = run.table("comparisons").to_pandas()
     prompts = comparisons.query("of == 'pooled' and differ_in == 'prompt' and metric == 'correctness'")
     (pooled,) = prompts.to_dict("records")
