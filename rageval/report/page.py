@@ -135,7 +135,7 @@ def _environment() -> Environment:
 def _models(run: ReportData) -> set[str]:
     """Return the names of all models of the run, the judge's too, and `local` if any is the embedded one."""
     names = {*run.systems["model"].drop_null().unique().to_pylist(), *run.scores["judge_model"].unique().to_pylist()}
-    configured = (*run.manifest.config.models, *run.manifest.config.judges)
+    configured = (*run.manifest.config.answering_models, *run.manifest.config.judges)
     return names | {LOCAL for model in configured if model.is_local}
 
 

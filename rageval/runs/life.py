@@ -12,6 +12,7 @@ from typing import Any
 from rageval.config.effects import may_change, sent
 from rageval.config.evaluation import EvaluationConfig
 from rageval.errors import ConfigError
+from rageval.metrics import catalogue
 from rageval.runs import costs
 from rageval.runs.manifest import (
     Dataset, Manifest, ModelUsage, RunStart, SearchedIndex, find_manifest, read_manifest, write_manifest,
@@ -118,7 +119,16 @@ def stop(run: Run, reason: str) -> None:
 def warnings(run: Run) -> tuple[str, ...]:
     """Return a sentence for everything that looks complete and is not."""
     lost = shortfalls(run.read("answers"), run.read("scores"))
-    return (*(found.sentence for found in lost), *costs.unknown(run), *_beginnings(run))
+    return (*(found.sentence for found in lost), *costs.unknown(run), *_beginnings(run), *_unjudged(run))
+
+
+def _unjudged(run: Run) -> list[str]:
+    """Return a sentence where metrics are wanted that a judge is asked for, and none is named nor any model there."""
+    config = read_manifest(run).config
+    judged = [metric.name for metric in catalogue.judged(config.metrics)]
+    if not judged or not config.judge.enabled or not config.plans or config.judge_model:
+        return []
+    return [f"{', '.join(judged)} were not measured, since no judge is named (judge.model, or --judge)"]
 
 
 def _beginnings(run: Run) -> list[str]:

@@ -170,3 +170,16 @@ def test_a_file_that_is_written_again_is_read_again(tmp_path: Path) -> None:
         return float(run.summary().set_index("metric")["mean"]["exact_match"])
 
     assert (mean("no"), mean("yes")) == (0.0, 1.0)
+
+
+def test_metrics_of_a_judge_that_nobody_names_are_said_to_be_missing(tmp_path: Path) -> None:
+    import rageval
+    from rageval.runs.manifest import read_manifest
+
+    path = lines(tmp_path / "a.jsonl", [{"question": "q", "reference": "yes", "answer": "yes"}])
+    systems = [{"kind": "recorded", "name": "mine", "file": path}]
+    settings = {"data": {"ground_truth": path}, "systems": systems, "metrics": ["exact_match", "correctness"]}
+    run = rageval.evaluate(settings, output=str(tmp_path / "runs"))
+
+    assert "correctness were not measured, since no judge is named" in " ".join(read_manifest(run).warnings)
+    assert "embedded 270M model" not in (run.path / "report.html").read_text(), "no system asks it"
