@@ -128,7 +128,7 @@ def _unjudged(run: Run) -> list[str]:
     judged = [metric.name for metric in catalogue.judged(config.metrics)]
     if not judged or not config.judge.enabled or not config.plans or config.judge_model:
         return []
-    return [f"{', '.join(judged)} were not measured, since no judge is named (judge.model, or --judge)"]
+    return [f"no judge is named (judge.model, or --judge), so nothing was measured of {', '.join(judged)}"]
 
 
 def _beginnings(run: Run) -> list[str]:
