@@ -9,7 +9,7 @@ from flows.steps import PrefectSteps
 from flows.workers import THREADS
 from rageval.config.evaluation import EvaluationConfig
 from rageval.pipeline.evaluation import evaluate_run
-from rageval.report.writing import figures, sentence
+from rageval.report.writing import leading, sentence
 from rageval.runs.folders import open_run
 from rageval.runs.manifest import Manifest
 from tasks.ending import end_in_words, say_in_name
@@ -55,7 +55,7 @@ def evaluate(config: EvaluationConfig = EvaluationConfig()) -> EvaluationResult:
 def _evaluate(config: EvaluationConfig) -> tuple[EvaluationResult, str]:
     run = open_run(config.run)
     manifest = evaluate_run(run, config, PrefectSteps())
-    say_in_name(figures(run))
+    say_in_name(leading(run))
     result = EvaluationResult(run_id=run.run_id, folder=run.folder, status=manifest.status, manifest=manifest)
     return result, sentence(run)
 

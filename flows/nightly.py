@@ -15,7 +15,7 @@ from rageval.monitoring.store.database import is_configured
 from rageval.runs.run import Run
 from rageval.telemetry.tracing import step
 from tasks.ending import end_in_words, say_in_name
-from tasks.nightly import accept_night, judge_night, publish_figures, publish_night
+from tasks.nightly import accept_run, judge_run, publish_outcome, publish_values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,17 +59,17 @@ def _nightly(config: EvaluationConfig, gate: GateSettings, label: str) -> tuple[
     run = Run(ended.folder)
     with step("nightly", run_id=run.run_id):
         if is_configured():
-            publish_figures(run)
-        night = judge_night(run, gate, label)
-        publish_night(run, night)
-        if not night.passed:
-            raise GateFailedError(night.sentence)
-        accept_night(run, night)
-    say_in_name(night.sentence)
+            publish_values(run)
+        outcome = judge_run(run, gate, label)
+        publish_outcome(run, outcome)
+        if not outcome.passed:
+            raise GateFailedError(outcome.sentence)
+        accept_run(run, outcome)
+    say_in_name(outcome.sentence)
     result = NightlyResult(
-        run_id=run.run_id, folder=run.folder, label=label, baseline=night.baseline, verdict=night.sentence
+        run_id=run.run_id, folder=run.folder, label=label, baseline=outcome.baseline, verdict=outcome.sentence
     )
-    return result, night.sentence
+    return result, outcome.sentence
 
 
 def _label(gate: GateSettings) -> str:

@@ -1,4 +1,4 @@
-"""A night's run -> its verdict against the last accepted run, published, and the run accepted if it passes."""
+"""A scheduled run -> its verdict against the last accepted run, published, and the run accepted if it passes."""
 
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -30,37 +30,37 @@ def _is_a_fault_of_the_disk(task: Task[..., object], task_run: TaskRun, state: S
     retry_delay_seconds=10,
     retry_condition_fn=_is_a_fault_of_the_disk,
 )
-def judge_night(run: Run, settings: GateSettings, label: str) -> NightlyOutcome:
+def judge_run(run: Run, settings: GateSettings, label: str) -> NightlyOutcome:
     """Measure the run against the last accepted one of its label. It only reads, so it may be tried again."""
-    night = stage.judge_night(run, settings, label)
-    get_run_logger().info(night.sentence)
-    return night
+    outcome = stage.judge_run(run, settings, label)
+    get_run_logger().info(outcome.sentence)
+    return outcome
 
 
 @task
-def publish_night(run: Run, night: NightlyOutcome) -> None:
-    """Publish verdict, gate and figures of the night as artifacts."""
+def publish_outcome(run: Run, outcome: NightlyOutcome) -> None:
+    """Publish verdict, gate and values of the run as artifacts."""
     rows = summary_rows(run.read("summary"))
     parts = [
-        f"# Nightly {escape(night.label)}: {'passed' if night.passed else 'failed'}",
-        f"**{escape(night.sentence)}**",
+        f"# Nightly {escape(outcome.label)}: {'passed' if outcome.passed else 'failed'}",
+        f"**{escape(outcome.sentence)}**",
         f"This run: {escape(sentence(run))}",
         section("Answers", rows),
-        render_gate(night.gate).replace("# Gate", "## Gate", 1).replace("\n## Metrics", "\n### Metrics", 1)
-        if night.gate
+        render_gate(outcome.gate).replace("# Gate", "## Gate", 1).replace("\n## Metrics", "\n### Metrics", 1)
+        if outcome.gate
         else "",
         f"Report: `{run.folder}/{REPORT}`",
     ]
-    description = f"{run.run_id} of {night.label}"
+    description = f"{run.run_id} of {outcome.label}"
     markdown = "\n\n".join(part for part in parts if part) + "\n"
     create_markdown_artifact(key="rageval-nightly", markdown=markdown, description=description)
-    table = gate_rows(night.gate) if night.gate and night.gate.rows else rows
+    table = gate_rows(outcome.gate) if outcome.gate and outcome.gate.rows else rows
     create_table_artifact(key="rageval-nightly-table", table=table, description=description)
 
 
 @task(task_run_name="publish-{run.run_id}")
-def publish_figures(run: Run) -> None:
-    """Store the figures of the night for the dashboards; a database that is away does not fail the night."""
+def publish_values(run: Run) -> None:
+    """Store the values of the run for the dashboards; a database that is away does not fail it."""
     try:
         publish.publish(open_database(database_url()), run)
     except RagevalError as error:
@@ -68,7 +68,7 @@ def publish_figures(run: Run) -> None:
 
 
 @task(task_run_name="accept-{run.run_id}")
-def accept_night(run: Run, night: NightlyOutcome) -> None:
-    """Make the run the one that the next night is measured against."""
-    before = stage.accept(run, night.label, night.sentence)
-    get_run_logger().info("Accepted %s of %s in place of %s", run.run_id, night.label, before or "none")
+def accept_run(run: Run, outcome: NightlyOutcome) -> None:
+    """Make the run the baseline of the next one of its label."""
+    before = stage.accept(run, outcome.label, outcome.sentence)
+    get_run_logger().info("Accepted %s of %s in place of %s", run.run_id, outcome.label, before or "none")

@@ -35,8 +35,8 @@ def begin_run(run: Run, config: EvaluationConfig) -> EvaluationConfig:
 def check_models(asked: Sequence[ModelConfig]) -> None:
     """Reach every endpoint with its key before anything is spent."""
     check_limits(asked)
-    names = models.check_models(asked, process.engine())
-    get_run_logger().info("Models can be asked: %s", ", ".join(dict.fromkeys(names)))
+    if names := models.check_models(asked, process.engine()):
+        get_run_logger().info("Models can be asked: %s", ", ".join(dict.fromkeys(names)))
 
 
 @task

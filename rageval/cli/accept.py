@@ -1,4 +1,4 @@
-"""`rageval accept`: make a run the one that the next night is measured against."""
+"""`rageval accept`: make a run the baseline of the next nightly run."""
 
 from typing import Annotated
 

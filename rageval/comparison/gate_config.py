@@ -1,4 +1,4 @@
-"""What a night's run is measured by: a flow's parameter, and its group in the form of the Prefect UI."""
+"""What a scheduled run is measured by: a flow's parameter, and its group in the form of the Prefect UI."""
 
 from pydantic import Field, field_validator
 

@@ -32,7 +32,7 @@ class NightlyOutcome:
     """None where nothing could be measured."""
 
 
-def judge_night(run: Run, settings: GateSettings, label: str) -> NightlyOutcome:
+def judge_run(run: Run, settings: GateSettings, label: str) -> NightlyOutcome:
     """Measure a run against the last accepted one of its label in the same output folder; nothing is accepted yet.
 
     The first run of a label passes, as does one that is the accepted one itself.

@@ -45,12 +45,12 @@ def summarize(
     cutoffs: Sequence[int] = (),
     accept_alternates: bool = False,
 ) -> pa.Table:
-    """Return the figures of a run.
+    """Return the statistics of a run.
 
     Retrieval comes first, then the answers; retrievers and systems in the order of their first row.
     `n` counts the run's questions, so an answer that was never asked for and a score that was never written
     count as failed. Percentiles interpolate linearly. The interval is that of `mean_interval` at 95 %, clustered by the
-    questions' documents; all figures are null where no row has a value.
+    questions' documents; all statistics are null where no row has a value.
 
     Args:
         questions: Table `tables.QUESTIONS`; gives each question's document.
@@ -118,9 +118,9 @@ def _retrieval_rows(
         for metric, of_all in metrics.items():
             known = np.isfinite(of_all[rows]).any()
             asked = n_known if metric in values else len(of_question) if known else 0
-            figures = _figures(metric, of_all[rows], group["cluster"].to_numpy(), asked)
+            statistics = _statistics(metric, of_all[rows], group["cluster"].to_numpy(), asked)
             if asked:
-                yield {"system": None, "retriever": retriever, "metric": metric, **figures}
+                yield {"system": None, "retriever": retriever, "metric": metric, **statistics}
 
 
 def _answer_rows(answers: pa.Table, scores: pa.Table, of_question: pd.Series) -> Iterator[dict[str, Any]]:
@@ -140,25 +140,25 @@ def _answer_rows(answers: pa.Table, scores: pa.Table, of_question: pd.Series) ->
             asked_for = len(of_question) - int(unmeasured.get((system, metric), 0))
             if not asked_for:
                 continue  # it was not measured of any question, see `report.not_measured`
-            figures = _figures(metric, part["value"].to_numpy(), part["cluster"].to_numpy(), asked_for)
-            if figures["n_failed"] < 0:
+            statistics = _statistics(metric, part["value"].to_numpy(), part["cluster"].to_numpy(), asked_for)
+            if statistics["n_failed"] < 0:
                 raise ValueError(f"{system} has more scores of {metric} than there are questions")
-            yield {"system": system, "retriever": None, "metric": metric, **figures}
+            yield {"system": system, "retriever": None, "metric": metric, **statistics}
         for metric, column in columns.items():
             values = group[column].to_numpy(dtype=np.float64)
-            figures = _figures(metric, values, group["cluster"].to_numpy(), len(of_question))
-            yield {"system": system, "retriever": None, "metric": metric, **figures}
+            statistics = _statistics(metric, values, group["cluster"].to_numpy(), len(of_question))
+            yield {"system": system, "retriever": None, "metric": metric, **statistics}
 
 
-def _figures(metric: str, values: Values, clusters: NDArray[np.int64], n: int) -> dict[str, Any]:
-    """Return all figures of one group; null where it has no values."""
+def _statistics(metric: str, values: Values, clusters: NDArray[np.int64], n: int) -> dict[str, Any]:
+    """Return all statistics of one group; null where it has no values."""
     known = np.isfinite(values)
     x = values[known]
-    figures: dict[str, Any] = {"n": n, "n_scored": x.size, "n_failed": n - x.size}
+    statistics: dict[str, Any] = {"n": n, "n_scored": x.size, "n_failed": n - x.size}
     if not x.size:
-        return figures
+        return statistics
     interval = mean_interval(x, clusters[known], bounds=bounds(metric), lowest=lowest(metric))
-    return figures | {
+    return statistics | {
         "mean": float(x.mean()),
         "median": float(np.median(x)),
         "ci_low": interval and interval.low,

@@ -1,6 +1,6 @@
 """What has become of the requests of one kind to one model; progress displays and metrics read it while a run goes on.
 
-Requests are counted on the engine's thread. Whoever reads may read from any thread: no figure changes its size.
+Requests are counted on the engine's thread. Whoever reads may read from any thread: no count changes its size.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class Durations:
 
 @dataclass(kw_only=True)
 class ModelCounts:
-    """Records that have ended, and the requests that were sent for them; each figure can be added up over processes."""
+    """Records that have ended, and the requests that were sent for them; each count can be added up over processes."""
 
     expected: int = 0
     done: int = 0

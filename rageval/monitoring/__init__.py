@@ -1,1 +1,1 @@
-"""Monitoring, pure: what is kept of conversations, and what their figures say over time."""
+"""Monitoring, pure: what is kept of conversations, and what their metrics say over time."""

@@ -31,7 +31,7 @@ class ThumbsAgreement:
 def thumbs_agreement(labels: Sequence[str], thumbs: Sequence[int], conversations: Sequence[str]) -> ThumbsAgreement:
     """Return how far verdicts on relevance and thumbs agree; RELEVANT stands for up, every other label for down.
 
-    Users vote on few of the answers, and mostly on those that annoy or please them: the figure is of those answers.
+    Users vote on few of the answers, and mostly on those that annoy or please them: the share is of those answers.
 
     Args:
         labels: The verdict on the answer of each vote.

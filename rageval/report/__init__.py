@@ -1,1 +1,1 @@
-"""Report: from the tables of a run to figures and a page."""
+"""Report: from the tables of a run to values and a page."""

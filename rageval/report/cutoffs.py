@@ -47,14 +47,14 @@ def leading_metrics(summary: pa.Table, top_k: int) -> list[str]:
 def cutoff_table(summary: pa.Table) -> CutoffTable:
     """Return the retrieval metrics of a summary at every k; no cut-offs and no rows if nothing was retrieved."""
     searches = [group for group in groups(summary) if group.is_retriever]
-    parts = [name.partition("@") for c in searches for name in c.figures if "@" in name]
+    parts = [name.partition("@") for c in searches for name in c.statistics if "@" in name]
     cutoffs = tuple(sorted({int(k) for _, _, k in parts}))
     present = {metric for metric, _, _ in parts}
     rows = tuple(
         CutoffRow(
             retriever=c.name,
             metric=metric,
-            cells=tuple(cell(c.figures.get(at(metric, k))) for k in cutoffs),
+            cells=tuple(cell(c.statistics.get(at(metric, k))) for k in cutoffs),
         )
         for c in searches
         for metric in _retrieval()

@@ -51,11 +51,11 @@ def _ranked(found: list[Group], systems: pa.Table | None) -> list[Group]:
 
 
 def _sentence(found: Sequence[Group], rows: Sequence[Row], metric: str) -> str | None:
-    measured = [c for c in found if c.figures.get(metric, {}).get("mean") is not None]
+    measured = [c for c in found if c.statistics.get(metric, {}).get("mean") is not None]
     if not measured:
         return None
-    best = max(measured, key=lambda c: float(c.figures[metric]["mean"]))
-    name, shown = best.name, cell(best.figures[metric])
+    best = max(measured, key=lambda c: float(c.statistics[metric]["mean"]))
+    name, shown = best.name, cell(best.statistics[metric])
     value = f"{shown.mean} {shown.interval}"
     others = [c for c in measured if c is not best]
     if not others:

@@ -19,7 +19,7 @@ from rageval.report.spending import spending_rows, total_rows
 
 
 def render_markdown(run: ReportData) -> str:
-    """Return the run's figures as Markdown: headline, answers, comparisons, retrieval, cost, notes."""
+    """Return the run's values as Markdown: headline, answers, comparisons, retrieval, cost, notes."""
     manifest, summary = run.manifest, run.summary
     totals = manifest.totals.model_dump() if manifest.totals else {}
     trust, unfit = judging_section(run.judging), unfit_metrics(run.judging)

@@ -11,7 +11,7 @@ from rageval.metrics.measured import ANSWER_LATENCY, COMPLETION_TOKENS, COST, PR
 from rageval.metrics.metric import MeasuredMetric
 from rageval.pages.formats import count, duration, number, usd
 
-Figures: TypeAlias = Mapping[str, Any]
+Statistics: TypeAlias = Mapping[str, Any]
 """One row of the summary table."""
 
 
@@ -34,35 +34,35 @@ class Group:
 
     name: str
     is_retriever: bool
-    figures: Mapping[str, Figures]
+    statistics: Mapping[str, Statistics]
     """By metric."""
 
     @property
-    def quality(self) -> dict[str, Figures]:
+    def quality(self) -> dict[str, Statistics]:
         """The rows of metrics that are scores, in their fixed order."""
-        names = [name for name in self.figures if not isinstance(find(name), MeasuredMetric)]
-        return {name: self.figures[name] for name in in_order(names)}
+        names = [name for name in self.statistics if not isinstance(find(name), MeasuredMetric)]
+        return {name: self.statistics[name] for name in in_order(names)}
 
 
 def groups(summary: pa.Table) -> list[Group]:
     """Return the rows of a summary by system or retriever, in the order of first appearance."""
-    grouped: dict[tuple[str, bool], dict[str, Figures]] = {}
+    grouped: dict[tuple[str, bool], dict[str, Statistics]] = {}
     for row in summary.to_pylist():
         key = (row["system"] or row["retriever"], row["system"] is None)
         grouped.setdefault(key, {})[row["metric"]] = row
-    return [Group(name=name, is_retriever=flag, figures=figures) for (name, flag), figures in grouped.items()]
+    return [Group(name=name, is_retriever=flag, statistics=statistics) for (name, flag), statistics in grouped.items()]
 
 
-def cell(figures: Figures | None) -> Cell:
+def cell(statistics: Statistics | None) -> Cell:
     """Return mean, interval and denominator of one metric."""
-    if figures is None:
+    if statistics is None:
         return Cell(mean="not measured", interval="", scored="")
-    scored = f"{figures['n_scored']}/{figures['n']}"
-    if figures["mean"] is None:
+    scored = f"{statistics['n_scored']}/{statistics['n']}"
+    if statistics["mean"] is None:
         return Cell(mean="no value", interval="", scored=scored)
-    bounded = figures["ci_low"] is not None and figures["ci_high"] is not None
-    interval = f"[{number(figures['ci_low'])}, {number(figures['ci_high'])}]" if bounded else "[no interval]"
-    return Cell(mean=number(figures["mean"]), interval=interval, scored=scored)
+    bounded = statistics["ci_low"] is not None and statistics["ci_high"] is not None
+    interval = f"[{number(statistics['ci_low'])}, {number(statistics['ci_high'])}]" if bounded else "[no interval]"
+    return Cell(mean=number(statistics["mean"]), interval=interval, scored=scored)
 
 
 def quality_metrics(found: Sequence[Group]) -> list[str]:
@@ -78,7 +78,7 @@ def summary_rows(summary: pa.Table) -> list[dict[str, str]]:
     found = _systems(summary)
     metrics = quality_metrics(found)
     return [
-        {"system": group.name, **{metric: str(cell(group.figures.get(metric))) for metric in metrics}}
+        {"system": group.name, **{metric: str(cell(group.statistics.get(metric))) for metric in metrics}}
         for group in found
     ]
 
@@ -90,7 +90,7 @@ def metric_rows(summary: pa.Table) -> list[dict[str, str]]:
     """
     found = _systems(summary)
     return [
-        {"metric": metric, **{group.name: str(cell(group.figures.get(metric))) for group in found}}
+        {"metric": metric, **{group.name: str(cell(group.statistics.get(metric))) for group in found}}
         for metric in quality_metrics(found)
     ]
 
@@ -107,8 +107,8 @@ def retrieval_rows(summary: pa.Table, metrics: Sequence[str] | None = None) -> l
     return [
         {
             "retriever": group.name,
-            **{metric: str(cell(group.figures.get(metric))) for metric in names},
-            **_latency(group.figures.get(SEARCH_LATENCY.name, {})),
+            **{metric: str(cell(group.statistics.get(metric))) for metric in names},
+            **_latency(group.statistics.get(SEARCH_LATENCY.name, {})),
         }
         for group in found
     ]
@@ -119,11 +119,11 @@ def cost_rows(summary: pa.Table) -> list[dict[str, str]]:
     return [
         {
             "system": group.name,
-            **_latency(group.figures.get(ANSWER_LATENCY.name, {})),
-            "prompt tokens": _total(group.figures.get(PROMPT_TOKENS.name, {}), count),
-            "completion tokens": _total(group.figures.get(COMPLETION_TOKENS.name, {}), count),
-            "cost": _total(group.figures.get(COST.name, {}), usd),
-            "cost per answer": usd(group.figures.get(COST.name, {}).get("mean")),
+            **_latency(group.statistics.get(ANSWER_LATENCY.name, {})),
+            "prompt tokens": _total(group.statistics.get(PROMPT_TOKENS.name, {}), count),
+            "completion tokens": _total(group.statistics.get(COMPLETION_TOKENS.name, {}), count),
+            "cost": _total(group.statistics.get(COST.name, {}), usd),
+            "cost per answer": usd(group.statistics.get(COST.name, {}).get("mean")),
         }
         for group in _systems(summary)
     ]
@@ -133,17 +133,17 @@ def _systems(summary: pa.Table) -> list[Group]:
     return [group for group in groups(summary) if not group.is_retriever]
 
 
-def _latency(figures: Figures) -> dict[str, str]:
+def _latency(statistics: Statistics) -> dict[str, str]:
     return {
-        "median latency": duration(figures.get("median")),
-        "p95 latency": duration(figures.get("p95")),
+        "median latency": duration(statistics.get("median")),
+        "p95 latency": duration(statistics.get("p95")),
     }
 
 
-def _total(figures: Figures, words: Callable[[float | None], str]) -> str:
+def _total(statistics: Statistics, words: Callable[[float | None], str]) -> str:
     """Return a sum; a sum over only part of the answers says so."""
-    if figures.get("total") is None:
+    if statistics.get("total") is None:
         return words(None)
-    known, asked = figures["n_scored"], figures["n"]
+    known, asked = statistics["n_scored"], statistics["n"]
     partly = "" if known == asked else f" ({known}/{asked})"
-    return f"{words(figures['total'])}{partly}"
+    return f"{words(statistics['total'])}{partly}"

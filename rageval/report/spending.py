@@ -45,11 +45,11 @@ def _by_key(rows: Sequence[ModelUsage]) -> dict[tuple[str, str], Mapping[str, An
 
 
 def _row(model: str, role: str, actual: Mapping[str, Any], estimate: Mapping[str, Any]) -> dict[str, str]:
-    figures = {
+    values = {
         _HEADINGS.get(name, name): f"{_known(name, actual, words)} of {words(estimate.get(name))}"
         for name, words in _FIGURES.items()
     }
-    return {"model": model, "role": role, **figures, "reused": count(actual.get("reused", 0))}
+    return {"model": model, "role": role, **values, "reused": count(actual.get("reused", 0))}
 
 
 def _total(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

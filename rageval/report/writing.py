@@ -16,7 +16,7 @@ from rageval.judging.table import judging_table, unfit_metrics
 from rageval.report.markdown import render_markdown
 from rageval.report.page import render_page
 from rageval.report.report_data import ReportData
-from rageval.report.sentence import leading_figures, run_sentence
+from rageval.report.sentence import leading_values, run_sentence
 from rageval.runs.found_documents import all_documents
 from rageval.runs.manifest import read_manifest
 from rageval.runs.repeats import shown
@@ -104,13 +104,13 @@ def sentence(run: Run) -> str:
     return f"{said}; report: {run.folder}/{REPORT}"
 
 
-def figures(run: Run) -> str:
-    """Return the leading figures of a run whose report is written: what its name does not say.
+def leading(run: Run) -> str:
+    """Return the leading values of a run whose report is written: what its name does not say.
 
     Raises:
         DataError: If the run has no summary, or a table is damaged.
     """
-    return leading_figures(run.read("summary"), read_manifest(run), unfit=_unfit(run))
+    return leading_values(run.read("summary"), read_manifest(run), unfit=_unfit(run))
 
 
 def _unfit(run: Run) -> frozenset[str]:

@@ -1,1 +1,1 @@
-"""Statistics: how sure a figure is."""
+"""Statistics: how sure a statistic is."""

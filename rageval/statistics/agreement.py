@@ -90,7 +90,7 @@ def cohen_kappa(
         confidence: Coverage of the interval, in (0, 1).
 
     Returns:
-        The figure, or None where it is undefined: without a pair, or if both judgements use only one and the same
+        The statistic, or None where it is undefined: without a pair, or if both judgements use only one and the same
         label, so that chance alone would agree on everything.
 
     Raises:
@@ -143,7 +143,7 @@ def auc(
         confidence: Coverage of the interval, in (0, 1).
 
     Returns:
-        The figure, or None where it is undefined: all answers are of one kind. No interval where the order is
+        The statistic, or None where it is undefined: all answers are of one kind. No interval where the order is
         perfect, since the data then show no variance.
 
     Raises:
@@ -189,7 +189,7 @@ def spearman(
         confidence: Coverage of the interval, in (0, 1).
 
     Returns:
-        The figure, in [-1, 1], or None where it is undefined: all values of one side are equal, or there are none.
+        The statistic, in [-1, 1], or None where it is undefined: all values of one side are equal, or there are none.
 
     Raises:
         ValueError: If the shapes differ or a value is not finite.

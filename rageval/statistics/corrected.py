@@ -30,7 +30,7 @@ class _VerdictPairs:
 
     @property
     def degrees_of_freedom(self) -> int:
-        """Clusters with a label, less one: the labelled part is what the figure knows least about."""
+        """Clusters with a label, less one: the labelled part is what the statistic knows least about."""
         return np.unique(self.clusters[self.known]).size - 1
 
 
@@ -57,7 +57,7 @@ def prediction_powered_share(
         confidence: Coverage of the interval, in (0, 1).
 
     Returns:
-        The share; `n` is the number of labelled answers. The figure itself can leave [0, 1] by a little; the interval
+        The share; `n` is the number of labelled answers. The statistic can leave [0, 1] by a little; the interval
         is cut to it. None with fewer than 2 labelled answers; no interval if they are all in one cluster.
 
     Raises:

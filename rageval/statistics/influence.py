@@ -1,6 +1,6 @@
-"""The influence of each value on a figure -> the figure's standard error and interval, in clusters.
+"""The influence of each value on a statistic -> the statistic's standard error and interval, in clusters.
 
-A figure that is no mean (kappa, the area under a curve, a corrected share) is, for its error, the mean of its
+A statistic that is no mean (kappa, the area under a curve, a corrected share) is, for its error, the mean of its
 influences: how far one value more of that kind would move it, times n. The same few lines then serve all of them.
 """
 
@@ -13,7 +13,7 @@ from scipy.special import stdtrit
 
 @dataclass(frozen=True, kw_only=True)
 class MeanEstimate:
-    """A figure and how sure it is."""
+    """A statistic and how sure it is."""
 
     value: float
     low: float | None
@@ -40,7 +40,7 @@ def estimate(
     degrees_of_freedom: int | None = None,
     confidence: float = 0.95,
 ) -> MeanEstimate:
-    r"""Return a figure with its cluster-robust interval.
+    r"""Return a statistic with its cluster-robust interval.
 
     $$ \widehat{\mathrm{Var}}(\hat\theta) = \frac{G}{G-1} \sum_{g=1}^{G} \Bigl( \sum_{i \in g} \psi_i \Bigr)^2 + v,
        \qquad \hat\theta \pm t_{G-1} \sqrt{\widehat{\mathrm{Var}}(\hat\theta)} $$
@@ -48,14 +48,14 @@ def estimate(
     With the influences of a mean, \(\psi_i = (x_i - \bar x) / n\), this is `mean_interval` without bounds.
 
     Args:
-        value: The figure.
-        influences: What each value adds to the figure's error, in units of the figure; they sum to about 0. Shape
+        value: The statistic.
+        influences: What each value adds to the statistic's error, in units of the statistic; they sum to about 0. Shape
             `(m,)`.
         clusters: The cluster of each of them, shape `(m,)`.
         n: The number of values to report.
-        centre: Of the interval, where that is not the figure itself; the interval holds the figure in any case.
+        centre: Of the interval, where that is not the statistic itself; the interval holds the statistic in any case.
         added_variance: Variance v that the data do not show, at least 0.
-        within: The interval is cut to these ends; the figure itself is not.
+        within: The interval is cut to these ends; the statistic itself is not.
         degrees_of_freedom: Of the t quantile; one less than the number of clusters unless given.
         confidence: Coverage, in (0, 1).
 

@@ -31,7 +31,7 @@ def verdict(
     Returns:
         `better` or `worse` if the adjusted p-value is below 0.05, by the sign of the mean and the direction. Else
         `no difference seen` if a difference of `relevant` would have been found in 80 of 100 such question sets (before
-        the adjustment), and `too few questions` if not: then the same figures fit a difference that matters. With fewer
+        the adjustment), and `too few questions` if not: then the same values fit a difference that matters. With fewer
         than 10 clusters it is always `too few questions`.
     """
     if difference is None or difference.clusters < FEWEST_CLUSTERS:

@@ -78,7 +78,7 @@ class GridConfig(Settings):
 
 
 class TuningConfig(Settings):
-    """How the best setting is chosen: on one part of the questions, while its figures are those of the other part."""
+    """How the best setting is chosen: on one part of the questions, while its values are those of the other part."""
 
     metric: str = at(MRR.name, 5)
     """The metric that decides, with its k."""

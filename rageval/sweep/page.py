@@ -43,18 +43,18 @@ class SettingRow:
 
 def sweep_sentences(result: SweepResult, plan: SweepPlan) -> list[str]:
     """Return what the sweep says: the best setting, its held-out figure, and whether it is better than the default."""
-    figures, names = _by_setting(result, plan.metric), short_names(plan.settings)
-    best, default = figures[result.best.name], figures[plan.default.name]
+    statistics, names = _by_setting(result, plan.metric), short_names(plan.settings)
+    best, default = statistics[result.best.name], statistics[plan.default.name]
     chosen, held_out = best["tuning"], best["held-out"]
     first = (
         f"Of {_settings(len(plan.settings))}, {names[result.best.name]} has the highest {plan.metric} on the tuning "
         f"part: {number(chosen['mean'])} over {count(chosen['n'])} questions. On the held-out part it has "
-        f"{_figure(held_out)} over {count(held_out['n'])} questions."
+        f"{_shown(held_out)} over {count(held_out['n'])} questions."
     )
     if result.verdict is None:
         return [first, "It is the default setting."]
     compared = (
-        f"Against the default setting, {names[plan.default.name]} with {_figure(default['held-out'])}, the verdict is"
+        f"Against the default setting, {names[plan.default.name]} with {_shown(default['held-out'])}, the verdict is"
     )
     d = result.difference
     if d is None:
@@ -82,19 +82,19 @@ def sweep_rows(result: SweepResult, plan: SweepPlan) -> list[dict[str, str]]:
 
 def setting_rows(result: SweepResult, plan: SweepPlan) -> list[SettingRow]:
     """Return the settings by the metric that decides, the highest on the tuning part first."""
-    figures = _by_setting(result, plan.metric)
+    statistics = _by_setting(result, plan.metric)
     names = short_names(plan.settings)
-    low, high = _range([part for parts in figures.values() for part in parts.values()])
-    order = sorted(figures, key=lambda name: (name != result.best.name, -figures[name]["tuning"]["mean"]))
+    low, high = _range([part for parts in statistics.values() for part in parts.values()])
+    order = sorted(statistics, key=lambda name: (name != result.best.name, -statistics[name]["tuning"]["mean"]))
     return [
         SettingRow(
             setting=name,
             name=names[name],
             role=_role(name, result, plan),
-            shown={part: cell(_scored(figures[name][part])) for part in PARTS},
-            marks=tuple(_mark(part, figures[name][part], low, high) for part in PARTS),
+            shown={part: cell(_scored(statistics[name][part])) for part in PARTS},
+            marks=tuple(_mark(part, statistics[name][part], low, high) for part in PARTS),
             latency=", ".join(
-                duration(figures[name]["held-out"][column]) for column in ("latency_p50_s", "latency_p95_s")
+                duration(statistics[name]["held-out"][column]) for column in ("latency_p50_s", "latency_p95_s")
             ),
         )
         for name in order
@@ -102,9 +102,9 @@ def setting_rows(result: SweepResult, plan: SweepPlan) -> list[SettingRow]:
 
 
 def render_sweep(result: SweepResult, plan: SweepPlan, manifest: Mapping[str, Any]) -> str:
-    """Return the page of a sweep: HTML that loads nothing, runs nothing and shows all figures as text."""
+    """Return the page of a sweep: HTML that loads nothing, runs nothing and shows all statistics as text."""
     rows = setting_rows(result, plan)
-    metrics = list(dict.fromkeys(result.figures["metric"].to_pylist()))
+    metrics = list(dict.fromkeys(result.statistics["metric"].to_pylist()))
     by_metric = {metric: _by_setting(result, metric) for metric in metrics}
     low, high = _range([p for parts in by_metric[plan.metric].values() for p in parts.values()])
     return (
@@ -133,20 +133,20 @@ def _environment() -> Environment:
 
 
 def _by_setting(result: SweepResult, metric: str) -> dict[str, dict[str, dict[str, Any]]]:
-    """Return the figures of one metric by setting and part."""
+    """Return the statistics of one metric by setting and part."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in result.figures.to_pylist():
+    for row in result.statistics.to_pylist():
         if row["metric"] == metric:
             found.setdefault(row["setting"], {})[row["part"]] = row
     return found
 
 
-def _scored(figures: Mapping[str, Any]) -> dict[str, Any]:
-    return {**figures, "n_scored": figures["n"]}
+def _scored(statistics: Mapping[str, Any]) -> dict[str, Any]:
+    return {**statistics, "n_scored": statistics["n"]}
 
 
-def _figure(figures: Mapping[str, Any]) -> str:
-    shown = cell(_scored(figures))
+def _shown(statistics: Mapping[str, Any]) -> str:
+    shown = cell(_scored(statistics))
     return f"{shown.mean} {shown.interval}"
 
 
@@ -159,19 +159,19 @@ def _role(name: str, result: SweepResult, plan: SweepPlan) -> str:
     return " and ".join(roles)
 
 
-def _ends(figures: Mapping[str, Any]) -> tuple[float, float]:
-    low, high = figures["ci_low"], figures["ci_high"]
-    return (figures["mean"] if low is None else low, figures["mean"] if high is None else high)
+def _ends(statistics: Mapping[str, Any]) -> tuple[float, float]:
+    low, high = statistics["ci_low"], statistics["ci_high"]
+    return (statistics["mean"] if low is None else low, statistics["mean"] if high is None else high)
 
 
-def _range(figures: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+def _range(statistics: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
     """Return the ends of the plots' common axis, at least 0.05 apart."""
-    low, high = min(_ends(row)[0] for row in figures), max(_ends(row)[1] for row in figures)
+    low, high = min(_ends(row)[0] for row in statistics), max(_ends(row)[1] for row in statistics)
     missing = max(0.0, 0.05 - (high - low)) / 2
     return max(0.0, low - missing), min(1.0, high + missing)
 
 
-def _mark(part: Part, figures: Mapping[str, Any], low: float, high: float) -> Mark:
-    start, end = _ends(figures)
-    where = [round(100 * (value - low) / (high - low), 2) for value in (start, figures["mean"], end)]
+def _mark(part: Part, statistics: Mapping[str, Any], low: float, high: float) -> Mark:
+    start, end = _ends(statistics)
+    where = [round(100 * (value - low) / (high - low), 2) for value in (start, statistics["mean"], end)]
     return Mark(part=part, low=where[0], mean=where[1], high=where[2])

@@ -1,4 +1,4 @@
-"""What every setting of a sweep found -> its figures on both parts, the best setting, and how sure that is."""
+"""What every setting of a sweep found -> its statistics on both parts, the best setting, and how sure that is."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -23,7 +23,7 @@ _BOUNDS: Final = (0.0, 1.0)
 
 @dataclass(frozen=True, kw_only=True)
 class SweepPlan:
-    """What the figures of a sweep depend on beside what was found."""
+    """What the statistics of a sweep depend on beside what was found."""
 
     settings: tuple[SearchSetting, ...]
     """The simplest first: of two that are equally good, the earlier one is chosen."""
@@ -39,9 +39,9 @@ class SweepPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepResult:
-    """The figures of all settings, and what they let one say."""
+    """The statistics of all settings, and what they let one say."""
 
-    figures: pa.Table
+    statistics: pa.Table
     """Table `tables.SWEEP`."""
     best: SearchSetting
     """The setting with the highest mean of the metric on the tuning part, the simplest one of several."""
@@ -52,9 +52,9 @@ class SweepResult:
 
 
 def sweep_result(questions: pa.Table, retrieval: pa.Table, plan: SweepPlan) -> SweepResult:
-    """Return the figures of a sweep, and its best setting compared with the default one.
+    """Return the statistics of a sweep, and its best setting compared with the default one.
 
-    The setting is chosen on the tuning part, and its figures and the comparison that count are those of the held-out
+    The setting is chosen on the tuning part, and its statistics and the comparison that count are those of the held-out
     part, which had no say in the choice: the highest of many means is too high where it was chosen. One comparison is
     made, so its p-value needs no adjustment.
 
@@ -75,12 +75,12 @@ def sweep_result(questions: pa.Table, retrieval: pa.Table, plan: SweepPlan) -> S
     ]
     table = pa.Table.from_pylist(rows, schema=SWEEP)
     if best == plan.default:
-        return SweepResult(figures=table, best=best, difference=None, verdict=None)
+        return SweepResult(statistics=table, best=best, difference=None, verdict=None)
     ours, theirs = (found.places[setting.name, "held-out"] for setting in (best, plan.default))
     values = found.values[plan.metric]
     difference = paired_difference(values[ours], values[theirs], found.clusters[ours])
     words = verdict(difference, difference.p_value if difference else 1.0)
-    return SweepResult(figures=table, best=best, difference=difference, verdict=words)
+    return SweepResult(statistics=table, best=best, difference=difference, verdict=words)
 
 
 @dataclass(frozen=True, kw_only=True)

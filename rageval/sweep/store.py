@@ -1,4 +1,4 @@
-"""The folder of one sweep: its data, every search that was made, the figures, the page and `sweep.json`.
+"""The folder of one sweep: its data, every search that was made, the statistics, the page and `sweep.json`.
 
     runs/<sweep id>/
         documents.parquet questions.parquet
@@ -49,14 +49,14 @@ class SweepStore:
         """
         write_parquet(self._search_path(key), [rows], SEARCH)
 
-    def write_results(self, retrieval: pa.Table, figures: pa.Table) -> None:
+    def write_results(self, retrieval: pa.Table, statistics: pa.Table) -> None:
         """Replace the tables `sweep_retrieval` and `sweep`.
 
         Raises:
             RunStoppedError: If they cannot be written.
         """
         write_parquet(self.path / "sweep_retrieval.parquet", [retrieval], SWEEP_RETRIEVAL)
-        write_parquet(self.path / "sweep.parquet", [figures], SWEEP)
+        write_parquet(self.path / "sweep.parquet", [statistics], SWEEP)
 
     def _search_path(self, key: str) -> Place:
         return self.path / "searches" / f"{key}.parquet"

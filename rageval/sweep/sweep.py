@@ -149,7 +149,7 @@ def search(store: SweepStore, config: SweepConfig, setting: SearchSetting) -> Se
 
 
 def write_sweep(store: SweepStore, config: SweepConfig) -> tuple[SweepResult, SweepPlan]:
-    """Compute the figures of all settings from the stored searches, and write the tables and the page.
+    """Compute the statistics of all settings from the stored searches, and write the tables and the page.
 
     Raises:
         DataError: If a search is not stored.
@@ -168,7 +168,7 @@ def write_sweep(store: SweepStore, config: SweepConfig) -> tuple[SweepResult, Sw
         _retrieval(setting, _of(setting, found), questions, parts, config) for setting in plan.settings
     )
     result = sweep_result(store.run.read("questions"), retrieval, plan)
-    store.write_results(retrieval, result.figures)
+    store.write_results(retrieval, result.statistics)
     manifest = store.run.read_json(SWEEP_MANIFEST) | {
         "status": "complete",
         "finished_at": _now(),

@@ -7,7 +7,7 @@ from rageval.tables import column, schema_of
 _STRING, _FLOAT, _INT = pa.string(), pa.float64(), pa.int64()
 
 _SETTING = column("setting", _STRING, "name of the setting: method, boost, embedding model, index, candidates")
-_PART = column("part", _STRING, "tuning: the best setting was chosen on it; held-out: its figures are reported")
+_PART = column("part", _STRING, "tuning: the best setting was chosen on it; held-out: its values are reported")
 _QUESTION_ID = column("question_id", _STRING, "hash of question and document of the ground-truth row")
 _DOCUMENTS = column("document_ids", pa.list_(_STRING), "found documents, best first")
 _LATENCY = column("latency_s", _FLOAT, "seconds in the search engine; batched: batch time / batch size; hybrid: sum")

@@ -181,5 +181,7 @@ def test_metrics_of_a_judge_that_nobody_names_are_said_to_be_missing(tmp_path: P
     settings = {"data": {"ground_truth": path}, "systems": systems, "metrics": ["exact_match", "correctness"]}
     run = rageval.evaluate(settings, output=str(tmp_path / "runs"))
 
-    assert "no judge is named (judge.model, or --judge), so nothing was measured of correctness" in " ".join(read_manifest(run).warnings)
+    assert "no judge is named (judge.model, or --judge), so nothing was measured of correctness" in " ".join(
+        read_manifest(run).warnings
+    )
     assert "embedded 270M model" not in (run.path / "report.html").read_text(), "no system asks it"

@@ -329,7 +329,7 @@ def test_an_incomplete_run_says_why_and_a_resumed_one_adds_up_its_starts(run):
     )
     ended = changed(run, status="incomplete", reason="10 % of answers <failed>", starts=starts)
     text = Page(render_page(replace(run, manifest=ended))).text
-    assert "This run is not complete. 10 % of answers <failed>. Its figures" in text
+    assert "This run is not complete. 10 % of answers <failed>. Its values" in text
     assert "working time6 min 30 s" in text  # 50 + 40 + 300.5 seconds
     assert "starts.3.seconds.answers300.500" in text
 

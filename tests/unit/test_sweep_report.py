@@ -58,7 +58,7 @@ def test_the_setting_is_chosen_on_the_tuning_part_and_reported_on_the_other() ->
     good, bad, mixed = [1] * 12, [None] * 12, [1, 2] * 6
     result, plan = result_of({TEXT: split(bad, good), VECTOR: split(mixed, bad), HYBRID: split(good, mixed)})
     assert result.best == HYBRID
-    figures = {(row["setting"], row["part"], row["metric"]): row for row in result.figures.to_pylist()}
+    figures = {(row["setting"], row["part"], row["metric"]): row for row in result.statistics.to_pylist()}
     assert len(figures) == 3 * 2 * 2 * 6
     assert figures[HYBRID.name, "tuning", "mrr@3"]["mean"] == 1.0
     held_out = figures[HYBRID.name, "held-out", "mrr@3"]
@@ -74,7 +74,7 @@ def test_the_setting_is_chosen_on_the_tuning_part_and_reported_on_the_other() ->
     assert result.difference is not None
     assert result.difference.mean == -0.25
     assert [row["is_default"] for row in figures.values()] == [row["setting"] == TEXT.name for row in figures.values()]
-    assert result.figures.schema.equals(SWEEP, check_metadata=True)
+    assert result.statistics.schema.equals(SWEEP, check_metadata=True)
     assert plan.default == TEXT
 
 
@@ -100,7 +100,7 @@ def test_six_documents_are_too_few_to_call_anything_better() -> None:
 def test_latency_is_that_of_the_questions_of_the_part() -> None:
     result, _ = result_of({TEXT: [1] * 24})
     # The tuning part has the questions 0, 1, 4, 5, ..., 20, 21 with 1, 2, 5, 6, ..., 21, 22 ms: between 10 and 13.
-    medians = [row["latency_p50_s"] for row in result.figures.to_pylist() if row["part"] == "tuning"]
+    medians = [row["latency_p50_s"] for row in result.statistics.to_pylist() if row["part"] == "tuning"]
     assert medians == pytest.approx([0.0115] * len(medians))
 
 
