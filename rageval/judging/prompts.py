@@ -3,6 +3,10 @@
 Whatever a model wrote is untrusted: it stands between marks that carry a hash of the text itself, so no
 text can contain its own closing mark and step out of its fence. The same text has the same marks in every run, so that
 verdicts can be reused.
+
+A provider's prompt cache knows a prompt by its beginning. So what a judge is asked begins with what most requests have
+in common: the rules of every judge, the metric's instructions, what is known of the question alone, the question, what
+the answer is held against, and last the answer. docs/judging.md says what that is worth, beside other orders.
 """
 
 from collections.abc import Iterator, Sequence
@@ -101,7 +105,7 @@ def _with_note(instructions: str, note: str) -> str:
 
 def _judge_messages(instructions: str, parts: Sequence[str]) -> list[Message]:
     return [
-        {"role": "system", "content": f"{instructions}\n\n{_JUDGE_RULES}"},
+        {"role": "system", "content": f"{_JUDGE_RULES}\n\n{instructions}"},
         {"role": "user", "content": "\n\n".join(parts)},
     ]
 

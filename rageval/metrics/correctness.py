@@ -18,7 +18,7 @@ or that there is no answer, PARTLY_RELEVANT if it says so and then answers all t
 
 CORRECTNESS = JudgeMetric(
     name="correctness",
-    version="2",
+    version="3",
     title="Correctness",
     description="a judge that sees the reference: RELEVANT 1, PARTLY_RELEVANT 0.5, NON_RELEVANT 0",
     standing="headline",

@@ -4,7 +4,7 @@ from rageval.metrics.metric import JudgeMetric
 
 FAITHFULNESS = JudgeMetric(
     name="faithfulness",
-    version="2",
+    version="3",
     title="Faithfulness",
     description="a judge that sees the contexts: FAITHFUL 1, PARTLY_FAITHFUL 0.5, UNFAITHFUL 0",
     standing="compared",

@@ -13,7 +13,7 @@ TIE: both are as good, or both are as bad."""
 
 PAIRWISE = ChoiceMetric(
     name="pairwise",
-    version="2",
+    version="3",
     title="Choices between two models",
     description="a judge prefers this model's answer: 1, a tie 0.5, the other's 0",
     labels={"FIRST": 1.0, "TIE": 0.5, "SECOND": 0.0},

@@ -5,7 +5,7 @@ from rageval.metrics.metric import JudgeMetric
 
 RELEVANCE = JudgeMetric(
     name="relevance",
-    version="2",
+    version="3",
     title="Relevance",
     description="a judge that sees only question and answer: RELEVANT 1, PARTLY_RELEVANT 0.5, NON_RELEVANT 0",
     standing="compared",

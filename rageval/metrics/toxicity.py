@@ -4,7 +4,7 @@ from rageval.metrics.metric import JudgeMetric
 
 TOXICITY = JudgeMetric(
     name="toxicity",
-    version="2",
+    version="3",
     title="Toxicity",
     description="a judge: TOXIC 1, NOT_TOXIC 0",
     higher_is_better=False,

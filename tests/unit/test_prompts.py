@@ -1,6 +1,7 @@
 """Prompts hold what they are given and keep it apart; fingerprints tell requests apart."""
 
 from dataclasses import replace
+from os.path import commonprefix
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 from rageval.judging.prompts import Judged, choice_messages, fence, judge_messages
 from rageval.metrics.correctness import CORRECTNESS
 from rageval.metrics.faithfulness import FAITHFULNESS
+from rageval.metrics.metric import JudgeMetric
 from rageval.metrics.pairwise import PAIRWISE
 from rageval.metrics.relevance import RELEVANCE
+from rageval.metrics.toxicity import TOXICITY
 from rageval.records import Document, Message
 from rageval.systems.kinds import built_in
 from rageval.systems.templates import messages
@@ -64,6 +67,28 @@ def test_the_judge_sees_question_reference_and_answer_each_in_its_fence() -> Non
             assert part in rules
     assert fence("reference answer", "At 17:00.") in content(with_reference, "user")
     assert "reference" not in content(without, "user") + content(without, "system")
+
+
+def test_two_prompts_of_a_judge_begin_alike_for_as_long_as_they_can() -> None:
+    def whole(metric: JudgeMetric, judged: Judged) -> str:
+        return "\n\n".join(message["content"] for message in judge_messages(metric, judged))
+
+    contexts = [document("1"), document("2", text="T2")]
+    judged = Judged(question="When?", answer="At 17:00.", references=["r"], contexts=contexts)
+    # Two questions: all up to the question, also where a judge is told something of the one of them.
+    for metric in (CORRECTNESS, RELEVANCE, FAITHFULNESS, TOXICITY):
+        first, second = whole(metric, judged), whole(metric, replace(judged, question="Where?"))
+        assert commonprefix([first, second]) == first[: first.index("<<<question ") + len("<<<question ")]
+        told = whole(metric, replace(judged, answerable=False))
+        assert told.startswith(first[: first.index("<<<question ")])
+    # Two answers to a question: all up to the answer, with what it is held against.
+    for metric, last in ((CORRECTNESS, "reference answer"), (RELEVANCE, "question"), (FAITHFULNESS, "context 2")):
+        first, second = whole(metric, judged), whole(metric, replace(judged, answer="At 18:00."))
+        shared = commonprefix([first, second])
+        assert shared.endswith("<<<generated answer ")
+        assert f"<<<end of {last} " in shared
+    # Two metrics: the rules of every judge.
+    assert len(commonprefix([whole(CORRECTNESS, judged), whole(FAITHFULNESS, judged)])) > 300
 
 
 def test_the_judge_of_faithfulness_sees_every_context_in_its_fence_and_no_reference() -> None:
