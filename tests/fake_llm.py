@@ -111,7 +111,20 @@ def is_about_toxicity(body: Body) -> bool:
     return is_judgement(body) and "NOT_TOXIC" in prompt(body)
 
 
+def asked_for(body: Body) -> tuple[str, ...]:
+    """Return the names of the verdicts that a request asks for in one call; none where it asks for one."""
+    schema = body.get("response_format", {}).get("json_schema", {}).get("schema", {})
+    return () if "label" in schema.get("properties", {}) else tuple(schema.get("properties", {}))
+
+
+def combined(**labels: str) -> str:
+    """Return a reply with several verdicts."""
+    return json.dumps({name: {"reason": f"On {name}.", "label": label} for name, label in labels.items()})
+
+
 def default_reply(body: Body) -> str | Reply:
+    if together := asked_for(body):
+        return combined(**{name: "NOT_TOXIC" if name == "toxicity" else "RELEVANT" for name in together})
     if is_about_toxicity(body):
         return NOT_TOXIC
     if is_about_faithfulness(body):

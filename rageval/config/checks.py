@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rageval.metrics.names import AGAIN
+from rageval.metrics.names import AGAIN, SINGLE
 
 if TYPE_CHECKING:
     from rageval.config.models import ModelConfig
@@ -16,10 +16,10 @@ _NO_FILTERS = frozenset({"id", "text", "title", "question", "document", "grade",
 def check_judges(judges: "Sequence[ModelConfig]") -> None:
     """Refuse judges that cannot be told apart in the tables."""
     names = [judge.name for judge in judges]
-    if len(set(names)) != len(names) or AGAIN in names:
+    if len(set(names)) != len(names) or {AGAIN, SINGLE} & set(names):
         raise ValueError(
-            f"the judges need names of their own, none of them {AGAIN!r}, found {', '.join(names)}; judge.panel names "
-            "judges beside the first one, which is judge.model or else the first answering model"
+            f"the judges need names of their own, none of them {AGAIN!r} or {SINGLE!r}, found {', '.join(names)}; "
+            "judge.panel names judges beside the first one, which is judge.model or else the first answering model"
         )
 
 

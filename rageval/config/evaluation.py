@@ -110,6 +110,9 @@ class JudgeConfig(Settings):
     """More judges: each grades every answer, and the majority of all counts (the median label without one)."""
     again_share: float = Field(default=0.1, ge=0, le=1, title="Share judged again")
     """Share of the questions, drawn at random, that the judge grades a second time: how often it contradicts itself."""
+    combine: bool = Field(default=False, title="Combine verdicts")
+    """Ask for all verdicts that see the same material in one call; those of the share that is judged again also alone,
+    which tells how far combined and single verdicts agree."""
     pairwise: bool = Field(default=False, title="Compare answers in pairs")
     """Let the judge choose between the answers of every two models, in both orders; two calls a pair and question."""
     minimum_kappa: Annotated[float, Effect.OPEN] = Field(

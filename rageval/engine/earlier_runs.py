@@ -5,10 +5,10 @@ others, are passed over.
 """
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import pyarrow as pa
@@ -16,14 +16,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rageval.engine.requests import ChatReply
+from rageval.metrics.names import metric_of
 from rageval.runs.run import Run
 from rageval.storage.files import readable
 from rageval.storage.places import Place, changed_ns
 
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "answers": ("request_fingerprint", "status", "answer", "thinking", "finish_reason", "started_at", "reused_from"),
-    "scores": ("request_fingerprint", "status", "label", "reason", "thinking", "reused_from"),
+    "scores": ("request_fingerprint", "status", "metric", "label", "reason", "thinking", "reused_from"),
 }
+_ALONE: Final = ""
+"""What a reply is looked for as that is no verdict among several."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,9 @@ class _Replies:
 
     tables: tuple[tuple[str, pa.Table], ...]
     """For each file the run's id and its usable rows."""
-    places: Mapping[str, tuple[int, int]]
-    """For each fingerprint the table and the row; of several replies the one of the newest file."""
+    places: Mapping[tuple[str, str], tuple[int, int]]
+    """For each fingerprint, and each metric that it brought a verdict on, the table and the row; of several replies the
+    one of the newest file."""
 
 
 class EarlierRuns:
@@ -44,16 +48,24 @@ class EarlierRuns:
         self._reading = threading.Lock()
         self._read: _Replies | None = None
 
-    def reply(self, fingerprint: str) -> ChatReply | None:
-        """Return the reply to the same request, as one that cost nothing now, or None if there is none."""
+    def reply(self, fingerprint: str, verdicts: Sequence[str] = ()) -> ChatReply | None:
+        """Return the reply to the same request, as one that cost nothing now, or None if there is none.
+
+        Args:
+            fingerprint: Of the request.
+            verdicts: Names of the verdicts that the reply has to bring, all of them, if it is to bring several.
+        """
         replies = self._replies()
-        place = replies.places.get(fingerprint)
-        if place is None:
-            return None
-        run_id, table = replies.tables[place[0]]
-        (row,) = table.slice(place[1], 1).to_pylist()
+        rows: dict[str, dict[str, Any]] = {}
+        for name in verdicts or (_ALONE,):
+            place = replies.places.get((fingerprint, name))
+            if place is None:
+                return None
+            run_id, table = replies.tables[place[0]]
+            (rows[name],) = table.slice(place[1], 1).to_pylist()
+        row = next(iter(rows.values()))
         return ChatReply(
-            text=row["answer"] if "answer" in row else _verdict_text(row),
+            text=row["answer"] if "answer" in row else _verdict_text(rows),
             error=None,
             attempts=0,
             thinking=row["thinking"],
@@ -72,14 +84,15 @@ class EarlierRuns:
 def _replies_beside(run: Run) -> _Replies:
     output = run.path.parent
     tables: list[tuple[str, pa.Table]] = []
-    places: dict[str, tuple[int, int]] = {}
+    places: dict[tuple[str, str], tuple[int, int]] = {}
     for path, name in _files(output):
         run_id = path.relative_to(str(output)).parts[0]
         rows = None if run_id == run.run_id else _usable(path, name)
         if rows is None:
             continue
-        for number, fingerprint in enumerate(rows["request_fingerprint"].to_pylist()):
-            places.setdefault(fingerprint, (len(tables), number))
+        for number, (fingerprint, metric) in enumerate(_named(rows)):
+            places.setdefault((fingerprint, _ALONE), (len(tables), number))
+            places.setdefault((fingerprint, metric), (len(tables), number))
         tables.append((run_id, rows))
     return _Replies(tables=tuple(tables), places=places)
 
@@ -106,6 +119,14 @@ def _usable(path: Place, table: str) -> pa.Table | None:
         return None
 
 
-def _verdict_text(row: Mapping[str, Any]) -> str:
-    """Return a verdict in the words that a judge replies with."""
-    return orjson.dumps({"reason": row["reason"] or "", "label": row["label"]}).decode()
+def _named(rows: pa.Table) -> Iterator[tuple[str, str]]:
+    """Yield the fingerprint of each row, and the metric that it is a verdict on."""
+    fingerprints = rows["request_fingerprint"].to_pylist()
+    metrics = rows["metric"].to_pylist() if "metric" in rows.column_names else [_ALONE] * len(fingerprints)
+    yield from ((fingerprint, metric_of(name)) for fingerprint, name in zip(fingerprints, metrics, strict=True))
+
+
+def _verdict_text(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return verdicts as a judge replies with them: one as it is, several by name."""
+    said = {name: {"reason": row["reason"] or "", "label": row["label"]} for name, row in rows.items()}
+    return orjson.dumps(said.get(_ALONE, said)).decode()

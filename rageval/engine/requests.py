@@ -86,6 +86,8 @@ class ChatRequest:
     """Of the question; sent only where a caller says so."""
     conversation: str = ""
     """What the turns of a conversation have in common; sent only where a caller says so."""
+    verdicts: tuple[str, ...] = ()
+    """Names of the verdicts that one reply brings, where a judge is asked for several."""
     on_piece: OnPiece | None = None
     """Who gets the reply piece by piece while it is written; such a request is never hedged."""
 

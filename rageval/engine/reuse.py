@@ -21,7 +21,10 @@ def reusing(ask: Ask, earlier: EarlierRuns, engine: RequestEngine) -> Ask:
         label: str,
     ) -> Future[None]:
         # What stands behind a system of its user's own may have changed since, and nothing shows that.
-        found = [None if request.caller else earlier.reply(request.fingerprint(model)) for request in requests]
+        found = [
+            None if request.caller else earlier.reply(request.fingerprint(model), request.verdicts)
+            for request in requests
+        ]
         others = [position for position, reply in enumerate(found) if reply is None]
         for position, reply in enumerate(found):
             if reply is not None:

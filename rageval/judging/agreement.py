@@ -1,4 +1,4 @@
-"""Verdicts -> how well a judge agrees with itself, its other prompt, the cosine, its panel, and people."""
+"""Verdicts -> how well a judge agrees with itself, its other prompts, the cosine, its panel, and people."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +11,7 @@ from rageval.judging.judge_statistics import (
     HUMANS,
     ITSELF,
     MAJORITY,
+    SINGLY,
     JudgeStatistic,
     agreement_statistics,
     share_statistic,
@@ -30,6 +31,7 @@ RIGHT = CORRECTNESS.good
 def agreement_of(verdicts: JudgeVerdicts) -> Iterator[JudgeStatistic]:
     """Yield every statistic on the agreement of each judge of a run with something else."""
     yield from _with_itself(verdicts)
+    yield from _with_single(verdicts)
     yield from _with_and_without(verdicts)
     yield from _with_cosine(verdicts)
     yield from _within_panels(verdicts)
@@ -47,11 +49,18 @@ def _with_itself(verdicts: JudgeVerdicts) -> Iterator[JudgeStatistic]:
         yield from agreement_statistics(about, both["label"], both["label_again"], labels_of(metric), clusters)
 
 
+def _with_single(verdicts: JudgeVerdicts) -> Iterator[JudgeStatistic]:
+    for (judge, metric), single in verdicts.single.items():
+        if (judge, metric) in verdicts.first:
+            about = JudgeStatistic(judge=judge, metric=metric, against=SINGLY)
+            yield from _compared(verdicts, about, single)
+
+
 def _with_and_without(verdicts: JudgeVerdicts) -> Iterator[JudgeStatistic]:
     for judge in [judge for judge, metric in verdicts.first if metric == CORRECTNESS.name]:
         if (judge, RELEVANCE.name) in verdicts.first:
             about = JudgeStatistic(judge=judge, metric=CORRECTNESS.name, against=RELEVANCE.name)
-            yield from _compared(verdicts, about, (judge, RELEVANCE.name))
+            yield from _compared(verdicts, about, verdicts.first[judge, RELEVANCE.name])
 
 
 def _with_cosine(verdicts: JudgeVerdicts) -> Iterator[JudgeStatistic]:
@@ -69,13 +78,14 @@ def _within_panels(verdicts: JudgeVerdicts) -> Iterator[JudgeStatistic]:
         members = verdicts.members(panel, metric)
         for judge in members:
             about = JudgeStatistic(judge=judge, metric=metric, against=MAJORITY)
-            yield from _compared(verdicts, about, (panel, metric))
+            yield from _compared(verdicts, about, verdicts.first[panel, metric])
         for judge, other in combinations(members, 2):
-            yield from _compared(verdicts, JudgeStatistic(judge=judge, metric=metric, against=other), (other, metric))
+            about = JudgeStatistic(judge=judge, metric=metric, against=other)
+            yield from _compared(verdicts, about, verdicts.first[other, metric])
 
 
-def _compared(verdicts: JudgeVerdicts, about: JudgeStatistic, other: tuple[str, str]) -> Iterator[JudgeStatistic]:
-    both = verdicts.first[about.judge, about.metric].join(verdicts.first[other].add_suffix("_other"), how="inner")
+def _compared(verdicts: JudgeVerdicts, about: JudgeStatistic, other: pd.DataFrame) -> Iterator[JudgeStatistic]:
+    both = verdicts.first[about.judge, about.metric].join(other.add_suffix("_other"), how="inner")
     clusters = verdicts.clusters(both.index)
     yield from agreement_statistics(about, both["label"], both["label_other"], labels_of(about.metric), clusters)
 

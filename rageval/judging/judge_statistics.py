@@ -15,6 +15,8 @@ from rageval.tables import JUDGING
 ITSELF = "itself"
 HUMANS = "human labels"
 MAJORITY = "the majority"
+SINGLY = "single verdicts"
+"""Of the same judge, where its verdicts are combined."""
 
 
 @dataclass(frozen=True, kw_only=True)

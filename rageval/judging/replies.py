@@ -1,4 +1,4 @@
-"""A judge's reply -> its verdict, or the reason why none can be read from it.
+"""A judge's reply -> its verdict, or its several verdicts, or the reason why one cannot be read from it.
 
 Reading is strict on purpose. A judge repeats pieces of the answer it grades, so a reader that searches the
 reply for something that looks like a verdict lets the answer write its own grade.
@@ -6,6 +6,7 @@ reply for something that looks like a verdict lets the answer write its own grad
 
 import json
 import re
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any, Final, Literal, NoReturn, TypeVar
 
@@ -58,12 +59,42 @@ def read_verdict(reply: str | None, kind: type[_V]) -> _V:
         UnreadableVerdictError: If the reply is anything else. Such a reply is unscored, never 0. Characters
             are counted from 1.
     """
+    return _validated(_value(reply), kind)
+
+
+def read_verdicts(reply: str | None, kinds: Mapping[str, type[Verdict]]) -> dict[str, Verdict | UnreadableVerdictError]:
+    """Return the verdict that a reply states under each name, or why there is none under that one.
+
+    The reply is one JSON object with these names as its keys and nothing else, and what stands at each is read as
+    `read_verdict` reads a whole reply.
+
+    Args:
+        reply: As for `read_verdict`.
+        kinds: What the judge was asked for, by name.
+
+    Raises:
+        UnreadableVerdictError: If the reply as a whole is anything else: then nobody knows whose any part of it is.
+    """
+    value = _value(reply)
+    _check_object(value, kinds)
+    found: dict[str, Verdict | UnreadableVerdictError] = {}
+    for name, kind in kinds.items():
+        try:
+            if name not in value:
+                raise UnreadableVerdictError(f"no verdict on {name}")
+            found[name] = _validated(value[name], kind)
+        except UnreadableVerdictError as error:
+            found[name] = error
+    return found
+
+
+def _value(reply: str | None) -> Any:
+    """Return the JSON value that the whole reply is."""
     if reply is None or not reply.strip():
         raise UnreadableVerdictError("empty reply")
     if len(reply) > MAX_REPLY_CHARS:
         raise UnreadableVerdictError(f"reply longer than {MAX_REPLY_CHARS} characters")
-    start, stop = _body(reply)
-    return _validated(_decoded(reply, start, stop), kind)
+    return _decoded(reply, *_body(reply))
 
 
 def _body(reply: str) -> tuple[int, int]:
@@ -101,11 +132,13 @@ def _decoded(reply: str, start: int, stop: int) -> Any:
     return value
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+class _Ambiguous:
+    """An object in which a key stands twice: what it says depends on who reads it."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Ambiguous:
     found = dict(pairs)
-    if len(found) < len(pairs):
-        raise UnreadableVerdictError("a key stands twice in one object")
-    return found
+    return found if len(found) == len(pairs) else _Ambiguous()
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -113,10 +146,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _validated(value: Any, kind: type[_V]) -> _V:
-    if not isinstance(value, dict):
-        raise UnreadableVerdictError("not a JSON object")
-    if not value.keys() <= kind.model_fields.keys():
-        raise UnreadableVerdictError("unknown key")
+    _check_object(value, kind.model_fields)
     for name, text in value.items():
         if isinstance(text, str) and _SURROGATE.search(text):  # no table or file could store it
             raise UnreadableVerdictError(f"{name} is not valid Unicode")
@@ -127,6 +157,16 @@ def _validated(value: Any, kind: type[_V]) -> _V:
         return kind.model_validate(value, strict=True)
     except ValidationError as error:
         raise UnreadableVerdictError(_reason(error)) from None
+
+
+def _check_object(value: Any, keys: Collection[str]) -> None:
+    """Refuse everything but an object with no other keys than these."""
+    if isinstance(value, _Ambiguous):
+        raise UnreadableVerdictError("a key stands twice in one object")
+    if not isinstance(value, dict):
+        raise UnreadableVerdictError("not a JSON object")
+    if not set(value) <= set(keys):
+        raise UnreadableVerdictError("unknown key")
 
 
 def plain_label(text: str) -> str:

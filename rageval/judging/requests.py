@@ -10,7 +10,7 @@ from rageval.engine.requests import ChatReply, ChatRequest
 from rageval.judging.panel import majority_label
 from rageval.judging.plan import PlannedScore
 from rageval.judging.prompts import Judged, judge_messages
-from rageval.judging.replies import UnreadableVerdictError, read_verdict, verdict_of
+from rageval.judging.replies import UnreadableVerdictError, Verdict, read_verdict, verdict_of
 from rageval.metrics.metric import JudgeMetric, ScoreMetric
 from rageval.metrics.names import AGAIN, detail_of
 from rageval.records import Document, Question
@@ -82,11 +82,20 @@ def read_reply(reply: ChatReply, labels: Mapping[str, float]) -> dict[str, Any]:
     if reply.error is not None:
         return {"status": "failed", "value": None, "error": reply.error}
     try:
-        verdict = read_verdict(reply.text, verdict_of(tuple(labels)))
+        return scored(read_verdict(reply.text, verdict_of(tuple(labels))), labels)
     except UnreadableVerdictError as error:
-        reason = f"{error} (cut for its length)" if reply.finish_reason == "length" else str(error)
-        return {"status": "unscored", "value": None, "error": reason, "raw_reply": reply.text}
+        return unscored(reply, error)
+
+
+def scored(verdict: Verdict, labels: Mapping[str, float]) -> dict[str, Any]:
+    """Return the columns of the score that a verdict stands for."""
     return {"status": "ok", "value": labels[verdict.label], "label": verdict.label, "reason": verdict.reason}
+
+
+def unscored(reply: ChatReply, error: UnreadableVerdictError) -> dict[str, Any]:
+    """Return the columns of a score whose verdict cannot be read from the reply."""
+    reason = f"{error} (cut for its length)" if reply.finish_reason == "length" else str(error)
+    return {"status": "unscored", "value": None, "error": reason, "raw_reply": reply.text}
 
 
 def majority(metric: JudgeMetric, members: Mapping[str, Row]) -> dict[str, Any]:
@@ -115,7 +124,7 @@ def moved(stored: Mapping[Key, Row], candidate: ScorableAnswer, score: PlannedSc
     A judge that becomes a member of a panel has given its verdicts under the metric's own name, or the other way
     round.
     """
-    if score.judge is None or score.again or candidate.answer is None:
+    if score.judge is None or score.again or score.is_single or candidate.answer is None:
         return None
     for name in (score.metric.name, detail_of(score.metric.name, score.judge.name)):
         row = stored.get((candidate.question.question_id, name))
@@ -127,12 +136,20 @@ def moved(stored: Mapping[Key, Row], candidate: ScorableAnswer, score: PlannedSc
 def is_stale(row: Row, score: PlannedScore) -> bool:
     """Return whether a stored score is of another version, or by another judge, than the plan's."""
     judge = score.judge
-    return row["metric_version"] != score.metric.version or (judge is not None and row["judge_model"] != judge.name)
+    return row["metric_version"] != score.version or (judge is not None and row["judge_model"] != judge.name)
 
 
 def verdict_format(labels: Mapping[str, float], judge: ModelConfig) -> dict[str, Any]:
     """Return the response format that makes a judge reply with a reason and one of these labels."""
+    return response_format("verdict", verdict_schema(labels, judge))
+
+
+def verdict_schema(labels: Mapping[str, float], judge: ModelConfig) -> dict[str, Any]:
+    """Return the JSON schema of a verdict with one of these labels, as this judge needs it."""
     schema = verdict_of(tuple(labels)).model_json_schema()
-    if judge.is_local:
-        schema = judge_schema(schema)
-    return {"type": "json_schema", "json_schema": {"name": "verdict", "strict": True, "schema": schema}}
+    return judge_schema(schema) if judge.is_local else schema
+
+
+def response_format(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the response format that makes a model reply with JSON of this schema."""
+    return {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}}

@@ -1,13 +1,13 @@
 """Table `judging` -> its words: a sentence for the headline, and the parts of the report's section on the judges."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
 
 from rageval.judging.effects import WORDS
-from rageval.judging.judge_statistics import HUMANS, ITSELF, MAJORITY
+from rageval.judging.judge_statistics import HUMANS, ITSELF, MAJORITY, SINGLY
 from rageval.judging.table import MEMBER_VERDICT, REMARK, VERDICT
 from rageval.metrics.cosine import COSINE
 from rageval.metrics.relevance import RELEVANCE
@@ -69,11 +69,14 @@ class JudgingSection:
 def trust_sentences(judging: pa.Table) -> list[str]:
     """Return a sentence per judge on whether the run can be ranked by it; the unfit ones first, nothing unjudged.
 
+    Then one on how far verdicts that were combined are those that it gives alone, if they were.
+
     Args:
         judging: Table `tables.JUDGING`.
     """
+    rows = judging.to_pylist()
     by_judge: dict[str, dict[str, list[str]]] = {}
-    for row in _of(judging.to_pylist(), VERDICT):
+    for row in _of(rows, VERDICT):
         by_judge.setdefault(row["judge"], {}).setdefault(row["label"], []).append(row["metric"])
     sentences = []
     for judge, metrics in by_judge.items():
@@ -81,7 +84,21 @@ def trust_sentences(judging: pa.Table) -> list[str]:
         said = [f"unfit for {_and(unfit)}, so nothing is ranked by that"] if unfit else []
         said += [f"{fitness} for {_and(names)}" for fitness, names in metrics.items()]
         sentences.append((not unfit, f"Judge {judge}: {'; '.join(said)}."))
-    return [sentence for _, sentence in sorted(sentences, key=lambda item: item[0])]
+    return [*(sentence for _, sentence in sorted(sentences, key=lambda item: item[0])), *_combined_sentences(rows)]
+
+
+def _combined_sentences(rows: Sequence[_Row]) -> Iterator[str]:
+    """Yield for each judge in how many cases its combined and single verdicts agree, over all metrics and by each."""
+    by_judge: dict[str, list[_Row]] = {}
+    for row in _of(rows, "agreement"):
+        if row["against"] == SINGLY and row["n"]:
+            by_judge.setdefault(row["judge"], []).append(row)
+    for judge, found in by_judge.items():
+        n = sum(row["n"] for row in found)
+        agreed = sum(row["value"] * row["n"] for row in found)
+        each = ", ".join(f"{row['metric']} {row['value']:.0%}".replace("%", " %") for row in found)
+        whole = f"{agreed / n:.0%}".replace("%", " %")
+        yield f"Combined and single verdicts of {judge} agree in {whole} of {count(n)} ({each})."
 
 
 def judging_section(judging: pa.Table) -> JudgingSection:
@@ -93,6 +110,7 @@ def judging_section(judging: pa.Table) -> JudgingSection:
     rows = judging.to_pylist()
     parts = [
         _itself(rows),
+        _agreement(rows, _COMBINED, lambda row: row["against"] == SINGLY),
         _agreement(rows, _PROMPTS, lambda row: row["against"] == RELEVANCE.name),
         _cosine(rows),
         _agreement(rows, _PANEL, lambda row: row["against"] not in _NOT_JUDGES),
@@ -110,6 +128,12 @@ def judging_section(judging: pa.Table) -> JudgingSection:
     )
 
 
+_COMBINED: Final = (
+    "Combined and single",
+    "The same answers, judged by one call for several verdicts and by one for each. What the judge changes when it is "
+    "asked the same again, see above, is noise here too; a kappa well below that says that the verdicts of one call "
+    "depend on each other.",
+)
 _PROMPTS: Final = (
     "With and without the reference",
     "The same answers, judged with sight of the reference and from the question alone. A low kappa says that the two "
@@ -120,7 +144,7 @@ _PANEL: Final = (
     "Each judge against each other one, and against the majority that it is a part of. A judge far from all others "
     "costs its share and adds noise.",
 )
-_NOT_JUDGES: Final = (None, ITSELF, HUMANS, COSINE.name, RELEVANCE.name, WORDS)
+_NOT_JUDGES: Final = (None, ITSELF, SINGLY, HUMANS, COSINE.name, RELEVANCE.name, WORDS)
 
 
 def _itself(rows: Sequence[_Row]) -> JudgingPart:

@@ -1,7 +1,8 @@
 """The tables of a run -> verdicts by judge and metric, ready to be set side by side.
 
 A metric's plain rows belong to its judge, or to the majority where a panel judges; `metric[gpt-4o]` are those of one
-judge of a panel, `metric[again]` the second verdicts of whoever `judge_model` names.
+judge of a panel, `metric[again]` the second verdicts of whoever `judge_model` names, and `metric[single]` those that it
+was asked for alone while all others are combined.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ from rageval.metrics.answer_words import answer_words
 from rageval.metrics.catalogue import find
 from rageval.metrics.cosine import COSINE
 from rageval.metrics.metric import JudgeMetric
-from rageval.metrics.names import AGAIN, split_detail
+from rageval.metrics.names import AGAIN, SINGLE, split_detail
 from rageval.metrics.pairwise import PAIRWISE
 from rageval.runs.clusters import clusters
 
@@ -35,6 +36,8 @@ class JudgeVerdicts:
     """`label` and `value` by judge and metric; of a panel, those of its majority and of each of its judges."""
     again: Mapping[tuple[str, str], pd.DataFrame]
     """The same for second verdicts."""
+    single: Mapping[tuple[str, str], pd.DataFrame]
+    """The same for verdicts that were asked for alone beside combined ones."""
     metric_judges: tuple[tuple[str, str], ...]
     """Judge and metric of the verdicts that are a metric's own: the only ones that results are computed from."""
     pairwise: pd.DataFrame
@@ -74,6 +77,7 @@ def read_verdicts(questions: pa.Table, answers: pa.Table, scores: pa.Table, labe
     scored = _placed(_relevant(scores), known)
     first: dict[tuple[str, str], pd.DataFrame] = {}
     again: dict[tuple[str, str], pd.DataFrame] = {}
+    single: dict[tuple[str, str], pd.DataFrame] = {}
     own: list[tuple[str, str]] = []
     pairwise = []
     for name, rows in scored.groupby("metric", sort=False, observed=True):
@@ -83,13 +87,14 @@ def read_verdicts(questions: pa.Table, answers: pa.Table, scores: pa.Table, labe
             pairwise.append(rows.assign(other=detail.removesuffix(_SWAPPED), swapped=swapped))
         elif labels_of(metric):
             for judge, part in _by_judge(rows, metric):
-                (again if detail == AGAIN else first)[judge, metric] = part
+                {AGAIN: again, SINGLE: single}.get(detail or "", first)[judge, metric] = part
                 own += [(judge, metric)] if detail is None else []
     cosine = scored.loc[scored["metric"] == COSINE.name, "value"]
     return JudgeVerdicts(
         answers=known,
         first=first,
         again=again,
+        single=single,
         metric_judges=tuple(own),
         pairwise=_pairwise(pairwise),
         cosine=cosine,

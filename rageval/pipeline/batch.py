@@ -22,7 +22,7 @@ from rageval.judging.plan import ScorePlan
 from rageval.records import Chunk
 from rageval.runs.batch_log import BatchLog, NotedBatch, open_batches
 from rageval.runs.run import Run
-from rageval.scoring.scores import pending_verdicts, score_chunk, verdicts_label
+from rageval.scoring.scores import pending_calls, score_chunk, verdicts_label
 from rageval.systems.answers import answer_chunk, answers_label, pending_answers
 from rageval.systems.system import System
 from rageval.text.fingerprint import digest
@@ -98,9 +98,9 @@ def score_batch(
     ids: dict[tuple[str, Chunk], dict[str, list[str]]] = {}
     for system, chunk in work:
         mine = ids[system.name, chunk] = {name: [] for name in steps}
-        for verdict in pending_verdicts(run, chunk, system, plan):
-            name = verdict.judge.name
-            mine[name].append(steps[name].add(system.name, verdict.key, verdict.request))
+        for call in pending_calls(run, chunk, system, plan):
+            name = call.judge.name
+            mine[name].append(steps[name].add(system.name, (*call.key, str(chunk.repeat)), call.request))
     with _replies(run, list(steps.values()), engine, watch) as replies:
         return _sum(
             score_chunk(run, chunk, system, plan, engine, ask=_from(replies, ids[system.name, chunk], engine))

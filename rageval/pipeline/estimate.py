@@ -1,9 +1,10 @@
 """What a run would take: calls, tokens, dollars and minutes per model, before anything is sent."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import TypeAlias
 
 from rageval.config.evaluation import EvaluationConfig
 from rageval.config.models import ModelConfig
@@ -11,8 +12,8 @@ from rageval.corpus.files import load_corpus
 from rageval.engine.chunks import plan_chunks
 from rageval.engine.prices import Tier, cost_usd
 from rageval.errors import ConfigError
-from rageval.judging.plan import choices_see_reference, pairwise_rows, score_plan
-from rageval.judging.prompts import Judged, choice_messages, judge_messages
+from rageval.judging.plan import PlannedScore, choices_see_reference, pairwise_rows, score_plan
+from rageval.judging.prompts import Judged, choice_messages, verdict_messages
 from rageval.metrics.names import split_detail
 from rageval.metrics.pairwise import PAIRWISE
 from rageval.records import Document, Message, Question, Usage
@@ -30,6 +31,25 @@ _CHARS_PER_TOKEN = 4.0
 _ANSWER_TOKENS = 200
 _VERDICT_TOKENS = 80
 _LATENCY_S = 2.0
+_NOTHING = Usage(prompt_tokens=0, completion_tokens=0)
+_Asked: TypeAlias = tuple[str, tuple[str, ...]]
+"""A system or a judge, and what it is asked for: answers, or the metrics of one call."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpectedCalls:
+    """Calls with prompts and replies of one length."""
+
+    calls: int
+    prompt: Sequence[Message]
+    completion_tokens: int
+    """Of one reply, unless the model may not write as many."""
+
+    def usage(self, model: ModelConfig) -> Usage:
+        """Return the tokens of one of them."""
+        characters = sum(len(message["content"]) for message in self.prompt)
+        completion = min(self.completion_tokens, model.max_completion_tokens or self.completion_tokens)
+        return Usage(prompt_tokens=round(characters / _CHARS_PER_TOKEN), completion_tokens=completion)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +77,7 @@ def estimate_run(config: EvaluationConfig) -> list[Estimate]:
         DataError: If documents or ground truth cannot be used.
     """
     corpus = load_corpus(config.data)
-    stored: Mapping[tuple[str, str], int] = {}
+    stored: Counter[_Asked] = Counter()
     if config.run.run_id:
         run = Run(str(place(config.run.output) / config.run.run_id))
         stored = _stored(run, config)
@@ -66,7 +86,7 @@ def estimate_run(config: EvaluationConfig) -> list[Estimate]:
 
 def estimate_whole(run: Run, config: EvaluationConfig) -> list[ModelUsage]:
     """Return what each model is to be asked in the whole run, whose documents and questions are stored."""
-    estimates = _estimates(config, list(read_documents(run).values()), read_questions(run), {})
+    estimates = _estimates(config, list(read_documents(run).values()), read_questions(run), Counter())
     kept = ("model", "role", "calls", "prompt_tokens", "completion_tokens", "cost_usd")
     return [ModelUsage(**{name: getattr(row, name) for name in kept}) for row in estimates]
 
@@ -96,11 +116,11 @@ def _tier(config: EvaluationConfig) -> Tier | None:
     return "batch" if config.run.batch else None
 
 
-def _stored(run: Run, config: EvaluationConfig) -> Mapping[tuple[str, str], int]:
-    """Return how many answers and verdicts need not be asked for, by system or judge and what for."""
+def _stored(run: Run, config: EvaluationConfig) -> "Counter[_Asked]":
+    """Return how many answers, and calls of judges, need not be asked for, by system or judge and what for."""
+    counts: Counter[_Asked] = Counter()
     if not run.has("questions"):
-        return {}
-    counts: Counter[tuple[str, str]] = Counter()
+        return counts
     plan = score_plan(config)
     chunks = plan_chunks(run.read("questions").num_rows, config.chunk_size, config.run.repeats)
     for system in stored_systems(run, config) if run.has("systems") else ():
@@ -108,23 +128,33 @@ def _stored(run: Run, config: EvaluationConfig) -> Mapping[tuple[str, str], int]
         for chunk in chunks:
             answers = run.stored("answers", system.name, chunk).values()
             again = (is_asked_again(row, cut=cut, only_failed=False) for row in answers)
-            counts[system.name, ANSWERS] += sum(not asked for asked in again)
+            counts[system.name, (ANSWERS,)] += sum(not asked for asked in again)
+            verdicts: dict[str, set[str]] = {}
             for (question_id, name), row in run.stored("scores", system.name, chunk).items():
                 if row["status"] != "ok":
                     continue
                 if split_detail(name)[0] == PAIRWISE.name:
-                    counts[row["judge_model"], PAIRWISE.name] += 1
-                for score in plan.scores(question_id):
-                    if score.name == name and score.judge:
-                        counts[score.judge.name, score.metric.name] += 1
+                    counts[row["judge_model"], (PAIRWISE.name,)] += 1
+                verdicts.setdefault(question_id, set()).add(name)
+            for question_id, names in verdicts.items():
+                counts.update(_calls_done(plan.scores(question_id), names))
     return counts
+
+
+def _calls_done(planned: Sequence[PlannedScore], stored: Collection[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield judge and metrics of each call about an answer that has brought all its verdicts."""
+    brought: dict[tuple[str, tuple[str, ...], bool], bool] = {}
+    for score in planned:
+        if score.call:
+            brought[score.call] = brought.get(score.call, True) and score.name in stored
+    yield from ((judge, asked_for) for (judge, asked_for, _), whole in brought.items() if whole)
 
 
 def _estimates(
     config: EvaluationConfig,
     documents: Sequence[Document],
     questions: Sequence[Question],
-    stored: Mapping[tuple[str, str], int],
+    stored: "Counter[_Asked]",
 ) -> list[Estimate]:
     """Estimate from texts of the mean length."""
     typical = _typical(documents)
@@ -133,22 +163,27 @@ def _estimates(
     rows = []
     for model in config.answering_models:
         prompts = [
-            (
-                config.run.repeats * len(questions) - stored.get((system.name, ANSWERS), 0),
-                messages(system.prompt, question, [typical] * _contexts(system, config)),
+            ExpectedCalls(
+                calls=config.run.repeats * len(questions) - stored[system.name, (ANSWERS,)],
+                prompt=messages(system.prompt, question, [typical] * _contexts(system, config)),
+                completion_tokens=_ANSWER_TOKENS,
             )
             for system in systems
             if system.prompt and system.model == model
         ]
-        rows.append(estimate_calls(config, model, ANSWERS, prompts, _ANSWER_TOKENS))
+        rows.append(estimate_calls(config, model, ANSWERS, prompts))
     for system in systems:
         if system.caller:
-            calls = config.run.repeats * len(questions) - stored.get((system.name, ANSWERS), 0)
+            calls = config.run.repeats * len(questions) - stored[system.name, (ANSWERS,)]
             rows.append(_estimate_own(system, calls))
-    by_judge = _verdicts(config, typical, question, [row.question_id for row in questions])
+    verdicts = _verdicts(config, typical, question, [row.question_id for row in questions])
     for judge in config.judges:
-        left = [(n - stored.get((judge.name, metric), 0), prompt) for metric, n, prompt in by_judge[judge.name]]
-        rows.append(estimate_calls(config, judge, VERDICTS, left, _VERDICT_TOKENS))
+        left = [
+            replace(wanted, calls=wanted.calls - stored[name, asked_for])
+            for (name, asked_for), wanted in verdicts.items()
+            if name == judge.name
+        ]
+        rows.append(estimate_calls(config, judge, VERDICTS, left))
     return rows
 
 
@@ -173,20 +208,24 @@ def _contexts(system: System, config: EvaluationConfig) -> int:
 
 def _verdicts(
     config: EvaluationConfig, typical: Document, question: str, ids: Sequence[str]
-) -> dict[str, list[tuple[str, int, list[Message]]]]:
-    """Return what each judge is asked in the whole run: metric, how often, and a prompt of the mean length."""
+) -> dict[_Asked, ExpectedCalls]:
+    """Return what is asked in the whole run by judge and metrics that one call is for, with prompts of mean length."""
     text = "x" * int(_ANSWER_TOKENS * _CHARS_PER_TOKEN)
     contexts = [typical] * config.retrieval.top_k
     judged = Judged(question=question, answer=text, references=(typical.text,), contexts=contexts)
     plan = score_plan(config)
-    prompts = {metric.name: judge_messages(metric, judged) for metric in plan.judged}
-    verdicts: dict[str, list[tuple[str, int, list[Message]]]] = {judge.name: [] for judge in config.judges}
-    for (name, metric), n in plan.calls(ids).items():
-        verdicts[name].append((metric, config.run.repeats * len(config.plans) * n, prompts[metric]))
+    metrics = {metric.name: metric for metric in plan.judged}
+    times = config.run.repeats * len(config.plans)
+    verdicts = {
+        (name, asked_for): expected_verdicts(
+            times * n, verdict_messages([metrics[one] for one in asked_for], judged), len(asked_for)
+        )
+        for (name, asked_for), n in plan.calls(ids).items()
+    }
     if choices := pairwise_rows(config, len(ids)):
         references = (typical.text,) if choices_see_reference(config) else ()
         two_answers = choice_messages(PAIRWISE, question, references, text, text)
-        verdicts[config.judges[0].name].append((PAIRWISE.name, config.run.repeats * choices, two_answers))
+        verdicts[config.judges[0].name, (PAIRWISE.name,)] = expected_verdicts(config.run.repeats * choices, two_answers)
     return verdicts
 
 
@@ -205,35 +244,40 @@ def _typical(documents: Sequence[Document]) -> Document:
     )
 
 
+def expected_verdicts(calls: int, prompt: Sequence[Message], verdicts: int = 1) -> ExpectedCalls:
+    """Return what calls of a judge are expected to take that bring so many verdicts each."""
+    return ExpectedCalls(calls=calls, prompt=prompt, completion_tokens=verdicts * _VERDICT_TOKENS)
+
+
 def estimate_calls(
     config: EvaluationConfig,
     model: ModelConfig,
     role: str,
-    prompts: Sequence[tuple[int, Sequence[Message]]],
-    completion: int,
+    expected: Sequence[ExpectedCalls],
 ) -> Estimate:
-    """Estimate the calls that these prompts are for, so many of each."""
-    completion = min(completion, model.max_completion_tokens or completion)
-    calls = sum(n for n, _ in prompts)
-    characters = sum(n * sum(len(message["content"]) for message in prompt) for n, prompt in prompts)
-    usage = Usage(prompt_tokens=round(characters / max(1, calls) / _CHARS_PER_TOKEN), completion_tokens=completion)
-    prompt_tokens = calls * (usage.prompt_tokens or 0)
+    """Estimate what one model is asked in one role."""
+    usages = [(one.calls, one.usage(model)) for one in expected]
+    calls = sum(n for n, _ in usages)
+    prompt_tokens = sum(n * (usage.prompt_tokens or 0) for n, usage in usages)
+    completion_tokens = sum(n * (usage.completion_tokens or 0) for n, usage in usages)
 
     def dollars(tier: Tier | None) -> float | None:
-        price = cost_usd(model, usage, tier=tier)  # of one call: some models cost more where a prompt is long
-        return None if price is None else calls * price
+        # Call by call: some models cost more where a prompt is long.
+        prices = [(n, cost_usd(model, usage, tier=tier)) for n, usage in usages or [(0, _NOTHING)]]
+        known = [n * price for n, price in prices if price is not None]
+        return sum(known) if len(known) == len(prices) else None
 
     return Estimate(
         model=model.name,
         role=role,
         calls=calls,
         prompt_tokens=prompt_tokens,
-        completion_tokens=calls * completion,
+        completion_tokens=completion_tokens,
         cost_usd=dollars(_tier(config)),
         live_usd=dollars("standard"),
         flex_usd=dollars("flex"),
         batch_usd=dollars("batch"),
-        minutes=_minutes(model, calls, prompt_tokens + calls * completion),
+        minutes=_minutes(model, calls, prompt_tokens + completion_tokens),
     )
 
 

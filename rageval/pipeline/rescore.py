@@ -17,22 +17,21 @@ import pyarrow.compute as pc
 from rageval.config.evaluation import EvaluationConfig
 from rageval.engine.chunks import plan_chunks
 from rageval.errors import ConfigError, DataError
+from rageval.judging.calls import JudgeCall
 from rageval.judging.plan import ScorePlan
 from rageval.metrics import catalogue
 from rageval.metrics.names import split_detail
 from rageval.pipeline import completeness as runs
-from rageval.pipeline.estimate import VERDICTS, Estimate, estimate_calls
+from rageval.pipeline.estimate import VERDICTS, Estimate, ExpectedCalls, estimate_calls, expected_verdicts
 from rageval.records import Chunk
 from rageval.runs import life
 from rageval.runs.manifest import Ending, Manifest, ReplacedVerdicts, RescoringNote, read_manifest, write_manifest
 from rageval.runs.run import Run
-from rageval.scoring.scores import count_computed, pending_verdicts
+from rageval.scoring.scores import count_computed, pending_calls
 from rageval.storage.files import write_parquet
 from rageval.systems.kinds import stored_systems
 from rageval.systems.system import System
 from rageval.tables import SCORES
-
-_VERDICT_TOKENS = 80
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +83,7 @@ def rescoring(run: Run, config: EvaluationConfig, metrics: Sequence[str]) -> Res
     config = _with_metrics(run, config, names)
     plan = ScorePlan(
         index=config.index, computed=computed, judged=judged, judges=config.judges if judged else (),
-        again_share=config.judge.again_share, seed=config.data.seed, renew=True,
+        again_share=config.judge.again_share, combine=config.judge.combine, seed=config.data.seed, renew=True,
     )  # fmt: skip
     return Rescoring(config=config, systems=tuple(stored_systems(run, config)), plan=plan)
 
@@ -95,7 +94,7 @@ def chunks_of(run: Run, config: EvaluationConfig) -> list[Chunk]:
 
 
 def verdicts(run: Run, wanted: Rescoring) -> dict[str, int]:
-    """Return how many verdicts the run is to have of each judge, by name, stored ones included."""
+    """Return how many calls of each judge the run is to have, by name, stored ones included."""
     counts: Counter[str] = Counter()
     for (judge, _), n in wanted.plan.calls(run.read("questions")["question_id"].to_pylist()).items():
         counts[judge] += wanted.config.run.repeats * len(wanted.systems) * n
@@ -105,13 +104,14 @@ def verdicts(run: Run, wanted: Rescoring) -> dict[str, int]:
 def estimate(run: Run, wanted: Rescoring) -> tuple[int, list[Estimate]]:
     """Return how many scores would be computed without a model, and what each judge would be asked."""
     work = [(system, chunk) for system in wanted.systems for chunk in chunks_of(run, wanted.config)]
-    pending = [verdict for system, chunk in work for verdict in pending_verdicts(run, chunk, system, wanted.plan)]
+    pending = [call for system, chunk in work for call in pending_calls(run, chunk, system, wanted.plan)]
     computed = sum(count_computed(run, chunk, system, wanted.plan) for system, chunk in work)
-    asked = [
-        (judge, [(1, verdict.request.messages) for verdict in pending if verdict.judge.name == judge.name])
-        for judge in wanted.plan.judges
-    ]
-    return computed, [estimate_calls(wanted.config, judge, VERDICTS, calls, _VERDICT_TOKENS) for judge, calls in asked]
+    asked = [(judge, [call for call in pending if call.judge == judge]) for judge in wanted.plan.judges]
+    return computed, [estimate_calls(wanted.config, judge, VERDICTS, _expected(calls)) for judge, calls in asked]
+
+
+def _expected(calls: Sequence[JudgeCall]) -> list[ExpectedCalls]:
+    return [expected_verdicts(1, call.request.messages, len(call.request.verdicts) or 1) for call in calls]
 
 
 def begin(run: Run, wanted: Rescoring) -> None:
@@ -213,7 +213,7 @@ def _is_outdated(plan: ScorePlan, row: Mapping[str, Any]) -> bool:
     if metric not in [judged.name for judged in plan.judged]:
         return False
     planned = next((s for s in plan.scores(row["question_id"]) if s.name == row["metric"]), None)
-    if planned is None or row["metric_version"] != planned.metric.version:
+    if planned is None or row["metric_version"] != planned.version:
         return True
     judge = planned.judge.name if planned.judge else " + ".join(judge.name for judge in plan.judges)
     return bool(row["judge_model"] != judge)

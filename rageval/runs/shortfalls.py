@@ -1,8 +1,8 @@
 """The answers and verdicts of a run -> what did not bring what was asked for, in sentences, and whether it is too much.
 
 A group is what one cell of the report's tables is computed from: the answers of one system, the verdicts of one judge
-on one metric of these. Second verdicts are compared over all answers together, so
-they are one group a judge and metric. A group that has lost too much is never hidden by all the others.
+on one metric of these. Second verdicts, and those asked for alone beside combined ones, are compared over all answers
+together, so they are one group a judge and metric. A group that has lost too much is never hidden by all the others.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from rageval.metrics import catalogue
 from rageval.metrics.metric import EmbeddingMetric
-from rageval.metrics.names import AGAIN, split_detail
+from rageval.metrics.names import AGAIN, SINGLE, split_detail
 from rageval.metrics.pairwise import PAIRWISE
 from rageval.config.models import LOCAL
 
@@ -154,9 +154,9 @@ def _of_answers(answers: pa.Table, rambling: Collection[str] = ()) -> Iterator[S
 def _of_verdicts(scores: pa.Table, keys: Sequence[str]) -> Iterator[Shortfall]:
     for (name, judge), rows in _groups(asked_verdicts(scores), ("metric", "judge_model")):
         metric, detail = split_detail(name)
-        kind = "second verdicts of" if detail == AGAIN else "verdicts of"
+        kind = {AGAIN: "second verdicts of", SINGLE: "single verdicts of"}.get(detail or "", "verdicts of")
         what = f"{kind} {name if metric == PAIRWISE.name else metric} by {judge}"
-        if not keys or detail == AGAIN:
+        if not keys or detail in (AGAIN, SINGLE):
             yield from _lost(rows, what)
             continue
         for (system,), part in _groups(rows, keys):

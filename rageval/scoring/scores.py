@@ -9,10 +9,11 @@ from rageval.config.evaluation import RunOptions
 from rageval.config.models import ModelConfig
 from rageval.engine.chunks import Ask, ChunkOutcome
 from rageval.engine.request_engine import RequestEngine
-from rageval.engine.requests import ChatReply, ChatRequest
-from rageval.judging.plan import PlannedScore, ScorePlan
-from rageval.judging.requests import NO_ANSWER, ScorableAnswer, is_stale, majority, moved, read_reply, verdict_request
-from rageval.metrics.metric import EmbeddingMetric, JudgeMetric, TextMetric
+from rageval.engine.requests import ChatReply
+from rageval.judging.calls import Item, JudgeCall, calls, judged_by, replied
+from rageval.judging.plan import ScorePlan
+from rageval.judging.requests import NO_ANSWER, ScorableAnswer, is_stale, majority, moved
+from rageval.metrics.metric import EmbeddingMetric, TextMetric
 from rageval.metrics.names import detail_of
 from rageval.records import Chunk, Score
 from rageval.runs.contexts import shown_documents
@@ -23,19 +24,6 @@ from rageval.scoring.computed import computed
 from rageval.systems.asked_again import score_of, with_earlier
 from rageval.systems.system import System
 from rageval.telemetry.tracing import step
-
-
-@dataclass(frozen=True, kw_only=True)
-class PendingVerdict:
-    """A verdict that is to be asked for."""
-
-    key: Key
-    """Question id and name of the score."""
-    judge: ModelConfig
-    request: ChatRequest
-
-
-_Item = tuple[ScorableAnswer, PlannedScore]
 
 
 def verdicts_label(judge: ModelConfig) -> str:
@@ -92,18 +80,14 @@ def score_chunk(
     return ChunkOutcome(asked=len(pending), ok=ok, failed=len(items) - ok)
 
 
-def pending_verdicts(
+def pending_calls(
     run: Run, chunk: Chunk, system: System, plan: ScorePlan, *, only_failed: bool = False
-) -> list[PendingVerdict]:
+) -> list[JudgeCall]:
     """Return what `score_chunk` would ask the judges now; for each judge, in its order."""
     items, stored = _items(run, chunk, system, plan), run.stored("scores", system.name, chunk)
-    return [
-        PendingVerdict(
-            key=_key((candidate, score)), judge=score.judge, request=_request((candidate, score), score.judge)
-        )
-        for candidate, score in _pending(stored, items, plan, only_failed=only_failed)
-        if score.judge and _is_asked(stored, plan, (candidate, score))
-    ]
+    pending = _pending(stored, items, plan, only_failed=only_failed)
+    asked = [item for item in pending if _is_asked(stored, plan, item)]
+    return [call for judge in plan.judges for call in calls(asked, judge)]
 
 
 def count_computed(run: Run, chunk: Chunk, system: System, plan: ScorePlan) -> int:
@@ -116,19 +100,19 @@ def count_computed(run: Run, chunk: Chunk, system: System, plan: ScorePlan) -> i
     )
 
 
-def _is_asked(stored: Mapping[Key, Row], plan: ScorePlan, item: _Item) -> bool:
+def _is_asked(stored: Mapping[Key, Row], plan: ScorePlan, item: Item) -> bool:
     """Return whether a judge has to be asked for a pending verdict."""
     candidate, score = item
     can_be = candidate.answer is not None and not candidate.lacks(score.metric)
     return can_be and _moved(stored, plan, item) is None
 
 
-def _moved(stored: Mapping[Key, Row], plan: ScorePlan, item: _Item) -> Row | None:
+def _moved(stored: Mapping[Key, Row], plan: ScorePlan, item: Item) -> Row | None:
     """Return the row that holds a planned verdict under another name, which only renewing looks for."""
     return moved(stored, *item) if plan.renew else None
 
 
-def _items(run: Run, chunk: Chunk, system: System, plan: ScorePlan) -> list[_Item]:
+def _items(run: Run, chunk: Chunk, system: System, plan: ScorePlan) -> list[Item]:
     """Return every planned score of the chunk's answers, one metric after the other."""
     candidates = list(_candidates(run, chunk, system, plan))
     planned = [plan.scores(candidate.question.question_id) for candidate in candidates]
@@ -156,11 +140,11 @@ def _candidates(run: Run, chunk: Chunk, system: System, plan: ScorePlan) -> Iter
         )
 
 
-def _key(item: _Item) -> Key:
+def _key(item: Item) -> Key:
     return (item[0].question.question_id, item[1].name)
 
 
-def _pending(stored: Mapping[Key, Row], items: Sequence[_Item], plan: ScorePlan, *, only_failed: bool) -> list[_Item]:
+def _pending(stored: Mapping[Key, Row], items: Sequence[Item], plan: ScorePlan, *, only_failed: bool) -> list[Item]:
     """Return the scores that have to be computed or asked for; majorities follow from others and are none of them."""
     return [
         item
@@ -169,7 +153,7 @@ def _pending(stored: Mapping[Key, Row], items: Sequence[_Item], plan: ScorePlan,
     ]
 
 
-def _is_pending(row: Row | None, item: _Item, only_failed: bool, renew: bool) -> bool:
+def _is_pending(row: Row | None, item: Item, only_failed: bool, renew: bool) -> bool:
     """Return whether a score is missing, has failed, could not be read, or is of an answer that came later."""
     if row is None:
         return not only_failed
@@ -182,18 +166,15 @@ def _is_pending(row: Row | None, item: _Item, only_failed: bool, renew: bool) ->
 
 def _count_stored(
     plan: ScorePlan,
-    items: Sequence[_Item],
-    pending: Sequence[_Item],
+    items: Sequence[Item],
+    pending: Sequence[Item],
     stored: Mapping[Key, Row],
     engine: RequestEngine,
 ) -> None:
-    """Tell progress displays how many verdicts of each judge need not be asked for."""
-    asked = [
-        score.judge for candidate, score in pending if _is_asked(stored, plan, (candidate, score))
-    ]  # fmt: skip
+    """Tell progress displays how many calls of each judge are not needed any more."""
+    asked = [item for item in pending if _is_asked(stored, plan, item)]
     for judge in plan.judges:
-        wanted = sum(score.judge == judge for _, score in items)
-        engine.expect(verdicts_label(judge), 0, stored=wanted - asked.count(judge))
+        engine.expect(verdicts_label(judge), 0, stored=len(calls(items, judge)) - len(calls(asked, judge)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,7 +190,7 @@ class _ScoringContext:
     stored: Mapping[Key, Row]
     """The scores that were there before."""
 
-    def add(self, item: _Item, **values: Any) -> None:
+    def add(self, item: Item, **values: Any) -> None:
         """Store one score."""
         candidate, score = item
         judge = score.judge.name if score.judge else None
@@ -220,14 +201,14 @@ class _ScoringContext:
                 system=self.system.name,
                 repeat=self.chunk.repeat,
                 metric=score.name,
-                metric_version=score.metric.version,
+                metric_version=score.version,
                 **values,
             )
         )
 
 
-def _score(scoring: _ScoringContext, pending: Sequence[_Item]) -> None:
-    answered: list[_Item] = []
+def _score(scoring: _ScoringContext, pending: Sequence[Item]) -> None:
+    answered: list[Item] = []
     for item in pending:
         if lacking := item[0].lacks(item[1].metric):
             scoring.add(item, status="not_measured", value=None, error=lacking)
@@ -247,7 +228,7 @@ def _score(scoring: _ScoringContext, pending: Sequence[_Item]) -> None:
             verdicts.result()
 
 
-def _add_values(scoring: _ScoringContext, metric: TextMetric | EmbeddingMetric, items: Sequence[_Item]) -> None:
+def _add_values(scoring: _ScoringContext, metric: TextMetric | EmbeddingMetric, items: Sequence[Item]) -> None:
     """Compute a metric that asks no model."""
     if not items:
         return
@@ -256,50 +237,38 @@ def _add_values(scoring: _ScoringContext, metric: TextMetric | EmbeddingMetric, 
         scoring.add(item, **columns)
 
 
-def _start_judging(scoring: _ScoringContext, items: Sequence[_Item]) -> list[Future[None]]:
+def _start_judging(scoring: _ScoringContext, items: Sequence[Item]) -> list[Future[None]]:
     """Ask each judge for its verdicts, all at once."""
     of_judge = [(judge, [item for item in items if item[1].judge == judge]) for judge in scoring.plan.judges]
     return [_ask(scoring, judge, mine) for judge, mine in of_judge if mine]
 
 
-def _ask(scoring: _ScoringContext, judge: ModelConfig, items: Sequence[_Item]) -> Future[None]:
-    requests = [_request(item, judge) for item in items]
+def _ask(scoring: _ScoringContext, judge: ModelConfig, items: Sequence[Item]) -> Future[None]:
+    asked = calls(items, judge)
 
-    def store(position: int, reply: ChatReply) -> None:
-        scoring.add(
-            items[position],
-            thinking=reply.thinking,
-            usage=reply.usage,
-            latency_s=reply.latency_s,
-            reused_from=reply.reused_from,
-            request_fingerprint=requests[position].fingerprint(judge),
-            **with_earlier(reply, scoring.stored.get(_key(items[position]))),
-            **read_reply(reply, _judged(items[position]).labels),
-        )
+    def store(position: int, whole: ChatReply) -> None:
+        fingerprint = asked[position].request.fingerprint(judge)
+        for item, reply, columns in replied(asked[position], whole):
+            scoring.add(
+                item,
+                thinking=reply.thinking,
+                usage=reply.usage,
+                latency_s=reply.latency_s,
+                reused_from=reply.reused_from,
+                request_fingerprint=fingerprint,
+                **with_earlier(reply, scoring.stored.get(_key(item))),
+                **columns,
+            )
 
-    return scoring.ask(requests, judge, store, label=verdicts_label(judge))
-
-
-def _request(item: _Item, judge: ModelConfig) -> ChatRequest:
-    return verdict_request(item[0], _judged(item), judge, again=item[1].again)
+    return scoring.ask([call.request for call in asked], judge, store, label=verdicts_label(judge))
 
 
-def _judged(item: _Item) -> JudgeMetric:
-    """Return the metric of a score that a judge, or a panel, decides."""
-    metric = item[1].metric
-    if not isinstance(metric, JudgeMetric):
-        raise TypeError(f"{metric.name} asks no judge")
-    return metric
-
-
-def _add_moved(scoring: _ScoringContext, item: _Item, row: Row) -> None:
+def _add_moved(scoring: _ScoringContext, item: Item, row: Row) -> None:
     """Store a verdict that was paid for under the name that it has now."""
     scoring.journal.append(score_of(row, metric=item[1].name))
 
 
-def _majorities(
-    plan: ScorePlan, items: Sequence[_Item], stored: Mapping[Key, Row]
-) -> list[tuple[_Item, dict[str, Any]]]:
+def _majorities(plan: ScorePlan, items: Sequence[Item], stored: Mapping[Key, Row]) -> list[tuple[Item, dict[str, Any]]]:
     """Return what the panel comes to, wherever all its verdicts are there and that is not stored yet."""
     if not plan.has_panel:
         return []
@@ -312,7 +281,7 @@ def _majorities(
         keys = {j.name: (candidate.question.question_id, detail_of(score.metric.name, j.name)) for j in plan.judges}
         if not all(key in stored for key in keys.values()):
             continue
-        values = majority(_judged(item), {name: stored[key] for name, key in keys.items()}) | {"judge_model": names}
+        values = majority(judged_by(score), {name: stored[key] for name, key in keys.items()}) | {"judge_model": names}
         before = stored.get(_key(item), {})
         if any(before.get(column) != value for column, value in values.items()):
             due.append((item, values))

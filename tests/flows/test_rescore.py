@@ -18,7 +18,7 @@ from rageval.metrics.relevance import RELEVANCE
 from rageval.runs import life
 from rageval.runs.run import Run
 from tests.evaluations import AGAIN, ONE_VERDICT, Outcome, Rageval
-from tests.fake_llm import VERDICT, Body, FakeLLM, Reply, is_judgement
+from tests.fake_llm import VERDICT, Body, FakeLLM, Reply, asked_for, is_judgement
 
 TEXT_METRICS = ["rouge_l", "exact_match", "fuzzy_match", "refusal", "answer_words"]
 FEW = ("--metric", "correctness", "--metric", "relevance", "--metric", "cosine")
@@ -54,6 +54,30 @@ def same_rows(now: pd.DataFrame, before: pd.DataFrame) -> bool:
     columns = [column for column in before if column != "reused_from"]
     first, second = (frame.sort_values(KEY)[columns].astype(object) for frame in (now, before))
     return bool(first.where(first.notna(), None).values.tolist() == second.where(second.notna(), None).values.tolist())
+
+
+def test_verdicts_that_came_alone_are_replaced_by_combined_ones_where_these_are_wanted(
+    rageval: Rageval, rescore: Rescore, llm: FakeLLM
+) -> None:
+    run = rageval(*PLAIN, "--set", "metrics=[relevance, toxicity]")
+    cost = run.manifest["totals"]["requests"]  # type: ignore[index]
+    llm.requests.clear()
+    combined = ("--set", "judge.combine=true", "--set", "judge.again_share=0")
+    names = ("--metric", "relevance", "--metric", "toxicity")
+    dry = rescore(run.folder, *names, *combined, "--dry-run")
+    assert "│20" in dry.out.replace(" ", "")
+
+    rescored = rescore(run.folder, *names, *combined)
+    assert rescored.status == 0, rescored.err
+    assert [asked_for(body) for body in llm.requests] == [("relevance", "toxicity")] * 20
+    after = scores_of(rescored)
+    assert dict(zip(after["metric"], after["metric_version"], strict=True)) == {
+        "relevance": "3 with toxicity", "toxicity": "3 with relevance",
+    }  # fmt: skip
+    assert rescored.manifest["totals"]["requests"] == cost + 20  # type: ignore[index]
+    llm.requests.clear()
+    assert rescore(run.folder, *names, *combined).status == 0
+    assert llm.requests == []
 
 
 def test_a_run_gets_the_metrics_that_it_lacks_without_a_request(

@@ -13,7 +13,7 @@ from rageval.comparison.summary import summarize
 from rageval.judging.section import judging_section, trust_sentences
 from rageval.judging.table import judging_table, unfit_metrics
 from rageval.metrics.correctness import ANSWER_LABELS
-from rageval.metrics.names import AGAIN, detail_of
+from rageval.metrics.names import AGAIN, SINGLE, detail_of
 from rageval.metrics.truthfulness import TRUTHFULNESS
 from rageval.report.comparison_rows import comparison_rows
 from rageval.report.headline import headline
@@ -110,6 +110,26 @@ def test_flip_rate_and_kappa_with_itself_are_those_of_the_answers_judged_twice()
     assert linear == pytest.approx(cohen_kappa_score(first[:40], again, labels=LABELS, weights="linear"))
     assert verdict(judging)["label"] == "fit"
     assert "Whether people would agree with it is not checked." in verdict(judging)["note"]
+
+
+def test_combined_and_single_verdicts_agree_as_far_as_the_tables_say():
+    combined = drawn(2 * N)
+    single = [WRONG if label == RIGHT else RIGHT for label in combined[:9]] + combined[9:40]
+    tone, tone_alone = drawn(2 * N, seed=3), drawn(2 * N, seed=3)[:20]
+    run = MadeRun().judge(WITHOUT, combined).judge(detail_of(WITHOUT, SINGLE), single, where=slice(0, 40))
+    run.judge(WITH, tone).judge(detail_of(WITH, SINGLE), tone_alone, where=slice(0, 20))
+    judging = run.judging()
+    agreement = statistic(judging, "agreement", against="single verdicts", metric=WITHOUT)
+    assert (agreement["value"], agreement["n"]) == (31 / 40, 40)
+    kappa = statistic(judging, "kappa", against="single verdicts", metric=WITHOUT)
+    assert kappa["value"] == pytest.approx(cohen_kappa_score(combined[:40], single))
+    # 31 of 40 and 20 of 20 are 51 of 60.
+    said = "Combined and single verdicts of gpt agree in 85 % of 60 (relevance 78 %, correctness 100 %)."
+    assert trust_sentences(judging)[-1] == said
+    parts = {part.title: part for part in judging_section(judging).parts}
+    assert [row["same label"] for row in parts["Combined and single"].rows] == ["77.5 %", "100.0 %"]
+    assert "Within the panel" not in parts
+    assert verdict(judging, WITHOUT)["label"] == "not checked", "agreeing with its other prompt is no trust"
 
 
 def test_a_judge_that_contradicts_itself_is_unfit_and_nothing_is_ranked_by_it():

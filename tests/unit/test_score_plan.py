@@ -60,8 +60,44 @@ def test_a_panel_gives_a_row_for_each_judge_and_one_for_the_majority_that_asks_n
     ]
     # The first judge once for every question and once more for all of them, the others once.
     assert plan.calls(["q1", "q2"]) == {
-        ("j", "correctness"): 4, ("k", "correctness"): 2, ("m1", "correctness"): 2,
+        ("j", ("correctness",)): 4, ("k", ("correctness",)): 2, ("m1", ("correctness",)): 2,
     }  # fmt: skip
+
+
+def test_combined_verdicts_are_those_that_see_the_same_and_a_slice_of_the_first_judges_is_asked_for_alone_too() -> None:
+    judge = {"model": "j", "panel": ["k"], "again_share": 1.0, "combine": True}
+    metrics = ["correctness", "relevance", "faithfulness", "toxicity"]
+    plan = score_plan(configured(judge=judge, metrics=metrics))
+    both = ("relevance", "toxicity")
+    assert [(s.name, s.version, s.asked_for) for s in plan.scores("q") if s.metric.name in both] == [
+        ("relevance", "3 with toxicity", both),
+        ("relevance[j]", "3 with toxicity", both),
+        ("relevance[k]", "3 with toxicity", both),
+        ("relevance[again]", "3 with toxicity", both),
+        ("relevance[single]", "3", ("relevance",)),
+        ("toxicity", "3 with relevance", both),
+        ("toxicity[j]", "3 with relevance", both),
+        ("toxicity[k]", "3 with relevance", both),
+        ("toxicity[again]", "3 with relevance", both),
+        ("toxicity[single]", "3", ("toxicity",)),
+    ]
+    # With and without the reference, and with the contexts, never in one call; what is alone needs no single verdict.
+    alone = [s for s in plan.scores("q") if s.metric.name not in both]
+    assert all(s.asked_for == (s.metric.name,) and not s.is_single for s in alone)
+    # Of each question: the first judge twice and each of the two alone, the second one once.
+    assert plan.calls(["q1", "q2"]) == {
+        ("j", both): 4, ("j", ("relevance",)): 2, ("j", ("toxicity",)): 2, ("k", both): 2,
+        ("j", ("correctness",)): 4, ("k", ("correctness",)): 2,
+        ("j", ("faithfulness",)): 4, ("k", ("faithfulness",)): 2,
+    }  # fmt: skip
+    plan = score_plan(configured(judge=judge | {"again_share": 0.3}, metrics=metrics))
+    assert plan.rows(IDS) == Counter(s.name for question_id in IDS for s in plan.scores(question_id))
+    called = [{s.call for s in plan.scores(question_id) if s.judge} for question_id in IDS]
+    assert plan.calls(IDS) == Counter((judge, asked_for) for calls in called for judge, asked_for, _ in calls)
+    none_alike = score_plan(configured(judge=judge, metrics=["correctness", "faithfulness"]))
+    assert names(none_alike) == names(
+        score_plan(configured(judge=judge | {"combine": False}, metrics=["correctness", "faithfulness"]))
+    )
 
 
 def test_without_a_judge_nobody_is_asked() -> None:
@@ -91,7 +127,7 @@ def test_rows_and_calls_are_the_sums_over_the_questions() -> None:
     plan = score_plan(configured(judge={"panel": ["k"]}, metrics=["correctness", "faithfulness"]))
     scores = [score for question_id in IDS[:300] for score in plan.scores(question_id)]
     assert plan.rows(IDS[:300]) == Counter(score.name for score in scores)
-    assert plan.calls(IDS[:300]) == Counter((score.judge.name, score.metric.name) for score in scores if score.judge)
+    assert plan.calls(IDS[:300]) == Counter((score.judge.name, (score.metric.name,)) for score in scores if score.judge)
     assert plan.rows([]) + Counter() == Counter()
 
 
