@@ -49,6 +49,8 @@ class Reply:
     drop: bool = False
     choices: bool = True
     usage: bool = True
+    cached_tokens: int | None = None
+    """Of the prompt, as a provider counts them that has a cache."""
     breaks_off: bool = False
     """Reset the connection in the middle of a reply that is streamed."""
 
@@ -303,6 +305,8 @@ def _completion(body: Body, reply: Reply) -> dict[str, Any]:
             "total_tokens": prompt_tokens + completion_tokens,
         },
     }
+    if reply.cached_tokens is not None:
+        completion["usage"]["prompt_tokens_details"] = {"cached_tokens": reply.cached_tokens}
     if not reply.usage:
         del completion["usage"]
     return completion

@@ -11,7 +11,14 @@ from rageval.comparison.measurements import Key, Measurement, Subject
 from rageval.comparison.paired_values import RunPair
 from rageval.comparison.pairing import Pair
 from rageval.metrics.answer_words import ANSWER_WORDS
-from rageval.metrics.measured import ANSWER_LATENCY, COMPLETION_TOKENS, COST, PROMPT_TOKENS, SEARCH_LATENCY
+from rageval.metrics.measured import (
+    ANSWER_LATENCY,
+    CACHED_TOKENS,
+    COMPLETION_TOKENS,
+    COST,
+    PROMPT_TOKENS,
+    SEARCH_LATENCY,
+)
 from rageval.metrics.refusal import REFUSAL
 from rageval.pages.formats import count, duration, number, usd
 
@@ -28,6 +35,7 @@ _STATISTICS: Final = (
     _Figure(name="cost per answer", metric=COST.name, middle=np.mean, words=usd),
     _Figure(name="median latency", metric=ANSWER_LATENCY.name, middle=np.median, words=duration),
     _Figure(name="prompt tokens", metric=PROMPT_TOKENS.name, middle=np.mean, words=count),
+    _Figure(name="cached tokens", metric=CACHED_TOKENS.name, middle=np.mean, words=count),
     _Figure(name="completion tokens", metric=COMPLETION_TOKENS.name, middle=np.mean, words=count),
     _Figure(name="words of an answer", metric=ANSWER_WORDS.name, middle=np.mean, words=count),
     _Figure(name="share of refusals", metric=REFUSAL.name, middle=np.mean, words=number),

@@ -15,7 +15,14 @@ from rageval.metrics.exact_match import EXACT_MATCH
 from rageval.metrics.faithfulness import FAITHFULNESS
 from rageval.metrics.fuzzy_match import FUZZY_MATCH
 from rageval.metrics.hit_rate import HIT_RATE
-from rageval.metrics.measured import ANSWER_LATENCY, COMPLETION_TOKENS, COST, PROMPT_TOKENS, SEARCH_LATENCY
+from rageval.metrics.measured import (
+    ANSWER_LATENCY,
+    CACHED_TOKENS,
+    COMPLETION_TOKENS,
+    COST,
+    PROMPT_TOKENS,
+    SEARCH_LATENCY,
+)
 from rageval.metrics.metric import (
     Bounds,
     DerivedMetric,
@@ -64,6 +71,7 @@ METRICS: tuple[Metric, ...] = (
     SEARCH_LATENCY,
     ANSWER_LATENCY,
     PROMPT_TOKENS,
+    CACHED_TOKENS,
     COMPLETION_TOKENS,
     COST,
 )

@@ -31,6 +31,15 @@ PROMPT_TOKENS: Final = MeasuredMetric(
     table="answers",
     column="prompt_tokens",
 )
+CACHED_TOKENS: Final = MeasuredMetric(
+    name="cached_tokens",
+    title="Cached tokens of the prompt",
+    description="tokens of the prompt that the provider read from its cache, where it says so",
+    bounds=None,
+    higher_is_better=None,
+    table="answers",
+    column="cached_tokens",
+)
 COMPLETION_TOKENS: Final = MeasuredMetric(
     name="completion_tokens",
     title="Tokens of the answer",

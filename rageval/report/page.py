@@ -36,6 +36,7 @@ from rageval.report.cutoffs import cutoff_table, metrics_at
 from rageval.report.empty_searches import empty_searches
 from rageval.report.failures import failures
 from rageval.report.headline import headline
+from rageval.report.judge_costs import judge_costs
 from rageval.report.not_measured import not_measured
 from rageval.report.pivot import cell, cost_rows, groups, quality_metrics
 from rageval.report.prompt_differences import prompt_differences
@@ -91,7 +92,7 @@ def render_page(run: ReportData) -> str:
             cutoffs=cutoff_table(run.summary),
             quality_metrics=quality_metrics,
             costs=cost_rows(run.summary),
-            judge_costs=_judge_costs(run.scores),
+            judge_costs=judge_costs(run.scores),
             spending=spending_rows(run.manifest),
             cosine_plots=_cosine_plots(means),
             labels=label_tables(scores),
@@ -186,28 +187,6 @@ def _facts(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]
 def _heading(name: str) -> str:
     """Return a total's name in words; its unit stands with the value."""
     return name.removesuffix("_usd").removesuffix("_s").replace("_", " ")
-
-
-def _judge_costs(scores: pa.Table) -> list[dict[str, str]]:
-    """Return what each judge has used; unlike an answer's cost, it is part of no mean."""
-    judged = scores.filter(pc.is_valid(scores["judge_model"]))
-    names = ("prompt_tokens", "completion_tokens", "cost_usd")
-    sums = judged.group_by("judge_model", use_threads=False).aggregate(
-        [("attempts", "sum"), *((name, kind) for name in names for kind in ("sum", "count")), ([], "count_all")]
-    )
-    rows = []
-    for row in sums.to_pylist():
-        if not row["attempts_sum"] and not row["cost_usd_count"]:
-            continue  # what a panel comes to, or nothing but skipped answers: nobody was asked
-        words = {name: formats.usd if name == "cost_usd" else formats.count for name in names}
-        used = {
-            name: words[name](row[f"{name}_sum"])
-            + ("" if row[f"{name}_count"] in (0, row["count_all"]) else f" ({row[f'{name}_count']} known)")
-            for name in names
-        }
-        used = {_heading(name): text for name, text in used.items()}
-        rows.append({"judge": row["judge_model"], "requests": formats.count(row["attempts_sum"]), **used})
-    return rows
 
 
 def _prompts(systems: pa.Table) -> list[dict[str, Any]]:

@@ -7,7 +7,14 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 
 from rageval.metrics.catalogue import find, in_order
-from rageval.metrics.measured import ANSWER_LATENCY, COMPLETION_TOKENS, COST, PROMPT_TOKENS, SEARCH_LATENCY
+from rageval.metrics.measured import (
+    ANSWER_LATENCY,
+    CACHED_TOKENS,
+    COMPLETION_TOKENS,
+    COST,
+    PROMPT_TOKENS,
+    SEARCH_LATENCY,
+)
 from rageval.metrics.metric import MeasuredMetric
 from rageval.pages.formats import count, duration, number, usd
 
@@ -115,17 +122,24 @@ def retrieval_rows(summary: pa.Table, metrics: Sequence[str] | None = None) -> l
 
 
 def cost_rows(summary: pa.Table) -> list[dict[str, str]]:
-    """Return a row per system with latency, tokens and cost; `unknown` where unknown."""
+    """Return a row per system with latency, tokens and cost; `unknown` where unknown.
+
+    Cached tokens, a part of those of the prompt, are shown where any system's provider counts them.
+    """
+    found = _systems(summary)
+    cached = {group.name: group.statistics.get(CACHED_TOKENS.name, {}) for group in found}
+    shown = any(values.get("total") is not None for values in cached.values())
     return [
         {
             "system": group.name,
             **_latency(group.statistics.get(ANSWER_LATENCY.name, {})),
             "prompt tokens": _total(group.statistics.get(PROMPT_TOKENS.name, {}), count),
+            **({"of these cached": _total(cached[group.name], count)} if shown else {}),
             "completion tokens": _total(group.statistics.get(COMPLETION_TOKENS.name, {}), count),
             "cost": _total(group.statistics.get(COST.name, {}), usd),
             "cost per answer": usd(group.statistics.get(COST.name, {}).get("mean")),
         }
-        for group in _systems(summary)
+        for group in found
     ]
 
 

@@ -16,7 +16,9 @@ _ROLES: tuple[tuple[ChunkTable, str], ...] = (("answers", "answers"), ("scores",
 _COUNTS = ("requests", "replies", "replies_without_usage")
 _KNOWN = ("prompt_tokens", "completion_tokens", "cost_usd")
 """Columns that are null where the server, or the price table, does not say."""
-_COLUMNS = ("attempts", "status", *_KNOWN)
+_CACHED = "cached_tokens"
+"""Of the prompt tokens, where a server says that any were read from its cache."""
+_COLUMNS = ("attempts", "status", *_KNOWN, _CACHED)
 
 
 def spent_usd(run: Run, systems: Sequence[str], chunks: Sequence[Chunk]) -> float | None:
@@ -53,6 +55,8 @@ def totals(run: Run) -> RunTotals:
     for name in _KNOWN:
         values = [used[name] for used in found]
         result[name] = None if None in values else sum(values)
+    cached = [used[_CACHED] for used in found if used[_CACHED] is not None]
+    result[_CACHED] = sum(cached) if cached else None
     least = {name: sum(used["at_least"][name] for used in found) for name in _KNOWN}
     return RunTotals(**result, at_least=KnownUsage(**least))
 
@@ -117,6 +121,7 @@ def _used(rows: pa.Table) -> dict[str, Any]:
         "replies": replies.num_rows,
         "replies_without_usage": pc.sum(without).as_py() or 0,
         **{name: None if replies[name].null_count else sums[name] for name in _KNOWN},
+        _CACHED: pc.sum(replies[_CACHED]).as_py(),
         "at_least": sums,
     }
 

@@ -75,6 +75,8 @@ class TotalUsage(ManifestPart):
     """Tokens and US dollars; None where those of any reply are unknown."""
 
     prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    """Part of the prompt tokens, of the replies that say so; None where none does."""
     completion_tokens: int | None = None
     cost_usd: float | None = None
     replies: int | None = None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.evaluations import AGAIN, Outcome, Rageval
+from tests.evaluations import AGAIN, ONE_VERDICT, Outcome, Rageval
 from tests.fake_llm import VERDICT, Body, FakeLLM, Reply, is_judgement, prompt
 
 PRICES = (
@@ -180,3 +180,36 @@ def _drop(path: Path, rows: int) -> None:
     kept = [row for row in table.to_pylist() if row["question_id"] not in questions]
     assert table.num_rows - len(kept) == rows
     write_parquet(path, [table.from_pylist(kept, schema=table.schema)], table.schema)
+
+
+def test_tokens_that_a_provider_read_from_its_cache_are_stored_priced_as_such_and_shown(
+    rageval: Rageval, llm: FakeLLM
+) -> None:
+    def reply(body: Body) -> Reply:
+        text = VERDICT if is_judgement(body) else "Fine."
+        return Reply(text=text, cached_tokens=100 if is_judgement(body) else None)
+
+    llm.reply = reply
+    run = rageval("--model", "gpt-4o-mini", *ONE_VERDICT)
+
+    verdicts = [row for row in run.table("scores").to_pylist() if row["attempts"]]
+    assert {row["cached_tokens"] for row in verdicts} == {100}
+    row = verdicts[0]
+    # OpenAI's list, dollars a million: 0.15 of the prompt, half of that from the cache, 0.60 of the completion.
+    usd = (row["prompt_tokens"] - 50) * 0.15 + row["completion_tokens"] * 0.60
+    assert row["cost_usd"] == pytest.approx(usd / 1e6)
+    cached = 100 * (20 + AGAIN)
+    assert run.manifest["totals"]["cached_tokens"] == cached  # type: ignore[index]
+    answers, judged = run.manifest["actual"]  # type: ignore[misc]
+    assert (answers["cached_tokens"], judged["cached_tokens"]) == (None, cached)
+    page = (run.folder / "report.html").read_text()
+    judging = page[page.index("<h3>Judging</h3>") :][:1000]
+    assert "of these cached" in judging
+    assert f"{cached:,}" in judging
+    assert "prompt tokens from a cache" in page
+
+    # What answers have read from a cache is a metric of the run.
+    llm.reply = lambda body: Reply(text=VERDICT if is_judgement(body) else "Fine.", cached_tokens=7)
+    other = rageval("--model", "gpt-4o-mini", "--no-judge", run_id="r2")
+    summary = other.table("summary").to_pandas().set_index("metric").loc["cached_tokens"]
+    assert (summary["total"], summary["mean"], summary["n_scored"]) == (20 * 7, 7, 20)

@@ -138,6 +138,7 @@ def test_answers_bring_latency_tokens_and_cost_with_unknown_ones_left_out():
         status=["ok", "ok", "failed"],
         latency_s=[1.0, 3.0, None],
         prompt_tokens=[100, 200, None],
+        cached_tokens=[60, None, None],
         completion_tokens=[10, None, None],
         cost_usd=[0.25, 0.5, None],
     )
@@ -146,6 +147,7 @@ def test_answers_bring_latency_tokens_and_cost_with_unknown_ones_left_out():
     assert got == {
         "answer_latency_s": (2.0, 4.0, 2, 3),
         "prompt_tokens": (150.0, 300.0, 2, 3),
+        "cached_tokens": (60.0, 60.0, 1, 3),
         "completion_tokens": (10.0, 10.0, 1, 3),
         "cost_usd": (0.375, 0.75, 2, 3),
     }
@@ -174,6 +176,7 @@ def test_rows_come_in_a_stable_order():
         "brevity",
         "answer_latency_s",
         "prompt_tokens",
+        "cached_tokens",
         "completion_tokens",
         "cost_usd",
     ]
