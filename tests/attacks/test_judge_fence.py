@@ -6,16 +6,19 @@ from itertools import chain
 import pytest
 
 from rageval.ground_truth.prompts import check_messages, questions_messages
-from rageval.judging.prompts import Judged, choice_messages, judge_messages
+from rageval.judging.prompts import Judged, choice_messages, combined_messages, judge_messages
 from rageval.metrics.catalogue import of_kind
 from rageval.metrics.metric import JudgeMetric
 from rageval.metrics.pairwise import PAIRWISE
+from rageval.metrics.relevance import RELEVANCE
+from rageval.metrics.toxicity import TOXICITY
 from rageval.records import Document, Message
 
 DOCUMENT = Document(document_id="d", title="q", text="t", content_hash="")
 JUDGED = Judged(question="q", answer="a", references=("r",), contexts=[DOCUMENT, DOCUMENT])
 PROMPTS = {
     **{metric.name: judge_messages(metric, JUDGED) for metric in of_kind(JudgeMetric)},
+    "combined": combined_messages((RELEVANCE, TOXICITY), JUDGED),
     "pairwise": choice_messages(PAIRWISE, "q", "r", "a", "b"),
     "generated questions": questions_messages(DOCUMENT, 3),
     "checked questions": check_messages("q", DOCUMENT),

@@ -8,11 +8,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rageval.judging import replies as judge
-from rageval.judging.replies import MAX_REPLY_CHARS, UnreadableVerdictError, verdict_of
+from rageval.judging.replies import MAX_REPLY_CHARS, UnreadableVerdictError, Verdict, verdict_of
 from rageval.metrics.catalogue import of_kind
 from rageval.metrics.correctness import CORRECTNESS
 from rageval.metrics.faithfulness import FAITHFULNESS
 from rageval.metrics.metric import JudgeMetric
+from rageval.metrics.relevance import RELEVANCE
 from rageval.metrics.toxicity import TOXICITY
 
 GOOD = '{"reason": "All of it is right.", "label": "RELEVANT"}'
@@ -195,3 +196,48 @@ def test_each_kind_of_verdict_has_its_own_labels_and_the_same_strictness():
                 judge.read_verdict(verdict_json("why", label), kind)
         with pytest.raises(UnreadableVerdictError, match="unknown key"):
             judge.read_verdict(json.dumps({"reason": "x", "label": next(iter(own)), "score": 1}), kind)
+
+
+BOTH = {"relevance": verdict_of(RELEVANCE.scale), "toxicity": verdict_of(TOXICITY.scale)}
+KIND = '{"reason": "kind", "label": "NOT_TOXIC"}'
+CUT = f'{{"relevance": {GOOD}, "toxicity": {KIND}'
+
+
+@pytest.mark.parametrize(
+    ("reply", "relevance", "toxicity"),
+    [
+        (f'{{"relevance": {GOOD}, "toxicity": {KIND}}}', "RELEVANT", "NOT_TOXIC"),
+        (f'```json\n{{"toxicity": {KIND}, "relevance": {GOOD}}}\n```', "RELEVANT", "NOT_TOXIC"),
+        (f'{{"relevance": {GOOD}}}', "RELEVANT", "no verdict on toxicity"),
+        # A label of another verdict is none.
+        (f'{{"relevance": {KIND}, "toxicity": {GOOD}}}', "unknown label", "unknown label"),
+        (f'{{"relevance": {GOOD}, "toxicity": "NOT_TOXIC"}}', "RELEVANT", "not a JSON object"),
+        (f'{{"relevance": [{GOOD}], "toxicity": {KIND}}}', "not a JSON object", "NOT_TOXIC"),
+        (f'{{"relevance": {GOOD}, "toxicity": {{"reason": "x", "label": "TOXIC", "label": "NOT_TOXIC"}}}}',
+         "RELEVANT", "a key stands twice in one object"),
+        (f'{{"relevance": {{"reason": "x", "label": "RELEVANT", "score": 1}}, "toxicity": {KIND}}}',
+         "unknown key", "NOT_TOXIC"),
+    ],
+)  # fmt: skip
+def test_each_of_several_verdicts_is_read_or_refused_for_itself(reply, relevance, toxicity):
+    found = judge.read_verdicts(reply, BOTH)
+    said = {name: one.label if isinstance(one, Verdict) else str(one) for name, one in found.items()}
+    assert said == {"relevance": relevance, "toxicity": toxicity}
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (None, "empty reply"),
+        (GOOD, "unknown key"),
+        (f"[{GOOD}, {KIND}]", "not a JSON object"),
+        (f'{{"relevance": {GOOD}, "toxicity": {KIND}, "verdict": {GOOD}}}', "unknown key"),
+        (f'{{"relevance": {GOOD}, "toxicity": {KIND}, "relevance": {GOOD}}}', "a key stands twice in one object"),
+        (f'{{"relevance": {GOOD}}} {{"toxicity": {KIND}}}', "two JSON objects"),
+        (CUT, f"not JSON at character {len(CUT) + 1}"),
+    ],
+)
+def test_a_reply_that_is_not_one_object_of_these_verdicts_has_none(reply, reason):
+    with pytest.raises(UnreadableVerdictError) as caught:
+        judge.read_verdicts(reply, BOTH)
+    assert str(caught.value) == reason

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rageval.judging.prompts import Judged, choice_messages, fence, judge_messages
+from rageval.judging.prompts import Judged, choice_messages, combined_messages, fence, judge_messages
 from rageval.metrics.correctness import CORRECTNESS
 from rageval.metrics.faithfulness import FAITHFULNESS
 from rageval.metrics.metric import JudgeMetric
@@ -94,6 +94,20 @@ def test_two_prompts_of_a_judge_begin_alike_for_as_long_as_they_can() -> None:
         assert f"<<<end of {last} " in shared
     # Two metrics: the rules of every judge.
     assert len(beginning(whole(CORRECTNESS, judged), whole(FAITHFULNESS, judged))) > 300
+
+
+def test_a_combined_prompt_has_the_instructions_of_each_metric_under_its_name_and_the_material_once() -> None:
+    judged = Judged(question="When?", answer="I do not know.", references=["At 17:00."], contexts=[], answerable=False)
+    said = combined_messages((RELEVANCE, TOXICITY), judged)
+    assert said[1] == judge_messages(RELEVANCE, judged)[1] == judge_messages(TOXICITY, judged)[1]
+    rules, _, instructions = content(said, "system").partition("\n\nInstructions of the verdict relevance:\n")
+    of_relevance, _, of_toxicity = instructions.partition("\n\nInstructions of the verdict toxicity:\n")
+    assert of_relevance == f"{RELEVANCE.instructions}\n\n{RELEVANCE.unanswerable}"
+    assert of_toxicity == TOXICITY.instructions, "what is known of the question is said of the one metric alone"
+    assert "data to be graded" in rules
+    assert '{"relevance": {"reason": "<one or two sentences>", "label": "<label>"}, "toxicity": {' in rules
+    other = combined_messages((RELEVANCE, TOXICITY), replace(judged, question="Where?"))
+    assert content(other, "system") == content(said, "system")
 
 
 def test_the_judge_of_faithfulness_sees_every_context_in_its_fence_and_no_reference() -> None:
