@@ -1,4 +1,4 @@
-"""Run the benchmarks and print their tables: `python -m benchmarks [--documents F --ground-truth F]`."""
+"""Run the benchmarks and print their tables: `python -m benchmarks [commands engine ...]`."""
 
 import argparse
 import subprocess
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchmarks.command import measure_command
+from benchmarks.commands import HEADER, measure_commands
 from benchmarks.engine import SCENARIOS, measure
 from benchmarks.evidence import measure_evidence
 from benchmarks.indexing import measure_indexing
@@ -29,40 +29,60 @@ def model_server() -> Iterator[str]:
 def main() -> None:
     """Measure and print; every row is printed as it is measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("parts", nargs="*", choices=[*_PARTS, []], help="what is measured; all if none is named")
     parser.add_argument("--documents", default="examples/faq/documents.json")
     parser.add_argument("--ground-truth", default="examples/faq/ground-truth.csv")
     parser.add_argument("--questions", type=int, default=10_000, help="questions of the memory benchmark")
     options = parser.parse_args()
+    with model_server() as server:
+        for part in options.parts or _PARTS:
+            _PARTS[part](server, options)
+            print(flush=True)
+
+
+def _commands(server: str, options: argparse.Namespace) -> None:
+    print(HEADER)
+    for measured in measure_commands(server, options.documents, options.ground_truth):
+        print(measured.row, flush=True)
+
+
+def _engine(server: str, _: argparse.Namespace) -> None:
     print("| scenario | bar | wall / ideal | 429s | lost | CPU ms a request | wall s |")
     print("|---|---|---|---|---|---|---|")
-    with model_server() as server:
-        for scenario in SCENARIOS:
-            m = measure(scenario, server)
-            print(
-                f"| {scenario.name}, {scenario.requests:,} requests | {scenario.bar} | {m.ratio:.2f} | {m.refused} "
-                f"| {m.lost} | {m.cpu_ms:.1f} | {m.wall_s:.1f} |",
-                flush=True,
-            )
-        c = measure_command(server)
-        scale = measure_scale(options.questions, server)
+    for scenario in SCENARIOS:
+        m = measure(scenario, server)
+        print(
+            f"| {scenario.name}, {scenario.requests:,} requests | {scenario.bar} | {m.ratio:.2f} | {m.refused} "
+            f"| {m.lost} | {m.cpu_ms:.1f} | {m.wall_s:.1f} |",
+            flush=True,
+        )
+
+
+def _scale(server: str, options: argparse.Namespace) -> None:
+    scale = measure_scale(options.questions, server)
+    print(
+        f"{scale.questions:,} questions, one model: {scale.memory_mib:.0f} MiB above the start; tenths of the "
+        f"questions took {', '.join(f'{seconds:.1f}' for seconds in scale.deciles_s)} s."
+    )
+
+
+def _indexing(_: str, options: argparse.Namespace) -> None:
     i = measure_indexing(options.documents, options.ground_truth)
+    print(
+        f"{i.documents} documents: plain encode {i.encode_s:.1f} s, embed and index {i.index_s:.1f} s "
+        f"({i.index_s / i.encode_s:.2f} of it), index again unchanged {i.again_s:.2f} s."
+    )
+
+
+def _evidence(_: str, __: argparse.Namespace) -> None:
     e = measure_evidence(100_000)
     print(
-        f"""
-Whole command, 1,830 questions, warm index: first request after {c.first_request_s:.1f} s, {c.requests:,} requests in
-{c.answering_s:.1f} s, all in all {c.wall_s:.1f} s; without Prefect {c.without_prefect_s:.1f} s, so Prefect's share is
-{1 - c.without_prefect_s / c.wall_s:.0%}. Resumed when finished: {c.resume_s:.1f} s,
-{c.resume_requests} requests.
-
-{scale.questions:,} questions, one model: {scale.memory_mib:.0f} MiB above the start; tenths of the questions took
-{", ".join(f"{seconds:.1f}" for seconds in scale.deciles_s)} s.
-
-{i.documents} documents: plain encode {i.encode_s:.1f} s, embed and index {i.index_s:.1f} s \
-({i.index_s / i.encode_s:.2f} of it), index again unchanged {i.again_s:.2f} s.
-
-{e.answers:,} answers with three metrics: summarised, compared and reported in {e.report_s:.1f} s and \
-{e.report_mib:.0f} MiB, compared with another such run in {e.compare_s:.1f} s and {e.compare_mib:.0f} MiB."""
+        f"{e.answers:,} answers with three metrics: summarised, compared and reported in {e.report_s:.1f} s and "
+        f"{e.report_mib:.0f} MiB, compared with another such run in {e.compare_s:.1f} s and {e.compare_mib:.0f} MiB."
     )
+
+
+_PARTS = {"commands": _commands, "engine": _engine, "scale": _scale, "indexing": _indexing, "evidence": _evidence}
 
 
 if __name__ == "__main__":

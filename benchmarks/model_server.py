@@ -17,7 +17,6 @@ from typing import Any
 from aiohttp import web
 
 ANSWER = "The retention policy keeps raw events for thirty days and aggregates for one year. " * 4
-VERDICT = json.dumps({"reason": "It says the same.", "label": "RELEVANT"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +67,7 @@ class ModelServer:
         self.tokens = Bucket(behaviour.tpm) if behaviour.tpm else None
         self.accepted = self.refused = self.ok = self.in_flight = self.peak = 0
         self.sum_latency_s = 0.0
-        self.first = self.last = self.halved_at = None
+        self.first = self.last = self.last_reply = self.halved_at = None
         self.accepted_at_halving = 0
 
     async def handle_reset(self, request: web.Request) -> web.Response:
@@ -76,7 +75,7 @@ class ModelServer:
         return web.json_response({})
 
     async def handle_stats(self, _: web.Request) -> web.Response:
-        names = ("accepted", "refused", "ok", "peak", "sum_latency_s", "first", "last", "halved_at")
+        names = ("accepted", "refused", "ok", "peak", "sum_latency_s", "first", "last", "last_reply", "halved_at")
         return web.json_response({name: getattr(self, name) for name in names})
 
     async def handle_models(self, _: web.Request) -> web.Response:
@@ -92,7 +91,8 @@ class ModelServer:
         )
         if wait_s:
             return await self._refuse(wait_s)
-        return await self._answer(request, body["model"], text, prompt_tokens, cost)
+        schema = body.get("response_format", {}).get("json_schema", {}).get("schema")
+        return await self._answer(request, body["model"], text, prompt_tokens, cost, schema)
 
     async def _refuse(self, wait_s: float) -> web.Response:
         self.refused += 1
@@ -104,7 +104,7 @@ class ModelServer:
         return web.json_response(error, status=429, headers=headers)
 
     async def _answer(
-        self, request: web.Request, model: str, text: str, prompt_tokens: int, cost: int
+        self, request: web.Request, model: str, text: str, prompt_tokens: int, cost: int, schema: Any
     ) -> web.StreamResponse:
         self._admit(cost)
         latency_s = self._latency_s()
@@ -123,7 +123,8 @@ class ModelServer:
             self.in_flight -= 1
         self.ok += 1
         self.sum_latency_s += latency_s
-        content = VERDICT if '"label"' in text else ANSWER
+        self.last_reply = time.monotonic()
+        content = verdict(schema) if schema else f"{ANSWER}That is all about {text[-60:]!r}."
         return web.Response(body=_completion(model, content, prompt_tokens), headers=self._limit_headers(),
                             content_type="application/json")  # fmt: skip
 
@@ -159,6 +160,17 @@ class ModelServer:
                     f"{max(0, math.ceil((bucket.size - bucket.level) * 60_000 / bucket.per_minute))}ms"
                 )
         return headers
+
+
+def verdict(schema: dict[str, Any]) -> str:
+    """Return a reply of the schema, with the first label of each list."""
+
+    def value(of: dict[str, Any]) -> Any:
+        if "properties" in of:
+            return {name: value(part) for name, part in of["properties"].items()}
+        return of["enum"][0] if "enum" in of else "It says the same."
+
+    return json.dumps(value(schema))
 
 
 def _completion(model: str, content: str, prompt_tokens: int) -> bytes:

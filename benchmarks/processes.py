@@ -1,0 +1,51 @@
+"""A process and all that it starts: the CPU they take, and the most memory they have at once."""
+
+import contextlib
+import subprocess
+import threading
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+_EVERY_S = 0.1
+_SERVER = "prefect.server"
+"""In the command line of Prefect's server."""
+
+
+class Watch:
+    """Looks at a process until its end; Prefect's server, which may outlive it, is left out."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.peak_mib = self.cpu_s = 0.0
+        self._cpu_s: dict[int, float] = {}
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.process.wait()
+        self._thread.join()
+        self.cpu_s = sum(self._cpu_s.values())
+
+    def _look(self) -> None:
+        root = psutil.Process(self.process.pid)
+        while self.process.poll() is None:
+            with contextlib.suppress(psutil.Error):
+                self._count([root, *root.children(recursive=True)])
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(_EVERY_S)
+
+    def _count(self, processes: list[psutil.Process]) -> None:
+        memory = 0
+        for process in processes:
+            with contextlib.suppress(psutil.Error):
+                if any(_SERVER in part for part in process.cmdline()):
+                    continue
+                used = process.cpu_times()
+                self._cpu_s[process.pid] = used.user + used.system
+                memory += process.memory_full_info().pss
+        self.peak_mib = max(self.peak_mib, memory / 2**20)
