@@ -318,6 +318,14 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "judging": JUDGING,
 }
 
+SHARED = frozenset(
+    {
+        "system", "retriever", "metric", "status", "label", "metric_version", "judge_model", "finish_reason",
+        "reused_from",
+    }
+)  # fmt: skip
+"""Columns of which many rows have the same text."""
+
 AUDIT = schema_of(
     "audit",
     column("kind", _STRING, "what kind of finding, such as id_twice; the page explains each"),

@@ -15,6 +15,7 @@ from rageval.report.not_measured import not_measured
 from rageval.report.pivot import metric_rows, retrieval_rows
 from rageval.report.spending import spending_rows
 from rageval.runs.manifest import read_manifest
+from rageval.runs.measured_tables import measured_tables
 from rageval.runs.run import Run
 from rageval.tables import JUDGING
 from rageval.text.terminal import console, plain
@@ -42,7 +43,7 @@ def show_run(run: Run) -> None:
     if run.has("comparisons") and (rows := brief_comparison_rows(run.read("comparisons"), unfit=unfit)):
         print_rows("Comparisons, question by question", rows)
     if run.has("blame") and (blame := run.read("blame")).num_rows:
-        rows = blame_rows(blame_counts(blame, run.read("questions")))
+        rows = blame_rows(blame_counts(blame, run.mapped("questions")))
         print_rows("Blame: the right document shown or not x the answer right, wrong, refused", rows)
     if spending := spending_rows(manifest):
         print_rows("Actual of estimated", spending)
@@ -57,8 +58,7 @@ def show_run(run: Run) -> None:
 
 
 def _show_not_measured(run: Run) -> None:
-    questions = run.read("questions")
-    systems, retrieval, answers = (run.read(name) for name in ("systems", "retrieval", "answers"))
-    scores = with_derived(questions, run.read("scores"))
-    for sentence in not_measured(questions, systems, retrieval, answers, scores):
+    tables = measured_tables(run)
+    questions, scores = tables["questions"], with_derived(tables["questions"], tables["scores"])
+    for sentence in not_measured(questions, tables["systems"], tables["retrieval"], tables["answers"], scores):
         console.print(plain(sentence), highlight=False, soft_wrap=True)

@@ -27,11 +27,11 @@ def abstention_table(questions: pa.Table, scores: pa.Table) -> pa.Table:
         Table `tables.ABSTENTION`, a row per system and group of questions that has any; without rows where of no
         question it is known whether it can be answered, or refusals are not measured.
     """
+    if questions["answerable"].null_count == len(questions):
+        return ABSTENTION.empty_table()
     asked = questions.select(["question_id", "answerable"]).to_pandas().drop_duplicates("question_id")
     measured = pc.and_(pc.equal(scores["metric"], REFUSAL.name), pc.not_equal(scores["status"], "not_measured"))
-    refusals = scores.filter(measured).select(["question_id", "system", "value"])
-    if asked["answerable"].isna().all():
-        return ABSTENTION.empty_table()
+    refusals = scores.select(["question_id", "system", "value"]).filter(measured)
     cluster = clusters(questions)
     rows = []
     for system, group in refusals.to_pandas().groupby("system", sort=False):

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rageval.metrics.refusal import REFUSAL
 from rageval.metrics.truthfulness import VERDICTS
 from rageval.pages.formats import count
+from rageval.runs.alignment import places
 from rageval.runs.clusters import clusters
 from rageval.statistics.intervals import mean_interval
 from rageval.tables import BLAME, relevant_ids
@@ -96,8 +97,8 @@ def why_no_blame(scores: pa.Table) -> str | None:
     found = scores["metric"].unique().to_pylist()
     if not any(name in found for name in VERDICTS):
         return "No judge has graded these answers, so right cannot be told from wrong."
-    refusals = scores.filter(pc.equal(scores["metric"], REFUSAL.name))
-    if refusals.num_rows and not pc.any(pc.equal(refusals["status"], "ok")).as_py():
+    refusals = scores["status"].filter(pc.equal(scores["metric"], REFUSAL.name))
+    if len(refusals) and not pc.any(pc.equal(refusals, "ok")).as_py():
         return (
             "The metric refusal has no value for these answers, because it reads only English, so a refusal cannot be "
             "told from a wrong answer."
@@ -112,7 +113,7 @@ def why_no_blame(scores: pa.Table) -> str | None:
 
 def verdict_metric(scores: pa.Table) -> str:
     """Return the metric that tells right from wrong: with reference, or without where no such verdict was read."""
-    scored = scores.filter(pc.equal(scores["status"], "ok"))["metric"].unique().to_pylist()
+    scored = scores["metric"].filter(pc.equal(scores["status"], "ok")).unique().to_pylist()
     return next((name for name in VERDICTS if name in scored), VERDICTS[0])
 
 
@@ -238,7 +239,8 @@ def _by_system(table: pa.Table, columns: list[str], ids: pd.Index) -> Iterator[t
 
 def _values(scores: pa.Table, metric: str, ids: pd.Index) -> dict[str, NDArray[np.float64]]:
     """Return a metric's values in the order of the questions, NaN where there is none."""
-    wanted = scores.filter(pc.and_(pc.equal(scores["metric"], metric), pc.equal(scores["status"], "ok")))
+    is_one = pc.and_(pc.equal(scores["metric"], metric), pc.equal(scores["status"], "ok"))
+    wanted = scores.select([*KEYS, "value"]).filter(is_one)
     return {system: rows["value"].to_numpy(np.float64) for system, rows in _by_system(wanted, ["value"], ids)}
 
 
@@ -302,4 +304,5 @@ def _count(cell: str, inside: NDArray[np.float64], documents: NDArray[np.int64])
 
 def _documents(frame: pd.DataFrame, questions: pa.Table) -> NDArray[np.int64]:
     """Return a number for the document of each row's question."""
-    return np.asarray(clusters(questions).reindex(frame["question_id"]), dtype=np.int64)
+    of_question = clusters(questions)
+    return of_question.to_numpy()[places(frame["question_id"], of_question.index)]

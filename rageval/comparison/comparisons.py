@@ -21,6 +21,7 @@ from rageval.metrics.catalogue import bounds, compared, find, higher_is_better
 from rageval.metrics.measured import COST
 from rageval.metrics.metric import DerivedMetric, RetrievalMetric, ScoreMetric
 from rageval.metrics.names import at
+from rageval.runs.alignment import aligned
 from rageval.runs.clusters import clusters
 from rageval.statistics.multiplicity import holm_of_known
 from rageval.statistics.paired import PairedDifference, paired_difference
@@ -77,6 +78,8 @@ def compare_within(run: RunTables) -> list[Comparison]:
     Raises:
         ValueError: If the retrieval holds a question that is not in the questions table.
     """
+    if max(len(run.retrieval["retriever"].unique()), len(run.answers["system"].unique())) < 2:
+        return []
     found = measurements(run, [run.top_k])
     systems = {row["system"]: row for row in run.systems.to_pylist()}
     wanted = [at(name, run.top_k) for name in compared(RetrievalMetric, several=run.depth.accept_alternates)]
@@ -95,7 +98,7 @@ def compare_values(pairings: Sequence[Pairing], documents: pd.Series) -> list[Co
     """
     clusters = pd.factorize(documents)[0]
     measured = {id(m): m for pairing in pairings for m in (pairing.baseline, pairing.candidate)}
-    values = {key: _aligned(m.values, documents.index) for key, m in measured.items()}
+    values = {key: aligned(m.values.index, m.values, documents.index) for key, m in measured.items()}
     pairs = [(values[id(p.baseline)], values[id(p.candidate)]) for p in pairings]
     both = [np.isfinite(baseline) & np.isfinite(candidate) for baseline, candidate in pairs]
     shared = [(baseline[rows], candidate[rows]) for (baseline, candidate), rows in zip(pairs, both, strict=True)]
@@ -214,14 +217,6 @@ def _priced(baseline: Measurement, candidate: Measurement, differ_in: str, costs
         cost_baseline_usd=costs.get(baseline.subject),
         cost_candidate_usd=costs.get(candidate.subject),
     )
-
-
-def _aligned(values: pd.Series, questions: pd.Index) -> NDArray[np.float64]:
-    """Return one value per question; NaN where there is none."""
-    aligned = np.full(len(questions), np.nan)
-    rows = questions.get_indexer(values.index)
-    aligned[rows[rows >= 0]] = values.to_numpy(dtype=np.float64)[rows >= 0]
-    return aligned
 
 
 def _comparison(

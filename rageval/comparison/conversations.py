@@ -22,11 +22,12 @@ def conversation_table(questions: pa.Table, scores: pa.Table) -> pa.Table:
         Table `tables.CONVERSATIONS`, a row per system, metric and conversation; without rows where no two questions
         belong to one conversation.
     """
-    asked = questions.select(["question_id", "conversation"]).to_pandas().drop_duplicates("question_id")
-    turns = asked.loc[asked["conversation"] != "", "conversation"].value_counts()
+    spoken = questions.select(["question_id", "conversation"]).filter(pc.not_equal(questions["conversation"], ""))
+    asked = spoken.to_pandas().drop_duplicates("question_id")
+    turns = asked["conversation"].value_counts()
     if not (turns > 1).any():
         return CONVERSATIONS.empty_table()
-    known = scores.filter(pc.equal(scores["status"], "ok")).select(["question_id", "system", "metric", "value"])
+    known = scores.select(["question_id", "system", "metric", "value"]).filter(pc.equal(scores["status"], "ok"))
     names = [name for name in in_order(known["metric"].unique().to_pylist()) if name in compared()]
     rows = known.to_pandas().merge(asked[asked["conversation"].isin(turns.index)], on="question_id")
     tables = [_of_metric(name, rows[rows["metric"] == name], turns) for name in names]

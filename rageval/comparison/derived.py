@@ -17,6 +17,8 @@ from rageval.metrics.truthfulness import VERDICTS
 from rageval.tables import SCORES
 
 _KEYS = ["question_id", "system", "repeat"]
+_READ = [*_KEYS, "status", "value", "error", "metric_version", "judge_model"]
+_SCHEMA = pa.schema([SCORES.field(name) for name in _READ])
 _UNKNOWN = "nobody knows whether the question can be answered"
 _OTHERS = {True: "the question cannot be answered", False: "the question can be answered"}
 
@@ -33,9 +35,11 @@ def with_derived(questions: pa.Table, scores: pa.Table) -> pa.Table:
         not measured. A metric that is measured of no question at all, or whose verdicts nobody was asked for, has no
         rows.
     """
+    if questions["answerable"].null_count == len(questions):
+        return scores
     answerable = _answerable(questions)
     refusals = _rows(scores, REFUSAL.name)
-    if answerable.isna().all() or refusals.empty:
+    if refusals.empty:
         return scores
     known = refusals["question_id"].map(answerable).to_numpy(dtype=np.float64)
     verdicts = _verdicts(scores)
@@ -45,7 +49,8 @@ def with_derived(questions: pa.Table, scores: pa.Table) -> pa.Table:
         for metric in catalogue.of_kind(DerivedMetric)
         if _is_measured(metric, known) and (len(verdicts) or not metric.needs_verdict)
     ]
-    return pa.concat_tables([scores, *made])
+    fitting = [rows.select(scores.column_names).cast(scores.schema) for rows in made]
+    return pa.concat_tables([scores, *fitting]).unify_dictionaries()
 
 
 def _answerable(questions: pa.Table) -> "pd.Series[float]":
@@ -56,8 +61,7 @@ def _answerable(questions: pa.Table) -> "pd.Series[float]":
 
 
 def _rows(scores: pa.Table, metric: str) -> pd.DataFrame:
-    columns = [*_KEYS, "status", "value", "error", "metric_version", "judge_model"]
-    return scores.filter(pc.equal(scores["metric"], metric)).select(columns).to_pandas()
+    return scores.select(_READ).filter(pc.equal(scores["metric"], metric)).cast(_SCHEMA).to_pandas()
 
 
 def _verdicts(scores: pa.Table) -> pd.DataFrame:

@@ -6,8 +6,8 @@ from rageval.comparison.pairing import Choice
 from rageval.comparison.repeats import once
 from rageval.comparison.run_comparison import RunComparison, compare_runs
 from rageval.judging.table import unfit_metrics
-from rageval.runs.found_documents import all_documents
 from rageval.runs.manifest import read_manifest
+from rageval.runs.measured_tables import measured_tables
 from rageval.runs.run import Run
 from rageval.statistics.verdicts import RELEVANT
 
@@ -41,16 +41,12 @@ def read_run(run: Run, name: str) -> RunTables:
     Raises:
         DataError: If the folder holds no run, or a table is missing or damaged.
     """
-    questions = run.read("questions")
-    answers, scores = once(run.read("answers"), with_derived(questions, run.read("scores")))
+    tables = measured_tables(run)
+    tables["scores"] = with_derived(tables["questions"], tables["scores"])
+    tables["answers"], tables["scores"] = once(tables["answers"], tables["scores"])
     return RunTables(
         name=name,
         manifest=read_manifest(run),
-        documents=all_documents(run),
-        questions=questions,
-        systems=run.read("systems"),
-        retrieval=run.read("retrieval"),
-        answers=answers,
-        scores=scores,
+        **tables,
         unfit=unfit_metrics(run.read("judging")) if run.has("judging") else frozenset(),
     )

@@ -15,6 +15,7 @@ from rageval.config.depth import RetrievalDepth, retrieval_depth
 from rageval.metrics.catalogue import in_order
 from rageval.metrics.measured import SEARCH_LATENCY
 from rageval.metrics.names import split_detail
+from rageval.runs.alignment import rows_by
 from rageval.runs.manifest import Manifest
 
 
@@ -111,21 +112,20 @@ def _retrieval(run: RunTables, cutoffs: Sequence[int]) -> Iterator[Measurement]:
 
 
 def _answers(scores: pa.Table) -> Iterator[Measurement]:
-    keys = ["system", "metric"]
-    columns = ["question_id", *keys, "status", "value", "metric_version", "judge_model"]
+    columns = scores.select(["question_id", "status", "value", "metric_version", "judge_model"])
     names = in_order(n for n in scores["metric"].unique().to_pylist() if split_detail(n)[1] is None)
-    frame = scores.select(columns).to_pandas()
-    groups = dict(iter(frame.groupby(keys, sort=False)))
-    for system in dict.fromkeys(key[0] for key in groups):
+    rows_of = rows_by(scores, ["system", "metric"])
+    for system in dict.fromkeys(system for system, _ in rows_of):
         for metric in names:
-            group = groups.get((system, metric))
-            if group is None or group["status"].eq("not_measured").all():
+            rows = rows_of.get((system, metric))
+            group = None if rows is None else columns.take(pa.array(rows))
+            if group is None or pc.all(pc.equal(group["status"], "not_measured")).as_py():
                 continue
-            valued = group[(group["status"] == "ok") & np.isfinite(group["value"].to_numpy(dtype=np.float64))]
+            valued = group.filter(pc.and_(pc.equal(group["status"], "ok"), pc.is_finite(group["value"])))
             yield Measurement(
                 subject=Subject(name=system),
                 metric=metric,
-                values=pd.Series(valued["value"].to_numpy(dtype=np.float64), index=valued["question_id"]),
+                values=_by_question(valued["question_id"], valued["value"]),
                 versions=_distinct(valued["metric_version"]),
                 judges=_distinct(valued["judge_model"]),
             )
@@ -133,13 +133,18 @@ def _answers(scores: pa.Table) -> Iterator[Measurement]:
 
 def _columns(answers: pa.Table) -> Iterator[Measurement]:
     columns = answer_columns()
-    asked = answers.filter(pc.is_null(answers["reused_from"]))
-    frame = asked.select(["question_id", "system", *columns.values()]).to_pandas()
-    for system, group in frame.groupby("system", sort=False):
+    asked = answers.select(["question_id", "system", *columns.values()]).filter(pc.is_null(answers["reused_from"]))
+    for (system,), rows in rows_by(asked, ["system"]).items():
         for metric, column in columns.items():
-            values = pd.Series(group[column].to_numpy(dtype=np.float64), index=group["question_id"]).dropna()
-            yield Measurement(subject=Subject(name=str(system)), metric=metric, values=values)
+            group = asked.select(["question_id", column]).take(pa.array(rows))
+            known = group.filter(pc.is_valid(group[column]))
+            values = _by_question(known["question_id"], known[column].cast(pa.float64()))
+            yield Measurement(subject=Subject(name=system), metric=metric, values=values)
 
 
-def _distinct(values: pd.Series) -> tuple[str, ...]:
-    return tuple(sorted(str(value) for value in values.dropna().unique()))
+def _by_question(ids: pa.ChunkedArray, values: pa.ChunkedArray) -> pd.Series:
+    return pd.Series(values.to_numpy(), index=pd.Index(ids.to_pandas(), name="question_id"), dtype=np.float64)
+
+
+def _distinct(values: pa.ChunkedArray) -> tuple[str, ...]:
+    return tuple(sorted(values.unique().drop_null().to_pylist()))

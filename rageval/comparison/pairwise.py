@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rageval.judging.choices import preference_metrics, rivals
 from rageval.metrics.pairwise import PAIRWISE
+from rageval.runs.alignment import aligned
 from rageval.runs.clusters import clusters
 from rageval.statistics.intervals import Interval, mean_interval
 from rageval.statistics.multiplicity import holm_of_known
@@ -75,19 +76,20 @@ def pairwise_results(questions: pa.Table, answers: pa.Table, scores: pa.Table) -
         answers: Table `tables.ANSWERS`; gives the systems in the order of the configuration.
         scores: Table `tables.SCORES`.
     """
-    chosen = scores.filter(
-        pc.and_(pc.starts_with(scores["metric"], f"{PAIRWISE.name}["), pc.equal(scores["status"], "ok"))
-    )  # fmt: skip
-    frame = chosen.select(["question_id", "system", "metric", "value"]).to_pandas()
-    asked = clusters(questions)
     compared = set(scores["metric"].unique().to_pylist())
+    names = [name for name in compared if name.startswith(f"{PAIRWISE.name}[")]
+    if not names:
+        return []
+    chosen = pc.and_(pc.is_in(scores["metric"], pa.array(names)), pc.equal(scores["status"], "ok"))
+    frame = scores.select(["question_id", "system", "metric", "value"]).filter(chosen).to_pandas()
+    asked = clusters(questions)
     found = []
     for system, other in _pairs(answers):
         metrics = preference_metrics(other)
         if compared.isdisjoint(metrics):
             continue
         rows = frame[frame["system"] == system]
-        as_first, as_second = (_aligned(rows[rows["metric"] == metric], asked.index) for metric in metrics)
+        as_first, as_second = (_aligned(rows[rows["metric"] == metric], asked) for metric in metrics)
         both = np.isfinite(as_first) & np.isfinite(as_second)
         found.append(_result(system, other, len(asked), as_first[both], as_second[both], asked.to_numpy()[both]))
     return _judged(found)
@@ -98,10 +100,9 @@ def _pairs(answers: pa.Table) -> Iterator[tuple[str, str]]:
         yield from ((system, other) for other in others)
 
 
-def _aligned(rows: pd.DataFrame, ids: pd.Series) -> _Values:
+def _aligned(rows: pd.DataFrame, asked: pd.Series) -> _Values:
     """Return the values in the order of the questions, NaN where there is none."""
-    values = rows.drop_duplicates("question_id", keep="last").set_index("question_id")["value"]
-    return np.asarray(values.reindex(ids), dtype=np.float64)
+    return aligned(rows["question_id"], rows["value"], asked.index)
 
 
 def _result(

@@ -4,7 +4,6 @@ A slice differs from the rest only if its p-value is below 5 % after Holm's corr
 metric. Slices of few questions or few documents are shown and not tested.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -21,6 +20,7 @@ from rageval.metrics.hit_rate import HIT_RATE
 from rageval.metrics.metric import ScoreMetric
 from rageval.metrics.names import at
 from rageval.pages.formats import number
+from rageval.runs.alignment import aligned, places
 from rageval.runs.clusters import clusters
 from rageval.statistics.groups import group_difference
 from rageval.statistics.intervals import mean_interval
@@ -36,6 +36,9 @@ FEW_QUESTIONS: Final = 30
 FEW_DOCUMENTS: Final = 10
 """Below either a slice says little: it is marked, and not tested."""
 ALPHA: Final = 0.05
+
+_AT_ONCE: Final = 10_000
+"""Questions whose columns are looked at together."""
 
 _Values = NDArray[np.float64]
 _Mask = NDArray[np.bool_]
@@ -118,7 +121,8 @@ def slice_tables(
         top_k: Ranks that count for the hit rate; None leaves it out.
     """
     frame = _asked(questions)
-    kinds = {kind: slices for kind, slices in _kinds(frame, _columns(questions, documents)) if len(slices) > 1}
+    columns_of_files = _columns(questions, documents, pd.Index(frame["question_id"]))
+    kinds = {kind: slices for kind, slices in _kinds(frame, columns_of_files) if len(slices) > 1}
     tables = []
     for metric, columns in _metrics(questions, frame, retrieval, scores, top_k).items():
         tables += _corrected([_table(kind, slices, frame, metric, columns) for kind, slices in kinds.items()])
@@ -128,31 +132,68 @@ def slice_tables(
 
 def _asked(questions: pa.Table) -> pd.DataFrame:
     """Return the questions with their length and a number for their document."""
-    columns = ["question_id", "question", "filter_value", "history"]
-    frame = questions.select(columns).to_pandas().drop_duplicates("question_id", ignore_index=True)
-    frame["length"] = frame["question"].str.len()
-    frame["turn"] = [1 + sum(turn["role"] == "user" for turn in history) for history in frame["history"]]
+    frame = questions.select(["question_id", "filter_value"]).to_pandas()
+    frame["length"] = pc.utf8_length(questions["question"]).to_numpy()
+    frame["turn"] = _turns_of(questions)
+    frame = frame.drop_duplicates("question_id", ignore_index=True)
     frame["cluster"] = clusters(questions).to_numpy()
     return frame
 
 
-def _columns(questions: pa.Table, documents: pa.Table) -> dict[str, dict[str, str]]:
-    """Return for each column of the files what each question has in it, or else its document, by the question's id."""
+def _turns_of(questions: pa.Table) -> NDArray[np.int64]:
+    """Return for each question one more than the user's turns before it."""
+    history = questions["history"].combine_chunks()
+    said = pc.equal(pc.struct_field(pc.list_flatten(history), "role"), "user")
+    owners = pc.list_parent_indices(history).filter(said).to_numpy()
+    return 1 + np.bincount(owners, minlength=len(history))
+
+
+def _columns(questions: pa.Table, documents: pa.Table, ids: pd.Index) -> dict[str, pd.Series | None]:
+    """Return for each column of the files what each question has in it, or else its document, in the order of the ids.
+
+    What has more values than can be sliced by is None, and takes no memory.
+    """
     metadata = {
         row["document_id"]: row["metadata"] for row in documents.select(["document_id", "metadata"]).to_pylist()
     }
-    columns: defaultdict[str, dict[str, str]] = defaultdict(dict)
-    for row in questions.select(["question_id", "relevant_ids", "tags"]).to_pylist():
-        for name, value in (*metadata.get(next(iter(row["relevant_ids"]), ""), ()), *row["tags"]):
-            columns[name][row["question_id"]] = value
-    return columns
+    columns: dict[str, _Column] = {}
+    described = questions.select(["question_id", "relevant_ids", "tags"])
+    if not any(metadata.values()):
+        tagged = [np.diff(chunk.offsets.to_numpy()) > 0 for chunk in described["tags"].chunks]
+        described = described.filter(pa.array(np.concatenate([np.zeros(0, np.bool_), *tagged])))
+    at = iter(places(described["question_id"], ids).tolist())
+    for batch in described.to_batches(max_chunksize=_AT_ONCE):
+        for row in batch.to_pylist():
+            position = next(at)
+            for name, value in (*metadata.get(next(iter(row["relevant_ids"]), ""), ()), *row["tags"]):
+                columns.setdefault(name, _Column(len(ids))).put(position, value)
+    return {name: column.values for name, column in columns.items()}
 
 
-def _kinds(frame: pd.DataFrame, columns: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, dict[str, _Mask]]]:
+class _Column:
+    """What each question has in one column, as long as these are few different values."""
+
+    def __init__(self, questions: int) -> None:
+        self._codes = np.full(questions, -1, np.int8)
+        self._names: dict[str, int] = {}
+
+    def put(self, position: int, value: str) -> None:
+        if len(self._names) <= MOST_VALUES:
+            self._codes[position] = self._names.setdefault(value, len(self._names))
+
+    @property
+    def values(self) -> pd.Series | None:
+        if len(self._names) > MOST_VALUES:
+            return None
+        return pd.Series(np.array([*self._names, None], object)[self._codes])
+
+
+def _kinds(frame: pd.DataFrame, columns: Mapping[str, pd.Series | None]) -> Iterator[tuple[str, dict[str, _Mask]]]:
     """Yield each kind with its slices, the one with the most questions first; lengths from short to long."""
     several = frame["filter_value"].nunique() > 1
-    for kind, known in columns.items():
-        values = frame["question_id"].map(known)
+    for kind, values in columns.items():
+        if values is None:
+            continue
         names = values.fillna(f"no {kind}")
         if several and not _follows(frame["filter_value"], values):
             names = frame["filter_value"] + ": " + names
@@ -201,20 +242,19 @@ def _metrics(
         rows = searched.select(["question_id", "retriever", "first_relevant_rank"]).to_pandas()
         rows["value"] = (rows["first_relevant_rank"].astype(np.float64) <= top_k).astype(np.float64)
         found[at(HIT_RATE.name, top_k)] = {
-            str(retriever): _aligned(part, ids) for retriever, part in rows.groupby("retriever", sort=False)
+            str(retriever): aligned(part["question_id"], part["value"], ids)
+            for retriever, part in rows.groupby("retriever", sort=False)
         }
     for metric in headline(ScoreMetric):
-        wanted = scores.filter(pc.and_(pc.equal(scores["metric"], metric), pc.equal(scores["status"], "ok")))
-        rows = wanted.select(["question_id", "system", "value"]).to_pandas()
-        columns = {str(system): _aligned(part, ids) for system, part in rows.groupby("system", sort=False)}
+        wanted = pc.and_(pc.equal(scores["metric"], metric), pc.equal(scores["status"], "ok"))
+        rows = scores.select(["question_id", "system", "value"]).filter(wanted).to_pandas()
+        columns = {
+            str(system): aligned(part["question_id"], part["value"], ids)
+            for system, part in rows.groupby("system", sort=False)
+        }
         if columns:
             found[metric] = columns
     return found
-
-
-def _aligned(rows: pd.DataFrame, ids: pd.Index) -> _Values:
-    values = rows.drop_duplicates("question_id", keep="last").set_index("question_id")["value"]
-    return np.asarray(values.reindex(ids), dtype=np.float64)
 
 
 def _table(

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from rageval.comparison.retrieval_values import has_relevant, retrieval_values
@@ -17,6 +18,7 @@ from rageval.metrics.catalogue import bounds, lowest
 from rageval.metrics.measured import SEARCH_LATENCY
 from rageval.metrics.metric import MeasuredMetric
 from rageval.metrics.names import split_detail
+from rageval.runs.alignment import places, rows_by
 from rageval.runs.clusters import clusters
 from rageval.statistics.intervals import mean_interval
 from rageval.tables import SUMMARY
@@ -86,7 +88,7 @@ def label_counts(scores: pa.Table) -> pa.Table:
         Table `LABEL_COUNTS`, in the order of first appearance; `label` is null where there is none.
     """
     keys = ["system", "metric", "status", "label"]
-    counted = scores.select(keys).group_by(keys, use_threads=False).aggregate([([], "count_all")])
+    counted = scores.select(keys).unify_dictionaries().group_by(keys, use_threads=False).aggregate([([], "count_all")])
     return counted.rename_columns([*keys, "n"]).cast(LABEL_COUNTS)
 
 
@@ -96,58 +98,61 @@ def answer_columns() -> dict[str, str]:
     return {metric.name: metric.column for metric in measured if metric.table == "answers"}
 
 
-def _frame(table: pa.Table, columns: list[str], of_question: pd.Series, name: str) -> pd.DataFrame:
-    """Return these columns of a table with the cluster of each row."""
-    frame = table.select(["question_id", *columns]).to_pandas()
-    places = of_question.index.get_indexer(frame["question_id"])
-    if (places < 0).any():
-        stranger = frame["question_id"][int((places < 0).argmax())]
+def _clusters_of(ids: pa.ChunkedArray, of_question: pd.Series, name: str) -> NDArray[np.int64]:
+    """Return the cluster of each of these questions."""
+    at = places(ids, of_question.index)
+    if (at < 0).any():
+        stranger = ids[int((at < 0).argmax())].as_py()
         raise ValueError(f"{name} holds question_id {stranger!r}, which is not in the questions table")
-    frame["cluster"] = of_question.to_numpy()[places]
-    return frame
+    found: NDArray[np.int64] = of_question.to_numpy()[at]
+    return found
 
 
 def _retrieval_rows(
     questions: pa.Table, retrieval: pa.Table, values: Mapping[str, Values], of_question: pd.Series
 ) -> Iterator[dict[str, Any]]:
-    frame = _frame(retrieval, ["retriever", SEARCH_LATENCY.column], of_question, "retrieval")
-    metrics = {**values, SEARCH_LATENCY.name: frame[SEARCH_LATENCY.column].to_numpy(dtype=np.float64)}
+    owners = _clusters_of(retrieval["question_id"], of_question, "retrieval")
+    metrics = {**values, SEARCH_LATENCY.name: _numbers(retrieval[SEARCH_LATENCY.column])}
     n_known = int(has_relevant(questions, pa.table({"question_id": questions["question_id"]})).sum())
-    for retriever, group in frame.groupby("retriever", sort=False):
-        rows = group.index.to_numpy()
+    for (retriever,), rows in rows_by(retrieval, ["retriever"]).items():
         for metric, of_all in metrics.items():
             known = np.isfinite(of_all[rows]).any()
             asked = n_known if metric in values else len(of_question) if known else 0
-            statistics = _statistics(metric, of_all[rows], group["cluster"].to_numpy(), asked)
+            statistics = _statistics(metric, of_all[rows], owners[rows], asked)
             if asked:
                 yield {"system": None, "retriever": retriever, "metric": metric, **statistics}
 
 
 def _answer_rows(answers: pa.Table, scores: pa.Table, of_question: pd.Series) -> Iterator[dict[str, Any]]:
-    columns = answer_columns()
-    asked = _frame(answers, ["system", *columns.values()], of_question, "answers")
-    scored = _frame(scores, ["system", "metric", "status", "value"], of_question, "scores")
-    unmeasured = scored[scored["status"] == "not_measured"].groupby(["system", "metric"], sort=False).size()
-    scored = scored[scored["status"] == "ok"]
     metrics = catalogue.in_order(n for n in scores["metric"].unique().to_pylist() if split_detail(n)[1] is None)
-    values_of = dict(iter(scored.groupby(["system", "metric"], sort=False)))
-    groups = dict(iter(asked.groupby("system", sort=False)))
-    if strangers := [system for system, _ in values_of if system not in groups]:
+    columns = scores.select(["question_id", "status", "value"])
+    rows_of = rows_by(scores, ["system", "metric"])
+    groups = rows_by(answers, ["system"])
+    scored = {system for system, _ in rows_of}
+    if strangers := [system for system in scored if (system,) not in groups]:
         raise ValueError(f"scores of {strangers[0]} belong to no answers")
-    for system, group in groups.items():
+    for (system,), rows in groups.items():
         for metric in metrics:
-            part = values_of.get((system, metric), scored.iloc[:0])
-            asked_for = len(of_question) - int(unmeasured.get((system, metric), 0))
+            part = columns.take(pa.array(rows_of.get((system, metric), np.empty(0, np.int64))))
+            unmeasured = pc.sum(pc.equal(part["status"], "not_measured")).as_py() or 0
+            asked_for = len(of_question) - unmeasured
+            valued = part.filter(pc.equal(part["status"], "ok"))
+            owners = _clusters_of(valued["question_id"], of_question, "scores")
             if not asked_for:
                 continue  # it was not measured of any question, see `report.not_measured`
-            statistics = _statistics(metric, part["value"].to_numpy(), part["cluster"].to_numpy(), asked_for)
+            statistics = _statistics(metric, _numbers(valued["value"]), owners, asked_for)
             if statistics["n_failed"] < 0:
                 raise ValueError(f"{system} has more scores of {metric} than there are questions")
             yield {"system": system, "retriever": None, "metric": metric, **statistics}
-        for metric, column in columns.items():
-            values = group[column].to_numpy(dtype=np.float64)
-            statistics = _statistics(metric, values, group["cluster"].to_numpy(), len(of_question))
+        owners = _clusters_of(answers["question_id"].take(pa.array(rows)), of_question, "answers")
+        for metric, column in answer_columns().items():
+            statistics = _statistics(metric, _numbers(answers[column])[rows], owners, len(of_question))
             yield {"system": system, "retriever": None, "metric": metric, **statistics}
+
+
+def _numbers(column: pa.ChunkedArray) -> Values:
+    """Return a column as numbers, NaN where it is null."""
+    return np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
 
 
 def _statistics(metric: str, values: Values, clusters: NDArray[np.int64], n: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pyarrow as pa
 from rageval.errors import ConfigError, DataError
 from rageval.judging.human_labels import read_labels, write_template
 from rageval.judging.labels import LabelledRun, template_rows
+from rageval.runs.inputs import question_ids
 from rageval.runs.repeats import shown
 from rageval.runs.run import Run
 from rageval.tables import HUMAN_LABELS, SCORES
@@ -70,7 +71,7 @@ def _answered(run: Run) -> LabelledRun:
     table, _ = shown(run.read("answers"), SCORES.empty_table())
     answers = table.select(["question_id", "system", "answer"]).to_pylist()
     return LabelledRun(
-        questions=frozenset(run.read("questions")["question_id"].to_pylist()),
+        questions=frozenset(question_ids(run)),
         systems=frozenset(run.read("systems")["system"].to_pylist()),
         answers={(row["question_id"], row["system"]): row["answer"] for row in answers},
     )

@@ -44,9 +44,11 @@ def judging_table(
         Table `tables.JUDGING`: for each metric's own judge a row `verdict`, for each judge of a panel a row
         `member_verdict`, then all other statistics; without a judge only the remarks.
     """
+    said = [JudgeStatistic(judge="", metric="", statistic=REMARK, note=remark) for remark in remarks]
+    if scores["label"].null_count == len(scores) and not len(labels):
+        return to_judging(said)
     verdicts = read_verdicts(questions, answers, scores, labels)
     statistics = [*agreement_of(verdicts), *effects_of(verdicts)]
-    said = [JudgeStatistic(judge="", metric="", statistic=REMARK, note=remark) for remark in remarks]
     return to_judging([*_fitness(verdicts, statistics, minimum_kappa), *statistics, *said])
 
 

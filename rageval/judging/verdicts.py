@@ -20,6 +20,7 @@ from rageval.metrics.cosine import COSINE
 from rageval.metrics.metric import JudgeMetric
 from rageval.metrics.names import AGAIN, SINGLE, split_detail
 from rageval.metrics.pairwise import PAIRWISE
+from rageval.runs.alignment import places
 from rageval.runs.clusters import clusters
 
 KEYS = ["question_id", "system"]
@@ -103,12 +104,17 @@ def read_verdicts(questions: pa.Table, answers: pa.Table, scores: pa.Table, labe
 
 
 def _answers(questions: pa.Table, answers: pa.Table) -> pd.DataFrame:
-    frame = answers.select([*KEYS, "answer"]).to_pandas()
-    frame["cluster"] = frame["question_id"].map(clusters(questions))
-    known = frame["answer"].notna()
-    frame["words"] = np.nan
-    frame.loc[known, "words"] = answer_words(frame.loc[known, "answer"].tolist())
-    return frame.drop(columns="answer")
+    frame = answers.select(KEYS).to_pandas()
+    of_question = clusters(questions)
+    frame["cluster"] = of_question.to_numpy()[places(answers["question_id"], of_question.index)]
+    words = [np.nan if text is None else answer_words([text])[0] for text in _each(answers["answer"])]
+    frame["words"] = np.array(words, np.float64)
+    return frame
+
+
+def _each(texts: pa.ChunkedArray) -> Iterator[str | None]:
+    for chunk in texts.chunks:
+        yield from chunk.to_pylist()
 
 
 def _relevant(scores: pa.Table) -> pd.DataFrame:

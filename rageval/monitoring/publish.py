@@ -44,7 +44,7 @@ def _run(run: Run, manifest: Manifest) -> PublishedRun:
         started_at=datetime.fromisoformat(manifest.started_at),
         status=manifest.status,
         filter_value=manifest.config.data.only,
-        questions=run.read("questions").num_rows,
+        questions=run.count("questions"),
         cost_usd=manifest.totals.cost_usd if manifest.totals else None,
         wall_s=sum(seconds) if seconds else None,
         folder=run.folder,

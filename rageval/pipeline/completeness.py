@@ -12,8 +12,9 @@ from rageval.judging.plan import pairwise_rows, score_plan
 from rageval.metrics.names import split_detail
 from rageval.metrics.pairwise import PAIRWISE
 from rageval.records import Chunk
+from rageval.runs.inputs import question_ids
 from rageval.runs.run import Run
-from rageval.runs.shortfalls import cut_systems, in_words, too_many
+from rageval.runs.shortfalls import ANSWER_COLUMNS, VERDICT_COLUMNS, cut_systems, in_words, too_many
 from rageval.systems.system import System
 
 
@@ -38,7 +39,7 @@ def is_finished(run: Run, config: EvaluationConfig, questions: int) -> bool:
     groups = len(config.plans) * questions * config.run.repeats
     if any(run.has_unmerged(table) or not run.has(table) for table in ("answers", "scores")):
         return False
-    answers, scores = run.read("answers"), run.read("scores")
+    answers, scores = run.read("answers", ANSWER_COLUMNS), run.read("scores", ["metric", "status", "judge_model"])
     answered = pc.sum(pc.equal(answers["status"], "ok")).as_py() or 0
     if answered != groups or cut_systems(answers, config.run.max_failed_share, rambling=_rambling(config)):
         return False
@@ -57,7 +58,8 @@ def merge(run: Run, systems: Iterable[System], chunks: Iterable[Chunk]) -> None:
 def too_many_failures(run: Run, config: EvaluationConfig) -> str | None:
     """Return why the run counts as incomplete, or None: a group of answers or verdicts has lost too many."""
     limit = config.run.max_failed_share
-    found = too_many(run.read("answers"), run.read("scores"), limit, rambling=_rambling(config))
+    answers, scores = run.read("answers", ANSWER_COLUMNS), run.read("scores", VERDICT_COLUMNS)
+    found = too_many(answers, scores, limit, rambling=_rambling(config))
     if not found:
         return None
     return f"{in_words(found)}, more than run.max_failed_share = {limit:g} allows ({found[0].advice})"
@@ -71,9 +73,9 @@ def what_is_missing(run: Run, config: EvaluationConfig, questions: int) -> str |
     """Return why a run that asked only for what had failed is incomplete, or None."""
     answers = len(config.plans) * questions * config.run.repeats
     scores = sum(_wanted_scores(run, config).values())
-    missing_scores = sum(_missing_scores(run, config, run.read("scores")).values())
+    missing_scores = sum(_missing_scores(run, config, run.read("scores", ["metric"])).values())
     for name, expected, missing in (
-        ("answers", answers, answers - run.read("answers").num_rows),
+        ("answers", answers, answers - run.count("answers")),
         ("scores", scores, missing_scores),
     ):
         if missing > 0:
@@ -96,7 +98,7 @@ def raise_if_incomplete(run: Run, reason: str | None) -> None:
 
 def _wanted_scores(run: Run, config: EvaluationConfig) -> "Counter[str]":
     """Return how many rows of each score the run is to have; choices between two systems count together."""
-    ids = run.read("questions")["question_id"].to_pylist()
+    ids = question_ids(run)
     times = config.run.repeats
     wanted = Counter({name: times * len(config.plans) * n for name, n in score_plan(config).rows(ids).items()})
     return wanted + Counter({PAIRWISE.name: times * pairwise_rows(config, len(ids))})

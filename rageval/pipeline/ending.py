@@ -36,7 +36,7 @@ def end_run(
     store_brought(run, config, systems)
     reason = stopped or completeness.too_many_failures(run, config)
     if config.run.retry_failed:
-        reason = reason or completeness.what_is_missing(run, config, run.read("questions").num_rows)
+        reason = reason or completeness.what_is_missing(run, config, run.count("questions"))
     reason = reason or rescore.unfinished(run)
     return life.finish(run, reason=reason, timings=timings)
 

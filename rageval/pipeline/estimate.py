@@ -122,7 +122,7 @@ def _stored(run: Run, config: EvaluationConfig) -> "Counter[_Asked]":
     if not run.has("questions"):
         return counts
     plan = score_plan(config)
-    chunks = plan_chunks(run.read("questions").num_rows, config.chunk_size, config.run.repeats)
+    chunks = plan_chunks(run.count("questions"), config.chunk_size, config.run.repeats)
     for system in stored_systems(run, config) if run.has("systems") else ():
         cut = cut_again(run, system, config.run.max_failed_share)
         for chunk in chunks:

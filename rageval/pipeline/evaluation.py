@@ -24,7 +24,7 @@ from rageval.pipeline.estimate import check_prices
 from rageval.pipeline.steps import Steps, Workers
 from rageval.records import Chunk
 from rageval.runs import costs
-from rageval.runs.inputs import read_questions
+from rageval.runs.inputs import question_ids
 from rageval.runs.manifest import Manifest
 from rageval.runs.run import Run
 from rageval.scoring.scores import verdicts_label
@@ -181,7 +181,7 @@ class _Evaluation:
 
     def _announce(self, systems: Sequence[System], judges: Sequence[ModelConfig], engine: RequestEngine) -> None:
         """Tell progress displays how many answers and verdicts there will be."""
-        ids = [question.question_id for question in read_questions(self.run)]
+        ids = question_ids(self.run)
         for system in systems:
             engine.expect(answers_label(system), self.config.run.repeats * len(ids))
         calls = score_plan(self.config).calls(ids)

@@ -25,6 +25,7 @@ from rageval.pipeline import completeness as runs
 from rageval.pipeline.estimate import VERDICTS, Estimate, ExpectedCalls, estimate_calls, expected_verdicts
 from rageval.records import Chunk
 from rageval.runs import life
+from rageval.runs.inputs import question_ids
 from rageval.runs.manifest import Ending, Manifest, ReplacedVerdicts, RescoringNote, read_manifest, write_manifest
 from rageval.runs.run import Run
 from rageval.scoring.scores import count_computed, pending_calls
@@ -90,13 +91,13 @@ def rescoring(run: Run, config: EvaluationConfig, metrics: Sequence[str]) -> Res
 
 def chunks_of(run: Run, config: EvaluationConfig) -> list[Chunk]:
     """Return the chunks in which the run's rows are stored."""
-    return plan_chunks(run.read("questions").num_rows, config.chunk_size, config.run.repeats)
+    return plan_chunks(run.count("questions"), config.chunk_size, config.run.repeats)
 
 
 def verdicts(run: Run, wanted: Rescoring) -> dict[str, int]:
     """Return how many calls of each judge the run is to have, by name, stored ones included."""
     counts: Counter[str] = Counter()
-    for (judge, _), n in wanted.plan.calls(run.read("questions")["question_id"].to_pylist()).items():
+    for (judge, _), n in wanted.plan.calls(question_ids(run)).items():
         counts[judge] += wanted.config.run.repeats * len(wanted.systems) * n
     return counts
 
@@ -157,7 +158,7 @@ def finish(run: Run, wanted: Rescoring, *, scored: int, stopped: str | None) -> 
 
 def _left_over(run: Run, config: EvaluationConfig, before: str | None) -> str | None:
     """Return why a run that was not complete before still is not, or None: other verdicts may have made it so."""
-    if runs.what_is_missing(run, config, run.read("questions").num_rows):
+    if runs.what_is_missing(run, config, run.count("questions")):
         return before or "it had not ended when it was scored once more; start it again"
     return runs.too_many_failures(run, config)
 
@@ -220,7 +221,7 @@ def _is_outdated(plan: ScorePlan, row: Mapping[str, Any]) -> bool:
 
 
 def _outdated(run: Run, plan: ScorePlan) -> pa.Array:
-    rows = run.read("scores").select(["question_id", "metric", "metric_version", "judge_model"])
+    rows = run.read("scores", ["question_id", "metric", "metric_version", "judge_model"])
     return pa.array([_is_outdated(plan, row) for row in rows.to_pylist()], pa.bool_())
 
 

@@ -159,8 +159,8 @@ def _chosen(blame: pa.Table, scores: pa.Table) -> pd.DataFrame:
 
 
 def _scored(scores: pa.Table, metric: str, columns: list[str]) -> pd.DataFrame:
-    wanted = scores.filter(pc.and_(pc.equal(scores["metric"], metric), pc.equal(scores["status"], "ok")))
-    return wanted.select([*KEYS, "value", *columns]).to_pandas()
+    wanted = pc.and_(pc.equal(scores["metric"], metric), pc.equal(scores["status"], "ok"))
+    return scores.select([*KEYS, "value", *columns]).filter(wanted).to_pandas().astype({"system": object})
 
 
 def _of(table: pa.Table, ids: pa.Array) -> pa.Table:
@@ -174,8 +174,14 @@ def _titles(
     needed = {name for row in questions for name in row["relevant_ids"]}.union(
         *(row["context_ids"] or () for row in answers)
     )
+    brought: dict[str, Mapping[str, Any]] = {
+        id_: {"text": text}
+        for row in answers
+        for id_, text in zip(row["context_ids"] or (), row["context_texts"] or (), strict=False)
+        if text is not None
+    }
     rows = documents.filter(pc.is_in(documents["document_id"], pa.array(sorted(needed), pa.string()))).to_pylist()
-    return {row["document_id"]: row for row in rows}
+    return brought | {row["document_id"]: row for row in rows}
 
 
 def _contexts(

@@ -38,9 +38,10 @@ def failures(questions: pa.Table, answers: pa.Table, scores: pa.Table) -> list[F
     Messages that differ only in numbers or ids, such as a request id, count as one reason. Scores that were
     skipped are left out: their answer's failure is listed already.
     """
-    failed = answers.filter(pc.equal(answers["status"], "failed"))
+    columns = ["question_id", "system", "status", "error"]
+    failed = answers.select(columns).filter(pc.equal(answers["status"], "failed"))
     failed = failed.append_column("metric", pa.array(["answer"] * len(failed), pa.string()))
-    lost = scores.filter(pc.is_in(scores["status"], pa.array(["unscored", "failed"])))
+    lost = scores.select([*columns, "metric"]).filter(pc.is_in(scores["status"], pa.array(["unscored", "failed"])))
     rows = [*_rows(failed), *_rows(lost)]
     asked = _questions(questions, [row["question_id"] for row in rows])
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}

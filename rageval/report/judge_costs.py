@@ -1,4 +1,4 @@
-"""The scores of a run -> what each judge has used, in words."""
+"""The verdicts of a run -> what each judge has used, in words."""
 
 from typing import Any, Final
 
@@ -15,18 +15,18 @@ _USED: Final = {
 }
 
 
-def judge_costs(scores: pa.Table) -> list[dict[str, str]]:
+def judge_costs(verdicts: pa.Table) -> list[dict[str, str]]:
     """Return a row per judge; unlike an answer's cost, that of a verdict is part of no mean.
 
     A sum over only a part of the calls says of how many it is. Cached tokens, a part of those of the prompt, are shown
     where any judge's provider counts them.
 
     Args:
-        scores: Table `tables.SCORES`.
+        verdicts: Table `report_data.VERDICTS`.
     """
-    asked = pc.or_(pc.greater(scores["attempts"], 0), pc.is_valid(scores["reused_from"]))
-    judged = scores.filter(pc.and_(pc.is_valid(scores["judge_model"]), asked))  # each call once
-    sums = judged.group_by("judge_model", use_threads=False).aggregate(
+    asked = pc.or_(pc.greater(verdicts["attempts"], 0), pc.is_valid(verdicts["reused_from"]))
+    calls = verdicts.filter(asked).unify_dictionaries()  # each call once
+    sums = calls.group_by("judge_model", use_threads=False).aggregate(
         [("attempts", "sum"), *((name, kind) for name in _USED for kind in ("sum", "count")), ([], "count_all")]
     )
     rows = sums.to_pylist()

@@ -29,7 +29,8 @@ def not_measured(
 def _of_answers(scores: pa.Table) -> Iterator[str]:
     keys = ["system", "metric"]
     asked = _counted(scores, keys)
-    missing = _counted(scores.filter(pc.equal(scores["status"], "not_measured")), [*keys, "error"])
+    lacking = scores.select([*keys, "error"]).filter(pc.equal(scores["status"], "not_measured"))
+    missing = _counted(lacking, [*keys, "error"])
     said: dict[tuple[str, str, int, int], list[str]] = {}
     for (system, metric, error), n in missing.items():
         if split_detail(metric)[1] is None and not _is_of_some(metric):
@@ -47,9 +48,10 @@ def _is_of_some(metric: str) -> bool:
 
 
 def _of_contexts(systems: pa.Table, answers: pa.Table) -> Iterator[str]:
-    given = answers.filter(pc.equal(answers["status"], "ok"))
+    columns = {"system": answers["system"], "unknown": pc.is_null(answers["context_ids"])}
+    given = pa.table(columns).filter(pc.equal(answers["status"], "ok"))
     of = _counted(given, ["system"])
-    unknown = _counted(given.filter(pc.is_null(given["context_ids"])), ["system"])
+    unknown = _counted(given.filter(given["unknown"]), ["system"])
     for name in systems["system"].to_pylist():
         if n := unknown.get((name,)):
             yield (
@@ -71,7 +73,7 @@ def _of_relevance(questions: pa.Table, retrieval: pa.Table) -> Iterator[str]:
 
 def _counted(table: pa.Table, keys: list[str]) -> dict[tuple[str, ...], int]:
     """Return how many rows each combination of these columns has, in the order of first appearance."""
-    counted = table.select(keys).group_by(keys, use_threads=False).aggregate([([], "count_all")])
+    counted = table.select(keys).unify_dictionaries().group_by(keys, use_threads=False).aggregate([([], "count_all")])
     return {tuple(row[key] for key in keys): row["count_all"] for row in counted.to_pylist()}
 
 

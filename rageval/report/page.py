@@ -78,7 +78,7 @@ def render_page(run: ReportData) -> str:
             comparisons=comparison_groups(run.comparisons, unfit=unfit),
             progress=list(_progress(run)),
             warnings=run.manifest.warnings,
-            unread=_unread(run.scores),
+            unread=_unread(run.verdicts),
             totals=[(_heading(name), words) for name, words in total_rows(_totals(run.manifest))],
             not_measured=not_measured(run.questions, run.systems, run.retrieval, run.answers, run.scores),
             abstention=abstention_rows(run.abstention),
@@ -92,7 +92,7 @@ def render_page(run: ReportData) -> str:
             cutoffs=cutoff_table(run.summary),
             quality_metrics=quality_metrics,
             costs=cost_rows(run.summary),
-            judge_costs=judge_costs(run.scores),
+            judge_costs=judge_costs(run.verdicts),
             spending=spending_rows(run.manifest),
             cosine_plots=_cosine_plots(means),
             labels=label_tables(scores),
@@ -157,9 +157,9 @@ def _totals(manifest: Manifest) -> dict[str, Any]:
     return totals | {"working_time_s": sum(sum(stages.values()) for stages in timed)} if timed else totals
 
 
-def _unread(scores: pa.Table) -> str:
+def _unread(verdicts: pa.Table) -> str:
     """Return what came of the verdicts where not a single one has a value; nothing if none was asked for."""
-    asked = asked_verdicts(scores)
+    asked = asked_verdicts(verdicts)
     counts = {row["values"]: row["counts"] for row in pc.value_counts(asked["status"]).to_pylist()}
     if not asked.num_rows or counts.get("ok"):
         return ""
@@ -198,7 +198,7 @@ def _prompts(systems: pa.Table) -> list[dict[str, Any]]:
 def _cosine_plots(scores: pa.Table) -> list[tuple[str, int, Markup]]:
     """Return system, number of values and histogram of cosine."""
     known = pc.and_(pc.equal(scores["metric"], COSINE.name), pc.equal(scores["status"], "ok"))
-    frame = scores.filter(known).select(["system", "value"]).to_pandas()
+    frame = scores.select(["system", "value"]).filter(known).to_pandas()
     values = {str(system): group["value"].to_numpy() for system, group in frame.groupby("system", sort=False)}
     figures = plots.histograms(list(values.values()))
     return [(system, len(values[system]), figure) for system, figure in zip(values, figures, strict=True)]

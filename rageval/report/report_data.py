@@ -2,13 +2,24 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Final
 
 import pyarrow as pa
 
 from rageval.comparison.repeats import once
 from rageval.runs.manifest import Manifest
 from rageval.runs.repeats import shown
-from rageval.tables import ABSTENTION, BLAME, COMPARISONS, CONVERSATIONS, HUMAN_LABELS, JUDGING, REPEATS
+from rageval.tables import ABSTENTION, BLAME, COMPARISONS, CONVERSATIONS, HUMAN_LABELS, JUDGING, REPEATS, SCORES
+
+VERDICTS: Final = pa.schema(
+    [
+        SCORES.field(name)
+        for name in (
+            "judge_model", "status", "attempts", "prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd",
+            "request_fingerprint", "reused_from",
+        )
+    ]
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +42,8 @@ class ReportData:
     labels: pa.Table = field(default_factory=HUMAN_LABELS.empty_table)
     repeats: pa.Table = field(default_factory=REPEATS.empty_table)
     judging: pa.Table = field(default_factory=JUDGING.empty_table)
+    verdicts: pa.Table = field(default_factory=VERDICTS.empty_table)
+    """What those of the scores took that have a judge, see `VERDICTS`."""
     manifest: Manifest
 
     @cached_property

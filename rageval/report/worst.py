@@ -1,6 +1,6 @@
 """The tables of a run -> the answers with the lowest scores, with everything needed to see why."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,14 @@ import pyarrow.compute as pc
 
 from rageval.comparison.scored import MetricValue
 from rageval.metrics.catalogue import headline, higher_is_better, in_order
+from rageval.metrics.grades import Values
 from rageval.metrics.metric import ScoreMetric
 from rageval.metrics.names import split_detail
+from rageval.runs.alignment import aligned, rows_by
 from rageval.tables import relevant_ids
 
 KEYS = ["question_id", "system"]
+_SHOWN = [*KEYS, "answer", "context_ids", "context_texts"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,15 +77,15 @@ def worst_answers(
         unfit: Metrics that are not sorted by, because their judge is unfit.
     """
     chosen = _lowest(answers, scores, limit, worst_order(unfit))
-    ids = pa.array(chosen["question_id"].unique().tolist(), pa.string())
+    ids = pa.array(sorted({row["question_id"] for row in chosen}), pa.string())
     asked = {row["question_id"]: row for row in _of(questions, "question_id", ids).to_pylist()}
     grades = _grades(_of(scores, "question_id", ids))
     for row in [] if labels is None else _of(labels, "question_id", ids).to_pylist():
         human = MetricValue(metric="human label", value=None, label=row["label"], reason=None, error=None)
         grades.setdefault(tuple(row[key] for key in KEYS), []).append(human)
-    texts = _texts(documents, chosen["context_ids"])
-    worst: dict[str, list[WorstAnswer]] = {system: [] for system in chosen["system"].unique()}
-    for row in chosen.to_dict("records"):
+    texts = _texts(documents, chosen)
+    worst: dict[str, list[WorstAnswer]] = {row["system"]: [] for row in chosen}
+    for row in chosen:
         question = asked[row["question_id"]]
         worst[row["system"]].append(
             WorstAnswer(
@@ -98,29 +101,46 @@ def worst_answers(
     return worst
 
 
-def _texts(documents: pa.Table, contexts: Iterable[Sequence[str] | None]) -> dict[str, Mapping[str, Any]]:
-    """Return the contexts by id."""
-    needed: set[str] = set().union(*(ids for ids in contexts if ids is not None))
+def _texts(documents: pa.Table, answers: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return the contexts by id: documents, or else what the answers brought."""
+    brought = {
+        id_: {"text": text}
+        for row in answers
+        for id_, text in zip(row["context_ids"] or (), row["context_texts"] or (), strict=False)
+        if text is not None
+    }
+    needed = {id_ for row in answers for id_ in row["context_ids"] or ()}
     rows = _of(documents, "document_id", pa.array(sorted(needed), pa.string())).to_pylist()
-    return {row["document_id"]: row for row in rows}
+    return brought | {row["document_id"]: row for row in rows}
 
 
 def _of(table: pa.Table, column: str, ids: pa.Array) -> pa.Table:
     return table.filter(pc.is_in(table[column], ids))
 
 
-def _lowest(answers: pa.Table, scores: pa.Table, limit: int, order: Sequence[str]) -> pd.DataFrame:
-    frame = answers.filter(pc.equal(answers["status"], "ok")).select([*KEYS, "answer", "context_ids"]).to_pandas()
-    for metric in order:
-        wanted = pc.and_(pc.equal(scores["metric"], metric), pc.equal(scores["status"], "ok"))
-        values = scores.filter(wanted).select([*KEYS, "value"]).to_pandas()
-        frame = frame.merge(values.rename(columns={"value": metric}), on=KEYS, how="left")
-    frame = frame.dropna(subset=list(order), how="all")
+def _lowest(answers: pa.Table, scores: pa.Table, limit: int, order: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the rows of the answers that are shown, system by system, the worst first."""
+    measured = scores["metric"].unique().to_pylist()
+    order = [metric for metric in order if metric in measured]
     rising = [higher_is_better(metric) is not False for metric in order]
-    ranked = frame.sort_values(list(order), ascending=rising, kind="stable", na_position="last")
-    worst = ranked.groupby("system", sort=False).head(limit)
-    order_of = {system: rank for rank, system in enumerate(frame["system"].unique())}
-    return worst.sort_values("system", key=lambda systems: systems.map(order_of), kind="stable")
+    chosen = []
+    for (system,), rows in rows_by(answers, ["system"]).items() if order else ():
+        ids = answers["question_id"].take(pa.array(rows))
+        frame = pd.DataFrame({metric: _values(scores, system, metric, ids) for metric in order}, index=rows)
+        frame = frame[pc.equal(answers["status"].take(pa.array(rows)), "ok").to_numpy()].dropna(how="all")
+        ranked = frame.sort_values(list(order), ascending=rising, kind="stable", na_position="last")
+        chosen.append((frame.index.min(), ranked.index[:limit]))
+    chosen = [worst for _, worst in sorted((first, tuple(worst)) for first, worst in chosen if len(worst))]
+    wanted = pa.array([row for worst in chosen for row in worst], pa.int64())
+    found: list[dict[str, Any]] = answers.select(_SHOWN).take(wanted).to_pylist()
+    return found
+
+
+def _values(scores: pa.Table, system: str, metric: str, ids: pa.ChunkedArray) -> Values:
+    """Return the values of a metric of one system, in the order of the ids."""
+    is_one = pc.and_(pc.equal(scores["metric"], metric), pc.equal(scores["status"], "ok"))
+    rows = scores.select(["question_id", "value"]).filter(pc.and_(is_one, pc.equal(scores["system"], system)))
+    return aligned(rows["question_id"], rows["value"], ids)
 
 
 def _grades(scores: pa.Table) -> dict[tuple[str, ...], list[MetricValue]]:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from rageval.comparison.abstention import abstention_table
 from rageval.comparison.blame import blame_table, ranks_by_text
 from rageval.comparison.comparisons import compare_within, comparison_table
@@ -15,16 +18,15 @@ from rageval.judging.label_files import labels_of
 from rageval.judging.table import judging_table, unfit_metrics
 from rageval.report.markdown import render_markdown
 from rageval.report.page import render_page
-from rageval.report.report_data import ReportData
+from rageval.report.report_data import VERDICTS, ReportData
 from rageval.report.sentence import leading_values, run_sentence
-from rageval.runs.found_documents import all_documents
 from rageval.runs.manifest import read_manifest
+from rageval.runs.measured_tables import measured_tables
 from rageval.runs.repeats import shown
 from rageval.runs.run import Run
 from rageval.tables import JUDGING
 
 REPORT = "report.html"
-_MEASURED = ("questions", "systems", "retrieval", "answers", "scores")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,7 @@ def write_report(run: Run) -> Report:
     Raises:
         DataError: If the run has not got as far as its retrieval, or a table is damaged.
     """
-    tables = {name: run.read(name) for name in _MEASURED} | {"documents": all_documents(run)}
+    tables = measured_tables(run)
     tables["scores"] = with_derived(tables["questions"], tables["scores"])
     repeats = repeats_table(tables["answers"], tables["scores"])
     run.write("repeats", repeats)
@@ -80,6 +82,7 @@ def write_report(run: Run) -> Report:
     run.write("judging", judging)
     data = ReportData(
         **tables,
+        verdicts=_verdicts(run),
         summary=summary,
         comparisons=comparisons,
         blame=blame,
@@ -92,6 +95,15 @@ def write_report(run: Run) -> Report:
     )
     run.write_text(REPORT, render_page(data))
     return Report(page=str(run.path / REPORT), markdown=render_markdown(data))
+
+
+def _verdicts(run: Run) -> pa.Table:
+    """Return what the verdicts took; of what no judge was asked for there are no rows."""
+    names = run.read("scores", ["judge_model"])["judge_model"]
+    if names.null_count == len(names):
+        return VERDICTS.empty_table()
+    rows = run.read("scores", VERDICTS.names)
+    return rows.filter(pc.is_valid(rows["judge_model"]))
 
 
 def sentence(run: Run) -> str:

@@ -19,6 +19,8 @@ _KNOWN = ("prompt_tokens", "completion_tokens", "cost_usd")
 _CACHED = "cached_tokens"
 """Of the prompt tokens, where a server says that any were read from its cache."""
 _COLUMNS = ("attempts", "status", *_KNOWN, _CACHED)
+_ASKED = {"answers": "system", "scores": "judge_model"}
+"""The column of each table that says who was asked."""
 
 
 def spent_usd(run: Run, systems: Sequence[str], chunks: Sequence[Chunk]) -> float | None:
@@ -31,9 +33,10 @@ def spent_usd(run: Run, systems: Sequence[str], chunks: Sequence[Chunk]) -> floa
 
 def _stored(run: Run, table: ChunkTable, order: Sequence[tuple[str, Chunk]]) -> pa.Table:
     if run.has(table) and not run.has_unmerged(table):
-        return run.read(table)
-    rows = [row for system, chunk in order for row in run.stored(table, system, chunk).values()]
-    return pa.Table.from_pylist(rows, schema=SCHEMAS[table])
+        return run.read(table, _COLUMNS)
+    schema = pa.schema([SCHEMAS[table].field(name) for name in _COLUMNS])
+    parts = (run.stored(table, system, chunk).values() for system, chunk in order)
+    return pa.concat_tables([schema.empty_table(), *(pa.Table.from_pylist(list(rows), schema=schema) for rows in parts)])
 
 
 def actual(run: Run) -> tuple[ModelUsage, ...]:
@@ -50,7 +53,7 @@ def totals(run: Run) -> RunTotals:
 
     Tokens and dollars are None where those of any reply are unknown, and `at_least` has the sums of the known ones.
     """
-    found = [_used(run.read(table)) for table, _ in _ROLES if run.has(table)]
+    found = [_used(run.read(table, _COLUMNS)) for table, _ in _ROLES if run.has(table)]
     result: dict[str, Any] = {name: sum(used[name] for used in found) for name in _COUNTS}
     for name in _KNOWN:
         values = [used[name] for used in found]
@@ -94,7 +97,7 @@ def _asked(run: Run) -> Iterator[tuple[str, str, pa.Table]]:
     """Yield the rows that a model was asked for, by role and model."""
     for table, role in _ROLES:
         if run.has(table):
-            rows = run.read(table)
+            rows = run.read(table, [*_COLUMNS, _ASKED[table], "request_fingerprint", "reused_from"])
             rows = rows.filter(pc.is_valid(rows["request_fingerprint"]))  # not what a panel comes to
             names = _models(run, rows) if table == "answers" else rows["judge_model"]
             for name in pc.unique(names).drop_null().to_pylist():
@@ -106,7 +109,8 @@ def _models(run: Run, answers: pa.Table) -> pa.Array:
     systems = run.read("systems")
     names = pc.coalesce(systems["model"], systems["system"])  # of systems of their user's own, their name
     models = dict(zip(systems["system"].to_pylist(), names.to_pylist(), strict=True))
-    return pa.array([models[system] for system in answers["system"].to_pylist()], pa.string())
+    known = pa.array([models[name] for name in systems["system"].to_pylist()], pa.string())
+    return known.take(pc.index_in(answers["system"].cast(pa.string()), value_set=systems["system"].combine_chunks()))
 
 
 def _used(rows: pa.Table) -> dict[str, Any]:

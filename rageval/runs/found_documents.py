@@ -30,14 +30,26 @@ def found_documents(run: Run) -> list[Document]:
     return [document_of(row) for row in _read(run).to_pylist()]
 
 
-def all_documents(run: Run) -> pa.Table:
-    """Return table `tables.DOCUMENTS` with what was brought behind what the file holds.
+def stored_documents(run: Run) -> pa.Table:
+    """Return table `tables.DOCUMENTS` with what retrievers brought behind what the file holds.
+
+    What answers brought stands with them.
 
     Raises:
         DataError: If the table of documents is missing or damaged.
     """
     documents = run.read("documents")
-    brought = [*found_documents(run), *_brought_with_answers(run)]
+    return pa.concat_tables([documents, _read(run).cast(documents.schema)])
+
+
+def all_documents(run: Run) -> pa.Table:
+    """Return the same with what answers brought behind it.
+
+    Raises:
+        DataError: If the table of documents is missing or damaged.
+    """
+    documents = stored_documents(run)
+    brought = _brought_with_answers(run)
     return pa.concat_tables([documents, to_table(brought, documents.schema)]) if brought else documents
 
 

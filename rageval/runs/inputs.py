@@ -1,7 +1,7 @@
 """What the chunks of a run are made of: its documents, questions and retrieved contexts, read once a process."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from rageval.tables import RETRIEVAL
 
 from rageval.storage import places
+from rageval.storage.stored_rows import StoredRows
 from rageval.runs.contexts import ContextMatching
 from rageval.runs.found_documents import document_of, found_documents
 from rageval.runs.manifest import read_manifest
@@ -28,7 +29,7 @@ class RunInputs:
     """The three tables that answers and scores start from; rows become records only for the chunk that needs them."""
 
     documents: Mapping[str, Document]
-    questions: pa.Table
+    questions: StoredRows
     retrieved: Mapping[str, pa.ChunkedArray]
     """For each retriever, in the order of the questions: ids of what a model is shown, best first."""
     failed: Mapping[str, pa.ChunkedArray]
@@ -41,7 +42,7 @@ class RunInputs:
 
     def of_chunk(self, chunk: Chunk) -> list[Question]:
         """Return the chunk's questions."""
-        return [_question(row) for row in self.questions.slice(chunk.start, chunk.stop - chunk.start).to_pylist()]
+        return [_question(row) for row in self.questions.slice(chunk.start, chunk.stop).to_pylist()]
 
     def found(self, chunk: Chunk, retriever: str | None) -> list[list[str]]:
         """Return the ids of what a retriever found for each of the chunk's questions, best first; without one, none."""
@@ -74,14 +75,14 @@ def read_inputs(run: Run) -> RunInputs:
 @lru_cache(maxsize=2)
 def _read_inputs(run: Run, version: tuple[str, ...]) -> RunInputs:
     del version  # part of the cache's key: a table that is written again is read again
-    questions = run.read("questions")
+    asked = run.read("questions", ["question_id"])["question_id"]
     retrieval = run.read("retrieval") if run.has("retrieval") else RETRIEVAL.empty_table()
     depth = retrieval_depth(read_manifest(run).config.retrieval)
     retrieved: dict[str, pa.ChunkedArray] = {}
     failed: dict[str, pa.ChunkedArray] = {}
     for retriever in retrieval["retriever"].unique().to_pylist():
         rows = retrieval.filter(pc.equal(retrieval["retriever"], retriever))
-        if rows["question_id"].to_pylist() != questions["question_id"].to_pylist():
+        if not rows["question_id"].equals(asked):
             raise DataError(
                 f"{run.folder}/retrieval.parquet does not hold the questions of questions.parquet in their order "
                 f"(retriever {retriever}); remove it, and the run searches again"
@@ -91,7 +92,7 @@ def _read_inputs(run: Run, version: tuple[str, ...]) -> RunInputs:
         if rows["error"].null_count < len(rows):
             failed[retriever] = rows["error"]
     documents = read_documents(run) | {document.document_id: document for document in found_documents(run)}
-    return RunInputs(documents=documents, questions=questions, retrieved=retrieved, failed=failed)
+    return RunInputs(documents=documents, questions=run.rows("questions"), retrieved=retrieved, failed=failed)
 
 
 def read_documents(run: Run) -> dict[str, Document]:
@@ -99,9 +100,15 @@ def read_documents(run: Run) -> dict[str, Document]:
     return {row["document_id"]: document_of(row) for row in run.read("documents").to_pylist()}
 
 
-def read_questions(run: Run) -> list[Question]:
-    """Return the questions of a run in their order."""
-    return [_question(row) for row in run.read("questions").to_pylist()]
+def read_questions(run: Run) -> Iterator[Question]:
+    """Yield the questions of a run in their order."""
+    return map(_question, run.rows("questions").rows())
+
+
+def question_ids(run: Run) -> list[str]:
+    """Return the ids of a run's questions in their order."""
+    ids: list[str] = run.read("questions", ["question_id"])["question_id"].to_pylist()
+    return ids
 
 
 def _question(row: dict[str, Any]) -> Question:

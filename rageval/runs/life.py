@@ -18,7 +18,7 @@ from rageval.runs.manifest import (
     Dataset, Manifest, ModelUsage, RunStart, SearchedIndex, find_manifest, read_manifest, write_manifest,
 )
 from rageval.runs.run import Run
-from rageval.runs.shortfalls import beginnings_compared, shortfalls
+from rageval.runs.shortfalls import ANSWER_COLUMNS, VERDICT_COLUMNS, beginnings_compared, shortfalls
 
 _PACKAGES = ("rageval", "prefect", "sentence-transformers", "lancedb", "elasticsearch", "openai", "pyarrow", "torch")
 _TOKENS = "max_completion_tokens"
@@ -118,7 +118,7 @@ def stop(run: Run, reason: str) -> None:
 
 def warnings(run: Run) -> tuple[str, ...]:
     """Return a sentence for everything that looks complete and is not."""
-    lost = shortfalls(run.read("answers"), run.read("scores"))
+    lost = shortfalls(run.read("answers", ANSWER_COLUMNS), run.read("scores", VERDICT_COLUMNS))
     return (*(found.sentence for found in lost), *costs.unknown(run), *_beginnings(run), *_unjudged(run))
 
 
@@ -136,7 +136,7 @@ def _beginnings(run: Run) -> list[str]:
     manifest = read_manifest(run)
     by_vectors = {"vector", "hybrid"} & {retriever.method for retriever in manifest.config.searched}
     said = manifest.index.warning if manifest.index and by_vectors else None
-    cut = beginnings_compared(run.read("scores"))
+    cut = beginnings_compared(run.read("scores", ["metric", "status", "reason"]))
     return [*([said] if said else []), *([cut] if cut else [])]
 
 

@@ -21,7 +21,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Literal, TypeAlias
@@ -29,18 +28,20 @@ from typing import Any, Literal, TypeAlias
 import filelock
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from rageval.runs import repair as run_repair
 from rageval.safety.allowances import check_output
 from rageval.runs.journals import Journal, Row, read_line, read_lines
+from rageval.runs.merged_rows import merged_rows
 from rageval.storage.leases import LEASE_S, lease
-from rageval.storage.places import Place, StorePath, first_look, matching, place, version
+from rageval.storage.places import Place, StorePath, first_look, matching, place
 from rageval.storage.files import read_parquet, replacing, write_parquet
+from rageval.storage.mapped import mapped_table
+from rageval.storage.stored_rows import StoredRows, stored_rows
 from rageval.safety.variables import filled_in
 from rageval.errors import ConfigError, DataError, RunLockedError
 from rageval.records import Chunk
-from rageval.tables import SCHEMAS
+from rageval.tables import SCHEMAS, SHARED
 from rageval.safety.urls import shown as shown_url
 
 ChunkTable: TypeAlias = Literal["answers", "scores"]
@@ -147,15 +148,52 @@ class Run:
         """Replace a table as a whole."""
         write_parquet(self._table_path(table), [rows], SCHEMAS[table])
 
-    def read(self, table: str) -> pa.Table:
-        """Return a table.
+    def write_parts(self, table: str, parts: Iterable[pa.Table]) -> None:
+        """Replace a table by one that comes part by part."""
+        write_parquet(self._table_path(table), parts, SCHEMAS[table])
+
+    def read(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return a table, or those of its columns: then texts that many rows share come as dictionaries.
 
         Raises:
             DataError: If it is missing or damaged.
         """
         path = self._table_path(table)
+        with self._reading(path):
+            return read_parquet(path, columns, [name for name in columns or () if name in SHARED])
+
+    def rows(self, table: str) -> StoredRows:
+        """Return the rows of a table, of which few are in memory at a time.
+
+        Raises:
+            DataError: If it is missing or damaged.
+        """
+        path = self._table_path(table)
+        with self._reading(path):
+            return stored_rows(path)
+
+    def mapped(self, table: str) -> pa.Table:
+        """Return a table whose texts, where it has many rows, come from disk when they are looked at.
+
+        Raises:
+            DataError: If it is missing or damaged.
+        """
+        path = self._table_path(table)
+        with self._reading(path):
+            return mapped_table(path)
+
+    def count(self, table: str) -> int:
+        """Return how many rows a table has.
+
+        Raises:
+            DataError: If it is missing or damaged.
+        """
+        return len(self.rows(table))
+
+    @contextlib.contextmanager
+    def _reading(self, path: Place) -> Iterator[None]:
         try:
-            return read_parquet(path)
+            yield
         except FileNotFoundError:
             raise DataError(f"{path} does not exist; is {self.folder} the folder of a run that got this far?") from None
         except (pa.ArrowInvalid, OSError) as error:
@@ -279,11 +317,7 @@ class Run:
         chunks = list(chunks)
         if not self.has_unmerged(table) and self.has(table):
             return
-        parts = (
-            pa.Table.from_pylist(list(self.stored(table, system, chunk).values()), schema=SCHEMAS[table])
-            for system, chunk in chunks
-        )
-        write_parquet(self._table_path(table), parts, SCHEMAS[table])
+        self.write_parts(table, (self._stored_table(table, system, chunk) for system, chunk in chunks))
         for system, chunk in chunks:
             for path in (self._part_path(table, system, chunk), *self._journals(table, system, chunk)):
                 path.unlink(missing_ok=True)
@@ -308,26 +342,32 @@ class Run:
             return matching(path.parent, f"{path.stem}.*{path.suffix}")
         return [path] if path.exists() else []
 
+    def _stored_table(self, table: ChunkTable, system: str, chunk: Chunk) -> pa.Table:
+        """Return what `stored` does, as a table; most often it is the part as it stands."""
+        if not self.has(table) and not self._journals(table, system, chunk):
+            part = self._part(table, system, chunk)
+            return SCHEMAS[table].empty_table() if part is None else part
+        return pa.Table.from_pylist(list(self.stored(table, system, chunk).values()), schema=SCHEMAS[table])
+
     def _merged_rows(self, table: ChunkTable, system: str, chunk: Chunk) -> dict[Key, Row]:
-        path = self._table_path(table)
         try:
-            merged = _merged(path, version(path))
+            merged = merged_rows(self._table_path(table), self._table_path("questions"))
         except FileNotFoundError:
             return {}
-        question_ids = self.read("questions")["question_id"].slice(chunk.start, chunk.stop - chunk.start)
-        of_system = pc.and_(pc.equal(merged["system"], system), pc.equal(merged["repeat"], chunk.repeat))
-        wanted = pc.and_(of_system, pc.is_in(merged["question_id"], value_set=question_ids.combine_chunks()))
-        return {_key(table, row): row for row in merged.filter(wanted).to_pylist()}
+        return {_key(table, row): row for row in merged.of_chunk(system, chunk).to_pylist()}
 
     def _part_rows(self, table: ChunkTable, system: str, chunk: Chunk) -> list[Row]:
+        part = self._part(table, system, chunk)
+        return [] if part is None else part.to_pylist()
+
+    def _part(self, table: ChunkTable, system: str, chunk: Chunk) -> pa.Table | None:
         path = self._part_path(table, system, chunk)
         try:
-            rows: list[Row] = read_parquet(path).to_pylist()
+            return read_parquet(path)
         except FileNotFoundError:
-            return []
+            return None
         except (pa.ArrowInvalid, OSError) as error:
             raise DataError(f"{path} cannot be read ({error}); start the run again, which sets it aside") from error
-        return rows
 
     def _journal_rows(self, table: ChunkTable, system: str, chunk: Chunk) -> Iterator[Row]:
         for path in self._journals(table, system, chunk):
@@ -343,10 +383,3 @@ def _chunk_name(system: str, chunk: Chunk) -> str:
     slug = re.sub(r"[^A-Za-z0-9.-]+", "-", system)[:60]
     tag = hashlib.sha256(system.encode()).hexdigest()[:6]
     return f"{slug}-{tag}-{chunk.number:06d}"
-
-
-@lru_cache(maxsize=2)
-def _merged(path: Place, changed: str) -> pa.Table:
-    """Read a merged table once, until it changes."""
-    del changed  # part of the cache's key
-    return read_parquet(path)

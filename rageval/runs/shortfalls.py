@@ -23,6 +23,10 @@ Problem = Literal["failed", "could not be read", "failed or could not be read", 
 _CUT: Final = ("length", "max_tokens")
 """What a finish_reason says, in small letters, of a reply that ended because it had become too long."""
 _ANSWER, _REFERENCE = "answer", "reference"
+ANSWER_COLUMNS: Final = ("system", "status", "error", "finish_reason")
+"""Columns of the answers that are read here."""
+VERDICT_COLUMNS: Final = ("system", "metric", "status", "error", "judge_model", "request_fingerprint")
+"""Columns of the scores that are read here, but for `beginnings_compared`."""
 _SAID: Final = 3
 """Groups that one sentence names."""
 
@@ -139,7 +143,7 @@ def asked_verdicts(scores: pa.Table) -> pa.Table:
 
 
 def _of_answers(answers: pa.Table, rambling: Collection[str] = ()) -> Iterator[Shortfall]:
-    several = pc.count_distinct(answers["system"]).as_py() > 1
+    several = len(answers["system"].unique()) > 1
     for (system,), rows in _groups(answers, ("system",)):
         what = f"answers of {system}" if several else "answers"
         yield from _lost(rows, what)
@@ -181,8 +185,8 @@ def is_cut(status: str, finish_reason: str | None) -> bool:
 
 
 def _cut(answers: pa.Table) -> pa.Table:
-    pairs = zip(answers["status"].to_pylist(), answers["finish_reason"].to_pylist(), strict=True)
-    return answers.filter(pa.array([is_cut(*pair) for pair in pairs], pa.bool_()))
+    reasons = pc.utf8_lower(answers["finish_reason"].cast(pa.string()))
+    return answers.filter(pc.and_(pc.equal(answers["status"], "ok"), pc.is_in(reasons, value_set=pa.array(_CUT))))
 
 
 def _groups(table: pa.Table, keys: Sequence[str]) -> Iterator[tuple[tuple[str, ...], pa.Table]]:

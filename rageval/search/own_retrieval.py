@@ -92,7 +92,7 @@ def retrieve_own(run: Run, config: EvaluationConfig, retriever: RetrieverConfig,
         InputError: If no search can work.
         DataError: If a system is to be shown what it finds, and a text is nowhere.
     """
-    questions = read_questions(run)
+    questions = list(read_questions(run))
     done = {row["question_id"]: _record(row) for row in before.to_pylist() if row["error"] is None}
     asked = [question for question in questions if question.question_id not in done]
     with closing(open_own(retriever, kept_depth(config.retrieval), config.data.filter_by)) as search:

@@ -155,7 +155,7 @@ def _retrieve_with(
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, run.cache)
         searched = searched_index(run)
         fingerprint = searched.fingerprint if searched else ""
-        questions = read_questions(run)
+        questions = list(read_questions(run))
         by_text = any(question.relevant_texts for question in questions)
         texts_of = {document.document_id: document.text for document in read_documents(run).values()} if by_text else {}
         return retrieve(index, embedder, questions, retrievers, config.retrieval, fingerprint, texts_of)

@@ -7,7 +7,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +18,8 @@ from rageval.storage.writable import whoever
 
 NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 """No room would help: the user may not write there, or nobody may."""
+_GROUP_ROWS: Final = 4096
+"""Rows that are read at once where a table is not read as a whole."""
 
 
 @contextlib.contextmanager
@@ -79,18 +81,38 @@ def write_parquet(path: Place, parts: Iterable[pa.Table], schema: pa.Schema) -> 
         replacing(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
     ):
-        for part in parts:
-            writer.write_table(part.cast(schema))
+        for group in _groups(part.cast(schema) for part in parts):
+            writer.write_table(group, row_group_size=_GROUP_ROWS)
 
 
-def read_parquet(path: Place, columns: Sequence[str] | None = None) -> pa.Table:
+def _groups(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Yield the rows of the parts, small ones together."""
+    waiting: list[pa.Table] = []
+    for part in parts:
+        waiting.append(part)
+        if sum(map(len, waiting)) >= _GROUP_ROWS:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
+
+
+def read_parquet(path: Place, columns: Sequence[str] | None = None, coded: Sequence[str] = ()) -> pa.Table:
     """Return the table, or those of its columns, every page checked against its checksum.
+
+    Args:
+        path: The file.
+        columns: Which columns; None for all.
+        coded: Columns of texts that many rows share: they come as dictionaries, each text once.
 
     Raises:
         pyarrow.ArrowException, OSError: If it is damaged, or lacks the columns.
     """
     names = None if columns is None else list(columns)
-    return pq.read_table(readable(path), columns=names, page_checksum_verification=True)
+    table = pq.read_table(
+        readable(path), columns=names, page_checksum_verification=True, read_dictionary=list(coded) or None
+    )
+    return table.unify_dictionaries() if coded else table
 
 
 def readable(path: Place) -> Path | pa.BufferReader:

@@ -27,7 +27,7 @@ def search_with_own(run: Run, config: SweepConfig, name: str) -> list[SearchResu
         ServiceError: If it fails for a question: settings are compared on the same ones.
         InputError: If no search can work.
     """
-    questions = read_questions(run)
+    questions = list(read_questions(run))
     index = IndexConfig(embedding_model=config.grid.embedding_models[0], batch_size=config.index.batch_size)
     with closing(_open(config, name)) as search:
         results = search_own(search, _named(config, name), questions, index, run.cache)

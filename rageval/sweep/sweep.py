@@ -17,7 +17,7 @@ from rageval.corpus.files import load_corpus
 from rageval.errors import ConfigError, CredentialsError, DataError, ServiceError
 from rageval.metrics.grades import first_relevant_rank
 from rageval.records import Question
-from rageval.runs.inputs import read_documents, read_questions
+from rageval.runs.inputs import question_ids, read_documents, read_questions
 from rageval.runs.life import git_revision
 from rageval.search.backends import backend_of, index_name, open_index
 from rageval.search.building import ensure_index
@@ -131,7 +131,7 @@ def search(store: SweepStore, config: SweepConfig, setting: SearchSetting) -> Se
     key = _key(store, config, setting)
     if store.read_search(key) is not None:
         return SearchOutcome(name=setting.name, searched=False)
-    questions = read_questions(store.run)
+    questions = list(read_questions(store.run))
     if setting.retriever:
         store.write_search(key, _search_table(questions, search_with_own(store.run, config, setting.retriever)))
         return SearchOutcome(name=setting.name, searched=True)
@@ -154,7 +154,7 @@ def write_sweep(store: SweepStore, config: SweepConfig) -> tuple[SweepResult, Sw
     Raises:
         DataError: If a search is not stored.
     """
-    questions = read_questions(store.run)
+    questions = list(read_questions(store.run))
     parts = _parts(questions, config)
     plan = SweepPlan(
         settings=search_settings(config.grid),
@@ -237,7 +237,7 @@ def _backend(store: SweepStore, config: SweepConfig) -> str:
 
 def _key(store: SweepStore, config: SweepConfig, setting: SearchSetting) -> str:
     """Return a name that changes with everything that decides what a search finds."""
-    questions = store.run.read("questions")["question_id"].to_pylist()
+    questions = question_ids(store.run)
     dataset = store.run.read_json(SWEEP_MANIFEST)["dataset"]
     backend, model = dataset["backend"], ""
     if setting.retriever:

@@ -13,7 +13,7 @@ from rageval.engine.requests import ChatReply
 from rageval.records import Chunk, Score, Usage
 from rageval.runs.journals import Row
 from rageval.runs.run import Run
-from rageval.runs.shortfalls import cut_systems, is_cut
+from rageval.runs.shortfalls import ANSWER_COLUMNS, cut_systems, is_cut
 from rageval.storage.places import Place, version
 from rageval.systems.system import System
 
@@ -44,7 +44,7 @@ def cut_again(run: Run, system: System, limit: float) -> bool:
 @lru_cache(maxsize=2)
 def _cut_systems(run: Run, path: Place, changed: str, limit: float) -> frozenset[str]:
     del path, changed  # parts of the cache's key: a table that is written again is read again
-    return cut_systems(run.read("answers"), limit)
+    return cut_systems(run.read("answers", ANSWER_COLUMNS), limit)
 
 
 def is_asked_again(row: Row | None, *, cut: bool, only_failed: bool) -> bool:

@@ -45,6 +45,6 @@ def test_without_a_retriever_nothing_is_found_for_any_question(run: Run) -> None
 
 
 def test_questions_come_back_with_their_grades(run: Run) -> None:
-    [question] = read_questions(run)
+    [question] = list(read_questions(run))
     assert (question.relevant_grades, question.alternate_ids, question.alternate_grades) == ((3,), ("a", "b"), (2, 1))
     assert read_inputs(run).of_chunk(CHUNK) == [question]

@@ -78,7 +78,9 @@ def build(n=12, models=("alpha", "beta"), text="plain words", seed=0, status="co
     )
     facts = manifest(models, text, status)
     comparisons = comparison_table(compare_within(RunTables(name="run", manifest=facts, **tables)))
-    return ReportData(**tables, summary=summary, comparisons=comparisons, manifest=facts)
+    return ReportData(
+        **tables, verdicts=tables["scores"], summary=summary, comparisons=comparisons, manifest=facts
+    )  # fmt: skip
 
 
 def found_for(i):
