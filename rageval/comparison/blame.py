@@ -305,4 +305,4 @@ def _count(cell: str, inside: NDArray[np.float64], documents: NDArray[np.int64])
 def _documents(frame: pd.DataFrame, questions: pa.Table) -> NDArray[np.int64]:
     """Return a number for the document of each row's question."""
     of_question = clusters(questions)
-    return of_question.to_numpy()[places(frame["question_id"], of_question.index)]
+    return np.asarray(of_question, dtype=np.int64)[places(frame["question_id"], of_question.index)]

@@ -70,6 +70,24 @@ class Estimate:
     """Under the configured limits and concurrency, at two seconds a call; a batch takes as long as it takes."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _AskedQuestions:
+    """What an estimate has to know of the questions."""
+
+    ids: Sequence[str]
+    mean_chars: int
+    """Of a question with its earlier turns, which stand in every prompt beside it."""
+
+    @classmethod
+    def of(cls, questions: Iterable[Question]) -> "_AskedQuestions":
+        ids: list[str] = []
+        chars = 0
+        for question in questions:
+            ids.append(question.question_id)
+            chars += len(question.question) + sum(len(turn["content"]) for turn in question.history)
+        return cls(ids=ids, mean_chars=round(chars / len(ids)) if ids else 0)
+
+
 def estimate_run(config: EvaluationConfig) -> list[Estimate]:
     """Return what each model would be asked; of a run that was started before, what is missing or failed.
 
@@ -81,12 +99,13 @@ def estimate_run(config: EvaluationConfig) -> list[Estimate]:
     if config.run.run_id:
         run = Run(str(place(config.run.output) / config.run.run_id))
         stored = _stored(run, config)
-    return _estimates(config, corpus.documents, corpus.questions, stored)
+    return _estimates(config, corpus.documents, _AskedQuestions.of(corpus.questions), stored)
 
 
 def estimate_whole(run: Run, config: EvaluationConfig) -> list[ModelUsage]:
     """Return what each model is to be asked in the whole run, whose documents and questions are stored."""
-    estimates = _estimates(config, list(read_documents(run).values()), read_questions(run), Counter())
+    asked = _AskedQuestions.of(read_questions(run))
+    estimates = _estimates(config, list(read_documents(run).values()), asked, Counter())
     kept = ("model", "role", "calls", "prompt_tokens", "completion_tokens", "cost_usd")
     return [ModelUsage(**{name: getattr(row, name) for name in kept}) for row in estimates]
 
@@ -153,18 +172,18 @@ def _calls_done(planned: Sequence[PlannedScore], stored: Collection[str]) -> Ite
 def _estimates(
     config: EvaluationConfig,
     documents: Sequence[Document],
-    questions: Sequence[Question],
+    questions: _AskedQuestions,
     stored: "Counter[_Asked]",
 ) -> list[Estimate]:
     """Estimate from texts of the mean length."""
     typical = _typical(documents)
-    question = "x" * round(fmean(_chars(row) for row in questions)) if questions else ""
+    question = "x" * questions.mean_chars
     systems = make_systems(config)
     rows = []
     for model in config.answering_models:
         prompts = [
             ExpectedCalls(
-                calls=config.run.repeats * len(questions) - stored[system.name, (ANSWERS,)],
+                calls=config.run.repeats * len(questions.ids) - stored[system.name, (ANSWERS,)],
                 prompt=messages(system.prompt, question, [typical] * _contexts(system, config)),
                 completion_tokens=_ANSWER_TOKENS,
             )
@@ -174,9 +193,9 @@ def _estimates(
         rows.append(estimate_calls(config, model, ANSWERS, prompts))
     for system in systems:
         if system.caller:
-            calls = config.run.repeats * len(questions) - stored[system.name, (ANSWERS,)]
+            calls = config.run.repeats * len(questions.ids) - stored[system.name, (ANSWERS,)]
             rows.append(_estimate_own(system, calls))
-    verdicts = _verdicts(config, typical, question, [row.question_id for row in questions])
+    verdicts = _verdicts(config, typical, question, questions.ids)
     for judge in config.judges:
         left = [
             replace(wanted, calls=wanted.calls - stored[name, asked_for])
@@ -185,11 +204,6 @@ def _estimates(
         ]
         rows.append(estimate_calls(config, judge, VERDICTS, left))
     return rows
-
-
-def _chars(question: Question) -> int:
-    """Return how long a question is with its earlier turns, which stand in every prompt beside it."""
-    return len(question.question) + sum(len(turn["content"]) for turn in question.history)
 
 
 def _estimate_own(system: System, calls: int) -> Estimate:
