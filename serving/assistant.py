@@ -151,7 +151,7 @@ class Assistant:
             found = await _within(self._searching.submit(_question(draft.question, draft.filter_value)), ends_at)
         except TimeoutError:
             return _failed(draft, "timeout", f"the search took longer than {self.timeout_s:g} s")
-        except (RagevalError, OSError, RuntimeError, ValueError) as error:  # LanceDB's, or of a process that dies
+        except (RagevalError, OSError, RuntimeError, ValueError) as error:  # of a process that dies, too
             return _failed(draft, "search", str(error))
         documents, contexts = self._shown(found)
         draft = replace(draft, search_s=time.monotonic() - started, contexts=contexts)

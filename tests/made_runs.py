@@ -93,7 +93,7 @@ def write_run(
             },
             "index": {
                 "name": "index",
-                "backend": "lancedb",
+                "backend": "embedded",
                 "fingerprint": "f",
                 "embedding_model": embedding_model,
                 "documents": n // per_document,

@@ -22,6 +22,11 @@ from rageval.config.settings import Effect, FileName, FilledText, Key, Location,
 from rageval.config.systems import PromptConfig, RetrieverConfig, SystemConfig, SystemPlan, check_names, plan_systems
 from rageval.metrics import catalogue
 
+Backend = Literal["auto", "embedded", "elasticsearch"]
+Language = Literal[
+    "auto", "danish", "dutch", "english", "finnish", "french", "german", "hungarian", "italian", "norwegian",
+    "portuguese", "russian", "spanish", "swedish", "none",
+]  # fmt: skip
 _RETRIEVERS = (
     RetrieverConfig(name="vector", method="vector"),
     RetrieverConfig(name="text", method="text"),
@@ -64,21 +69,22 @@ class DataConfig(Settings):
 class IndexConfig(Settings):
     """How documents are embedded and where they are indexed."""
 
-    backend: Annotated[Literal["auto", "lancedb", "elasticsearch"], Effect.OPEN] = Field(
-        default="auto", title="Search engine"
-    )
-    """`auto` uses Elasticsearch where ELASTICSEARCH_URL or ELASTICSEARCH_CLOUD_ID is set, else LanceDB in the output
-    folder."""
+    backend: Annotated[Backend, Effect.OPEN] = Field(default="auto", title="Search engine")
+    """`auto` uses Elasticsearch where ELASTICSEARCH_URL or ELASTICSEARCH_CLOUD_ID is set, else the embedded engine, in
+    the output folder."""
     name: Annotated[FileName, Effect.NONE] = Field(default="", title="Name of the index")
     """In Elasticsearch the name of the alias; empty derives it from the documents' path."""
     embedding_model: Name = "all-MiniLM-L6-v2"
     """A sentence-transformers model name or folder; the default comes with the installation."""
+    language: Language = Field(default="auto", title="Language of the documents")
+    """By whose stop words and stems text search finds words; `auto` recognises it, `none` takes words as they stand."""
     index_options: Literal["flat", "hnsw", "int8_hnsw", "bbq_hnsw"] = Field(
         default="flat", title="Kind of vector index"
     )
-    """Elasticsearch's vector index: `flat` is exact, the others trade recall for speed. LanceDB searches exactly."""
+    """Elasticsearch's vector index: `flat` is exact, the others trade recall for speed. The embedded engine is
+    exact."""
     shards: int = Field(default=1, ge=1, le=1024)
-    """Parts of an index in Elasticsearch: one for each 10 to 50 GB. LanceDB has one."""
+    """Parts of an index in Elasticsearch: one for each 10 to 50 GB. The embedded engine has one."""
     replicas: int | None = Field(default=None, ge=0, le=100)
     """Copies of each shard in Elasticsearch; without a number, one where there is a second node."""
     batch_size: Annotated[int, Effect.NONE] = Field(default=16, ge=1, le=4096)

@@ -14,6 +14,7 @@ from rageval.config.settings import FilledText, FunctionName, Name, OptionalName
 from rageval.records import SearchMethod
 
 RetrieverMethod = Literal[SearchMethod, "elasticsearch", "python"]
+Combination = Literal["together", "best", "sum"]
 SystemKind = Literal["pipeline", "closed_book", "oracle", "http", "python", "recorded"]
 MEASURES: Final = frozenset({"closed_book", "oracle"})
 """Kinds that nobody would put to use: they measure what the retrieval of the others is worth."""
@@ -33,8 +34,15 @@ class RetrieverConfig(Settings):
     method: RetrieverMethod = "vector"
     """`vector` compares embeddings, `text` is BM25, `hybrid` fuses both by reciprocal rank: in an index that is built
     for them. `elasticsearch` searches an index that is there already, `python` calls a function of yours."""
-    question_boost: float = Field(default=3.0, ge=0.0, le=100.0)
-    """How much more a match in a document's title counts than one in its text (text and hybrid search)."""
+    combination: Combination = Field(default="together", title="How fields count")
+    """Text and hybrid search: `together` searches title, text and metadata as one text, in which a boost adds weight to
+    a field; `best` takes the best field's score, `sum` adds the fields' scores up."""
+    question_boost: float = Field(default=1.0, ge=0.0, le=100.0, title="Boost of the title")
+    """How much a match in a document's title (in a FAQ, its question) counts; 1 or more with `together`."""
+    text_boost: float = Field(default=1.0, ge=0.0, le=100.0, title="Boost of the text")
+    """How much a match in a document's text counts; 1 or more with `together`."""
+    metadata_boost: float = Field(default=1.0, ge=0.0, le=100.0, title="Boost of the metadata")
+    """How much a match in a document's metadata counts; 1 or more with `together`."""
     candidates: int = Field(default=50, ge=1, le=1000, title="Candidates of hybrid search")
     """Hits of text and vector search that hybrid search fuses."""
     elasticsearch: ExistingIndexConfig | None = Field(default=None, title="Existing index")
@@ -54,6 +62,8 @@ class RetrieverConfig(Settings):
             raise ValueError(f"the retriever {self.name!r} needs `method: elasticsearch` and a group `elasticsearch`")
         if (self.method == "python") != bool(self.function):
             raise ValueError(f"the retriever {self.name!r} needs `method: python` and a `function`")
+        if self.method in ("text", "hybrid"):
+            check_boosts(self.combination, (self.question_boost, self.text_boost, self.metadata_boost))
         return self
 
     @property
@@ -69,6 +79,21 @@ class RetrieverConfig(Settings):
         if isinstance(value, dict) and not value.get("name"):
             value = {**value, "name": value.get("method", "vector")}
         return value
+
+
+def check_boosts(combination: Combination, boosts: Sequence[float]) -> None:
+    """Refuse boosts that fields cannot be combined with.
+
+    Raises:
+        ValueError: If one is below 1 where a field can only gain weight, or none is above 0.
+    """
+    if combination == "together" and min(boosts) < 1:
+        raise ValueError(
+            f"found a boost of {min(boosts)}, but with `combination: together` a boost adds weight to a field: give 1 "
+            "or more, or take `best` or `sum`"
+        )
+    if not any(boosts):
+        raise ValueError("all boosts are 0, so nothing would be searched; give one of them more")
 
 
 class PromptConfig(Settings):

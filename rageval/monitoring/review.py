@@ -35,6 +35,7 @@ from rageval.search.backends import open_index, settled
 from rageval.search.building import cache_of, index_corpus
 from rageval.search.embedder import load_embedder
 from rageval.search.retrieval import retrieve
+from rageval.search.text_rules import text_query
 from rageval.storage.leases import exclusive
 from rageval.storage.places import Place, place
 from rageval.text.fingerprint import question_id
@@ -205,7 +206,7 @@ def _search(conversation: Conversation, config: EvaluationConfig) -> list[str]:
     config = settled(config)
     index_corpus(config, rebuild=False)
     retriever = RetrieverConfig(name="hybrid", method="hybrid")
-    index = open_index(config.index, retriever.question_boost, cache_of(config), config.data)
+    index = open_index(config.index, text_query(retriever), cache_of(config), config.data)
     only = conversation.filter_value if config.data.filter_by else ""
     question = Question(question_id="", question=conversation.question, filter_value=only)
     depth = config.retrieval.model_copy(update={"top_k": _FOUND, "cutoffs": ()})

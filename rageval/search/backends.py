@@ -7,17 +7,19 @@ from pathlib import PurePosixPath
 from rageval.config.evaluation import DataConfig, EvaluationConfig, IndexConfig
 from rageval.runs.manifest import SearchedIndex
 from rageval.search.search_index import CLOUD_VARIABLE, URL_VARIABLE, SearchIndex
+from rageval.search.text_rules import TextQuery
 from rageval.storage.places import Place, on_this_machine
 from rageval.text.fingerprint import digest
 
 
-def open_index(config: IndexConfig, question_boost: float, folder: Place, data: DataConfig) -> SearchIndex:
+def open_index(config: IndexConfig, text: TextQuery, folder: Place, data: DataConfig) -> SearchIndex:
     """Return the index that the configuration names; nothing is built yet.
 
     Args:
         config: Its backend is no longer `auto`, see `settled`.
-        question_boost: How much more a match in a document's title counts in text search.
-        folder: Where LanceDB keeps its indexes; on an object store each machine has its own, in the user's cache.
+        text: How text search combines fields.
+        folder: Where the embedded engine keeps its indexes; on an object store each machine has its own, in the
+            user's cache.
         data: Path or URL of the documents, after which an index without a name is named, and how they are filtered.
 
     Raises:
@@ -29,16 +31,16 @@ def open_index(config: IndexConfig, question_boost: float, folder: Place, data: 
     if config.backend == "auto":
         raise ValueError("the search engine is settled once, when a run starts")
     name = index_name(config, data.documents)
-    if config.backend == "lancedb":
-        from rageval.search.lancedb_index import LanceDBIndex  # noqa: PLC0415 - slow import, not always needed
+    if config.backend == "embedded":
+        from rageval.search.embedded_index import EmbeddedIndex  # noqa: PLC0415 - an engine is loaded where it is used
 
-        return LanceDBIndex(on_this_machine(folder), name, question_boost, data.filter_by)
+        return EmbeddedIndex(on_this_machine(folder), name, text, data.filter_by, config.language)
     from rageval.search.elasticsearch_client import server_url  # noqa: PLC0415 - same
     from rageval.search.elasticsearch_index import ElasticsearchIndex  # noqa: PLC0415 - same
 
     return ElasticsearchIndex(
-        server_url(), name, question_boost, config.index_options,
-        shards=config.shards, replicas=config.replicas, filter_by=data.filter_by,
+        server_url(), name, text, config.index_options,
+        shards=config.shards, replicas=config.replicas, filter_by=data.filter_by, language=config.language,
     )  # fmt: skip
 
 
@@ -57,10 +59,10 @@ def settled(config: EvaluationConfig, searched: SearchedIndex | None = None) -> 
 def backend_of(wanted: str) -> str:
     """Return the search engine that `index.backend` means in this environment.
 
-    `auto` means Elasticsearch where ELASTICSEARCH_URL or ELASTICSEARCH_CLOUD_ID is set, else LanceDB.
+    `auto` means Elasticsearch where ELASTICSEARCH_URL or ELASTICSEARCH_CLOUD_ID is set, else the embedded engine.
     """
     named = os.environ.get(URL_VARIABLE, "").strip() or os.environ.get(CLOUD_VARIABLE, "").strip()
-    return wanted if wanted != "auto" else "elasticsearch" if named else "lancedb"
+    return wanted if wanted != "auto" else "elasticsearch" if named else "embedded"
 
 
 def index_name(config: IndexConfig, documents_path: str) -> str:

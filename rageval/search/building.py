@@ -16,12 +16,13 @@ from rageval.runs.run import Run
 from rageval.search.backends import open_index
 from rageval.search.embedder import Embedder, load_embedder
 from rageval.search.search_index import IndexIdentity, SearchIndex
+from rageval.search.text_rules import TextQuery
 from rageval.storage.places import Place
 from rageval.text.fingerprint import documents_fingerprint, index_fingerprint
 
 _NAMED = 5
 """Documents that a sentence names."""
-_LAYOUT = "3"
+_LAYOUT = "4"
 """Part of every fingerprint: changes when the embedded text or the way of indexing changes."""
 
 
@@ -157,7 +158,7 @@ def texts_to_embed(documents: Sequence[Document], config: EvaluationConfig, cach
     Raises:
         IndexMismatchError, ServiceError: As `ensure_index` does.
     """
-    index = open_index(config.index, config.retrievers[0].question_boost, cache, config.data)
+    index = open_index(config.index, TextQuery(), cache, config.data)
     try:
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, cache)
         found = index.identity()
@@ -179,7 +180,7 @@ def _fingerprint(index: SearchIndex, documents: Sequence[Document], embedder: Em
 
 
 def _index(documents: list[Document], config: EvaluationConfig, cache: Place, *, rebuild: bool) -> IndexReport:
-    index = open_index(config.index, config.retrievers[0].question_boost, cache, config.data)
+    index = open_index(config.index, TextQuery(), cache, config.data)
     try:
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, cache)
         return ensure_index(index, documents, embedder, rebuild=rebuild)

@@ -50,7 +50,7 @@ def check_ids(documents: Sequence[Document]) -> None:
         shown = "; ".join(f"{name[:80]}... ({size})" for name, size in list(long.items())[:_SHOWN])
         raise DataError(
             f"Elasticsearch takes ids of at most {_LONGEST_ID} bytes, and {len(long)} of {len(documents)} documents "
-            f"have a longer one; shorten them, or set index.backend to lancedb: {shown}"
+            f"have a longer one; shorten them, or set index.backend to embedded: {shown}"
             + ("; ..." if len(long) > _SHOWN else "")
         )
 

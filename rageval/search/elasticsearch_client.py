@@ -44,7 +44,7 @@ def server_url(wanted_by: str = "index.backend is elasticsearch") -> str:
     if not (url or cloud_id):
         raise ConfigError(
             f"{wanted_by}, but {URL_VARIABLE} is not set; set it to the server's URL, such as "
-            f"http://localhost:9200, or {CLOUD_VARIABLE} to the id of an Elastic Cloud, or search with lancedb"
+            f"http://localhost:9200, or {CLOUD_VARIABLE} to the id of an Elastic Cloud, or index.backend to embedded"
         )
     if url:
         return url
@@ -125,7 +125,7 @@ def _check_version(client: Elasticsearch, address: str, supported_majors: frozen
         raise ServiceError(
             f"Elasticsearch at {address} has version {version}, expected {expected}.x, because the installed client is "
             f"elasticsearch {_CLIENT_VERSION}; use a server of that version, or unset {URL_VARIABLE} to search with "
-            "LanceDB"
+            "the embedded engine"
         )
 
 

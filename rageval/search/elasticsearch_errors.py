@@ -172,7 +172,7 @@ def _innermost(error: Any) -> Mapping[str, Any]:
 def _other_product(address: str) -> ServiceError:
     return ServiceError(
         f"what answers at {address} is not Elasticsearch; set {URL_VARIABLE} to the URL of one, or unset it to search "
-        "with LanceDB"
+        "with the embedded engine"
     )
 
 

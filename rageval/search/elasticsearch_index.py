@@ -14,6 +14,7 @@ from typing import Any
 
 import elasticsearch
 
+from rageval.config.evaluation import Language
 from rageval.errors import IndexMismatchError, ServiceError
 from rageval.records import Document, Hit
 from rageval.search.elasticsearch_bulk import IndexFilling, check_ids
@@ -32,6 +33,7 @@ from rageval.search.search_index import (
     plain_text,
     replaced,
 )
+from rageval.search.text_rules import TextQuery
 from rageval.text.scripts import searchable
 
 _logger = logging.getLogger(__name__)
@@ -53,13 +55,14 @@ class ElasticsearchIndex:
         self,
         url: str,
         name: str,
-        question_boost: float,
+        text: TextQuery,
         index_options: str,
         supported_majors: frozenset[int] = frozenset({CLIENT_MAJOR}),
         *,
         shards: int = 1,
         replicas: int | None = None,
         filter_by: str = "",
+        language: Language = "auto",
     ) -> None:
         """Connect, and check that the server can be used; nothing is built yet.
 
@@ -68,12 +71,13 @@ class ElasticsearchIndex:
         Args:
             url: The server's URL, http or https.
             name: Name of the alias.
-            question_boost: How much more a match in a document's title counts in text search.
+            text: How text search combines fields.
             index_options: Type of the vector index: flat (exact), hnsw, int8_hnsw or bbq_hnsw.
             supported_majors: Major versions of servers that this client can talk to.
             shards: Into how many parts a built index is divided.
             replicas: Copies of each; None is one where there is a second node.
             filter_by: The documents' metadata by which searches are filtered; empty for none.
+            language: By whose rules texts are cut when it is built.
 
         Raises:
             ConfigError: If the URL is not one, or the file of certificates does not exist.
@@ -84,8 +88,9 @@ class ElasticsearchIndex:
         copies = "auto" if replicas is None else str(replicas)
         self.options: Mapping[str, str] = {
             "index_options": index_options, "shards": str(shards), "replicas": copies, "filter_by": filter_by,
+            "language": language,
         }  # fmt: skip
-        self._fields = [f"title^{question_boost}", "text", "metadata"]
+        self._fields = [f"{field}^{boost}" for field, boost in text.boosts.items()]
         self._held: _Built | None = None
         self._client, self._url = connect(url, supported_majors)
 
@@ -147,7 +152,7 @@ class ElasticsearchIndex:
         """Return the best `k` documents by BM25 for each query, within the filter of the same position.
 
         A document's score is the best of its fields' scores. English stemming and stop words apply, and scripts
-        without spaces are cut by `searchable`, as in LanceDB. The latency is the time that Elasticsearch says it took,
+        without spaces are cut by `searchable`. The latency is the time that Elasticsearch says it took,
         in steps of a millisecond.
 
         Raises:

@@ -20,6 +20,7 @@ from rageval.search.fusion import reciprocal_rank_fusion
 from rageval.search.own_retrieval import retrieve_own
 from rageval.search.retrieval_rows import kept_depth, retrieval_row
 from rageval.search.search_index import SearchIndex, SearchResult
+from rageval.search.text_rules import TextQuery, text_query
 from rageval.tables import RETRIEVAL, to_table
 
 
@@ -38,7 +39,7 @@ def retrieve(
     each as `candidates` or `top_k` says, whatever the cut-offs. Its latency is the sum of both.
 
     Args:
-        index: An index that was built with the same embedding model, and searches with the boost of all retrievers.
+        index: An index that was built with the same embedding model, and combines fields as all retrievers do.
         embedder: The embedding model.
         questions: What is searched for, each among the documents with its filter value.
         retrievers: With what.
@@ -121,9 +122,10 @@ def retrieve_run(run: Run, config: EvaluationConfig, names: Sequence[str]) -> di
     wanted = [r for r in config.retrievers if r.name in names and r.name not in done]
     found: dict[str, list[Retrieval]] = {}
     try:
-        for boost in dict.fromkeys(retriever.question_boost for retriever in wanted if not retriever.is_own):
-            searched = [one for one in wanted if one.question_boost == boost and not one.is_own]
-            found |= _retrieve_with(run, config, searched)
+        ours = [retriever for retriever in wanted if not retriever.is_own]
+        for text in dict.fromkeys(text_query(retriever) for retriever in ours):
+            searched = [retriever for retriever in ours if text_query(retriever) == text]
+            found |= _retrieve_with(run, config, searched, text)
         for retriever in (one for one in wanted if one.is_own):
             before = stored.filter(pc.equal(stored["retriever"], retriever.name))
             found[retriever.name] = retrieve_own(run, config, retriever, before)
@@ -147,10 +149,10 @@ def _write(run: Run, config: EvaluationConfig, stored: pa.Table, found: Mapping[
 
 
 def _retrieve_with(
-    run: Run, config: EvaluationConfig, retrievers: Sequence[RetrieverConfig]
+    run: Run, config: EvaluationConfig, retrievers: Sequence[RetrieverConfig], text: TextQuery
 ) -> dict[str, list[Retrieval]]:
-    """Search with retrievers of one boost."""
-    index = open_index(config.index, retrievers[0].question_boost, run.cache, config.data)
+    """Search with retrievers that combine fields in one way."""
+    index = open_index(config.index, text, run.cache, config.data)
     try:
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, run.cache)
         searched = searched_index(run)

@@ -116,8 +116,8 @@ def check_build(documents: Sequence[Document], vectors: Matrix, identity: IndexI
         )
     if len({document.document_id for document in documents}) != len(documents):
         raise ValueError("two documents have the same document_id; remove the duplicates before indexing")
-    norms = np.linalg.norm(vectors, axis=1)
-    for bad in np.flatnonzero(~np.isfinite(norms) | (norms == 0)).tolist():
+    squares = np.einsum("ij,ij->i", vectors, vectors)  # np.linalg.norm would copy all of them
+    for bad in np.flatnonzero(~np.isfinite(squares) | (squares == 0)).tolist():
         raise ValueError(f"the vector of document {documents[bad].document_id} is not finite or all zeros")
 
 
@@ -145,6 +145,13 @@ def replaced(index: SearchIndex) -> IndexMismatchError:
     return IndexMismatchError(
         f"the {index.backend} index {index.name} was replaced by another process, and what this one wants to search is "
         "gone; start it again, or choose another index.name"
+    )
+
+
+def damaged(index: SearchIndex, error: Exception) -> IndexMismatchError:
+    """Return the error of a search in an index whose files cannot be read."""
+    return IndexMismatchError(
+        f"the {index.backend} index {index.name} is damaged ({error}); build it again with `rageval index --rebuild`"
     )
 
 

@@ -17,6 +17,7 @@ from rageval.search.backends import open_index
 from rageval.search.building import cache_of, ensure_index
 from rageval.search.embedder import embed_on_one_processor, load_embedder
 from rageval.search.retrieval import retrieve
+from rageval.search.text_rules import text_query
 from rageval.telemetry.logs import log_as_wanted
 
 _QUERIES_KEPT = 50_000
@@ -60,7 +61,7 @@ class SearchHere:
         self._depth = config.retrieval.model_copy(update={"cutoffs": ()})
         self._embedded = 0
         cache = cache_of(config)
-        self._index = open_index(config.index, self._retriever.question_boost, cache, config.data)
+        self._index = open_index(config.index, text_query(self._retriever), cache, config.data)
         try:
             self._embedder = load_embedder(config.index.embedding_model, config.index.batch_size, cache)
             ensure_index(self._index, self.documents, self._embedder)

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from rageval.config.evaluation import DataConfig
+from rageval.config.evaluation import Backend, DataConfig, Language
 from rageval.config.settings import FileName, Location, Name, Settings
-from rageval.config.systems import RetrieverConfig, check_names
+from rageval.config.systems import Combination, RetrieverConfig, check_boosts, check_names
 from rageval.metrics.catalogue import of_kind
 from rageval.metrics.metric import RetrievalMetric
 from rageval.metrics.mrr import MRR
@@ -24,10 +24,12 @@ Depth = Annotated[int, Field(ge=1, le=1000)]
 class SweepIndexConfig(Settings):
     """Where documents are indexed; every embedding model and every kind of vector index has an index of its own."""
 
-    backend: Literal["auto", "lancedb", "elasticsearch"] = Field(default="auto", title="Search engine")
-    """`auto` uses Elasticsearch where ELASTICSEARCH_URL is set, else LanceDB in the output folder."""
+    backend: Backend = Field(default="auto", title="Search engine")
+    """`auto` uses Elasticsearch where ELASTICSEARCH_URL is set, else the embedded engine, in the output folder."""
     name: FileName = ""
     """Beginning of the indexes' names; empty derives it from the documents' path."""
+    language: Language = Field(default="auto", title="Language of the documents")
+    """By whose stop words and stems text search finds words; `auto` recognises it, `none` takes words as they stand."""
     batch_size: int = Field(default=16, ge=1, le=4096)
     """Texts embedded at once."""
 
@@ -41,9 +43,13 @@ class GridConfig(Settings):
     embedding_models: tuple[Name, ...] = Field(default=("all-MiniLM-L6-v2",), min_length=1)
     """Names or folders of sentence-transformers models; vector and hybrid search."""
     index_options: tuple[IndexOptions, ...] = Field(default=("flat",), min_length=1, title="Kind of vector index")
-    """Elasticsearch's kinds of vector index; LanceDB has `flat` alone. Vector and hybrid search."""
-    question_boosts: tuple[Boost, ...] = Field(default=(3.0, 1.0), min_length=1)
-    """How much more a match in a document's question counts; text and hybrid search."""
+    """Elasticsearch's kinds of vector index; the embedded engine has `flat` alone. Vector and hybrid search."""
+    combinations: tuple[Combination, ...] = Field(default=("together",), min_length=1, title="How fields count")
+    """`together` searches title, text and metadata as one text, in which a boost adds weight to the title; `best` takes
+    the best field's score, `sum` adds the fields' scores up; text and hybrid search."""
+    question_boosts: tuple[Boost, ...] = Field(default=(1.0, 2.0), min_length=1, title="Boosts of the title")
+    """How much a match in a document's title (in a FAQ, its question) counts; 1 or more with `together`; text and
+    hybrid search."""
     candidates: tuple[Depth, ...] = Field(default=(50,), min_length=1, title="Candidates of hybrid search")
     """Hits of text and vector search that hybrid search fuses."""
     retrievers: tuple[RetrieverConfig, ...] = Field(default=(), title="Retrievers of your own")
@@ -63,6 +69,8 @@ class GridConfig(Settings):
             values = getattr(self, name)
             if len(set(values)) != len(values):
                 raise ValueError(f"{name} names a value twice: {', '.join(map(str, values))}; name each once")
+        for combination in self.combinations:
+            check_boosts(combination, (*self.question_boosts, 1.0))
         if "hybrid" in self.methods and min(self.candidates) < max(self.cutoffs):
             raise ValueError(
                 f"candidates holds {min(self.candidates)}, less than the largest of cutoffs, {max(self.cutoffs)}; "

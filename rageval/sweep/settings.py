@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Final, Literal
 
-from rageval.config.systems import RetrieverConfig, RetrieverMethod
+from rageval.config.systems import Combination, RetrieverConfig, RetrieverMethod
 from rageval.records import Question, SearchMethod
 from rageval.sweep.config import GridConfig
 from rageval.text.fingerprint import digest
@@ -20,8 +20,10 @@ class SearchSetting:
     """One way to search; what makes no difference to its method is None."""
 
     method: RetrieverMethod
+    combination: Combination | None = None
+    """Text and hybrid search: how fields count."""
     question_boost: float | None = None
-    """Text and hybrid search."""
+    """Text and hybrid search: how much the title counts."""
     embedding_model: str | None = None
     """Vector and hybrid search."""
     index_options: str | None = None
@@ -33,7 +35,7 @@ class SearchSetting:
 
     @property
     def name(self) -> str:
-        """What the setting is called in tables, such as `hybrid, boost 3, all-MiniLM-L6-v2, flat, 50 candidates`."""
+        """What the setting is called in tables, such as `hybrid, best, boost 3, all-MiniLM-L6-v2, flat`."""
         return ", ".join(self.words.values())
 
     @property
@@ -41,6 +43,7 @@ class SearchSetting:
         """The name by its parts; a part that makes no difference is left out."""
         parts = {
             "method": self.retriever or self.method,
+            "combination": self.combination,
             "question_boost": self.question_boost is not None
             and f"boost {str(self.question_boost).removesuffix('.0')}",
             "embedding_model": self.embedding_model,
@@ -55,7 +58,7 @@ class SearchSetting:
         if self.method != "hybrid":
             return (self,)
         return (
-            SearchSetting(method="text", question_boost=self.question_boost),
+            SearchSetting(method="text", combination=self.combination, question_boost=self.question_boost),
             SearchSetting(method="vector", embedding_model=self.embedding_model, index_options=self.index_options),
         )
 
@@ -63,8 +66,8 @@ class SearchSetting:
 def search_settings(grid: GridConfig) -> tuple[SearchSetting, ...]:
     """Return every distinct setting of a grid, the simplest first.
 
-    Text search does not depend on the embedding model, nor vector search on the boost, so each of them stands once.
-    Text is simpler than vector search (no model, no vectors) and this than hybrid search, fewer candidates are
+    Text search does not depend on the embedding model, nor vector search on fields and boosts, so each of them stands
+    once. Text is simpler than vector search (no model, no vectors) and this than hybrid search, fewer candidates are
     simpler than more, and what the grid names first is simpler than what it names later. Retrievers of one's own come
     last.
     """
@@ -72,12 +75,22 @@ def search_settings(grid: GridConfig) -> tuple[SearchSetting, ...]:
         SearchSetting(method="vector", embedding_model=model, index_options=options)
         for model, options in product(grid.embedding_models, grid.index_options)
     ]
+    texts = [
+        SearchSetting(method="text", combination=combination, question_boost=boost)
+        for combination, boost in product(grid.combinations, grid.question_boosts)
+    ]
     of_method = {
-        "text": [SearchSetting(method="text", question_boost=boost) for boost in grid.question_boosts],
+        "text": texts,
         "vector": vectors,
         "hybrid": [
-            replace(vector, method="hybrid", question_boost=boost, candidates=candidates)
-            for candidates, vector, boost in product(sorted(grid.candidates), vectors, grid.question_boosts)
+            replace(
+                vector,
+                method="hybrid",
+                combination=text.combination,
+                question_boost=text.question_boost,
+                candidates=candidates,
+            )
+            for candidates, vector, text in product(sorted(grid.candidates), vectors, texts)
         ],
     }
     ours = (setting for method in _SIMPLEST_FIRST if method in grid.methods for setting in of_method[method])
@@ -108,6 +121,7 @@ def default_setting(grid: GridConfig) -> SearchSetting:
     text, vector = method in ("text", "hybrid"), method in ("vector", "hybrid")
     return SearchSetting(
         method=method,
+        combination=grid.combinations[0] if text else None,
         question_boost=grid.question_boosts[0] if text else None,
         embedding_model=grid.embedding_models[0] if vector else None,
         index_options=grid.index_options[0] if vector else None,

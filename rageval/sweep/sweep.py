@@ -24,6 +24,7 @@ from rageval.search.building import ensure_index
 from rageval.search.embedder import Embedder, load_embedder
 from rageval.search.fusion import reciprocal_rank_fusion
 from rageval.search.search_index import SearchIndex, SearchResult
+from rageval.search.text_rules import TextQuery
 from rageval.storage.places import place
 from rageval.sweep.config import SweepConfig
 from rageval.sweep.own_retrievers import own_identity, search_with_own
@@ -48,7 +49,7 @@ _logger = logging.getLogger(__name__)
 SWEEP_MANIFEST = "sweep.json"
 SWEEP_PAGE = "sweep.html"
 _FEWEST_DOCUMENTS = 2
-_PACKAGES = ("rageval", "sentence-transformers", "lancedb", "elasticsearch")
+_PACKAGES = ("rageval", "sentence-transformers", "tantivy", "elasticsearch")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +186,7 @@ def write_sweep(store: SweepStore, config: SweepConfig) -> tuple[SweepResult, Sw
 
 
 def _remove_indexes(store: SweepStore, config: SweepConfig) -> None:
-    """Remove what the sweep has built on a server that others use, too; LanceDB's are in the cache, see `prune`."""
+    """Remove what the sweep has built on a server that others use, too; what is in files is kept, see `prune`."""
     try:
         for setting in (one for one in searches_of(config) if not one.retriever):
             with closing(_open(store, config, setting, _embedder(store, config, setting))) as index:
@@ -197,7 +198,6 @@ def _remove_indexes(store: SweepStore, config: SweepConfig) -> None:
 def _open(store: SweepStore, config: SweepConfig, setting: SearchSetting, embedder: Embedder) -> SearchIndex:
     """Open the index of a setting: one for each model and kind of vector index; text search takes the first."""
     options = setting.index_options or config.grid.index_options[0]
-    boost = config.grid.question_boosts[0] if setting.question_boost is None else setting.question_boost
     name = index_name(IndexConfig(name=config.index.name), config.data.documents)
     # On a server each sweep has its own, which it removes at its end; in the cache they are kept for the next one.
     owner = store.run.run_id if config.index.backend == "elasticsearch" else ""
@@ -206,9 +206,17 @@ def _open(store: SweepStore, config: SweepConfig, setting: SearchSetting, embedd
             "backend": config.index.backend,
             "name": f"{name[:80]}-sweep-{digest(owner, embedder.identity, options)[:8]}",
             "index_options": options,
+            "language": config.index.language,
         }
     )
-    return open_index(index, boost, store.run.cache, config.data)
+    return open_index(index, _text_query(setting), store.run.cache, config.data)
+
+
+def _text_query(setting: SearchSetting) -> TextQuery:
+    """Return how a setting's text search combines fields; a vector search makes none."""
+    if setting.combination is None or setting.question_boost is None:
+        return TextQuery()
+    return TextQuery(combination=setting.combination, title=setting.question_boost)
 
 
 def _embedder(store: SweepStore, config: SweepConfig, setting: SearchSetting) -> Embedder:
@@ -227,10 +235,10 @@ def _backend(store: SweepStore, config: SweepConfig) -> str:
         return ""
     with closing(_open(store, config, first, _embedder(store, config, first))) as index:
         backend = index.backend
-    if backend == "lancedb" and config.grid.index_options != ("flat",):
+    if backend == "embedded" and config.grid.index_options != ("flat",):
         raise ConfigError(
-            f"grid.index_options names {', '.join(config.grid.index_options)}, but LanceDB searches exactly and knows "
-            "only flat; leave it out, or set ELASTICSEARCH_URL"
+            f"grid.index_options names {', '.join(config.grid.index_options)}, but the embedded engine is exact and "
+            "knows only flat; leave it out, or set ELASTICSEARCH_URL"
         )
     return backend
 
@@ -248,6 +256,7 @@ def _key(store: SweepStore, config: SweepConfig, setting: SearchSetting) -> str:
         backend,
         dataset["documents_fingerprint"],
         config.data.filter_by,
+        config.index.language,
         digest(*questions),
         str(config.grid.depth),
         setting.name,

@@ -6,7 +6,7 @@ from rageval.tables import column, schema_of
 
 _STRING, _FLOAT, _INT = pa.string(), pa.float64(), pa.int64()
 
-_SETTING = column("setting", _STRING, "name of the setting: method, boost, embedding model, index, candidates")
+_SETTING = column("setting", _STRING, "name of the setting: method, fields, boost, embedding model, index, candidates")
 _PART = column("part", _STRING, "tuning: the best setting was chosen on it; held-out: its values are reported")
 _QUESTION_ID = column("question_id", _STRING, "hash of question and document of the ground-truth row")
 _DOCUMENTS = column("document_ids", pa.list_(_STRING), "found documents, best first")
@@ -32,7 +32,8 @@ SWEEP = schema_of(
     "sweep",
     _SETTING,
     column("search_method", _STRING, "text, vector or hybrid; elasticsearch or python of a retriever of one's own"),
-    column("question_boost", _FLOAT, "weight of a document's question; null: makes no difference", null=True),
+    column("combination", _STRING, "how fields count: together, best or sum; null: makes no difference", null=True),
+    column("question_boost", _FLOAT, "weight of a document's title; null: makes no difference", null=True),
     column("embedding_model", _STRING, "as configured; null: makes no difference", null=True),
     column("index_options", _STRING, "kind of vector index; null: makes no difference", null=True),
     column("candidates", _INT, "hits that are fused; null: makes no difference", null=True),

@@ -27,7 +27,7 @@ Python's `\\w` leaves it out, and so cuts words of Hindi or Thai in the middle.
 """
 
 _MOST_MARKS: Final = 3
-"""Of one letter; so the word that stands for two letters is shorter than 40 characters, which is all LanceDB reads."""
+"""Of one letter; so the word that stands for two letters is shorter than 40 characters; no search engine cuts it."""
 _CHARACTER: Final = re.compile(f"[{UNSPACED}{_HANGUL}][{MARKS}]{{0,{_MOST_MARKS}}}")
 _RUN: Final = re.compile(f"(?:[{UNSPACED}{_HANGUL}][{MARKS}]*)+")
 _HAS_RUNS: Final = re.compile(f"[{UNSPACED}{_HANGUL}{_WIDE_LATIN_AND_NARROW_KANA}]")

@@ -14,6 +14,7 @@ import pytest
 
 from rageval.errors import CredentialsError, DataError, InputError, ServiceError
 from rageval.search.elasticsearch_index import ElasticsearchIndex
+from rageval.search.text_rules import TextQuery
 from tests.adapters.conftest import MakeDocument
 from tests.adapters.test_search_index import build, identity_of, ids, unit_vectors
 from tests.elasticsearch_proxy import REPLIES, ElasticsearchProxy, recorded, reply
@@ -91,7 +92,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.fixture
 def index(proxy: ElasticsearchProxy, make_document: MakeDocument) -> Iterator[ElasticsearchIndex]:
     """An index of two documents behind the proxy."""
-    index = ElasticsearchIndex(proxy.url, f"faq-{uuid.uuid4().hex}", 3.0, "flat", filter_by="course")
+    index = ElasticsearchIndex(proxy.url, f"faq-{uuid.uuid4().hex}", TextQuery(), "flat", filter_by="course")
     build(index, [make_document("a", "docker"), make_document("b", "docker")])
     yield index
     index.close()
@@ -118,7 +119,7 @@ def test_every_recorded_refusal_is_a_sentence(
     names = [item["index"]["_id"] for item in items] or ["d"]
     do: dict[str, Callable[[], object]] = {
         "delete": index.remove,
-        "root": lambda: ElasticsearchIndex(proxy.url, "faq", 3.0, "flat", filter_by="course"),
+        "root": lambda: ElasticsearchIndex(proxy.url, "faq", TextQuery(), "flat", filter_by="course"),
         **dict.fromkeys(("mapping", "msearch", "unknown"), lambda: index.search_text(["docker"], ["ml"], 5)),
     }
     rebuild = lambda: build(index, [make_document(each) for each in names], fingerprint="b" * 32)  # noqa: E731
@@ -257,7 +258,7 @@ def test_notes_that_an_index_template_adds_do_not_matter(
     elasticsearch_url: str, proxy: ElasticsearchProxy, make_document: MakeDocument
 ) -> None:
     name = f"faq-{uuid.uuid4().hex}"
-    index = ElasticsearchIndex(proxy.url, name, 3.0, "flat", filter_by="course")
+    index = ElasticsearchIndex(proxy.url, name, TextQuery(), "flat", filter_by="course")
     index._client.indices.put_index_template(
         name=name,
         index_patterns=[f"{name}-*"],
@@ -291,7 +292,7 @@ def test_what_an_index_template_forbids_is_said(
         server.indices.put_index_template(
             name=name, index_patterns=[f"{name}-*"], priority=500, template={"settings": settings}
         )
-        index = ElasticsearchIndex(real_elasticsearch, name, 3.0, "flat", filter_by="course")
+        index = ElasticsearchIndex(real_elasticsearch, name, TextQuery(), "flat", filter_by="course")
         try:
             with pytest.raises(ServiceError, match=sentence):
                 build(index, [make_document("a"), make_document("b")])

@@ -10,6 +10,7 @@ import pytest
 from rageval.errors import ConfigError, ServiceError
 from rageval.search.elasticsearch_client import server_url
 from rageval.search.elasticsearch_index import ElasticsearchIndex
+from rageval.search.text_rules import TextQuery
 from tests.certificates import Certificate, certificate
 from tests.elasticsearch_proxy import ElasticsearchProxy
 
@@ -36,35 +37,35 @@ def test_a_certificate_is_trusted_for_its_authority_or_its_fingerprint(
     variable: str,
 ) -> None:
     with pytest.raises(ServiceError, match=r"cannot be trusted: .*certificate") as untrusted:
-        ElasticsearchIndex(server.url, "faq", 3.0, "flat")
+        ElasticsearchIndex(server.url, "faq", TextQuery(), "flat")
     assert "set ELASTICSEARCH_CA_CERTS to the PEM file" in str(untrusted.value)
     assert "ELASTICSEARCH_CERT_FINGERPRINT to the SHA-256 fingerprint" in str(untrusted.value)
     assert "start it" not in str(untrusted.value)
 
     by_file = variable == "ELASTICSEARCH_CA_CERTS"
     monkeypatch.setenv(variable, str(mine.pem) if by_file else mine.fingerprint)
-    ElasticsearchIndex(server.url, "faq", 3.0, "flat").close()
+    ElasticsearchIndex(server.url, "faq", TextQuery(), "flat").close()
 
     other = certificate(tmp_path / "other")
     monkeypatch.setenv(variable, str(other.pem) if by_file else other.fingerprint)
     with pytest.raises(ServiceError, match="cannot be trusted"):
-        ElasticsearchIndex(server.url, "faq", 3.0, "flat")
+        ElasticsearchIndex(server.url, "faq", TextQuery(), "flat")
 
 
 def test_tls_on_one_side_only_is_said(server: ElasticsearchProxy) -> None:
     with pytest.raises(ServiceError, match="where it speaks TLS, ELASTICSEARCH_URL begins with https://"):
-        ElasticsearchIndex(server.url.replace("https", "http"), "faq", 3.0, "flat")
+        ElasticsearchIndex(server.url.replace("https", "http"), "faq", TextQuery(), "flat")
     with (
         ElasticsearchProxy(upstream="") as plain,
         pytest.raises(ServiceError, match="where it speaks no TLS, ELASTICSEARCH_URL begins with http://"),
     ):
-        ElasticsearchIndex(plain.url.replace("http", "https"), "faq", 3.0, "flat")
+        ElasticsearchIndex(plain.url.replace("http", "https"), "faq", TextQuery(), "flat")
 
 
 def test_a_fingerprint_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ELASTICSEARCH_CERT_FINGERPRINT", "ab:cd")
     with pytest.raises(ConfigError, match="ELASTICSEARCH_CERT_FINGERPRINT must be the SHA-256 fingerprint"):
-        ElasticsearchIndex("https://localhost:1", "faq", 3.0, "flat")
+        ElasticsearchIndex("https://localhost:1", "faq", TextQuery(), "flat")
 
 
 def test_a_cloud_id_stands_for_a_url(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,10 @@ from rageval.config.systems import RetrieverConfig
 from rageval.errors import ConfigError, IndexMismatchError
 from rageval.records import Document, Question
 from rageval.search.building import ensure_index
+from rageval.search.embedded_index import EmbeddedIndex
 from rageval.search.embedder import Embedder, load_embedder
-from rageval.search.lancedb_index import LanceDBIndex
 from rageval.search.retrieval import retrieve
+from rageval.search.text_rules import TextQuery
 from rageval.search.vector_cache import VectorCache
 
 # PyTorch's and transformers' own, on import.
@@ -194,7 +195,7 @@ def test_an_index_is_built_once_and_then_only_what_changed(
     new_embedder: Callable[..., Embedder], tmp_path: Path, make_document: MakeDocument
 ) -> None:
     documents = [make_document("a", "How do I join?", "Sign up."), make_document("b", "What is docker?", "A tool.")]
-    index = LanceDBIndex(tmp_path, "faq", 3.0, "course")
+    index = EmbeddedIndex(tmp_path, "faq", TextQuery(), "course")
     first = ensure_index(index, documents, new_embedder())
     assert (first.documents, first.embedded, first.rebuilt) == (2, 2, True)
     again = ensure_index(index, documents[::-1], new_embedder())
@@ -204,14 +205,14 @@ def test_an_index_is_built_once_and_then_only_what_changed(
     assert (changed.embedded, changed.rebuilt) == (1, True)
     assert changed.fingerprint != first.fingerprint
     assert ensure_index(index, documents, new_embedder(), rebuild=True).rebuilt
-    filtered_otherwise = ensure_index(LanceDBIndex(tmp_path, "faq", 3.0, "section"), documents, new_embedder())
+    filtered_otherwise = ensure_index(EmbeddedIndex(tmp_path, "faq", TextQuery(), "section"), documents, new_embedder())
     assert (filtered_otherwise.embedded, filtered_otherwise.rebuilt) == (0, True)
 
 
 def test_an_index_of_another_model_is_replaced_only_on_request(
     new_embedder: Callable[..., Embedder], tmp_path: Path, make_document: MakeDocument
 ) -> None:
-    index, documents = LanceDBIndex(tmp_path, "faq", 3.0, "course"), [make_document("a", "How do I join?")]
+    index, documents = EmbeddedIndex(tmp_path, "faq", TextQuery(), "course"), [make_document("a", "How do I join?")]
     ensure_index(index, documents, new_embedder())
     with pytest.raises(IndexMismatchError, match=r"all-MiniLM-L6-v2@1, this run uses all-MiniLM-L6-v2@2; .*--rebuild"):
         ensure_index(index, documents, new_embedder("all-MiniLM-L6-v2@2"))
@@ -229,7 +230,7 @@ def test_each_retriever_is_cut_to_top_k_and_hybrid_sees_its_candidates(
         make_document("docker", "docker docker", "docker"),
         make_document("pods", "What are kubernetes pods?", "Groups of containers."),
     ]
-    index, embedder = LanceDBIndex(tmp_path, "faq", 3.0, "course"), new_embedder()
+    index, embedder = EmbeddedIndex(tmp_path, "faq", TextQuery(), "course"), new_embedder()
     ensure_index(index, documents, embedder)
     question = Question(
         question_id="q",

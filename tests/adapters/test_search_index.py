@@ -1,4 +1,4 @@
-"""One contract for every search index, against real LanceDB and a server that speaks Elasticsearch's API."""
+"""One contract for every search index, in files, and on a server that speaks Elasticsearch's API."""
 
 import math
 import socket
@@ -15,18 +15,20 @@ import numpy as np
 import pytest
 
 from rageval.config.evaluation import DataConfig, EvaluationConfig, IndexConfig
+from rageval.config.systems import Combination
 from rageval.errors import ConfigError, CredentialsError, IndexMismatchError, ServiceError
 from rageval.records import Document
 from rageval.runs.manifest import SearchedIndex
 from rageval.search.backends import index_name, open_index, settled
 from rageval.search.elasticsearch_index import ElasticsearchIndex
-from rageval.search.lancedb_index import LanceDBIndex
+from rageval.search.embedded_index import EmbeddedIndex
 from rageval.search.search_index import IndexIdentity, Matrix, SearchIndex, SearchResult
+from rageval.search.text_rules import TextQuery
 
 # What the test server says it is; the client is a 9.
 ANY_MAJOR = frozenset({8, 9})
 MakeDocument = Callable[..., Document]
-OpenIndex = Callable[[], SearchIndex]
+OpenIndex = Callable[..., SearchIndex]
 ODD_QUERIES = [
     "",
     "   ",
@@ -40,18 +42,18 @@ ODD_QUERIES = [
 ]
 
 
-@pytest.fixture(params=["lancedb", "elasticsearch"])
+@pytest.fixture(params=["embedded", "elasticsearch"])
 def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenIndex]:
     """Opens the same index again and again, as later processes do."""
     opened: list[SearchIndex] = []
     url = request.getfixturevalue("elasticsearch_url") if request.param == "elasticsearch" else ""
     name = f"faq-{uuid.uuid4().hex}"
 
-    def open_() -> SearchIndex:
+    def open_(text: TextQuery = TextQuery()) -> SearchIndex:  # noqa: B008 - immutable
         opened.append(
-            ElasticsearchIndex(url, name, 3.0, "flat", ANY_MAJOR, filter_by="course")
+            ElasticsearchIndex(url, name, text, "flat", ANY_MAJOR, filter_by="course")
             if url
-            else LanceDBIndex(tmp_path, name, 3.0, "course")
+            else EmbeddedIndex(tmp_path, name, text, "course")
         )
         return opened[-1]
 
@@ -139,8 +141,9 @@ def test_cosines_keep_their_sign_and_length_does_not_matter(reopen: OpenIndex, m
     assert [hit.score for hit in found.hits] == pytest.approx([1, 0, -1], abs=1e-6)
 
 
-def test_a_match_in_the_title_counts_more_than_one_in_text_or_metadata(
-    reopen: OpenIndex, make_document: MakeDocument
+@pytest.mark.parametrize("combination", ["together", "best", "sum"])
+def test_a_match_in_a_field_with_a_boost_counts_more(
+    reopen: OpenIndex, make_document: MakeDocument, combination: Combination
 ) -> None:
     documents = [
         make_document("a-text", "unrelated words here", "certificate"),
@@ -149,7 +152,7 @@ def test_a_match_in_the_title_counts_more_than_one_in_text_or_metadata(
         make_document("d-other-course", "certificate", course="de"),
     ]
     build(reopen(), documents)
-    [found] = reopen().search_text(["certificates"], ["ml"], 10)
+    [found] = reopen(TextQuery(combination=combination, title=3.0)).search_text(["certificates"], ["ml"], 10)
     assert found.hits[0].document_id == "b-title"
     assert {hit.document_id for hit in found.hits} == {"a-text", "b-title", "c-section"}
     scores = [hit.score for hit in found.hits]
@@ -248,26 +251,24 @@ def test_nothing_is_written_if_the_arguments_do_not_fit(reopen: OpenIndex, make_
     assert reopen().identity() is None
 
 
-@pytest.mark.parametrize(
-    "crash_at", ["lancedb.table.LanceTable.create_index", f"{LanceDBIndex.__module__}.LanceDBIndex._point_to"]
-)
-def test_lancedb_keeps_the_old_index_when_a_build_crashes(
+@pytest.mark.parametrize("crash_at", ["write_vectors", "_synced_files"])
+def test_an_embedded_index_stays_as_it_was_when_a_build_crashes(
     tmp_path: Path, make_document: MakeDocument, monkeypatch: pytest.MonkeyPatch, crash_at: str
 ) -> None:
     def crash(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    index = LanceDBIndex(tmp_path, "faq", 3.0, "course")
+    index = EmbeddedIndex(tmp_path, "faq", TextQuery(), "course")
     build(index, [make_document("old", "docker")])
     with monkeypatch.context() as patch:
-        patch.setattr(crash_at, crash)
+        patch.setattr(f"rageval.search.embedded_build.{crash_at}", crash)
         with pytest.raises(KeyboardInterrupt):
             build(index, [make_document("new", "docker")], fingerprint="b" * 32)
     assert index.identity() == identity_of(unit_vectors(1))
     assert ids(index.search_text(["docker"], ["ml"], 5)) == [["old"]]
     build(index, [make_document("new", "docker")], fingerprint="b" * 32)
     assert ids(index.search_text(["docker"], ["ml"], 5)) == [["new"]]
-    assert len(list((tmp_path / "faq").glob("*.lance"))) == 1
+    assert len(list((tmp_path / "faq").glob("build-*"))) == 1
 
 
 def test_elasticsearch_moves_the_alias_and_keeps_what_may_still_be_searched(
@@ -280,7 +281,7 @@ def test_elasticsearch_moves_the_alias_and_keeps_what_may_still_be_searched(
     someone_elses, left_over = f"{name}-{'b' * 12}-of-someone-else", f"{name}-{'b' * 12}-{'c' * 8}"
     for other in (someone_elses, left_over):
         server.indices.create(index=other)
-    index = ElasticsearchIndex(elasticsearch_url, name, 3.0, "flat", ANY_MAJOR, filter_by="course")
+    index = ElasticsearchIndex(elasticsearch_url, name, TextQuery(), "flat", ANY_MAJOR, filter_by="course")
     build(index, [make_document("a")])
     [(first, mapping)] = server.indices.get_mapping(index=name).body.items()
     assert mapping["mappings"]["dynamic"] == "strict"
@@ -304,13 +305,13 @@ def test_a_build_is_searched_to_the_end_whatever_takes_its_name(reopen: OpenInde
     index = reopen()
     index.hold("a" * 32)
     build(reopen(), [make_document("new", "docker")], fingerprint="b" * 32)
-    if index.backend == "lancedb":  # keeps one build alone, and says so
+    assert ids(index.search_text(["docker"], ["ml"], 5)) == [["old"]]
+    assert ids(index.search_vector(unit_vectors(1), ["ml"], 5)) == [["old"]]
+    later = reopen()
+    if index.backend == "embedded":  # keeps one build alone, and says so
         with pytest.raises(IndexMismatchError, match="was replaced by another process"):
-            index.search_text(["docker"], ["ml"], 5)
+            later.hold("a" * 32)
     else:
-        assert ids(index.search_text(["docker"], ["ml"], 5)) == [["old"]]
-        assert ids(index.search_vector(unit_vectors(1), ["ml"], 5)) == [["old"]]
-        later = reopen()
         later.hold("a" * 32)
         assert ids(later.search_text(["docker"], ["ml"], 5)) == [["old"]]
     index.hold()
@@ -326,7 +327,7 @@ def test_three_that_build_the_same_at_once_all_succeed(
     start = threading.Barrier(3)
 
     def build_one(_: int) -> None:
-        index = ElasticsearchIndex(real_elasticsearch, name, 3.0, "flat", ANY_MAJOR, filter_by="course")
+        index = ElasticsearchIndex(real_elasticsearch, name, TextQuery(), "flat", ANY_MAJOR, filter_by="course")
         start.wait()
         build(index, [make_document("a", "docker")])
         index.close()
@@ -334,7 +335,7 @@ def test_three_that_build_the_same_at_once_all_succeed(
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(build_one, range(3)))
     assert len(server.indices.get_alias(name=name).body) == 1
-    index = ElasticsearchIndex(real_elasticsearch, name, 3.0, "flat", ANY_MAJOR, filter_by="course")
+    index = ElasticsearchIndex(real_elasticsearch, name, TextQuery(), "flat", ANY_MAJOR, filter_by="course")
     assert ids(index.search_text(["docker"], ["ml"], 5)) == [["a"]]
     index.close()
 
@@ -344,7 +345,7 @@ def test_elasticsearch_does_not_touch_an_index_of_someone_else(
 ) -> None:
     name = f"faq-{uuid.uuid4().hex}"
     server.indices.create(index=name)
-    index = ElasticsearchIndex(elasticsearch_url, name, 3.0, "flat", ANY_MAJOR, filter_by="course")
+    index = ElasticsearchIndex(elasticsearch_url, name, TextQuery(), "flat", ANY_MAJOR, filter_by="course")
     with pytest.raises(IndexMismatchError, match=r"choose another index\.name"):
         build(index, [make_document("a")])
     assert server.indices.exists(index=name)
@@ -356,7 +357,7 @@ def test_elasticsearch_that_is_not_there_is_named_without_its_password() -> None
         unused.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unused.getsockname()[1]}"
         with pytest.raises(ServiceError, match="cannot be reached") as caught:
-            ElasticsearchIndex(f"http://me:hunter2@{address}/path/", "faq", 3.0, "flat")
+            ElasticsearchIndex(f"http://me:hunter2@{address}/path/", "faq", TextQuery(), "flat")
     assert f"Elasticsearch at http://{address}/path cannot" in str(caught.value)
     assert "start it or unset ELASTICSEARCH_URL" in str(caught.value)
     assert "hunter2" not in f"{caught.value}{caught.value.__cause__!r}"
@@ -367,7 +368,7 @@ def test_elasticsearch_that_is_not_there_is_named_without_its_password() -> None
 )
 def test_a_malformed_url_is_not_repeated_in_the_message(url: str) -> None:
     with pytest.raises(ConfigError, match="ELASTICSEARCH_URL must be a URL") as caught:
-        ElasticsearchIndex(url, "faq", 3.0, "flat")
+        ElasticsearchIndex(url, "faq", TextQuery(), "flat")
     assert "hunter2" not in str(caught.value)
 
 
@@ -398,7 +399,7 @@ def test_refused_credentials_name_the_variables(monkeypatch: pytest.MonkeyPatch)
                 with pytest.raises(
                     CredentialsError, match="ELASTICSEARCH_API_KEY, or ELASTICSEARCH_USERNAME"
                 ) as caught:
-                    ElasticsearchIndex(url, "faq", 3.0, "flat")
+                    ElasticsearchIndex(url, "faq", TextQuery(), "flat")
                 assert not any(word in str(caught.value) for word in ("hun", "pw", "secret-key"))
         finally:
             refusing.shutdown()
@@ -411,13 +412,16 @@ def test_the_environment_chooses_the_backend(tmp_path: Path, monkeypatch: pytest
     def index_config(**settings: Any) -> IndexConfig:
         return settled(EvaluationConfig(index=IndexConfig(name="Faq", **settings))).index
 
-    assert open_index(index_config(), 3.0, tmp_path, DataConfig(documents="faq.json")).backend == "lancedb"
+    assert open_index(index_config(), TextQuery(), tmp_path, DataConfig(documents="faq.json")).backend == "embedded"
     with pytest.raises(ConfigError, match="ELASTICSEARCH_URL is not set"):
-        open_index(index_config(backend="elasticsearch"), 3.0, tmp_path, DataConfig(documents="faq.json"))
+        open_index(index_config(backend="elasticsearch"), TextQuery(), tmp_path, DataConfig(documents="faq.json"))
     monkeypatch.setenv("ELASTICSEARCH_URL", "nonsense")
     with pytest.raises(ConfigError, match="must be a URL"):
-        open_index(index_config(), 3.0, tmp_path, DataConfig(documents="faq.json"))
-    assert open_index(index_config(backend="lancedb"), 3.0, tmp_path, DataConfig(documents="faq.json")).name == "faq"
+        open_index(index_config(), TextQuery(), tmp_path, DataConfig(documents="faq.json"))
+    assert (
+        open_index(index_config(backend="embedded"), TextQuery(), tmp_path, DataConfig(documents="faq.json")).name
+        == "faq"
+    )
 
 
 def test_a_run_goes_on_with_the_search_engine_that_it_has_searched_with(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -425,10 +429,10 @@ def test_a_run_goes_on_with_the_search_engine_that_it_has_searched_with(monkeypa
     config = EvaluationConfig()
     assert settled(config).index.backend == "elasticsearch"
     searched = SearchedIndex(
-        name="i", backend="lancedb", fingerprint="f", embedding_model="m", documents=1, embedded=0, rebuilt=False,
+        name="i", backend="embedded", fingerprint="f", embedding_model="m", documents=1, embedded=0, rebuilt=False,
         longest=None, too_long=0, too_long_ids=(), warning=None,
     )  # fmt: skip
-    assert settled(config, searched).index.backend == "lancedb"
+    assert settled(config, searched).index.backend == "embedded"
     chosen = EvaluationConfig(index=IndexConfig(backend="elasticsearch"))
     assert settled(chosen, searched).index.backend == "elasticsearch"
 

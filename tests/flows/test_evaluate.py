@@ -1,4 +1,4 @@
-"""The whole evaluation through the command line: real Prefect, real HTTP, real LanceDB, real embeddings."""
+"""The whole evaluation through the command line: real Prefect, real HTTP, real search, real embeddings."""
 
 from collections import Counter
 from pathlib import Path

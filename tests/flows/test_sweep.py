@@ -1,4 +1,4 @@
-"""`rageval sweep` on a small corpus: LanceDB, and a server that speaks Elasticsearch's API."""
+"""`rageval sweep` on a small corpus: in files, and a server that speaks Elasticsearch's API."""
 
 import json
 import sys
@@ -16,7 +16,8 @@ from rageval.config.evaluation import DataConfig, IndexConfig
 from rageval.records import Question
 from rageval.search.backends import index_name
 from rageval.search.elasticsearch_index import ElasticsearchIndex
-from rageval.search.lancedb_index import LanceDBIndex
+from rageval.search.embedded_index import EmbeddedIndex
+from rageval.search.text_rules import TextQuery
 from rageval.sweep.settings import parts_of
 from tests.evaluations import SEED
 
@@ -58,7 +59,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         monkeypatch.setattr(kind, name, count)
 
-    for kind in (LanceDBIndex, ElasticsearchIndex):
+    for kind in (EmbeddedIndex, ElasticsearchIndex):
         for name in ("build", "search_text", "search_vector"):
             counted(kind, name)
     return made
@@ -79,10 +80,10 @@ def test_every_search_is_made_once_and_a_larger_grid_searches_only_for_what_is_n
     folder = corpus / "runs" / "s1"
     figures = rows(folder, "sweep")
     assert len(figures) == 5 * 2 * 4 * 6  # settings x parts x cut-offs x metrics
-    assert "hybrid, boost 1" in out
+    assert "hybrid, boost 2" in out
     assert (folder / "sweep.html").read_text().count("<html") == 1
 
-    assert sweep("--set", "grid.question_boosts=[3, 1, 7]")[0] == 0
+    assert sweep("--set", "grid.question_boosts=[1, 2, 7]")[0] == 0
     assert calls == {"build": 1, "search_text": 3, "search_vector": 1}
     larger = rows(folder, "sweep")
     assert len(larger) == 7 * 2 * 4 * 6
@@ -100,9 +101,9 @@ def test_a_sweep_has_the_figures_of_an_evaluation_and_no_document_in_both_parts(
     assert run.status == 0, run.err
     swept = rows(corpus / "runs" / "s1", "sweep_retrieval")
     named = {
-        "text": "text, boost 3",
+        "text": "text, together, boost 1",
         "vector": "vector, all-MiniLM-L6-v2, flat",
-        "hybrid": "hybrid, boost 3, all-MiniLM-L6-v2, flat, 10 candidates",
+        "hybrid": "hybrid, together, boost 1, all-MiniLM-L6-v2, flat, 10 candidates",
     }
     evaluated = {(named[row["retriever"]], row["question_id"]): row for row in run.table("retrieval").to_pylist()}
     mine = {(row["setting"], row["question_id"]): row for row in swept if row["setting"] in named.values()}
@@ -125,12 +126,12 @@ def test_every_kind_of_vector_index_has_an_index_of_its_own(
     sweep: Sweep, corpus: Path, calls: Counter[str], elasticsearch_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The test server says that it is an 8, which the client refuses outside of tests.
-    def open_index(config: IndexConfig, boost: float, folder: Path, data: DataConfig) -> ElasticsearchIndex:
+    def open_index(config: IndexConfig, text: TextQuery, folder: Path, data: DataConfig) -> ElasticsearchIndex:
         name = index_name(config, data.documents)
-        return ElasticsearchIndex(elasticsearch_url, name, boost, config.index_options, frozenset({8, 9}))
+        return ElasticsearchIndex(elasticsearch_url, name, text, config.index_options, frozenset({8, 9}))
 
     monkeypatch.setattr("rageval.sweep.sweep.open_index", open_index)
-    status, _, err = sweep("--set", "grid.index_options=[flat, hnsw, int8_hnsw]", "--set", "grid.question_boosts=[3]")
+    status, _, err = sweep("--set", "grid.index_options=[flat, hnsw, int8_hnsw]", "--set", "grid.question_boosts=[1]")
     assert status == 0, err
     assert calls == {"build": 3, "search_text": 1, "search_vector": 3}
     with elasticsearch.Elasticsearch(elasticsearch_url) as server:
@@ -138,16 +139,19 @@ def test_every_kind_of_vector_index_has_an_index_of_its_own(
         assert server.indices.get(index=f"{prefix}-sweep-*").body == {}, "a sweep leaves nothing on the server"
     names = {row["setting"] for row in rows(corpus / "runs" / "s1", "sweep")}
     assert names == {
-        "text, boost 3",
+        "text, together, boost 1",
         *(f"vector, all-MiniLM-L6-v2, {options}" for options in ("flat", "hnsw", "int8_hnsw")),
-        *(f"hybrid, boost 3, all-MiniLM-L6-v2, {options}, 10 candidates" for options in ("flat", "hnsw", "int8_hnsw")),
+        *(
+            f"hybrid, together, boost 1, all-MiniLM-L6-v2, {options}, 10 candidates"
+            for options in ("flat", "hnsw", "int8_hnsw")
+        ),
     }
 
 
-def test_lancedb_knows_no_other_vector_index_and_says_so(sweep: Sweep) -> None:
+def test_the_embedded_engine_knows_no_other_vector_index_and_says_so(sweep: Sweep) -> None:
     status, _, err = sweep("--set", "grid.index_options=[flat, hnsw]")
     assert status == 2
-    assert "LanceDB searches exactly and knows only flat" in " ".join(err.split())
+    assert "the embedded engine is exact and knows only flat" in " ".join(err.split())
 
 
 def test_too_few_documents_for_two_parts_and_the_name_of_a_run_are_refused(sweep: Sweep, corpus: Path) -> None:

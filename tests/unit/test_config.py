@@ -35,7 +35,7 @@ def test_a_retriever_may_be_just_its_method_and_is_called_like_that() -> None:
     described = {"method": "hybrid", "question_boost": 1.0}
     config = configured(retrievers=["text", described, {"name": "wide", **described, "candidates": 100}])
     assert [(one.name, one.method, one.question_boost, one.candidates) for one in config.retrievers] == [
-        ("text", "text", 3.0, 50), ("hybrid", "hybrid", 1.0, 50), ("wide", "hybrid", 1.0, 100),
+        ("text", "text", 1.0, 50), ("hybrid", "hybrid", 1.0, 50), ("wide", "hybrid", 1.0, 100),
     ]  # fmt: skip
 
 

@@ -44,7 +44,7 @@ def test_a_start_notes_what_ran_and_keeps_earlier_starts(run: Run) -> None:
     assert first.versions["openai"]
     assert first.config == configured()
     index = SearchedIndex(
-        name="i", backend="lancedb", fingerprint="x", embedding_model="m@1", documents=2, embedded=2, rebuilt=True,
+        name="i", backend="embedded", fingerprint="x", embedding_model="m@1", documents=2, embedded=2, rebuilt=True,
         longest=None, too_long=0, too_long_ids=(), warning=None,
     )  # fmt: skip
     life.describe_index(run, index)
@@ -68,7 +68,7 @@ def test_a_manifest_of_something_else_is_refused_by_the_first_thing_that_is_wron
         ("models__0__rpm", 5), ("models__1__tpm", 5), ("models__0__base_url", "http://x"),
         ("models__0__api_key_env", "OTHER"), ("models__0__max_concurrency", 2),
         ("models__0__timeout_s", 9), ("models__0__deadline_s", 9), ("judge__model__rpm", 5),
-        ("judge__model__max_attempts", 9), ("index__backend", "lancedb"), ("index__batch_size", 3),
+        ("judge__model__max_attempts", 9), ("index__backend", "embedded"), ("index__batch_size", 3),
         ("data__documents", "/elsewhere/documents.json"), ("judge__minimum_kappa", 0.9),
         ("judge__human_labels", "l.csv"),
         ("run__max_failed_share", 0.5), ("run__output", "other"),

@@ -310,7 +310,7 @@ def test_the_settings_that_could_explain_a_difference_are_listed(tmp_path: Path)
 
     found = compare(*both(tmp_path, config={"retrievers": retrievers, "run": {"output": "other"}}), Choice())
 
-    assert ("retrievers.1.question_boost", "3.0", "2.0") in found.settings
+    assert ("retrievers.1.question_boost", "1.0", "2.0") in found.settings
     assert not [name for name, _, _ in found.settings if name.startswith("run.")]
 
 

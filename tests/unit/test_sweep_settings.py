@@ -33,15 +33,16 @@ def test_a_setting_that_makes_no_difference_is_not_varied() -> None:
     # Hybrid search fuses what text and vector search have found: no third kind of search is made.
     searches = distinct_searches(settings)
     assert [s.name for s in searches] == [
-        "text, boost 3", "text, boost 1.5", "vector, a, flat", "vector, a, hnsw", "vector, b, flat", "vector, b, hnsw",
+        "text, together, boost 3", "text, together, boost 1.5",
+        "vector, a, flat", "vector, a, hnsw", "vector, b, flat", "vector, b, hnsw",
     ]  # fmt: skip
 
 
 def test_the_simplest_setting_stands_first_and_the_first_of_each_list_is_the_default() -> None:
     settings = search_settings(GRID)
-    assert settings[0].name == "text, boost 3"
-    assert settings[6].name == "hybrid, boost 3, a, flat, 50 candidates"
-    assert default_setting(GRID).name == "hybrid, boost 3, a, flat, 100 candidates"
+    assert settings[0].name == "text, together, boost 3"
+    assert settings[6].name == "hybrid, together, boost 3, a, flat, 50 candidates"
+    assert default_setting(GRID).name == "hybrid, together, boost 3, a, flat, 100 candidates"
     assert default_setting(GRID) in settings
     for method in ("text", "vector"):
         grid = GRID.model_copy(update={"methods": (method,)})
@@ -85,6 +86,7 @@ def test_the_share_of_the_documents_is_about_what_was_asked_for_and_the_seed_div
     ("settings", "message"),
     [
         ({"grid": {"question_boosts": [1, 1.0]}}, "question_boosts names a value twice: 1.0, 1.0"),
+        ({"grid": {"question_boosts": [0.5]}}, "found a boost of 0.5, but with `combination: together`"),
         ({"grid": {"candidates": [5], "cutoffs": [10]}}, "candidates holds 5, less than the largest of cutoffs, 10"),
         ({"grid": {"methods": []}}, "methods is empty; name at least one, or retrievers of your own"),
         ({"tuning": {"metric": "mrr@7"}}, "tuning.metric is 'mrr@7', expected one of hit_rate@1, hit_rate@3"),
