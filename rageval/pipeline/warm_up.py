@@ -1,4 +1,4 @@
-"""The slow things that a run will need, done while something else starts: the embedding model and its questions."""
+"""The slow thing that a run will need, done while something else starts: the vectors of its questions."""
 
 import threading
 from collections.abc import Sequence
@@ -13,12 +13,13 @@ _SLICE = 256
 
 
 def warm_up(run: Run, config: EvaluationConfig, questions: Sequence[str]) -> None:
-    """Load the embedding model and embed the run's questions in a thread of its own, and return at once.
+    """Embed the run's questions in a thread of its own, and return at once.
 
-    The process's embedder remembers both, and whoever needs it meanwhile waits for it. Nothing is done for a run whose
-    retrieval is stored. An error is kept from nobody: the run's own steps meet it again, where it can be told, unless
-    they have ended, and with them what a thread needs to start others.
-    The process waits for the thread when it ends, because threads of PyTorch that are cut off abort it, but for no more
+    The process's embedder keeps them, and whoever needs it meanwhile waits for it. Nothing is done for a run whose
+    retrieval is stored, and no model is loaded where the vectors of all questions are. An error is kept from nobody:
+    the run's own steps meet it again, where it can be told, unless they have ended, and with them what a thread needs
+    to start others.
+    The process waits for the thread when it ends, because a model's threads that are cut off abort it, but for no more
     than what is under way then.
     """
     if not run.has("retrieval"):
@@ -26,12 +27,10 @@ def warm_up(run: Run, config: EvaluationConfig, questions: Sequence[str]) -> Non
 
 
 def _warm_up(run: Run, config: EvaluationConfig, questions: Sequence[str]) -> None:
-    if all(retriever.is_own for retriever in config.searched):
-        return  # nothing of ours is known to need it
+    if not any(one.method in {"vector", "hybrid"} for one in config.searched if not one.is_own):
+        return
     with suppress(Exception):  # see above
         embedder = load_embedder(config.index.embedding_model, config.index.batch_size, run.cache)
-        if not {"vector", "hybrid"} & {retriever.method for retriever in config.retrievers}:
-            return
         for start in range(0, len(questions), _SLICE):
             if not threading.main_thread().is_alive():
                 return

@@ -20,7 +20,9 @@ from rageval.runs.manifest import (
 from rageval.runs.run import Run
 from rageval.runs.shortfalls import ANSWER_COLUMNS, VERDICT_COLUMNS, beginnings_compared, shortfalls
 
-_PACKAGES = ("rageval", "prefect", "sentence-transformers", "tantivy", "elasticsearch", "openai", "pyarrow", "torch")
+_PACKAGES = (
+    "rageval", "prefect", "sentence-transformers", "onnxruntime", "tantivy", "elasticsearch", "openai", "pyarrow", "torch",
+)  # fmt: skip
 _TOKENS = "max_completion_tokens"
 _GROUPS = ("data", "index", "retrieval", "retrievers", "prompts", "models", "systems", "metrics", "judge", "run")
 

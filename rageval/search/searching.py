@@ -15,12 +15,11 @@ from rageval.errors import ConfigError
 from rageval.records import Document, Question, Retrieval
 from rageval.search.backends import open_index
 from rageval.search.building import cache_of, ensure_index
-from rageval.search.embedder import embed_on_one_processor, load_embedder
+from rageval.search.embedder import load_embedder
+from rageval.search.exported_model import embed_on_one_processor
 from rageval.search.retrieval import retrieve
 from rageval.search.text_rules import text_query
 from rageval.telemetry.logs import log_as_wanted
-
-_QUERIES_KEPT = 50_000
 
 
 class Search(Protocol):
@@ -59,12 +58,12 @@ class SearchHere:
                 "of your own; let the system name another retriever"
             )
         self._depth = config.retrieval.model_copy(update={"cutoffs": ()})
-        self._embedded = 0
-        cache = cache_of(config)
-        self._index = open_index(config.index, text_query(self._retriever), cache, config.data)
+        cache, index = cache_of(config), config.index
+        self._index = open_index(index, text_query(self._retriever), cache, config.data)
         try:
-            self._embedder = load_embedder(config.index.embedding_model, config.index.batch_size, cache)
-            ensure_index(self._index, self.documents, self._embedder)
+            ensure_index(self._index, self.documents, load_embedder(index.embedding_model, index.batch_size, cache))
+            # Questions of people are stored nowhere, nor is anything of them.
+            self._embedder = load_embedder(index.embedding_model, index.batch_size, None)
         except BaseException:  # Ctrl-C, too
             self._index.close()
             raise
@@ -72,10 +71,6 @@ class SearchHere:
     def find(self, questions: Sequence[Question]) -> list[Retrieval]:
         """Return what is found for each question, see `Search`."""
         embed_on_one_processor()
-        self._embedded += len(questions)
-        if self._embedded > _QUERIES_KEPT:
-            self._embedder.forget_queries()
-            self._embedded = 0
         return retrieve(self._index, self._embedder, questions, [self._retriever], self._depth)[self._retriever.name]
 
     def close(self) -> None:

@@ -266,8 +266,12 @@ def on_this_machine(folder: Place) -> Path:
     """Return a folder of this machine: the one that is given, or one in the user's cache that stands for it."""
     if isinstance(folder, Path):
         return folder
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return caches / "rageval" / "stores" / hashlib.sha256(folder.url.encode()).hexdigest()[:16]
+    return user_cache() / "stores" / hashlib.sha256(folder.url.encode()).hexdigest()[:16]
+
+
+def user_cache() -> Path:
+    """Return this user's folder for what can be made again; `XDG_CACHE_HOME` moves it."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rageval"
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from rageval.runs.folders import run_folders
 from rageval.runs.run import Run
 from rageval.search.vector_cache import VectorCache
 from rageval.storage.leases import lease
-from rageval.storage.places import StorePath, place
+from rageval.storage.places import StorePath, on_this_machine, place
 from rageval.tables import QUESTIONS, to_table
 from tests.adapters.test_run import CHUNKS, MODEL, add, answer, keys, words
 from tests.conftest import use_s3
@@ -313,28 +313,30 @@ def test_vectors_that_many_write_at_once_are_all_there_whenever_somebody_looks(
 ) -> None:
     folder = place(f"{tmp_path if kind == 'disk' else request.getfixturevalue('bucket')}/minilm.vectors")
 
-    def vectors(writer: str, number: int) -> dict[str, np.ndarray]:
-        return {f"{writer}{number}": np.full(4, number, np.float32)}
+    def key(writer: int, number: int) -> np.ndarray:
+        return np.array([[100 * writer + number, 7]], np.uint64)
 
-    VectorCache(folder, "m@1").write(vectors("first", 0))
-
-    def write(writer: str) -> None:
+    def write(writer: int) -> None:
         cache = VectorCache(folder, "m@1")
         for number in range(20):
-            cache.write(vectors(writer, number))
+            cache.add(key(writer, number), np.full((1, 4), 100 * writer + number, np.float32))
 
+    VectorCache(folder, "m@1").add(key(0, 0), np.zeros((1, 4), np.float32))
     with ThreadPoolExecutor(4) as threads:
-        writers = [threads.submit(write, writer) for writer in "abc"]
+        writers = [threads.submit(write, writer) for writer in (1, 2, 3)]
         while not all(writer.done() for writer in writers):
-            assert "first0" in VectorCache(folder, "m@1").read()
+            assert VectorCache(folder, "m@1").read(key(0, 0), np.empty((1, 4), np.float32)).all()
         for writer in writers:
             writer.result()
 
-    found = VectorCache(folder, "m@1").read()
-    assert found.keys() == {f"{w}{n}" for w in "abc" for n in range(20)} | {"first0"}
-    assert all((vector == int(key.lstrip("abcfirst"))).all() for key, vector in found.items())
-    # 61 were written. Each of the three may have begun with more than 32, and add what it has read of the others.
-    assert len(list(folder.glob("*.parquet"))) <= 33 + 3
+    written = [100 * writer + number for writer in (1, 2, 3) for number in range(20)]
+    found = np.empty((60, 4), np.float32)
+    assert VectorCache(folder, "m@1").read(np.array([(one, 7) for one in written], np.uint64), found).all()
+    assert found[:, 0].tolist() == written
+    # 61 were written. Each of the three may have begun with more than 16, and add what it has read of the others.
+    assert len(list(folder.glob("*.vectors"))) <= 17 + 3
+    if kind == "store":
+        assert {path.name for path in on_this_machine(folder).iterdir()} <= {path.name for path in folder.iterdir()}
 
 
 def test_a_run_lies_in_the_memory_of_a_process_as_well() -> None:

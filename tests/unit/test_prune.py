@@ -138,7 +138,9 @@ def test_a_damaged_list_of_accepted_runs_stops_everything(tmp_path: Path) -> Non
 def test_the_cache_loses_what_no_run_that_stays_has_used(tmp_path: Path) -> None:
     cache = tmp_path / ".cache"
     for model in ("minilm@1", "bge@2", "sweep-model@3"):
-        VectorCache(cache / f"{model.replace('@', '-')}.vectors", model).write({"h": np.ones(2, dtype=np.float32)})
+        VectorCache(cache / f"{model.replace('@', '-')}.vectors", model).add(
+            np.ones((1, 2), np.uint64), np.ones((1, 2), np.float32)
+        )
     for index in ("docs-a", "docs-b", "mine-sweep-00000000"):
         Run(str(cache / index)).write_json("index.json", {})
     (cache / "foreign.parquet").write_bytes(b"no table")
