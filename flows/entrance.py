@@ -5,8 +5,10 @@ from typing import Any, ParamSpec, TypeVar
 
 import httpx
 from prefect import Flow
+from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 
+from flows.local_server.current import flow_runs_noted, note_flow_run
 from flows.server import ready
 from rageval.errors import RunStoppedError
 from rageval.storage.private_files import keep_files_private, private_files
@@ -30,10 +32,11 @@ class _CalledFlow(Flow[P, R]):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if FlowRunContext.get():
             return super().__call__(*args, **kwargs)
-        ready()
         try:
             with private_files():
-                return super().__call__(*args, **kwargs)
+                ready()
+                with flow_runs_noted():
+                    return super().__call__(*args, **kwargs)
         except httpx.TransportError as error:
             raise RunStoppedError(
                 f"Prefect's server has stopped answering ({type(error).__name__}: {error}). Everything finished is "
@@ -47,10 +50,11 @@ def flow(**options: Any) -> Callable[[Callable[P, R]], Flow[P, R]]:
     Args:
         options: Those of `prefect.flow`.
     """
-    hooks = [_keep_files_private, *options.pop("on_running", ())]
+    hooks = [_running, *options.pop("on_running", ())]
     return lambda function: _CalledFlow(function, on_running=hooks, **options)
 
 
-def _keep_files_private(*_: Any) -> None:
-    """Do for a run that a worker starts what the command line does for its own."""
+def _running(_: Any, flow_run: FlowRun, state: Any) -> None:
+    """Do for a run that a worker starts what the command line does for its own; note those of a local server."""
     keep_files_private()
+    note_flow_run(flow_run.id)

@@ -25,12 +25,12 @@ def check_folders(output: str | None) -> None:
 
 
 def check_prefect_home(home: Path) -> None:
-    """Make sure that Prefect's temporary server can write to its folder.
+    """Make sure that Prefect's local server can write to its folder.
 
     Raises:
         ConfigError: If it cannot.
     """
     check_writable(
-        home, "the folder of Prefect's temporary server", "name another one in PREFECT_HOME, or a server in "
+        home, "the folder of Prefect's local server", "name another one in PREFECT_HOME, or a server in "
         "PREFECT_API_URL",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The Prefect server of this process: the configured one, if it answers as one, else a temporary one of its own."""
+"""The Prefect server of this process: the configured one, if it answers as one, else a local one."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -11,9 +11,11 @@ import httpx
 import prefect
 from prefect.client.base import ServerType
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.logging import get_logger
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
 
 from flows.folders import check_prefect_home
+from flows.local_server.current import local_server
 from rageval.errors import ConfigError, CredentialsError, InputError, ServiceError
 from rageval.safety.proxies import reach_this_machine_directly
 from rageval.safety.urls import shown_address
@@ -24,6 +26,29 @@ _EXAMPLE = "http://127.0.0.1:4200/api"
 _OTHERWISE = "unset PREFECT_API_URL: a run from the command line then starts a server of its own"
 _checked: set[str] = set()
 """Addresses of servers that have answered."""
+_log = get_logger("flows.server")
+
+
+def begin(say: Callable[[str], None] | None = None) -> None:
+    """Find or start a local server if none is configured, without waiting for it; `ready` does.
+
+    Args:
+        say: Told what is waited for; None for Prefect's log.
+
+    Raises:
+        ConfigError: If no server may be started, or a folder that it needs cannot be written.
+    """
+    _look_at_proxies()
+    settings = get_current_settings()
+    if settings.api.url:
+        return
+    if not settings.server.ephemeral.enabled:
+        raise ConfigError(
+            "PREFECT_API_URL is not set, and PREFECT_SERVER_EPHEMERAL_ENABLED forbids to start a server. Start one "
+            f"with `prefect server start`, then `export PREFECT_API_URL={_EXAMPLE}`"
+        )
+    check_prefect_home(settings.home)
+    local_server(say or _log.info)
 
 
 def ready(say: Callable[[str], None] | None = None) -> None:
@@ -38,26 +63,14 @@ def ready(say: Callable[[str], None] | None = None) -> None:
         CredentialsError: If the configured one wants other credentials.
         ServiceError: If it does not answer as a Prefect server of this major version, or one that is started ends.
     """
-    _look_at_proxies()
-    settings = get_current_settings()
-    if settings.api.url:
-        if settings.api.url not in _checked:
-            _check(settings.api.url)
-        return
-    if not settings.server.ephemeral.enabled:
-        raise ConfigError(
-            "PREFECT_API_URL is not set, and PREFECT_SERVER_EPHEMERAL_ENABLED forbids to start a server. Start one "
-            f"with `prefect server start`, then `export PREFECT_API_URL={_EXAMPLE}`"
-        )
-    check_prefect_home(settings.home)
-    from flows.temporary_server import TemporaryServer  # noqa: PLC0415 - takes seconds, which no other server needs
-
-    server = TemporaryServer()
-    if say:
-        server.say = say
-    if not server.running:
-        server.protect()
-    server.start()
+    begin(say)
+    url = get_current_settings().api.url
+    if not url:
+        server = local_server(say or _log.info)
+        server.ready(say or _log.info)
+        _checked.add(server.api_url)
+    elif url not in _checked:
+        _check(url)
 
 
 @contextmanager

@@ -22,13 +22,11 @@ def tagged() -> AbstractContextManager[object]:
     return tags("rageval", "ad-hoc")
 
 
-def start_prefect(say: Callable[[str], None], meanwhile: Callable[[], None]) -> None:
-    """Import Prefect, and wait for its server: for one of this process if no other is configured.
+def import_prefect() -> None:
+    """Import Prefect, with its defaults for one process.
 
-    Args:
-        say: Told what is waited for.
-        meanwhile: Called while a server starts, but not before a configured one has answered: nobody waits for what
-            is slow to be told that it does not.
+    Raises:
+        ConfigError: If its settings cannot be used.
     """
     for name, value in _PREFECT_DEFAULTS.items():
         os.environ.setdefault(name, value)
@@ -39,14 +37,28 @@ def start_prefect(say: Callable[[str], None], meanwhile: Callable[[], None]) -> 
         raise ConfigError(
             f"Prefect's settings, which variables PREFECT_... and its profile hold, cannot be used: {wrong}"
         ) from None
+
+
+def start_prefect(say: Callable[[str], None], meanwhile: Callable[[], None]) -> None:
+    """Import Prefect, and wait for its server: for a local one if none is configured.
+
+    Args:
+        say: Told what is waited for.
+        meanwhile: Called while a server starts, but not before a configured one has answered: nobody waits for what
+            is slow to be told that it does not.
+    """
+    import_prefect()
     from prefect.settings import get_current_settings  # noqa: PLC0415
 
-    from flows.server import ready  # noqa: PLC0415 - imports Prefect
+    from flows.server import begin, ready  # noqa: PLC0415 - imports Prefect
 
     if get_current_settings().api.url:
         ready(say)
         meanwhile()
     else:
         logging.getLogger("prefect").setLevel(logging.WARNING)
+        begin(say)
         meanwhile()
+        import flows.workers  # noqa: F401, PLC0415 - what every flow needs, while the server starts
+
         ready(say)

@@ -25,6 +25,8 @@ pytest_plugins = ["tests.evaluations"]
 # The lanes of `make test` side by side, instead of threads of linear algebra that get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# No server stays behind a test, but those that are about servers that stay.
+os.environ["RAGEVAL_KEEP_SERVER"] = "no"
 # What a shell starts with `&` does not hear Ctrl-C, which some tests press.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # How long an example takes, or making it up, says how busy the machine is.

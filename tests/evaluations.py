@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from unittest import mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,21 +27,32 @@ SUBJECTS = ("flow", "task", "worker", "judge", "index", "cosine", "budget", "rep
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    """One Prefect server with a database of its own for all tests, waited for as ours are: its start takes a while."""
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One Prefect server with a database of its own for all tests, which ends with them."""
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-    from prefect.testing import utilities
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+    from prefect.settings import (
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        PREFECT_SERVER_DATABASE_CONNECTION_URL,
+        temporary_settings,
+    )
 
-    from flows.temporary_server import TemporaryServer
+    from flows.local_server.server import LocalServer
 
+    home = tmp_path_factory.mktemp("prefect")
+    database = f"sqlite+aiosqlite:///{home}/prefect.db"
     # The end of a flow waits up to a second for the thread that sends the heartbeats, which no test looks at.
-    with (
-        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
-        mock.patch.object(utilities, "SubprocessASGIServer", TemporaryServer),
-        utilities.prefect_test_harness(),
+    with temporary_settings(
+        {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_SERVER_DATABASE_CONNECTION_URL: database}
     ):
+        server = LocalServer(home, None)
+        server.begin(print)
+        server.ready(print)
         yield
+        APILogWorker.instance().drain()
+        EventsWorker.drain_all()
+        server.close()
 
 
 @pytest.fixture

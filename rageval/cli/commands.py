@@ -22,7 +22,7 @@ _PANELS: Final = {
     "Documents and questions": ("audit", "ground-truth"),
     "A run": ("inspect", "report", "rescore", "labels", "prune"),
     "Several runs": ("compare", "gate", "accept", "history"),
-    "Serve": ("serve", "chat"),
+    "Serve": ("serve", "chat", "server"),
     "Monitor": ("monitor", "feedback", "dashboard", "publish", "simulate"),
 }
 COMMANDS: Final[Mapping[str, str]] = {name: panel for panel, names in _PANELS.items() for name in names}

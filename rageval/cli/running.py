@@ -16,7 +16,7 @@ from rageval.runs.run import Run
 from rageval.telemetry.logs import json_lines, wants_json
 from rageval.text.terminal import console, print_line
 
-_OURS = {"tasks", "flows"}
+_OURS = {"tasks", "flows", "local_server"}
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def prefect_running(output: str | None, *, debug: bool, meanwhile: Callable[[], 
 
     with watching(FlowWatcher()) as flow, display(console, lambda: flow.counts) as say:
         handler = _OwnMessages(say)
-        runs = [logging.getLogger(name) for name in ("prefect.flow_runs", "prefect.task_runs")]
+        runs = [logging.getLogger(name) for name in ("prefect.flow_runs", "prefect.task_runs", "prefect.flows")]
         loud = [logging.getLogger(), logging.getLogger("prefect"), *runs]
         for log in loud:
             for old in [old for old in log.handlers if isinstance(old, logging.StreamHandler)]:

@@ -47,7 +47,7 @@ def test_every_folder_that_a_flow_needs_is_looked_at(monkeypatch: pytest.MonkeyP
     with pytest.raises(ConfigError, match=r"embedded model's file .*XDG_CACHE_HOME"):
         check_cache_folder()
     monkeypatch.setenv("PREFECT_HOME", str(UNWRITABLE / ".prefect"))
-    with pytest.raises(ConfigError, match=r"Prefect's temporary server .*PREFECT_HOME, or a server in PREFECT_API_URL"):
+    with pytest.raises(ConfigError, match=r"Prefect's local server .*PREFECT_HOME, or a server in PREFECT_API_URL"):
         check_folders(str(tmp_path / "runs"))
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
     check_folders(None)  # a server elsewhere needs no folder here
@@ -67,5 +67,5 @@ def test_a_command_says_at_once_what_it_may_not_write(tmp_path: Path) -> None:
     )  # fmt: skip
 
     assert ended.returncode == 2
-    assert ended.stderr.startswith(f"Error: the folder of Prefect's temporary server {UNWRITABLE}/.prefect")
+    assert ended.stderr.startswith(f"Error: the folder of Prefect's local server {UNWRITABLE}/.prefect")
     assert len(ended.stderr.splitlines()) == 1, "no traceback, and no warning of what was not even imported"

@@ -199,7 +199,7 @@ def test_a_server_that_ends_while_it_starts_is_told_by_what_it_said_and_no_threa
         _, err = run.communicate()
 
     assert run.returncode == 2
-    assert "temporary server ended while it started, with exit status 3: sqlalchemy" in err
+    assert "local server ended while it started, with exit status 3: sqlalchemy" in err
     assert "file is not a database" in err
     assert f"PREFECT_HOME (now {corpus}/prefect)" in err
     assert err.count("\n") == 1, err
