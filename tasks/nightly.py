@@ -15,8 +15,8 @@ from rageval.monitoring import publish
 from rageval.monitoring.store.database import database_url, open_database
 from rageval.pages.markdown import escape, section
 from rageval.report.pivot import summary_rows
-from rageval.report.writing import REPORT, sentence
-from rageval.runs.run import Run
+from rageval.report.writing import sentence
+from rageval.runs.run import REPORT, Run
 
 
 def _is_a_fault_of_the_disk(task: Task[..., object], task_run: TaskRun, state: State[object]) -> bool:

@@ -9,11 +9,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "base", "v2"}
 HEAVY = {
-    "alembic", "elasticsearch", "fastapi", "fsspec", "matplotlib", "onnx", "onnxruntime", "openai",
-    "pandas", "prefect", "pyarrow", "scipy", "sentence_transformers", "sklearn", "sqlalchemy", "torch",
+    "aiohttp", "alembic", "elasticsearch", "fastapi", "fsspec", "matplotlib", "onnx", "onnxruntime", "openai", "pandas",
+    "prefect", "pyarrow", "scipy", "sentence_transformers", "sklearn", "sqlalchemy", "torch", "uvicorn",
 }  # fmt: skip
 """Libraries that take long to import: no help waits for them, and a command imports late what leads to them."""
 MODULES = sorted(
@@ -104,6 +106,51 @@ def test_the_help_of_the_command_line_does_not_wait_for_heavy_imports() -> None:
 def test_the_help_of_a_command_does_not_wait_for_heavy_imports() -> None:
     code = "from rageval.cli.commands import COMMANDS, load; print([load(name) for name in COMMANDS])"
     assert heavy_imports(code) <= {"pyarrow"}, "the settings of a sweep know the metrics, whose tables are of pyarrow"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "evaluate nothing.yaml", "evaluate --set data.nothing=1", "evaluate --nothing", "evaluate --sample none",
+        "sweep nothing.yaml", "gate runs/nothing --baseline runs/nothing --max-drop none",
+    ],
+)  # fmt: skip
+def test_a_mistake_in_settings_is_told_before_heavy_imports(words: str) -> None:
+    assert heavy_imports(_called(words, status=2)) <= {"pyarrow"}, "see above"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "evaluate --documents nothing.json", "evaluate --ground-truth nothing.csv", "evaluate --prompt nothing.md",
+        "evaluate --documents nothing.json --dry-run", "score nothing.jsonl", "index --documents nothing.json",
+        "ground-truth generate --documents nothing.json", "inspect runs/nothing", "report runs/nothing",
+        "rescore runs/nothing", "labels runs/nothing labels.csv", "accept runs/nothing",
+        "publish runs/nothing", "compare runs/nothing runs/nothing",
+        "gate runs/nothing --baseline runs/nothing --max-drop 0.1",
+    ],
+)  # fmt: skip
+def test_a_file_that_is_not_there_is_told_before_heavy_imports(words: str) -> None:
+    assert heavy_imports(_called(words, status=2)) <= {"pyarrow", "fsspec"}, "which read files"
+
+
+def test_the_library_offers_its_names_before_heavy_imports() -> None:
+    code = "import rageval; print(dir(rageval)); rageval.Answer; rageval.Context"
+    assert heavy_imports(code) == set()
+
+
+def test_the_library_loads_no_client_before_it_asks() -> None:
+    assert heavy_imports("import rageval; rageval.evaluate") <= {"pyarrow", "fsspec", "pandas", "scipy"}
+
+
+def _called(words: str, *, status: int) -> str:
+    """Return the code of a call of the command line that ends with this status."""
+    return (
+        f"import sys; sys.argv = ['rageval', *{words.split()!r}]\n"
+        "from rageval.cli.main import main\n"
+        "try:\n    main()\n"
+        f"except SystemExit as ended:\n    assert ended.code == {status}, ended.code"
+    )
 
 
 def test_a_command_imports_late_only_what_leads_to_heavy_libraries() -> None:

@@ -24,9 +24,10 @@ def accept(
     rageval accept runs/after --label nightly
     """
     from rageval.cli.stored_run import existing_run
-    from rageval.comparison import nightly
 
     accepted = existing_run(run)
+    from rageval.comparison import nightly
+
     before = nightly.accept(accepted, label, "accepted by hand")
     in_place = f" in place of {before}" if before else ""
     console.print(plain(f"{accepted.run_id} is the accepted run of {label!r} now{in_place}."), highlight=False)

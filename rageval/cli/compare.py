@@ -65,6 +65,8 @@ def compare(
     rageval compare runs/before runs/after --metric cosine --html compare.html
     """
     from rageval.cli.stored_run import existing_run
+
+    a, b = existing_run(baseline), existing_run(candidate)
     from rageval.comparison import folders as stage
     from rageval.comparison import sentences as words
     from rageval.comparison.pairing import Choice
@@ -77,7 +79,7 @@ def compare(
         baseline_retriever=baseline_retriever,
         candidate_retriever=candidate_retriever,
     )
-    found = stage.compare(existing_run(baseline), existing_run(candidate), choice, common=common, relevant=relevant)
+    found = stage.compare(a, b, choice, common=common, relevant=relevant)
     console.print(f"baseline:  {plain(found.a.name)}\ncandidate: {plain(found.b.name)}", highlight=False)
     for warning in found.warnings:
         console.print(f"Note: {plain(warning)}.", style="yellow", highlight=False)

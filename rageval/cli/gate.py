@@ -75,13 +75,15 @@ def gate(
 
     rageval gate runs/after --baseline runs/before --metric cosine --max-drop 0.02
     """
+    rules = validate(GateSettings, given)
     from rageval.cli.stored_run import existing_run
+
+    measured, accepted = existing_run(run), existing_run(baseline)
     from rageval.comparison import gate as stage
     from rageval.comparison import sentences as words
     from rageval.comparison.pairing import Choice
     from rageval.runs.folders import write_page
 
-    rules = validate(GateSettings, given)
     choice = Choice(
         metrics=rules.metrics,
         baseline_system=baseline_system,
@@ -90,8 +92,8 @@ def gate(
         candidate_retriever=retriever,
     )
     found = stage.gate(
-        existing_run(run),
-        existing_run(baseline),
+        measured,
+        accepted,
         choice,
         max_drop=rules.max_drop,
         allow_underpowered=rules.allow_underpowered,

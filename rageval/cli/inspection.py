@@ -23,6 +23,9 @@ def inspect(
 
     rageval inspect runs/demo --question certificate
     """
+    from rageval.cli.stored_run import existing_run
+
+    store = existing_run(run)
     from rageval.cli.run_details import show_details
 
-    show_details(run, question)
+    show_details(store, question)

@@ -28,9 +28,11 @@ def labels(
     rageval labels runs/demo labels.csv --answers 100
     """
     from rageval.cli.stored_run import existing_run
+
+    store = existing_run(run)
     from rageval.judging.label_files import make_template
 
-    written = make_template(existing_run(run), file, answers, seed)
+    written = make_template(store, file, answers, seed)
     fewer = f" (all that the run has, fewer than the {answers:,} asked for)" if written < answers else ""
     console.print(
         f"{plain(str(file))} holds {written:,} answers{fewer}. Fill in its column label with RELEVANT, PARTLY_RELEVANT "

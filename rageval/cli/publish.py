@@ -23,10 +23,11 @@ def publish(
     rageval publish runs/before runs/after
     """
     from rageval.cli.stored_run import existing_run
+
+    found = [existing_run(run) for run in runs]
     from rageval.monitoring import publish as stage
     from rageval.monitoring.store.database import database_url, open_database
 
-    found = [existing_run(run) for run in runs]
     database = open_database(database_url())
     for run in found:
         metrics = stage.publish(database, run)

@@ -7,16 +7,13 @@ from typing import Any
 import orjson
 
 from rageval.cli.resuming import show_resume_command
-from rageval.cli.run_summary import show_run
 from rageval.config.columns import ColumnConfig
 from rageval.config.evaluation import EvaluationConfig
 from rageval.config.overrides import Settings, put, validate
+from rageval.corpus.files import load_ahead
 from rageval.corpus.recorded import systems_in
 from rageval.corpus.trec import read_qrels, read_trec_run
-from rageval.engine.served_models import check_cache
 from rageval.errors import RunStoppedError
-from rageval.pipeline.evaluation import evaluate_run
-from rageval.pipeline.steps import ThreadSteps
 from rageval.runs.folders import open_run
 from rageval.runs.run import Run
 from rageval.telemetry.tracing import about
@@ -81,6 +78,12 @@ def _system(path: str, columns: Sequence[dict[str, Any]], name: str) -> dict[str
 
 def _score(settings: Settings) -> None:
     config = validate(EvaluationConfig, settings)
+    load_ahead(config.data)
+    from rageval.cli.run_summary import show_run
+    from rageval.engine.served_models import check_cache
+    from rageval.pipeline.evaluation import evaluate_run
+    from rageval.pipeline.steps import ThreadSteps
+
     run = open_run(config.run)
     config = config.model_copy(update={"run": config.run.model_copy(update={"run_id": run.run_id})})
     check_cache(config.judges)

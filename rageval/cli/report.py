@@ -29,13 +29,14 @@ def report(
     """
     if human_labels and holds_secret(human_labels):
         raise ConfigError(f"--human-labels: {REFUSAL}")
-    from rageval.cli.run_summary import show_run
     from rageval.cli.stored_run import existing_run
+
+    store = existing_run(run)
+    from rageval.cli.run_summary import show_run
     from rageval.judging.label_files import give_labels
     from rageval.report.writing import write_report
     from rageval.runs.manifest import read_manifest
 
-    store = existing_run(run)
     for note in give_labels(store, human_labels) if human_labels else ():
         console.print(plain(note), highlight=False, soft_wrap=True)
     write_report(store)

@@ -49,10 +49,11 @@ def rescore(
 
     rageval rescore runs/demo --metric correctness --judge gpt-5 --set judge.again_share=0
     """
-    from rageval.cli.rescoring import rescoring_settings, run_rescoring, show_estimate
     from rageval.cli.stored_run import existing_run
 
     store = existing_run(run)
+    from rageval.cli.rescoring import rescoring_settings, run_rescoring, show_estimate
+
     config = rescoring_settings(store, metric, judge, given, assignments)
     if dry_run:
         show_estimate(store, config, metric)

@@ -7,7 +7,6 @@ from rich.panel import Panel
 from rich.table import Table
 
 from rageval.cli.run_summary import show_run
-from rageval.cli.stored_run import existing_run
 from rageval.config.depth import first_documents, retrieval_depth
 from rageval.errors import DataError
 from rageval.metrics.catalogue import headline
@@ -23,13 +22,12 @@ _Row = dict[str, Any]
 _SHOWN = 80
 
 
-def show_details(folder: str, question: str | None) -> None:
+def show_details(run: Run, question: str | None) -> None:
     """Print the summary, the failures and one question of a run.
 
     Raises:
-        DataError: If the folder holds no run, or no question of it fits.
+        DataError: If no question of it fits.
     """
-    run = existing_run(folder)
     show_run(run)
     answers, scores = run.read("answers").to_pylist(), run.read("scores").to_pylist()
     _show_failures(run, answers, scores)

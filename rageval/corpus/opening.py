@@ -10,11 +10,9 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-import aiohttp
 import fsspec
-from fsspec.implementations.http import HTTPStreamFile
 
 from rageval.corpus.packed import MAX_BYTES
 from rageval.corpus.reply_format import format_of_reply
@@ -23,8 +21,7 @@ from rageval.corpus.sample_data import SAMPLE, sample_file
 from rageval.corpus.version_files import newest
 from rageval.corpus.versions import LATEST
 from rageval.errors import DataError
-from rageval.safety.allowances import allowances, check_file
-from rageval.safety.redirects import guarded_client
+from rageval.safety.allowances import check_file
 from rageval.safety.urls import check_scheme, shown
 from rageval.safety.variables import filled_in
 
@@ -159,8 +156,6 @@ def _sentences(path: str, given: str, name: str) -> Iterator[None]:
         raise DataError(f"{name}: {_not_found(path)}") from None
     except ImportError as error:
         raise DataError(f"{name}: this kind of URL needs one more package: {error}") from None
-    except aiohttp.ClientResponseError as error:
-        raise DataError(f"{name}: the server answered HTTP {error.status}; check the URL and who may read it") from None
     except Exception as error:  # noqa: BLE001 - each storage library behind fsspec has errors of its own
         # The text of the error may repeat the URL, and with it a key.
         detail = type(error).__name__ if "://" in path or path != given else str(error)
@@ -185,21 +180,27 @@ def _check(given: str) -> str:
 
 def _fetch(path: str, name: str, into: BinaryIO, limit: int) -> Mapping[str, str]:
     """Copy a file of at most so many bytes, and return the headers that came with it where it came by HTTP."""
-    # Block size 0 streams the body; any other asks for ranges, which not every server answers.
-    options: dict[str, Any] = {"block_size": 0} if path.startswith(_HTTP) else {}
-    if options and allowances():
-        options["get_client"] = guarded_client
-    if options and "%" in path and path.isascii() and " " not in path:
-        options["encoded"] = True  # sent as it is: a signature may be of the very characters
     total = 0
-    with fsspec.open(path, "rb", **options) as file:
-        headers = file.r.headers if isinstance(file, HTTPStreamFile) else {}
+    with _bytes_at(path, name) as (file, headers):
         while block := file.read(_BLOCK_BYTES):
             into.write(block)
             total += len(block)
             if total > limit:
                 raise DataError(f"{name}: the file is larger than {limit:,} bytes, the most that is read: split it")
     return headers
+
+
+@contextlib.contextmanager
+def _bytes_at(path: str, name: str) -> Iterator[tuple[BinaryIO, Mapping[str, str]]]:
+    """Open a file, with the headers that came with it where it came by HTTP."""
+    if path.startswith(_HTTP):
+        from rageval.corpus.web_files import opened_url  # noqa: PLC0415 - its client is slow to import
+
+        with opened_url(path, name) as opened_file:
+            yield opened_file
+    else:
+        with fsspec.open(path, "rb") as file:
+            yield file, {}
 
 
 def _not_found(path: str) -> str:

@@ -5,10 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
-
-import openai
-from openai.types import Batch
+from typing import TYPE_CHECKING, Self
 
 from rageval.config.models import ModelConfig
 from rageval.engine.batch_lines import ENDPOINT, missing_reply, read_replies
@@ -26,6 +23,10 @@ from rageval.engine.faults import RefusedUnlessProvenError, translate
 from rageval.engine.requests import ChatReply
 from rageval.errors import ConfigError, CredentialsError, RagevalError, RequestFailedError, RunStoppedError
 from rageval.safety.server_message import quoted
+
+if TYPE_CHECKING:
+    import openai
+    from openai.types import Batch
 
 _ENDED = {"completed", "expired", "cancelled", "failed"}
 _TOKEN = "rageval"  # noqa: S105 - the name under which a batch carries its token
@@ -73,6 +74,8 @@ class BatchApi:
     """
 
     def __init__(self, model: ModelConfig) -> None:
+        import openai  # noqa: PLC0415 - slow to import, and few runs use the Batch API
+
         self.url = endpoint_url(model)
         self._model = model
         account = account_of(model)
@@ -134,6 +137,8 @@ class BatchApi:
             BatchUnreachableError: If there was no answer this time.
             RagevalError: If the provider does not know the batch, or the key is refused.
         """
+        import openai  # noqa: PLC0415 - see above
+
         try:
             batch = self._once.batches.retrieve(batch_id)  # the next look is the second try
         except (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError) as error:
@@ -176,7 +181,7 @@ class BatchApi:
     def _redact(self, text: str) -> str:
         return without_keys(text, self._key.known, self._hidden)
 
-    def _read(self, batch: Batch) -> BatchState:
+    def _read(self, batch: "Batch") -> BatchState:
         counts = batch.request_counts
         errors = (batch.errors.data if batch.errors else None) or []
         problem = "; ".join(dict.fromkeys(error.message or error.code or "" for error in errors))
@@ -193,12 +198,16 @@ class BatchApi:
 
     @contextmanager
     def _translated(self, doing: str) -> Iterator[None]:
+        import openai  # noqa: PLC0415 - see above
+
         try:
             yield
         except openai.OpenAIError as error:
             raise self._meaning(error, doing) from None  # the cause may repeat the key
 
-    def _meaning(self, error: openai.OpenAIError, doing: str) -> RagevalError:
+    def _meaning(self, error: "openai.OpenAIError", doing: str) -> RagevalError:
+        import openai  # noqa: PLC0415 - see above
+
         if isinstance(error, openai.NotFoundError):
             return _GoneError(f"the endpoint {self.url} has no Batch API ({doing}: HTTP 404); run without --batch")
         meaning = translate(error, self._model, self.url, self._redact)

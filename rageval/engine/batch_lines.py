@@ -8,8 +8,9 @@ from typing import Any, Final
 import orjson
 
 from rageval.config.models import ModelConfig
-from rageval.engine.endpoint import endpoint_url, sent_parameters
+from rageval.engine.endpoint import endpoint_url
 from rageval.engine.faults import NOT_A_COMPLETION, unusable
+from rageval.engine.parameters import sent_parameters
 from rageval.engine.prices import cost_usd
 from rageval.engine.replies import read_completion
 from rageval.engine.requests import ChatReply, ChatRequest

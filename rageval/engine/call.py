@@ -9,14 +9,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
-import openai
 from tenacity import RetryCallState
 from tenacity.wait import wait_base
 
 from rageval.config.models import ModelConfig
 from rageval.engine.budget import RequestBudget, Ticket
 from rageval.engine.counts import ModelCounts
-from rageval.engine.endpoint import Endpoint, sent_parameters
+from rageval.engine.endpoint import Endpoint
 from rageval.engine.evidence import Evidence
 from rageval.engine.faults import (
     FORMAT_STATUS,
@@ -28,6 +27,7 @@ from rageval.engine.faults import (
 )
 from rageval.engine.hedging import Hedging, first_good
 from rageval.engine.pacing import retry_after_s
+from rageval.engine.parameters import sent_parameters
 from rageval.engine.prices import cost_usd
 from rageval.engine.replies import Completion, decode_completion
 from rageval.engine.requests import ChatReply, ChatRequest, Transport
@@ -216,6 +216,8 @@ class Call:
             return await self._send()
 
     async def _send(self) -> tuple[ChatReply, Mapping[str, str]]:
+        import openai  # noqa: PLC0415 - slow to import, and the endpoint has
+
         endpoint, wanted = self.traffic.endpoint, self.request.response_format
         formatted = wanted is not None and endpoint.structured is not False and not self.format_refused
         body = sent_parameters(self.model)

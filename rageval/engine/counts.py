@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-import openai
-
 from rageval.engine.requests import ChatReply
 
 BOUNDS_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0, 120.0, 300.0)
@@ -86,6 +84,8 @@ class ModelCounts:
     @contextmanager
     def request(self) -> Iterator[None]:
         """Count the request that the block sends, if it ends without a reply."""
+        import openai  # noqa: PLC0415 - slow to import, and who sends a request has done so
+
         try:
             yield
         except asyncio.CancelledError:

@@ -6,21 +6,24 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
 
 import httpx2
-import openai
 
 from rageval.config.models import ModelConfig
 from rageval.config.tls import TlsConfig
 from rageval.engine.headers import hidden_in_headers, sent_headers
 from rageval.engine.keys import AUTHORIZATION, NO_KEY, ApiKey, checked_key, read_key
+from rageval.engine.parameters import request_parameters
 from rageval.engine.tls import tls_context
 from rageval.errors import ConfigError, CredentialsError
 from rageval.safety.allowances import OPENAI_URL, allowances, check_endpoint, check_key_header, check_variable
 from rageval.safety.urls import secret_values, shown
-from rageval.safety.variables import filled_in, filled_in_everywhere, filled_in_values
+from rageval.safety.variables import filled_in, filled_in_values
+
+if TYPE_CHECKING:
+    import openai
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _AZURE = (".azure.com", ".azure.us", ".azure.cn")
@@ -52,7 +55,7 @@ class Account:
 class Endpoint:
     """An account, and the one client that uses it."""
 
-    client: openai.AsyncOpenAI | None
+    client: "openai.AsyncOpenAI | None"
     """None where something else than a model is asked, see `rageval.engine.requests.Transport`."""
     account: Account
     key: ApiKey
@@ -68,7 +71,7 @@ class Endpoint:
     """Requests that failed on the server (500) with a format, and got a reply without."""
 
     @property
-    def chat(self) -> openai.AsyncOpenAI:
+    def chat(self) -> "openai.AsyncOpenAI":
         """The client of a model."""
         if self.client is None:
             raise TypeError(f"{self.url} serves no models")
@@ -113,6 +116,8 @@ def connect(account: Account) -> Endpoint:
     Raises:
         ConfigError: If a file of certificates cannot be used.
     """
+    import openai  # noqa: PLC0415 - slow to import, and known to be needed only here
+
     timeout = openai.Timeout(None, connect=_CONNECT_TIMEOUT_S)
     limits = type(openai.DEFAULT_CONNECTION_LIMITS)(keepalive_expiry=_KEEP_ALIVE_S)
     key, look = key_of(account), looking_out(account)
@@ -199,28 +204,6 @@ def _split(address: str) -> tuple[str, SplitResult]:
     place, slash, path = rest.partition("/")
     login, _, host = place.rpartition("@")
     return login, urlsplit(f"{scheme}://{host}{slash}{path}")
-
-
-def request_parameters(model: ModelConfig) -> dict[str, Any]:
-    """Return the parameters of a request that the configuration sets, and no others, by which it is known again."""
-    parameters = model.body
-    if model.temperature is not None:
-        parameters["temperature"] = model.temperature
-    if model.max_completion_tokens is not None:
-        parameters["max_completion_tokens"] = model.max_completion_tokens
-    if model.service_tier:
-        parameters["service_tier"] = model.service_tier
-    return parameters
-
-
-def sent_parameters(model: ModelConfig) -> dict[str, Any]:
-    """Return the parameters as they are sent: with the values of variables, which are neither stored nor shown.
-
-    Raises:
-        ConfigError: If a variable is not set.
-    """
-    sent: dict[str, Any] = filled_in_everywhere(request_parameters(model))
-    return sent
 
 
 def hidden_values(model: ModelConfig) -> set[str]:

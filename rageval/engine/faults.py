@@ -5,8 +5,6 @@ import ssl
 from collections.abc import Mapping
 from typing import Final
 
-import openai
-
 from rageval.config.models import ModelConfig
 from rageval.engine.refusals import refuses_key, refuses_model, wants_header
 from rageval.engine.replies import Completion
@@ -97,6 +95,8 @@ def translate(error: Exception, model: ModelConfig, url: str, redact: Redact) ->
         url: Its endpoint.
         redact: Removes the key from the server's message, which may repeat it.
     """
+    import openai  # noqa: PLC0415 - slow to import, and whoever has such an error has imported it
+
     match error:
         case TimeoutError():
             return TransientError(f"no reply within {model.timeout_s:g} s")

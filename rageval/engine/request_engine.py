@@ -11,7 +11,6 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-import openai
 from tenacity import AsyncRetrying, retry_if_exception_type
 
 from rageval.config.models import ModelConfig
@@ -177,6 +176,8 @@ class RequestEngine:
 
     async def _check(self, model: ModelConfig) -> None:
         endpoint = self._shared.endpoint(model)
+        import openai  # noqa: PLC0415 - slow to import, and the endpoint has
+
         await endpoint.key.ready()
         try:
             async with asyncio.timeout(_CHECK_TIMEOUT_S):

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import orjson
 
 from rageval.config.models import ModelConfig
-from rageval.engine.endpoint import request_parameters
+from rageval.engine.parameters import request_parameters
 from rageval.engine.replies import Completion
 from rageval.engine.stream import OnPiece
 from rageval.records import Context, Message, Usage

@@ -1,13 +1,15 @@
 """One request -> a reply that is handed on piece by piece while the model writes it."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
-import openai
 
 from rageval.engine.replies import Completion, StreamReading, decode_completion
 from rageval.text.thinking import begun_answer
+
+if TYPE_CHECKING:
+    import openai
 
 OnPiece = Callable[[str | None], None]
 """Called with each piece of a reply, on the engine's thread; with None when what was handed on does not count, and the
@@ -19,7 +21,7 @@ class BrokenStreamError(Exception):
 
 
 async def stream_completion(
-    client: openai.AsyncOpenAI, body: Mapping[str, Any], on_piece: OnPiece
+    client: "openai.AsyncOpenAI", body: Mapping[str, Any], on_piece: OnPiece
 ) -> tuple[Completion, Mapping[str, str]]:
     """Send a request and hand its reply on as it comes; a server that knows no streams gives it in one piece.
 

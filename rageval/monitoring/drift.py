@@ -11,7 +11,6 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import chi2_contingency, ks_2samp
 
 from rageval.statistics.multiplicity import holm_of_known
 
@@ -83,6 +82,8 @@ def share_drift(
     )
     if sizes.min() < minimum:
         return drift
+    from scipy.stats import chi2_contingency  # noqa: PLC0415 - slow to import, and not every command tests
+
     table = _pooled(counts)
     # All questions about one and the same thing, before and now: nothing can have changed.
     p = float(chi2_contingency(table, correction=False).pvalue) if table.shape[1] > 1 else 1.0
@@ -111,6 +112,8 @@ def score_drift(subject: str, reference: ArrayLike, current: ArrayLike, *, minim
     drift = Drift(subject=subject, effect=None, p_value=None, n_reference=before.size, n=now.size)
     if not before.size or not now.size:
         return drift
+    from scipy.stats import ks_2samp  # noqa: PLC0415 - see above
+
     found = ks_2samp(before, now)
     note = f"median {np.median(before):.3f} -> {np.median(now):.3f}"
     drift = replace(drift, effect=float(found.statistic), note=note)

@@ -16,8 +16,9 @@ from rageval.config.headers import HeaderConfig, as_headers
 from rageval.config.models import ModelConfig
 from rageval.corpus.sample_data import SAMPLE
 from rageval.corpus.versions import LATEST
-from rageval.engine.endpoint import endpoint_address, request_parameters
+from rageval.engine.endpoint import endpoint_address
 from rageval.engine.headers import sent_headers
+from rageval.engine.parameters import request_parameters
 from rageval.errors import ConfigError
 from rageval.safety.allowances import (
     COMMANDS,

@@ -23,10 +23,8 @@ from rageval.report.sentence import leading_values, run_sentence
 from rageval.runs.manifest import read_manifest
 from rageval.runs.measured_tables import measured_tables
 from rageval.runs.repeats import shown
-from rageval.runs.run import Run
+from rageval.runs.run import REPORT, Run
 from rageval.tables import JUDGING
-
-REPORT = "report.html"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,13 +1,15 @@
 """Columns by question -> the same in the order of a run's questions; the ids stay where they are, in Arrow's memory."""
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Ids: TypeAlias = "pa.ChunkedArray | pa.Array | pd.Series[Any] | pd.Index[Any]"
 

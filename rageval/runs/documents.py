@@ -1,6 +1,6 @@
 """Files of documents and ground truth -> the run's `documents` and `questions` tables."""
 
-from rageval.corpus.files import load_corpus
+from rageval.corpus.files import Corpus, load_corpus
 from rageval.runs.run import Run
 from rageval.config.evaluation import DataConfig
 from rageval.text.fingerprint import documents_fingerprint, questions_fingerprint
@@ -17,15 +17,20 @@ def load_documents(run: Run, data: DataConfig) -> Dataset:
         ConfigError: If the run was started before with other documents or questions.
     """
     corpus = load_corpus(data)
-    dataset = Dataset(
+    dataset = dataset_of(corpus)
+    describe_data(run, dataset)
+    if not (run.has("documents") and run.has("questions")):
+        run.write("documents", to_table(corpus.documents, DOCUMENTS))
+        run.write("questions", to_table(corpus.questions, QUESTIONS))
+    return dataset
+
+
+def dataset_of(corpus: Corpus) -> Dataset:
+    """Return the identity of documents and questions."""
+    return Dataset(
         documents=len(corpus.documents),
         questions=len(corpus.questions),
         documents_fingerprint=documents_fingerprint(corpus.documents),
         questions_fingerprint=questions_fingerprint(corpus.questions, corpus.documents),
         notes=tuple(corpus.notes),
     )
-    describe_data(run, dataset)
-    if not (run.has("documents") and run.has("questions")):
-        run.write("documents", to_table(corpus.documents, DOCUMENTS))
-        run.write("questions", to_table(corpus.questions, QUESTIONS))
-    return dataset

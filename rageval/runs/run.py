@@ -23,10 +23,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import filelock
-import pandas as pd
 import pyarrow as pa
 
 from rageval.runs import repair as run_repair
@@ -44,6 +43,11 @@ from rageval.records import Chunk
 from rageval.tables import SCHEMAS, SHARED
 from rageval.safety.urls import shown as shown_url
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+REPORT: Final = "report.html"
+"""The page of a run, in its folder."""
 ChunkTable: TypeAlias = Literal["answers", "scores"]
 Key: TypeAlias = tuple[str, ...]
 _KEYS: Mapping[ChunkTable, tuple[str, ...]] = {"answers": ("question_id",), "scores": ("question_id", "metric")}
@@ -199,7 +203,7 @@ class Run:
         except (pa.ArrowInvalid, OSError) as error:
             raise DataError(f"{path} cannot be read ({error}); move it away and start the run again") from error
 
-    def summary(self) -> pd.DataFrame:
+    def summary(self) -> "pd.DataFrame":
         """Return a row per system or retriever and metric: n, n_scored, mean, 95 % interval; see `tables.SUMMARY`.
 
         Raises:
@@ -207,7 +211,7 @@ class Run:
         """
         return self.read("summary").to_pandas()
 
-    def answers(self) -> pd.DataFrame:
+    def answers(self) -> "pd.DataFrame":
         """Return a row per question and system: answer or error, contexts, tokens, cost; see `tables.ANSWERS`.
 
         Raises:
@@ -215,7 +219,7 @@ class Run:
         """
         return self.read("answers").to_pandas()
 
-    def scores(self) -> pd.DataFrame:
+    def scores(self) -> "pd.DataFrame":
         """Return a row per answer and metric: value, label, reason, or why there is none; see `tables.SCORES`.
 
         Raises:
@@ -223,7 +227,7 @@ class Run:
         """
         return self.read("scores").to_pandas()
 
-    def questions(self) -> pd.DataFrame:
+    def questions(self) -> "pd.DataFrame":
         """Return a row per question: its text and the documents that answer it; see `tables.QUESTIONS`.
 
         Raises:
@@ -231,7 +235,7 @@ class Run:
         """
         return self.read("questions").to_pandas()
 
-    def comparisons(self) -> pd.DataFrame:
+    def comparisons(self) -> "pd.DataFrame":
         """Return a row per two systems or retrievers and metric: candidate - baseline; see `tables.COMPARISONS`.
 
         Raises:
@@ -239,12 +243,14 @@ class Run:
         """
         return self.read("comparisons").to_pandas()
 
-    def failures(self) -> pd.DataFrame:
+    def failures(self) -> "pd.DataFrame":
         """Return what has no value: `question_id`, `system`, `what` (`answer`, or the metric), `status`, `error`.
 
         Raises:
             DataError: If there are no answers yet.
         """
+        import pandas as pd  # noqa: PLC0415 - slow to import, and a run is opened for more than its frames
+
         answers = self.answers().assign(what="answer").query("status != 'ok'")
         scores = self.scores().rename(columns={"metric": "what"}).query("status != 'ok'")
         columns = ["question_id", "system", "what", "status", "error"]

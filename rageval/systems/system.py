@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol, Self
 from rageval.config.models import ModelConfig
 from rageval.config.own_systems import OwnSystemConfig, own_settings
 from rageval.config.systems import SystemKind
-from rageval.engine.endpoint import request_parameters
+from rageval.engine.parameters import request_parameters
 from rageval.engine.requests import Caller, ChatReply, ChatRequest
 from rageval.records import Document, Question
 from rageval.systems.templates import Prompt, messages

@@ -15,7 +15,6 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
-import openai
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
@@ -158,6 +157,8 @@ def _span(name: str, kind: SpanKind) -> Iterator[Span]:
             yield span
         except BaseException as error:
             span.set_status(StatusCode.ERROR)
+            import openai  # noqa: PLC0415 - slow to import
+
             kind_of_error = type(error).__name__
             if isinstance(error, openai.APIStatusError):
                 kind_of_error = str(error.status_code)

@@ -9,7 +9,7 @@ from rageval.config.models import ModelConfig
 from rageval.engine import batch_lines
 from rageval.engine.batch_api import BatchApi
 from rageval.engine.batch_lines import batch_files, read_replies
-from rageval.engine.endpoint import request_parameters
+from rageval.engine.parameters import request_parameters
 from rageval.engine.prices import cost_usd
 from rageval.engine.requests import ChatRequest
 from rageval.errors import ConfigError

@@ -132,7 +132,7 @@ def test_what_a_system_does_not_say_is_not_measured_and_that_is_said_everywhere(
         "Retrieval was not measured of 12 of 12 answers of text_only: the system does not say what it was shown.",
         "Retrieval was not measured of 4 of 12 questions: nothing is known to be relevant.",
     )
-    show_details(run.folder, None)
+    show_details(run, None)
     page, markdown, out = (run.path / "report.html").read_text(), write_report(run).markdown, capfd.readouterr().out
     for sentence in sentences:
         assert sentence in page
