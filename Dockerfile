@@ -35,6 +35,18 @@ RUN mkdir -p rageval tasks flows serving deployments \
     && pip --python /opt/venv/bin/python install --no-deps --no-build-isolation --editable . \
     && pip --python /opt/venv/bin/python check
 
+# The default embedding model as ONNX, which runs without PyTorch. Nothing of it changes unless the model does, or what
+# exports it.
+FROM build AS export
+
+COPY rageval rageval
+# A model that cannot be exported is none here, though it would run in PyTorch.
+RUN XDG_CACHE_HOME=/opt /opt/venv/bin/python -c \
+        "from rageval.search.embedder import load_embedder; load_embedder('all-MiniLM-L6-v2', 16, None)" \
+    && test -f /opt/rageval/embedding/all-MiniLM-L6-v2-*/graph.onnx \
+    && rm /opt/rageval/embedding/*.lock \
+    && chmod -R a+rX /opt/rageval
+
 FROM python:3.11.14-slim-bookworm
 
 # libgomp: the embedded model's engine needs it and does not bring it. Its version is the base image's.
@@ -46,6 +58,7 @@ RUN groupadd --gid 10001 rageval \
     && useradd --uid 10001 --gid rageval --create-home rageval \
     && install --directory --owner rageval --group rageval /app/runs /home/rageval/.cache /home/rageval/.prefect
 COPY --from=build /opt/venv /opt/venv
+COPY --from=export /opt/rageval /opt/rageval
 WORKDIR /app
 COPY LICENSE NOTICE pyproject.toml ./
 COPY rageval rageval
@@ -58,6 +71,7 @@ COPY examples examples
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     RAGEVAL_HOME=/app \
+    RAGEVAL_EXPORTED_MODELS=/opt/rageval/embedding \
     PREFECT_RUNNER_SERVER_ENABLE=true \
     PREFECT_SERVER_ANALYTICS_ENABLED=false \
     DO_NOT_TRACK=1

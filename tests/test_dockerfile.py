@@ -10,6 +10,7 @@ import typer
 from packaging.specifiers import SpecifierSet
 
 from rageval.cli.main import app
+from rageval.config.evaluation import IndexConfig
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -27,7 +28,7 @@ def _stages() -> list[list[tuple[str, str]]]:
     return stages
 
 
-BUILD, FINAL = _stages()
+BUILD, EXPORT, FINAL = _stages()
 
 
 def _all(stage: list[tuple[str, str]], name: str) -> list[str]:
@@ -83,7 +84,22 @@ def test_a_change_of_the_code_or_of_a_page_installs_nothing_again() -> None:
         "requirements.lock", "pyproject.toml", "deployments/locked.py",
     ]  # fmt: skip
     code = [name for name, line in FINAL if name == "RUN" or line.startswith("--from=")]
-    assert code == ["RUN", "RUN", "COPY", "RUN"], "what is installed comes before the code, which is only compiled"
+    assert code == ["RUN", "RUN", "COPY", "COPY", "RUN"], (
+        "what is installed comes before the code, which is only compiled"
+    )
+
+
+def test_the_default_embedding_model_is_there_as_onnx_for_every_user() -> None:
+    [exports] = _all(EXPORT, "RUN")
+    [kept] = [line for line in _all(FINAL, "COPY") if line.startswith("--from=export")]
+    [folder] = re.findall(r"test -f (\S+)/\S+/graph\.onnx", exports)
+
+    assert _all(EXPORT, "FROM") == ["build AS export"]
+    assert f"load_embedder('{IndexConfig().embedding_model}'" in exports
+    assert folder.startswith(kept.split()[1])
+    assert "chmod -R a+rX" in exports
+    assert kept.split()[1] == kept.split()[2]
+    assert _variables(FINAL)["RAGEVAL_EXPORTED_MODELS"] == folder
 
 
 def test_the_code_is_on_the_path_of_its_environment() -> None:
@@ -154,6 +170,6 @@ def test_it_is_watched_by_the_question_whether_it_still_asks_for_work() -> None:
 
 
 def test_no_secret_is_in_the_image() -> None:
-    for stage in (BUILD, FINAL):
+    for stage in (BUILD, EXPORT, FINAL):
         names = [*_variables(stage), *(line.partition("=")[0] for line in _all(stage, "ARG"))]
         assert not [name for name in names if re.search("KEY|SECRET|PASSWORD|TOKEN", name)]

@@ -83,13 +83,13 @@ def embed_on_one_processor() -> None:
 class ExportedModel:
     """An exported model, see `EmbeddingModel`. Graph and tokenizer are loaded when they are first needed."""
 
-    def __init__(self, folder: Path, facts: ExportFacts, renew: Callable[[], ExportFacts]) -> None:
+    def __init__(self, folder: Path, facts: ExportFacts, renew: Callable[[], tuple[Path, ExportFacts]]) -> None:
         """Name the folder; nothing is loaded yet.
 
         Args:
             folder: Of the exported model.
             facts: Its own.
-            renew: Exports the model once more, where its files turn out to be damaged.
+            renew: Exports the model once more, where its files turn out to be damaged; returns the same of that one.
         """
         self._folder, self._facts, self._renew = folder, facts, renew
         self._session: InferenceSession | None = None
@@ -192,7 +192,7 @@ class ExportedModel:
             ConfigError: If it is not, nor once the model has been exported anew.
         """
         if not self._is_as_written(name):
-            self._facts = self._renew()
+            self._folder, self._facts = self._renew()
             if not self._is_as_written(name):
                 raise ConfigError(f"{self._folder / name} changes while it is read; remove its folder and start again")
 

@@ -69,7 +69,7 @@ def export(model: "SentenceTransformer", folder: Path) -> None:
         cuts_left=tokenizer.truncation_side == "left",
         hashes={name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (GRAPH, TOKENIZER)},
     )
-    _compare(original, ExportedModel(folder, facts, lambda: facts))
+    _compare(original, ExportedModel(folder, facts, lambda: (folder, facts)))
     write_facts(folder, facts)
 
 

@@ -1,16 +1,20 @@
 """Where exported embedding models are kept, and how they get there: one folder each in the user's cache.
 
-Whatever the model's files, the libraries that exported them or our own way of doing it change, it is another folder.
+An image brings some in a folder that is only read, RAGEVAL_EXPORTED_MODELS. Whatever the model's files, the libraries
+that exported them or our own way of doing it change, it is another folder.
 """
 
 import json
 import logging
+import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from secrets import token_hex
@@ -23,6 +27,8 @@ from rageval.search.exported_model import ExportedModel, ExportFacts, read_facts
 from rageval.storage.places import user_cache
 from rageval.text.fingerprint import digest
 
+BROUGHT = "RAGEVAL_EXPORTED_MODELS"
+"""The variable that names a folder of exported models that are only read."""
 _logger = logging.getLogger(__name__)
 _FORMAT: Final = "1"
 """Changes when the way of exporting does."""
@@ -47,40 +53,68 @@ def exported_model(model_name: str, name: str, source: str, revision: Callable[[
     Raises:
         ConfigError: If the model cannot be loaded.
     """
-    root = user_cache() / "embedding"
-
-    def folder() -> Path | None:
-        known = revision()
-        return None if known is None else root / _folder_name(name, known)
-
-    def export_once(*, anew: bool) -> ExportFacts | None:
-        with FileLock(root / f"{digest(source)[:16]}.lock"):
-            there = folder()
-            if there and not anew and ((facts := read_facts(there)) or (there / _REFUSED).exists()):
-                return facts
-            return _export(model_name, source, folder)
-
-    def renew() -> ExportFacts:
-        if facts := export_once(anew=True):
-            return facts
-        raise ConfigError(f"{folder()} is damaged, and the model {model_name!r} cannot be exported again; remove it")
-
-    there = folder()
+    origin = _Origin(model_name=model_name, name=name, source=source, revision=revision)
+    there = origin.folder()
+    if there and (brought := os.environ.get(BROUGHT)) and (facts := read_facts(Path(brought) / there.name)):
+        return ExportedModel(Path(brought) / there.name, facts, partial(origin.renewed, anew=False))
     facts = read_facts(there) if there else None
     if facts is None:
         if there and (there / _REFUSED).exists():
             return None
         try:
-            root.mkdir(parents=True, exist_ok=True)
-            facts = export_once(anew=False)
+            facts = origin.export(anew=False)
         except OSError as error:
             _logger.warning(
                 "%s cannot be written (%s), so the embedding model runs in PyTorch, which starts later and takes more "
-                "memory; set XDG_CACHE_HOME to a folder that can be written", root, error.strerror or error,
+                "memory; set XDG_CACHE_HOME to a folder that can be written", _root(), error.strerror or error,
             )  # fmt: skip
             return None
-    there = folder()
-    return ExportedModel(there, facts, renew) if there and facts else None
+    there = origin.folder()
+    return ExportedModel(there, facts, partial(origin.renewed, anew=True)) if there and facts else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Origin:
+    """A model that may be exported, see `exported_model`."""
+
+    model_name: str
+    name: str
+    source: str
+    revision: Callable[[], str | None]
+
+    def folder(self) -> Path | None:
+        """Return where it is exported to; None as long as that is not known."""
+        known = self.revision()
+        return None if known is None else _root() / _folder_name(self.name, known)
+
+    def export(self, *, anew: bool) -> ExportFacts | None:
+        """Export it, unless that was done, or has to be done anew; None if it cannot be.
+
+        Raises:
+            ConfigError: If it cannot be loaded.
+            OSError: If the cache cannot be written.
+        """
+        _root().mkdir(parents=True, exist_ok=True)
+        with FileLock(_root() / f"{digest(self.source)[:16]}.lock"):
+            there = self.folder()
+            if there and not anew and ((facts := read_facts(there)) or (there / _REFUSED).exists()):
+                return facts
+            return _export(self.model_name, self.source, self.folder)
+
+    def renewed(self, *, anew: bool) -> tuple[Path, ExportFacts]:
+        """Export it in place of a damaged one, and return where it is.
+
+        Raises:
+            ConfigError: If it cannot be exported any more.
+        """
+        facts, there = self.export(anew=anew), self.folder()
+        if facts and there:
+            return there, facts
+        raise ConfigError(f"{there} is damaged, and the model {self.model_name!r} cannot be exported again; remove it")
+
+
+def _root() -> Path:
+    return user_cache() / "embedding"
 
 
 def _folder_name(name: str, revision: str) -> str:
@@ -91,7 +125,7 @@ def _folder_name(name: str, revision: str) -> str:
 
 def _export(model_name: str, source: str, folder: Callable[[], Path | None]) -> ExportFacts | None:
     """Export the model into its folder; returns None, and writes down the reason, if it cannot be."""
-    root = user_cache() / "embedding"
+    root = _root()
     temporary = root / f".{token_hex(8)}.tmp"
     temporary.mkdir(mode=0o700)
     try:

@@ -111,7 +111,7 @@ def test_words_in_front_count_as_tokens_and_make_other_vectors(tmp_path: Path) -
     export(model, tmp_path / "export")
     facts = read_facts(tmp_path / "export")
     assert facts
-    exported = ExportedModel(tmp_path / "export", facts, lambda: facts)
+    exported = ExportedModel(tmp_path / "export", facts, lambda: pytest.fail("it was exported again"))
     # Two special tokens go around 30 words of one token each; "passage" and ":" are two tokens more.
     assert too_long(exported, ["word " * 30, "word " * 31], "similarity") == [None, 33]
     assert too_long(exported, ["word " * 28, "word " * 29], "document") == [None, 33]
@@ -197,6 +197,27 @@ def test_a_damaged_export_is_made_again(
     damage(folder)
     assert opened().encode(TEXTS, "query", 16) == pytest.approx(vectors, abs=1e-6)
     assert exports == ["small", "small"]
+
+
+def test_a_model_that_an_image_brings_is_read_there_and_exported_elsewhere_if_it_is_damaged(
+    small_folder: Path, exports: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened() -> ExportedModel:
+        model = exported_model("small", "small", str(small_folder), lambda: "0123456789ab")
+        assert model
+        return model
+
+    vectors = opened().encode(TEXTS, "query", 16)
+    (tmp_path / "cache" / "rageval" / "embedding").rename(tmp_path / "image")
+    monkeypatch.setenv("RAGEVAL_EXPORTED_MODELS", str(tmp_path / "image"))
+    assert (opened().encode(TEXTS, "query", 16) == vectors).all()
+    assert not list((tmp_path / "cache" / "rageval").iterdir())
+
+    [folder] = (path for path in (tmp_path / "image").iterdir() if path.is_dir())
+    flip(folder / "graph.onnx")
+    assert opened().encode(TEXTS, "query", 16) == pytest.approx(vectors, abs=1e-6)
+    assert exports == ["small", "small"]
+    assert len(list((tmp_path / "cache" / "rageval" / "embedding").glob("small-*"))) == 1
 
 
 def test_where_every_vector_is_stored_no_model_is_loaded(
