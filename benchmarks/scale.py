@@ -21,7 +21,7 @@ from rageval.judging.plan import ScorePlan
 from rageval.metrics import catalogue
 from rageval.records import Chunk, Document, Question, Retrieval
 from rageval.runs.run import Run
-from rageval.scoring.scores import score_chunk
+from rageval.scoring.computing import AnsweredChunk, compute_scores
 from rageval.search.embedder import load_embedder
 from rageval.systems.answers import answer_chunk
 from rageval.systems.kinds import built_in
@@ -73,7 +73,7 @@ def measure_scale(questions: int, server: str) -> Scale:
 def _answer_and_score(run: Run, chunk: Chunk, system: System, engine: RequestEngine) -> None:
     answer_chunk(run, chunk, system, engine)
     plan = ScorePlan(index=IndexConfig(), computed=catalogue.computed(catalogue.choices()))
-    score_chunk(run, chunk, system, plan, engine)
+    compute_scores(run, [AnsweredChunk(system=system, chunk=chunk)], plan, engine)
 
 
 def _write_inputs(run: Run, count: int) -> None:

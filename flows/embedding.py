@@ -6,7 +6,7 @@ from typing import Any
 from prefect.futures import PrefectFuture
 
 from rageval.config.evaluation import EvaluationConfig
-from rageval.pipeline.chunk_scheduler import ChunkScheduler, Line
+from rageval.pipeline.chunk_scheduler import ChunkScheduler, Line, Work
 from rageval.runs.run import Run
 from rageval.search.building import cache_of
 from tasks.index import embed_texts, texts_to_embed
@@ -31,6 +31,6 @@ def embed_on_workers(run: Run | None, config: EvaluationConfig) -> None:
         part = texts[first : first + _PART]
         return [embed_texts.submit(first // _PART, part, config.index, cache, return_state=False)]
 
-    starts = (partial(start, first) for first in range(0, len(texts), _PART))
-    for _ in ChunkScheduler([Line(starts=starts, width=_PARTS_UNDER_WAY)]).through():
+    works = (Work[None](start=partial(start, first)) for first in range(0, len(texts), _PART))
+    for _ in ChunkScheduler[None]().through([Line(works=works, width=_PARTS_UNDER_WAY)]):
         pass

@@ -16,19 +16,20 @@ from rageval.pipeline.steps import Progress, Workers
 from rageval.records import Chunk
 from rageval.runs.manifest import Dataset, Manifest
 from rageval.runs.run import Run
+from rageval.scoring.computing import AnsweredChunk
 from rageval.scoring.scores import verdicts_label
 from rageval.systems.system import System
 from tasks.answers import answer_chunk
-from tasks.batch import batch_answers, batch_scores
+from tasks.batch import batch_answers, batch_verdicts
 from tasks.documents import load_documents
 from tasks.ending import as_stop
 from tasks.index import index_run
 from tasks.pairwise import compare_chunk
 from tasks.process import working
-from tasks.report import ProgressArtifact, write_report
+from tasks.report import ChunkProgress, write_report
 from tasks.retrieval import retrieve
 from tasks.runs import begin_run, check_models, note_estimate
-from tasks.scores import score_chunk
+from tasks.scores import compute_scores, judge_chunk
 
 
 class PrefectSteps:
@@ -69,15 +70,23 @@ class PrefectSteps:
         """See `Steps`."""
         retrieve(run, config, names)
 
-    def answer_and_score(
+    def answer_and_judge(
         self, run: Run, chunk: Chunk, system: System, plan: ScorePlan, config: EvaluationConfig
     ) -> Sequence[Future]:
         """See `Steps`."""
         answered = answer_chunk.submit(run, chunk, system, config.run)
-        scored = score_chunk.submit(
+        if not plan.judged:
+            return [answered]
+        judged = judge_chunk.submit(
             run=run, chunk=chunk, system=system, plan=plan, options=config.run, wait_for=[answered], return_state=False
         )
-        return [answered, scored]
+        return [answered, judged]
+
+    def compute(
+        self, run: Run, answered: Sequence[AnsweredChunk], plan: ScorePlan, config: EvaluationConfig
+    ) -> Sequence[Future]:
+        """See `Steps`."""
+        return [compute_scores.submit(run, answered, plan, config.run)]
 
     def compare(
         self, run: Run, chunk: Chunk, system: System, others: Sequence[System], judge: ModelConfig,
@@ -101,17 +110,17 @@ class PrefectSteps:
         """See `Steps`."""
         return batch_answers.submit(run, chunks, system, config.run)
 
-    def score_batch(
+    def judge_batch(
         self, run: Run, chunks: Sequence[Chunk], systems: Sequence[System], plan: ScorePlan,
         config: EvaluationConfig,
     ) -> Future:  # fmt: skip
         """See `Steps`."""
-        return batch_scores.submit(run, chunks, systems, plan, config.run.batch_poll_s)
+        return batch_verdicts.submit(run, chunks, systems, plan, config.run.batch_poll_s)
 
     @contextmanager
-    def progress(self, total: int) -> Iterator[Progress]:
+    def progress(self, chunks: int, computed: int) -> Iterator[Progress]:
         """See `Steps`."""
-        with ProgressArtifact(total=total) as progress:
+        with ChunkProgress(chunks=chunks, computed=computed) as progress:
             yield progress
 
     def report(

@@ -159,9 +159,9 @@ class _Cluster(Workers):
         """Return twice what the workers have threads for: the next chunk waits beside the one under way."""
         return max(1, 2 * self._threads // lines)
 
-    def stop(self, error: BaseException) -> None:
-        """Cancel every request of every worker."""
-        self.engine.stop(error)
+    def stop(self, error: BaseException, *, requests_alone: bool = False) -> None:
+        """Cancel every request of every worker, and what is computed there."""
+        self.engine.stop(error, requests_alone=requests_alone)
         self._exchange_if_there()
 
     def explained(self, error: BaseException) -> BaseException:

@@ -1,4 +1,4 @@
-"""All pending requests of a step -> rows, through the Batch API: a task run per answering model, and one for scores."""
+"""All pending requests of a step -> rows, through the Batch API: a task run per system, and one for verdicts."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -32,21 +32,21 @@ def batch_answers(run: Run, chunks: Sequence[Chunk], system: System, options: Ru
     return Completed(message=f"{outcome.ok} answers, {outcome.failed} failed, {outcome.asked} asked now", data=outcome)
 
 
-@task(task_run_name="batch-scores")
-def batch_scores(
+@task(task_run_name="batch-verdicts")
+def batch_verdicts(
     run: Run,
     chunks: Sequence[Chunk],
     systems: Sequence[System],
     plan: ScorePlan,
     poll_s: float,
 ) -> State[Any]:
-    """Score all answers of all systems, the verdicts in batches; what is stored is not asked again."""
+    """Ask judges for the verdicts on all answers of all systems; what is stored is not asked again."""
     watch = Watch(every_s=poll_s, show=_Display().show)
     try:
-        outcome = batch.score_batch(run, chunks, systems, plan, process.engine(), watch)
+        outcome = batch.judge_batch(run, chunks, systems, plan, process.engine(), watch)
     except RagevalError as error:
         return Failed(message=str(error), data=error)
-    return Completed(message=f"{outcome.ok} scores, {outcome.failed} without a value", data=outcome)
+    return Completed(message=f"{outcome.ok} verdicts, {outcome.failed} without a value", data=outcome)
 
 
 class _Display:

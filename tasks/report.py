@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import cast
@@ -70,19 +70,20 @@ class ProgressArtifact:
     """A progress artifact that is updated every few seconds at the most."""
 
     total: int
-    description: str = "Chunks answered and scored"
+    description: str
+    key: str = "rageval-progress"
     _done: int = 0
     _artifact: UUID | None = None
     _updated: float = field(default=0.0)
 
     def __enter__(self) -> "ProgressArtifact":
-        made = create_progress_artifact(key="rageval-progress", progress=0.0, description=self.description)
+        made = create_progress_artifact(key=self.key, progress=0.0, description=self.description)
         self._artifact = cast(UUID, made)  # a coroutine only where an event loop calls it
         return self
 
-    def advance(self) -> None:
-        """Count one more chunk as done."""
-        self._done += 1
+    def advance(self, count: int = 1) -> None:
+        """Count so many more as done."""
+        self._done += count
         if time.monotonic() - self._updated >= _PROGRESS_EVERY_S or self._done == self.total:
             self._updated = time.monotonic()
             self._show()
@@ -99,6 +100,33 @@ class ProgressArtifact:
         if self._artifact:
             done = self._done / self.total if self.total else 1.0
             update_progress_artifact(self._artifact, progress=100.0 * done)
+
+
+class ChunkProgress:
+    """Two progress artifacts: of chunks that are answered and judged, and of those whose other scores are computed."""
+
+    def __init__(self, *, chunks: int, computed: int) -> None:
+        self._asked = ProgressArtifact(total=chunks, description="Chunks answered and judged")
+        self._computed = ProgressArtifact(
+            total=computed, description="Chunks whose other scores are computed", key="rageval-computed"
+        )
+        self._shown = ExitStack()
+
+    def __enter__(self) -> "ChunkProgress":
+        self._shown.enter_context(self._asked)
+        if self._computed.total:
+            self._shown.enter_context(self._computed)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._shown.close()
+
+    def advance(self, *, chunks: int, computed: int) -> None:
+        """Count so many more chunks of either as done."""
+        if chunks:
+            self._asked.advance(chunks)
+        if computed:
+            self._computed.advance(computed)
 
 
 @contextmanager

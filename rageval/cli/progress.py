@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from rageval.engine.counts import ModelCounts
 from rageval.pages.formats import duration
+from rageval.scoring.computing import COMPUTED
 
 _REFRESH_S = 0.25
 _PLAIN_EVERY_S = 10.0
@@ -35,11 +36,19 @@ class Pace:
         return (came - before) / (now - since) if now > since else 0.0
 
 
-def detail(counts: ModelCounts, per_second: float) -> str:
-    """Return everything but `done of total` in words."""
+def detail(counts: ModelCounts, per_second: float, *, asks: bool = True) -> str:
+    """Return everything but `done of total` in words.
+
+    Args:
+        counts: How far it is.
+        per_second: How fast.
+        asks: Whether anybody is asked for what is counted.
+    """
     left = counts.expected - counts.done
     left_s = left / per_second if per_second > 0 else None
     time_left = "done" if left <= 0 else f"{duration(left_s)} left" if left_s is not None else "time left unknown"
+    if not asks:
+        return f"{counts.failed} failed, {per_second:.1f}/s, {time_left}"
     said = f"{counts.failed} failed, {counts.in_flight} in flight, {per_second:.1f}/s"
     return f"{said}, {_dollars(counts)}, {time_left}"
 
@@ -83,7 +92,8 @@ def _watch(
     shown: dict[str, str] = {}
     while not ended.wait(_REFRESH_S if console.is_terminal else _PLAIN_EVERY_S):
         for label, now in list(counts().items()):
-            words = detail(now, paces.setdefault(label, Pace()).per_second(time.monotonic(), now))
+            pace = paces.setdefault(label, Pace()).per_second(time.monotonic(), now)
+            words = detail(now, pace, asks=label != COMPUTED)
             if not console.is_terminal:
                 show_line(console, shown, label, f"{now.done} of {now.expected}, {words}")
                 continue

@@ -65,6 +65,7 @@ class RequestEngine:
         """What the run has spent, over all models, answers and judgements."""
         self._backoff_s = backoff_s
         self._stopped: RagevalError | None = None
+        self._interrupted: RagevalError | None = None
         self._traffic: dict[tuple[Account, str], Traffic] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._is_closed = False
@@ -103,6 +104,13 @@ class RequestEngine:
         counts.done += stored
         counts.stored += stored
 
+    def counted(self, label: str, *, done: int = 0, failed: int = 0, stored: int = 0) -> None:
+        """Tell progress displays of records that ask no model: so many are done now, or were stored before."""
+        counts = self.counts.setdefault(label, ModelCounts())
+        counts.done += done + stored
+        counts.stored += stored
+        counts.failed += failed
+
     def share(self, shared_limit: str, share: float) -> None:
         """Keep that share (above 0, at most 1) of the limits of the models with that `shared_limit` from now on."""
         self._shared.call(self._shared.share(shared_limit, share))
@@ -132,12 +140,17 @@ class RequestEngine:
         sent = self._complete_all(requests, model, on_reply, counts)
         return asyncio.run_coroutine_threadsafe(sent, self._shared.loop)
 
-    def stop(self, error: BaseException) -> None:
+    def stop(self, error: BaseException, *, requests_alone: bool = False) -> None:
         """Cancel everything in flight; every waiting and every later caller gets the error.
 
         An error that is no reason to stop a run, such as a Ctrl-C, reaches them as one that is.
+
+        Args:
+            error: Why.
+            requests_alone: Whether what asks no model goes on to its end, such as the scores of answers that are there.
         """
         self._stopped = error if isinstance(error, RunStoppedError) else RunStoppedError("the run was stopped")
+        self._interrupted = self._interrupted if requests_alone else self._stopped
         if not self._is_closed:
             self._shared.loop.call_soon_threadsafe(self._cancel_running)
 
@@ -150,6 +163,11 @@ class RequestEngine:
         """Raise what the run was stopped with, if it was; for whoever waits for something else than a reply."""
         if self._stopped:
             raise self._stopped
+
+    def raise_if_interrupted(self) -> None:
+        """Raise what the run was stopped with, if everything has to end; for what asks no model."""
+        if self._interrupted:
+            raise self._interrupted
 
     def forget_refusals(self) -> None:
         """Ask models again that no request could succeed with any more, such as for a refused key or spent credit."""

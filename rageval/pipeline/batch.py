@@ -22,7 +22,7 @@ from rageval.judging.plan import ScorePlan
 from rageval.records import Chunk
 from rageval.runs.batch_log import BatchLog, NotedBatch, open_batches
 from rageval.runs.run import Run
-from rageval.scoring.scores import pending_calls, score_chunk, verdicts_label
+from rageval.scoring.scores import judge_chunk, pending_calls, verdicts_label
 from rageval.systems.answers import answer_chunk, answers_label, pending_answers
 from rageval.systems.system import System
 from rageval.text.fingerprint import digest
@@ -72,7 +72,7 @@ def answer_batch(
         return _sum(answer_chunk(run, chunk, system, engine, ask=ask, options=options) for chunk, ask in asks.items())
 
 
-def score_batch(
+def judge_batch(
     run: Run,
     chunks: Sequence[Chunk],
     systems: Sequence[System],
@@ -80,11 +80,11 @@ def score_batch(
     engine: RequestEngine,
     watch: Watch,
 ) -> ChunkOutcome:
-    """Score whatever answers of the run have no score yet; each judge gets those of all systems at once.
+    """Ask for the verdicts that answers of the run lack; each judge gets those of all systems at once.
 
     Args:
         run: The run, with the answers of all systems stored.
-        chunks: Whose answers to score.
+        chunks: Whose answers to judge.
         systems: The systems that gave the answers.
         plan: Which scores each answer gets.
         engine: Counts what is stored and asked, and ends the run.
@@ -103,7 +103,7 @@ def score_batch(
             mine[name].append(steps[name].add(system.name, (*call.key, str(chunk.repeat)), call.request))
     with _replies(run, list(steps.values()), engine, watch) as replies:
         return _sum(
-            score_chunk(run, chunk, system, plan, engine, ask=_from(replies, ids[system.name, chunk], engine))
+            judge_chunk(run, chunk, system, plan, engine, ask=_from(replies, ids[system.name, chunk], engine))
             for system, chunk in work
         )
 

@@ -1,38 +1,42 @@
 """An evaluation in its order: documents, systems, index, retrieval, answers and scores, report."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 from rageval.config.evaluation import EvaluationConfig
 from rageval.config.models import ModelConfig
 from rageval.engine.chunks import plan_chunks
 from rageval.engine.request_engine import RequestEngine
 from rageval.engine.served_models import serve_models
-from rageval.errors import InputError, RunStoppedError
+from rageval.errors import InputError, RagevalError, RunStoppedError
 from rageval.judging.choices import rivals
-from rageval.judging.plan import pairwise_rows, score_plan
+from rageval.judging.plan import ScorePlan, pairwise_rows, score_plan
 from rageval.pipeline.batch import refuse_open_batches
-from rageval.pipeline.chunk_scheduler import ChunkScheduler, Future, Line, wait_for, width
+from rageval.pipeline.chunk_scheduler import ChunkScheduler, Ended, Future, Line, LineBehind, Work, width
 from rageval.pipeline.completeness import check_retry, is_finished, raise_if_incomplete
 from rageval.pipeline.ending import note_stop
 from rageval.pipeline.estimate import check_prices
-from rageval.pipeline.steps import Steps, Workers
+from rageval.pipeline.steps import Progress, Steps, Workers
 from rageval.records import Chunk
 from rageval.runs import costs
 from rageval.runs.inputs import question_ids
 from rageval.runs.manifest import Manifest
 from rageval.runs.run import Run
+from rageval.scoring.computing import COMPUTED, AnsweredChunk
 from rageval.scoring.scores import verdicts_label
 from rageval.search.retrieval import stored_retrievers
 from rageval.systems.answers import answers_label
 from rageval.systems.kinds import describe_systems, make_systems, served
 from rageval.systems.system import System
 from rageval.telemetry.tracing import step
+
+_ANSWERS_AT_ONCE: Final = 2000
+"""Whose scores are computed together at the most: some of the time is the same for any number, and so is not the
+memory."""
 
 
 def evaluate_run(
@@ -159,25 +163,46 @@ class _Evaluation:
     ) -> BaseException | None:
         """Work through all chunks of all systems; returns the error that ended the run early, or None."""
         self._announce(systems, judges, workers.engine)
-        answering: ChunkScheduler | _Batches = ChunkScheduler(self._answer_lines(systems, judges, chunks, workers))
-        if self.config.run.batch:
-            answering = _Batches(evaluation=self, systems=systems, plan_judges=judges, chunks=chunks)
-        comparing = ChunkScheduler(self._comparing_lines(systems, judges, chunks, workers))
-        total = len(chunks) * len(systems) + compared_chunks(self.config, chunks)
-        with self.steps.progress(total) as progress:
+        plan = score_plan(self.config, judges)
+        scheduler = ChunkScheduler(self._behind(plan, workers))
+        asked = compared_chunks(self.config, chunks) + len(chunks) * len(systems)
+        computed = len(chunks) * len(systems) if plan.computed else 0
+        with self.steps.progress(asked, computed) as progress:
             try:
-                for _ in chain(answering.through(), comparing.through()):
-                    progress.advance()
+                for lines in self._lines(systems, plan, chunks, workers):
+                    _show(scheduler.through(lines), progress)
+                _show(scheduler.rest(), progress)
             except BaseException as raised:
                 # A bad key, spent credit, Ctrl-C or a cancellation: whatever it is, what runs has to end first.
                 error = self.steps.as_stop(raised)
-                workers.stop(error)
-                answering.wait()
-                comparing.wait()
+                is_of_requests = isinstance(raised, RagevalError) and not workers.engine.stopped
+                workers.stop(error, requests_alone=is_of_requests)
+                scheduler.wait()
                 if isinstance(error, Exception):
+                    if is_of_requests:
+                        with suppress(Exception):  # what ended the run is told, and the next start computes the rest
+                            _show(scheduler.rest(), progress)
                     return workers.explained(error)
                 raise
         return None
+
+    def _lines(
+        self, systems: list[System], plan: ScorePlan, chunks: Sequence[Chunk], workers: Workers
+    ) -> Iterator[list[Line[AnsweredChunk]]]:
+        """Yield the lines that go on side by side; those that come later need what the ones before have brought."""
+        if self.config.run.batch:
+            yield from self._batch_lines(systems, plan, chunks)
+        else:
+            yield self._answer_lines(systems, plan, chunks, workers)
+        yield self._comparing_lines(systems, plan.judges, chunks, workers)
+
+    def _behind(self, plan: ScorePlan, workers: Workers) -> LineBehind[AnsweredChunk] | None:
+        """Return what computes the scores that ask no model of the chunks that are answered."""
+        if not plan.computed:
+            return None
+        most = max(1, _ANSWERS_AT_ONCE // self.config.chunk_size)
+        start = partial(self.steps.compute, self.run, plan=plan, config=self.config)
+        return LineBehind(start=start, width=workers.processes, most=most)
 
     def _announce(self, systems: Sequence[System], judges: Sequence[ModelConfig], engine: RequestEngine) -> None:
         """Tell progress displays how many answers and verdicts there will be."""
@@ -189,35 +214,56 @@ class _Evaluation:
             verdicts = sum(n for (name, _), n in calls.items() if name == judge.name) * len(systems)
             chosen = 0 if number else pairwise_rows(self.config, len(ids))
             engine.expect(verdicts_label(judge), self.config.run.repeats * (verdicts + chosen))
+        if computed := len(score_plan(self.config).computed):
+            engine.expect(COMPUTED, self.config.run.repeats * computed * len(ids) * len(systems))
 
     def _answer_lines(
-        self, systems: list[System], judges: tuple[ModelConfig, ...], chunks: Sequence[Chunk], workers: Workers
-    ) -> list[Line]:
-        """Return a line of chunks for each system, to be answered and scored."""
-        plan, config = score_plan(self.config, judges), self.config
-        start = partial(self.steps.answer_and_score, self.run)
+        self, systems: list[System], plan: ScorePlan, chunks: Sequence[Chunk], workers: Workers
+    ) -> list[Line[AnsweredChunk]]:
+        """Return a line of chunks for each system, to be answered and judged."""
+        config, start = self.config, partial(self.steps.answer_and_judge, self.run)
         widest = workers.widest(len(systems))
         return [
             Line(
-                starts=[partial(start, chunk, system, plan, config) for chunk in chunks],
+                works=[
+                    Work(start=partial(start, chunk, system, plan, config), brings=_answered([system], [chunk]))
+                    for chunk in chunks
+                ],
                 width=width(system.model, config.chunk_size, widest, workers.processes),
             )
             for system in systems
         ]
 
+    def _batch_lines(
+        self, systems: list[System], plan: ScorePlan, chunks: Sequence[Chunk]
+    ) -> Iterator[list[Line[AnsweredChunk]]]:
+        """Yield the lines of the Batch API: the answers of every system at once, then all verdicts."""
+        run, config, steps = self.run, self.config, self.steps
+        answers = (
+            Work(
+                start=partial(_one, steps.answer_batch, run, chunks, system, config),
+                chunks=0,
+                brings=_answered([system], chunks),
+            )
+            for system in systems
+        )
+        yield [Line(works=answers, width=len(systems))]
+        start = partial(_one, steps.judge_batch, run, chunks, systems, plan, config)
+        yield [Line(works=[Work(start=start, chunks=len(chunks) * len(systems))], width=1)]
+
     def _comparing_lines(
         self, systems: list[System], judges: tuple[ModelConfig, ...], chunks: Sequence[Chunk], workers: Workers
-    ) -> list[Line]:
+    ) -> list[Line[AnsweredChunk]]:
         """Return one line of all choices between two systems, each of all pairs of one first system."""
         if not judges or not compared_chunks(self.config, chunks):
             return []
         judge, size = judges[0], 2 * self.config.run.chunk_size
-        starts = (
-            partial(self.steps.compare, self.run, chunk, system, others, judge, self.config)
+        works = (
+            Work[AnsweredChunk](start=partial(self.steps.compare, self.run, chunk, system, others, judge, self.config))
             for chunk in chunks
             for system, others in rivals(systems)
         )
-        return [Line(starts=starts, width=width(judge, size, workers.widest(1), workers.processes))]
+        return [Line(works=works, width=width(judge, size, workers.widest(1), workers.processes))]
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
@@ -229,34 +275,18 @@ class _Evaluation:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
 
 
-@dataclass(kw_only=True)
-class _Batches:
-    """The Batch API: the answers of every system at once, then all scores."""
+def _show(ended: Iterable[Ended], progress: Progress) -> None:
+    """Show what has ended, until all has."""
+    for one in ended:
+        progress.advance(chunks=one.chunks, computed=one.behind)
 
-    evaluation: _Evaluation
-    systems: list[System]
-    plan_judges: tuple[ModelConfig, ...]
-    chunks: Sequence[Chunk]
-    _started: list[Future] = field(default_factory=list)
 
-    def through(self) -> Iterator[None]:
-        """Yield for each chunk of each system once all are answered and scored.
+def _answered(systems: Sequence[System], chunks: Sequence[Chunk]) -> list[AnsweredChunk]:
+    return [AnsweredChunk(system=system, chunk=chunk) for system in systems for chunk in chunks]
 
-        Raises:
-            Exception: The error of the first step that failed.
-        """
-        run, config, steps = self.evaluation.run, self.evaluation.config, self.evaluation.steps
-        self._started += [steps.answer_batch(run, self.chunks, system, config) for system in self.systems]
-        for answered in list(self._started):
-            answered.result()
-        plan = score_plan(config, self.plan_judges)
-        self._started.append(steps.score_batch(run, self.chunks, self.systems, plan, config))
-        self._started[-1].result()
-        yield from (None for _ in self.systems for _ in self.chunks)
 
-    def wait(self) -> None:
-        """Wait until every step that was started has ended, well or not."""
-        wait_for(self._started)
+def _one(start: Callable[..., Future], *arguments: Any) -> list[Future]:
+    return [start(*arguments)]
 
 
 def compared_chunks(config: EvaluationConfig, chunks: Sequence[Chunk]) -> int:

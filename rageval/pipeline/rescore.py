@@ -28,7 +28,8 @@ from rageval.runs import life
 from rageval.runs.inputs import question_ids
 from rageval.runs.manifest import Ending, Manifest, ReplacedVerdicts, RescoringNote, read_manifest, write_manifest
 from rageval.runs.run import Run
-from rageval.scoring.scores import count_computed, pending_calls
+from rageval.scoring.computing import count_computed
+from rageval.scoring.scores import pending_calls
 from rageval.storage.files import write_parquet
 from rageval.systems.kinds import stored_systems
 from rageval.systems.system import System

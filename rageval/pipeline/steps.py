@@ -3,6 +3,7 @@
 `rageval.pipeline.evaluation` holds their order. `flows` has the same steps as Prefect tasks.
 """
 
+import concurrent.futures
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,8 +35,9 @@ from rageval.runs import life
 from rageval.runs.documents import load_documents
 from rageval.runs.manifest import Dataset, Manifest
 from rageval.runs.run import Run
+from rageval.scoring.computing import AnsweredChunk, at_low_priority, compute_scores
 from rageval.scoring.pairwise import compare_chunk
-from rageval.scoring.scores import score_chunk, verdicts_label
+from rageval.scoring.scores import judge_chunk, verdicts_label
 from rageval.search.backends import settled
 from rageval.search.building import index_run
 from rageval.search.retrieval import retrieve_run
@@ -58,9 +60,9 @@ class Workers:
         """Return how many chunks each of so many lines may have under way, at least 1."""
         return max(1, MOST_THREADS // (2 * lines))  # a chunk's scores wait in a thread for its answers
 
-    def stop(self, error: BaseException) -> None:
-        """Cancel every request in flight; the chunks end, with what was answered stored."""
-        self.engine.stop(error)
+    def stop(self, error: BaseException, *, requests_alone: bool = False) -> None:
+        """Cancel every request in flight; the chunks end, with what was answered stored, see `RequestEngine.stop`."""
+        self.engine.stop(error, requests_alone=requests_alone)
 
     def explained(self, error: BaseException) -> BaseException:
         """Return the error that ended a chunk in words of this package, if it is one of the workers' own."""
@@ -70,8 +72,8 @@ class Workers:
 class Progress(Protocol):
     """Counts chunks that are done."""
 
-    def advance(self) -> None:
-        """Count one more."""
+    def advance(self, *, chunks: int, computed: int) -> None:
+        """Count so many more that are answered and judged, and so many whose other scores are computed."""
 
 
 class Steps(Protocol):
@@ -101,10 +103,15 @@ class Steps(Protocol):
     def retrieve(self, run: Run, config: EvaluationConfig, names: Sequence[str]) -> None:
         """Search with these retrievers."""
 
-    def answer_and_score(
+    def answer_and_judge(
         self, run: Run, chunk: Chunk, system: System, plan: ScorePlan, config: EvaluationConfig
     ) -> Sequence[Future]:
-        """Ask a system a chunk and score the answers; the last future ends last."""
+        """Ask a system a chunk, the first future, and judges for verdicts on the answers; the last one ends last."""
+
+    def compute(
+        self, run: Run, answered: Sequence[AnsweredChunk], plan: ScorePlan, config: EvaluationConfig
+    ) -> Sequence[Future]:
+        """Compute the scores that ask no model, behind everything else."""
 
     def compare(
         self, run: Run, chunk: Chunk, system: System, others: Sequence[System], judge: ModelConfig,
@@ -115,14 +122,14 @@ class Steps(Protocol):
     def answer_batch(self, run: Run, chunks: Sequence[Chunk], system: System, config: EvaluationConfig) -> Future:
         """Ask a system all chunks through the Batch API."""
 
-    def score_batch(
+    def judge_batch(
         self, run: Run, chunks: Sequence[Chunk], systems: Sequence[System], plan: ScorePlan,
         config: EvaluationConfig,
     ) -> Future:  # fmt: skip
-        """Score all answers, the verdicts through the Batch API."""
+        """Ask judges for the verdicts on all answers through the Batch API."""
 
-    def progress(self, total: int) -> AbstractContextManager[Progress]:
-        """Show how many chunks are done while the block runs."""
+    def progress(self, chunks: int, computed: int) -> AbstractContextManager[Progress]:
+        """Show how many of so many chunks are done while the block runs."""
 
     def report(
         self, run: Run, config: EvaluationConfig, systems: Sequence[System], chunks: Sequence[Chunk],
@@ -187,16 +194,29 @@ class ThreadSteps:
         """See `Steps`."""
         retrieve_run(run, config, names)
 
-    def answer_and_score(
+    def answer_and_judge(
         self, run: Run, chunk: Chunk, system: System, plan: ScorePlan, config: EvaluationConfig
     ) -> Sequence[Future]:
         """See `Steps`."""
+        answered: concurrent.futures.Future[None] = concurrent.futures.Future()
 
         def work() -> None:
-            answer_chunk(run, chunk, system, self._asking, ask=self._ask, options=config.run)
-            score_chunk(run, chunk, system, plan, self._asking, ask=self._ask, options=config.run)
+            try:
+                answer_chunk(run, chunk, system, self._asking, ask=self._ask, options=config.run)
+            except BaseException as error:
+                answered.set_exception(error)
+                raise
+            answered.set_result(None)
+            judge_chunk(run, chunk, system, plan, self._asking, ask=self._ask, options=config.run)
 
-        return [self._pool.submit(work)]
+        return [answered, self._pool.submit(work)]
+
+    def compute(
+        self, run: Run, answered: Sequence[AnsweredChunk], plan: ScorePlan, config: EvaluationConfig
+    ) -> Sequence[Future]:
+        """See `Steps`."""
+        work = partial(compute_scores, run, answered, plan, self._asking, options=config.run)
+        return [self._pool.submit(at_low_priority, work)]
 
     def compare(
         self, run: Run, chunk: Chunk, system: System, others: Sequence[System], judge: ModelConfig,
@@ -213,20 +233,24 @@ class ThreadSteps:
         """See `Steps`."""
         return self._pool.submit(batch.answer_batch, run, chunks, system, self._asking, _watch(config), config.run)
 
-    def score_batch(
+    def judge_batch(
         self, run: Run, chunks: Sequence[Chunk], systems: Sequence[System], plan: ScorePlan,
         config: EvaluationConfig,
     ) -> Future:  # fmt: skip
         """See `Steps`."""
-        return self._pool.submit(batch.score_batch, run, chunks, systems, plan, self._asking, _watch(config))
+        return self._pool.submit(batch.judge_batch, run, chunks, systems, plan, self._asking, _watch(config))
 
     @contextmanager
-    def progress(self, total: int) -> Iterator[Progress]:
+    def progress(self, chunks: int, computed: int) -> Iterator[Progress]:
         """See `Steps`."""
         console = Console(stderr=True)
         is_seen = console.is_terminal or console.is_jupyter
         with Bars(console=console, transient=True, disable=not is_seen) as bars:
-            yield _Bar(bars=bars, task=bars.add_task("Answers and scores, in chunks", total=total))
+            yield _Bars(
+                bars=bars,
+                asked=bars.add_task("Answers and verdicts, in chunks", total=chunks),
+                computed=bars.add_task("Computed scores, in chunks", total=computed, visible=computed > 0),
+            )
 
     def report(
         self, run: Run, config: EvaluationConfig, systems: Sequence[System], chunks: Sequence[Chunk],
@@ -253,15 +277,17 @@ class ThreadSteps:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Bar:
+class _Bars:
     """Progress in a terminal or a notebook."""
 
     bars: Bars
-    task: TaskID
+    asked: TaskID
+    computed: TaskID
 
-    def advance(self) -> None:
-        """One chunk more is done."""
-        self.bars.advance(self.task)
+    def advance(self, *, chunks: int, computed: int) -> None:
+        """So many chunks more are done."""
+        self.bars.advance(self.asked, chunks)
+        self.bars.advance(self.computed, computed)
 
 
 def _watch(config: EvaluationConfig) -> Watch:

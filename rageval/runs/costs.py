@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rageval.runs.manifest import KnownUsage, ModelUsage, RunTotals
-from rageval.runs.run import ChunkTable, Run
+from rageval.runs.parts import ChunkTable
+from rageval.runs.run import Run
 from rageval.records import Chunk
 from rageval.tables import SCHEMAS
 

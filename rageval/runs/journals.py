@@ -10,7 +10,8 @@ import pyarrow as pa
 from rageval.storage.places import Place
 from rageval.storage.files import appending
 from rageval.records import Score, StoredAnswer
-from rageval.tables import SCHEMAS, to_row
+from rageval.runs.parts import schema_of
+from rageval.tables import to_row
 
 Row: TypeAlias = dict[str, Any]
 _UNREADABLE = (ValueError, TypeError, AttributeError, pa.ArrowException)
@@ -39,23 +40,23 @@ class Journal:
         self._lines.close()
 
 
-def read_lines(table: str, lines: Sequence[bytes]) -> list[Row]:
+def read_lines(part: str, lines: Sequence[bytes]) -> list[Row]:
     """Return the records of a journal; all are checked at once, and one by one only if any cannot be read."""
     try:
-        return _checked(table, [orjson.loads(line) for line in lines if line])
+        return _checked(part, [orjson.loads(line) for line in lines if line])
     except _UNREADABLE:
-        return [row for line in lines if (row := read_line(table, line)) is not None]
+        return [row for line in lines if (row := read_line(part, line)) is not None]
 
 
-def read_line(table: str, line: bytes) -> Row | None:
+def read_line(part: str, line: bytes) -> Row | None:
     """Return a journal's record, or None for the line that a kill cut short or that is damaged."""
     try:
-        return _checked(table, [orjson.loads(line)])[0]
+        return _checked(part, [orjson.loads(line)])[0]
     except _UNREADABLE:
         return None
 
 
-def _checked(table: str, rows: list[Row]) -> list[Row]:
+def _checked(part: str, rows: list[Row]) -> list[Row]:
     """Return the rows with their times as such.
 
     Raises:
@@ -64,8 +65,9 @@ def _checked(table: str, rows: list[Row]) -> list[Row]:
     for row in rows:
         if "started_at" in row:
             row["started_at"] = datetime.fromisoformat(row["started_at"])
-    pa.Table.from_pylist(rows, schema=SCHEMAS[table])
-    needed = {field.name for field in SCHEMAS[table] if not field.nullable}
+    schema = schema_of(part)
+    pa.Table.from_pylist(rows, schema=schema)
+    needed = {field.name for field in schema or () if not field.nullable}
     if not all(row.keys() >= needed for row in rows):
-        raise ValueError(f"a row lacks a column of {table}")
+        raise ValueError(f"a row lacks a column of {part}")
     return rows

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from rageval.storage.places import Place, matching
 from rageval.storage.files import readable, replacing
-from rageval.tables import SCHEMAS
+from rageval.runs.parts import schema_of
 
 _ASKED = {"answers", "scores"}
 
@@ -35,7 +35,7 @@ def _half_written(folder: Place) -> Iterator[str]:
 def _damaged(folder: Place) -> Iterator[str]:
     for path in sorted([*folder.rglob("*.parquet")], key=str):
         table = path.stem if path.parent == folder else path.parent.name
-        problem = _problem(path, SCHEMAS.get(table))
+        problem = _problem(path, schema_of(table))
         if problem:
             rows = _rows(path)
             path.replace(path.with_name(path.name + ".damaged"))
@@ -72,7 +72,8 @@ def _rows(path: Place) -> int | None:
 
 
 def _consequence(table: str, rows: int | None) -> str:
-    what = "what it held" if rows is None else f"its {rows} {table}"
+    held = "scores" if table == "computed" else table
+    what = "what it held" if rows is None else f"its {rows} {held}"
     if table == "labels":
         return f"{what} can be given again with rageval report --human-labels"
     if table not in _ASKED:

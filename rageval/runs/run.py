@@ -3,14 +3,16 @@
     runs/<run_id>/
         documents.parquet questions.parquet systems.parquet retrieval.parquet answers.parquet scores.parquet ...
         run.json report.html
-        parts/<table>/<chunk>.parquet      finished chunks, until they are merged into the table
-        journal/<table>/<chunk>.jsonl      finished records of the chunk that is being worked on
+        parts/<part>/<chunk>.parquet       finished chunks, until they are merged into their table
+        journal/<part>/<chunk>.jsonl       finished records of the chunk that is being worked on
 
-A record counts as stored once it stands in the journal: a later row of the same key replaces an earlier one,
-and journal beats part beats table. Every file but the journal is written under a temporary name and renamed.
+Answers and scores are stored chunk by chunk. The table of scores has two parts of each chunk, with a writer each: what
+judges were asked for, and what is computed behind them, see `rageval.runs.parts`. A record counts as stored once it
+stands in the journal: a later row of the same key replaces an earlier one, and journal beats part beats table. Every
+file but the journal is written under a temporary name and renamed.
 
 On an object store the folder is the same but for two things: `.lock` holds a lease, and as nothing can be added to an
-object, each writer of a chunk has a journal of its own, `journal/<table>/<chunk>.<time>-<token>.jsonl`.
+object, each writer of a chunk has a journal of its own, `journal/<part>/<chunk>.<time>-<token>.jsonl`.
 """
 
 import contextlib
@@ -23,7 +25,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import filelock
 import pyarrow as pa
@@ -32,6 +34,7 @@ from rageval.runs import repair as run_repair
 from rageval.safety.allowances import check_output
 from rageval.runs.journals import Journal, Row, read_line, read_lines
 from rageval.runs.merged_rows import merged_rows
+from rageval.runs.parts import KEYS, PARTS, ChunkTable, Part, table_of
 from rageval.storage.leases import LEASE_S, lease
 from rageval.storage.places import Place, StorePath, first_look, matching, place
 from rageval.storage.files import read_parquet, replacing, write_parquet
@@ -39,8 +42,8 @@ from rageval.storage.mapped import mapped_table
 from rageval.storage.stored_rows import StoredRows, stored_rows
 from rageval.safety.variables import filled_in
 from rageval.errors import ConfigError, DataError, RunLockedError
-from rageval.records import Chunk
-from rageval.tables import SCHEMAS, SHARED
+from rageval.records import Chunk, Score
+from rageval.tables import SCHEMAS, SHARED, to_row
 from rageval.safety.urls import shown as shown_url
 
 if TYPE_CHECKING:
@@ -48,9 +51,7 @@ if TYPE_CHECKING:
 
 REPORT: Final = "report.html"
 """The page of a run, in its folder."""
-ChunkTable: TypeAlias = Literal["answers", "scores"]
 Key: TypeAlias = tuple[str, ...]
-_KEYS: Mapping[ChunkTable, tuple[str, ...]] = {"answers": ("question_id",), "scores": ("question_id", "metric")}
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,8 @@ class Run:
 
     def has_unmerged(self, table: ChunkTable) -> bool:
         """Return whether chunks are stored that the table does not hold yet."""
-        return any(any(self.path.glob(files)) for files in (f"parts/{table}/*.parquet", f"journal/{table}/*.jsonl"))
+        files = [file for part in PARTS[table] for file in (f"parts/{part}/*.parquet", f"journal/{part}/*.jsonl")]
+        return any(any(self.path.glob(file)) for file in files)
 
     def write(self, table: str, rows: pa.Table) -> None:
         """Replace a table as a whole."""
@@ -287,9 +289,9 @@ class Run:
         with replacing(self.path / name) as temporary:
             temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
-    def journal(self, table: ChunkTable, system: str, chunk: Chunk) -> Journal:
+    def journal(self, part: Part, system: str, chunk: Chunk) -> Journal:
         """Open a journal of a chunk for appending; a half-written last line is closed off first."""
-        path = self._journal_path(table, system, chunk)
+        path = self._journal_path(part, system, chunk)
         if isinstance(path, StorePath):
             path = path.with_name(f"{path.stem}.{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{token_hex(3)}{path.suffix}")
         return Journal(path)
@@ -297,26 +299,37 @@ class Run:
     def stored(self, table: ChunkTable, system: str, chunk: Chunk) -> dict[Key, Row]:
         """Return the rows that are there for a chunk, by question id (and metric), the latest of each."""
         # Read in the order in which rows move on, so that none is missed on its way.
-        journalled = list(self._journal_rows(table, system, chunk))
-        part = self._part_rows(table, system, chunk)
-        rows = dict(self._merged_rows(table, system, chunk))
-        for row in [*part, *journalled]:
-            rows[_key(table, row)] = row
+        unmerged = [self._unmerged_rows(part, system, chunk) for part in PARTS[table]]
+        rows = self._merged_rows(table, system, chunk)
+        for of_part in unmerged:
+            rows |= of_part
         return rows
 
-    def finish_chunk(self, table: ChunkTable, system: str, chunk: Chunk, order: Sequence[Key]) -> dict[Key, Row]:
-        """Turn everything stored for a chunk into its part, end its journal, and return the rows, as from `stored`.
+    def finish_chunk(
+        self, part: Part, system: str, chunk: Chunk, order: Sequence[Key], added: Iterable[Score] = ()
+    ) -> dict[Key, Row]:
+        """Turn what is stored for a chunk by the writer of this part into one file, and end its journal.
 
-        Rows whose keys are not in the order were stored by another step; they come after the others.
+        Args:
+            part: Whose rows.
+            system: Whose answers, or scores of whose answers, they are.
+            chunk: The chunk.
+            order: Keys of the rows in their order. Rows of other keys were stored by another step; they come after.
+            added: Records that are stored by this alone, in no journal before.
+
+        Returns:
+            The rows of the part, and those of its table where it is merged already.
         """
-        journals = self._journals(table, system, chunk)
-        rows = self.stored(table, system, chunk)
+        journals = self._journals(part, system, chunk)
+        rows = self._unmerged_rows(part, system, chunk)
+        rows |= {_key(part, row): row for row in map(to_row, added)}
         keys = [key for key in dict.fromkeys([*order, *rows]) if key in rows]
-        part = pa.Table.from_pylist([rows[key] for key in keys], schema=SCHEMAS[table])
-        write_parquet(self._part_path(table, system, chunk), [part], SCHEMAS[table])
+        schema = SCHEMAS[table_of(part)]
+        table = pa.Table.from_pylist([rows[key] for key in keys], schema=schema)
+        write_parquet(self._part_path(part, system, chunk), [table], schema)
         for path in journals:
             path.unlink(missing_ok=True)
-        return rows
+        return self._merged_rows(table_of(part), system, chunk) | rows
 
     def merge_chunks(self, table: ChunkTable, chunks: Iterable[tuple[str, Chunk]]) -> None:
         """Write all chunks' rows into the one table, then remove parts and journals."""
@@ -324,10 +337,11 @@ class Run:
         if not self.has_unmerged(table) and self.has(table):
             return
         self.write_parts(table, (self._stored_table(table, system, chunk) for system, chunk in chunks))
-        for system, chunk in chunks:
-            for path in (self._part_path(table, system, chunk), *self._journals(table, system, chunk)):
-                path.unlink(missing_ok=True)
-        for folder in (self.path / kind / name for kind in ("parts", "journal") for name in (table, "")):
+        for part in PARTS[table]:
+            for system, chunk in chunks:
+                for path in (self._part_path(part, system, chunk), *self._journals(part, system, chunk)):
+                    path.unlink(missing_ok=True)
+        for folder in (self.path / kind / name for kind in ("parts", "journal") for name in (*PARTS[table], "")):
             if isinstance(folder, Path):  # on a store it has gone with its last file
                 with contextlib.suppress(OSError):  # not empty, or not there
                     folder.rmdir()
@@ -335,25 +349,31 @@ class Run:
     def _table_path(self, table: str) -> Place:
         return self.path / f"{table}.parquet"
 
-    def _part_path(self, table: str, system: str, chunk: Chunk) -> Place:
-        return self.path / "parts" / table / f"{_chunk_name(system, chunk)}.parquet"
+    def _part_path(self, part: Part, system: str, chunk: Chunk) -> Place:
+        return self.path / "parts" / part / f"{_chunk_name(system, chunk)}.parquet"
 
-    def _journal_path(self, table: str, system: str, chunk: Chunk) -> Place:
-        return self.path / "journal" / table / f"{_chunk_name(system, chunk)}.jsonl"
+    def _journal_path(self, part: Part, system: str, chunk: Chunk) -> Place:
+        return self.path / "journal" / part / f"{_chunk_name(system, chunk)}.jsonl"
 
-    def _journals(self, table: ChunkTable, system: str, chunk: Chunk) -> list[Place]:
+    def _journals(self, part: Part, system: str, chunk: Chunk) -> list[Place]:
         """Return the journals of a chunk that are there, the oldest first."""
-        path = self._journal_path(table, system, chunk)
+        path = self._journal_path(part, system, chunk)
         if isinstance(path, StorePath):
             return matching(path.parent, f"{path.stem}.*{path.suffix}")
         return [path] if path.exists() else []
 
     def _stored_table(self, table: ChunkTable, system: str, chunk: Chunk) -> pa.Table:
-        """Return what `stored` does, as a table; most often it is the part as it stands."""
-        if not self.has(table) and not self._journals(table, system, chunk):
-            part = self._part(table, system, chunk)
-            return SCHEMAS[table].empty_table() if part is None else part
+        """Return what `stored` does, as a table; most often it is the parts as they stand."""
+        parts = PARTS[table]
+        if not self.has(table) and not any(self._journals(part, system, chunk) for part in parts):
+            found = (self._part(part, system, chunk) for part in parts)
+            return pa.concat_tables([SCHEMAS[table].empty_table(), *(one for one in found if one is not None)])
         return pa.Table.from_pylist(list(self.stored(table, system, chunk).values()), schema=SCHEMAS[table])
+
+    def _unmerged_rows(self, part: Part, system: str, chunk: Chunk) -> dict[Key, Row]:
+        """Return what a writer has stored for a chunk and no table holds yet."""
+        journalled = list(self._journal_rows(part, system, chunk))  # first: its rows move on to the part
+        return {_key(part, row): row for row in [*self._part_rows(part, system, chunk), *journalled]}
 
     def _merged_rows(self, table: ChunkTable, system: str, chunk: Chunk) -> dict[Key, Row]:
         try:
@@ -362,12 +382,12 @@ class Run:
             return {}
         return {_key(table, row): row for row in merged.of_chunk(system, chunk).to_pylist()}
 
-    def _part_rows(self, table: ChunkTable, system: str, chunk: Chunk) -> list[Row]:
-        part = self._part(table, system, chunk)
-        return [] if part is None else part.to_pylist()
+    def _part_rows(self, part: Part, system: str, chunk: Chunk) -> list[Row]:
+        rows = self._part(part, system, chunk)
+        return [] if rows is None else rows.to_pylist()
 
-    def _part(self, table: ChunkTable, system: str, chunk: Chunk) -> pa.Table | None:
-        path = self._part_path(table, system, chunk)
+    def _part(self, part: Part, system: str, chunk: Chunk) -> pa.Table | None:
+        path = self._part_path(part, system, chunk)
         try:
             return read_parquet(path)
         except FileNotFoundError:
@@ -375,14 +395,14 @@ class Run:
         except (pa.ArrowInvalid, OSError) as error:
             raise DataError(f"{path} cannot be read ({error}); start the run again, which sets it aside") from error
 
-    def _journal_rows(self, table: ChunkTable, system: str, chunk: Chunk) -> Iterator[Row]:
-        for path in self._journals(table, system, chunk):
+    def _journal_rows(self, part: Part, system: str, chunk: Chunk) -> Iterator[Row]:
+        for path in self._journals(part, system, chunk):
             with contextlib.suppress(FileNotFoundError):  # another writer has made a part of it meanwhile
-                yield from read_lines(table, path.read_bytes().split(b"\n"))
+                yield from read_lines(part, path.read_bytes().split(b"\n"))
 
 
-def _key(table: ChunkTable, row: Row) -> Key:
-    return tuple(row[column] for column in _KEYS[table])
+def _key(part: Part | ChunkTable, row: Row) -> Key:
+    return tuple(row[column] for column in KEYS[part])
 
 
 def _chunk_name(system: str, chunk: Chunk) -> str:

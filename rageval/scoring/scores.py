@@ -1,8 +1,8 @@
-"""Answers -> scores: the cosine and the text metrics, the judges' verdicts, and what a panel comes to."""
+"""Answers -> the scores that judges are asked for: their verdicts, and what a panel comes to."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rageval.config.evaluation import RunOptions
@@ -12,15 +12,12 @@ from rageval.engine.request_engine import RequestEngine
 from rageval.engine.requests import ChatReply
 from rageval.judging.calls import Item, JudgeCall, calls, judged_by, replied
 from rageval.judging.plan import ScorePlan
-from rageval.judging.requests import NO_ANSWER, ScorableAnswer, is_stale, majority, moved
-from rageval.metrics.metric import EmbeddingMetric, TextMetric
+from rageval.judging.requests import NO_ANSWER, majority, moved
 from rageval.metrics.names import detail_of
 from rageval.records import Chunk, Score
-from rageval.runs.contexts import shown_documents
-from rageval.runs.inputs import read_inputs
 from rageval.runs.journals import Journal, Row
 from rageval.runs.run import Key, Run
-from rageval.scoring.computed import computed
+from rageval.scoring.planned import items_of, key_of, pending_of
 from rageval.systems.asked_again import score_of, with_earlier
 from rageval.systems.system import System
 from rageval.telemetry.tracing import step
@@ -31,7 +28,7 @@ def verdicts_label(judge: ModelConfig) -> str:
     return f"verdicts of {judge.name}"
 
 
-def score_chunk(
+def judge_chunk(
     run: Run,
     chunk: Chunk,
     system: System,
@@ -41,14 +38,15 @@ def score_chunk(
     ask: Ask | None = None,
     options: RunOptions = RunOptions(),  # noqa: B008 - it is frozen
 ) -> ChunkOutcome:
-    """Give the answers of the chunk those scores that they lack; what cannot be scored becomes a row with a reason.
+    """Ask judges for the verdicts that the chunk's answers lack; what cannot be judged becomes a row with a reason.
 
-    A stored score stays as it is even if its metric has a new version meanwhile, unless the plan renews. Rows that are
-    not in the plan, such as those of other metrics, are kept.
+    The scores that ask no model are computed elsewhere, see `rageval.scoring.computing`. A stored verdict stays as it
+    is even if its metric has a new version meanwhile, unless the plan renews. Rows that are not in the plan, such as
+    those of other metrics, are kept.
 
     Args:
         run: The run, with the chunk's answers stored.
-        chunk: Whose answers to score.
+        chunk: Whose answers to judge.
         system: The system that gave the answers.
         plan: Which scores each answer gets.
         engine: Counts what is stored and asked, and ends the run.
@@ -56,10 +54,13 @@ def score_chunk(
         options: Whether only what has failed is asked again.
 
     Raises:
-        RagevalError: If the run has to end, see `RequestEngine.submit`. What was scored until then is stored.
+        RagevalError: If the run has to end, see `RequestEngine.submit`. What was judged until then is stored.
     """
-    items, stored = _items(run, chunk, system, plan), run.stored("scores", system.name, chunk)
-    pending = _pending(stored, items, plan, only_failed=options.retry_failed)
+    plan = replace(plan, computed=())
+    if not plan.judged:
+        return ChunkOutcome(asked=0, ok=0, failed=0)
+    items, stored = items_of(run, chunk, system, plan), run.stored("scores", system.name, chunk)
+    pending = pending_of(stored, items, plan, only_failed=options.retry_failed)
     _count_stored(plan, items, pending, stored, engine)
     if pending or _majorities(plan, items, stored):
         journal = run.journal("scores", system.name, chunk)
@@ -75,29 +76,20 @@ def score_chunk(
                     scoring.add(item, **values)
         finally:
             journal.close()
-        stored = run.finish_chunk("scores", system.name, chunk, [_key(item) for item in items])
-    ok = sum(stored.get(_key(item), {}).get("status") == "ok" for item in items)
+        stored = run.finish_chunk("scores", system.name, chunk, [key_of(item) for item in items])
+    ok = sum(stored.get(key_of(item), {}).get("status") == "ok" for item in items)
     return ChunkOutcome(asked=len(pending), ok=ok, failed=len(items) - ok)
 
 
 def pending_calls(
     run: Run, chunk: Chunk, system: System, plan: ScorePlan, *, only_failed: bool = False
 ) -> list[JudgeCall]:
-    """Return what `score_chunk` would ask the judges now; for each judge, in its order."""
-    items, stored = _items(run, chunk, system, plan), run.stored("scores", system.name, chunk)
-    pending = _pending(stored, items, plan, only_failed=only_failed)
+    """Return what `judge_chunk` would ask the judges now; for each judge, in its order."""
+    plan = replace(plan, computed=())
+    items, stored = items_of(run, chunk, system, plan), run.stored("scores", system.name, chunk)
+    pending = pending_of(stored, items, plan, only_failed=only_failed)
     asked = [item for item in pending if _is_asked(stored, plan, item)]
     return [call for judge in plan.judges for call in calls(asked, judge)]
-
-
-def count_computed(run: Run, chunk: Chunk, system: System, plan: ScorePlan) -> int:
-    """Return how many scores `score_chunk` would compute now without asking anybody."""
-    items, stored = _items(run, chunk, system, plan), run.stored("scores", system.name, chunk)
-    pending = _pending(stored, items, plan, only_failed=False)
-    return sum(
-        score.judge is None and candidate.answer is not None and not candidate.lacks(score.metric)
-        for candidate, score in pending
-    )
 
 
 def _is_asked(stored: Mapping[Key, Row], plan: ScorePlan, item: Item) -> bool:
@@ -110,58 +102,6 @@ def _is_asked(stored: Mapping[Key, Row], plan: ScorePlan, item: Item) -> bool:
 def _moved(stored: Mapping[Key, Row], plan: ScorePlan, item: Item) -> Row | None:
     """Return the row that holds a planned verdict under another name, which only renewing looks for."""
     return moved(stored, *item) if plan.renew else None
-
-
-def _items(run: Run, chunk: Chunk, system: System, plan: ScorePlan) -> list[Item]:
-    """Return every planned score of the chunk's answers, one metric after the other."""
-    candidates = list(_candidates(run, chunk, system, plan))
-    planned = [plan.scores(candidate.question.question_id) for candidate in candidates]
-    names = dict.fromkeys(score.name for scores in sorted(planned, key=len, reverse=True) for score in scores)
-    by_name = [{score.name: score for score in scores} for scores in planned]
-    return [
-        (candidate, scores[name])
-        for name in names
-        for candidate, scores in zip(candidates, by_name, strict=True)
-        if name in scores
-    ]
-
-
-def _candidates(run: Run, chunk: Chunk, system: System, plan: ScorePlan) -> Iterator[ScorableAnswer]:
-    inputs = read_inputs(run)
-    answers = run.stored("answers", system.name, chunk)
-    questions = inputs.of_chunk(chunk)
-    for question in questions:
-        answer = answers.get((question.question_id,), {})
-        yield ScorableAnswer(
-            question=question,
-            answer=answer.get("answer"),
-            retrieves_only=answer.get("status") == "ok" and answer.get("answer") is None,
-            contexts=shown_documents(answer, inputs.documents) if answer else (),
-        )
-
-
-def _key(item: Item) -> Key:
-    return (item[0].question.question_id, item[1].name)
-
-
-def _pending(stored: Mapping[Key, Row], items: Sequence[Item], plan: ScorePlan, *, only_failed: bool) -> list[Item]:
-    """Return the scores that have to be computed or asked for; majorities follow from others and are none of them."""
-    return [
-        item
-        for item in items
-        if not item[1].is_majority and _is_pending(stored.get(_key(item)), item, only_failed, plan.renew)
-    ]
-
-
-def _is_pending(row: Row | None, item: Item, only_failed: bool, renew: bool) -> bool:
-    """Return whether a score is missing, has failed, could not be read, or is of an answer that came later."""
-    if row is None:
-        return not only_failed
-    if row["status"] == "failed" or (row["status"] == "unscored" and item[1].judge):
-        return True
-    if row["status"] == "skipped" and item[0].answer is not None:
-        return True
-    return renew and is_stale(row, item[1])
 
 
 def _count_stored(
@@ -218,23 +158,10 @@ def _score(scoring: _ScoringContext, pending: Sequence[Item]) -> None:
             _add_moved(scoring, item, row)
         else:
             answered.append(item)
-    asked = _start_judging(scoring, [item for item in answered if item[1].judge])
-    try:
-        for metric in scoring.plan.computed:
-            _add_values(scoring, metric, [item for item in answered if item[1].metric == metric])
-    finally:
-        wait(asked)  # of all judges: each writes to the journal until it has ended
-        for verdicts in asked:
-            verdicts.result()
-
-
-def _add_values(scoring: _ScoringContext, metric: TextMetric | EmbeddingMetric, items: Sequence[Item]) -> None:
-    """Compute a metric that asks no model."""
-    if not items:
-        return
-    candidates = [candidate for candidate, _ in items]
-    for item, columns in zip(items, computed(metric, candidates, scoring.plan.index, scoring.run.cache), strict=True):
-        scoring.add(item, **columns)
+    asked = _start_judging(scoring, answered)
+    wait(asked)  # of all judges: each writes to the journal until it has ended
+    for verdicts in asked:
+        verdicts.result()
 
 
 def _start_judging(scoring: _ScoringContext, items: Sequence[Item]) -> list[Future[None]]:
@@ -256,7 +183,7 @@ def _ask(scoring: _ScoringContext, judge: ModelConfig, items: Sequence[Item]) ->
                 latency_s=reply.latency_s,
                 reused_from=reply.reused_from,
                 request_fingerprint=fingerprint,
-                **with_earlier(reply, scoring.stored.get(_key(item))),
+                **with_earlier(reply, scoring.stored.get(key_of(item))),
                 **columns,
             )
 
@@ -282,7 +209,7 @@ def _majorities(plan: ScorePlan, items: Sequence[Item], stored: Mapping[Key, Row
         if not all(key in stored for key in keys.values()):
             continue
         values = majority(judged_by(score), {name: stored[key] for name, key in keys.items()}) | {"judge_model": names}
-        before = stored.get(_key(item), {})
+        before = stored.get(key_of(item), {})
         if any(before.get(column) != value for column, value in values.items()):
             due.append((item, values))
     return due

@@ -100,11 +100,14 @@ def forgetting_scores(
     rows: dict[str, list[Row]] = {}
     for (question_id, *_), row in run.stored("scores", system.name, chunk).items():
         rows.setdefault(question_id, []).append(row)
-    with closing(run.journal("scores", system.name, chunk)) as journal:
+    with (
+        closing(run.journal("computed", system.name, chunk)) as computed,
+        closing(run.journal("scores", system.name, chunk)) as asked,
+    ):
 
         def forget(question_id: str) -> None:
             for row in rows.get(question_id, ()):
                 changes = _WITHOUT_VALUE | {"status": "skipped", "error": _REPLACED}
-                journal.append(score_of(row, **changes))
+                (computed if row["judge_model"] is None else asked).append(score_of(row, **changes))
 
         yield forget
