@@ -7,9 +7,10 @@ numbers, and messages longer than `MAX_CHARS`.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
-from jinja2 import StrictUndefined, TemplateError, meta, nodes
+from jinja2 import StrictUndefined, Template, TemplateError, meta, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -150,7 +151,7 @@ def _rendered(name: str, source: str, values: Mapping[str, Any]) -> str:
     pieces: list[str] = []
     length = 0
     try:
-        for piece in _environment().from_string(source).generate(values):
+        for piece in _compiled(source).generate(values):
             pieces.append(piece)
             length += len(piece)
             if length > MAX_CHARS:
@@ -158,6 +159,12 @@ def _rendered(name: str, source: str, values: Mapping[str, Any]) -> str:
     except (TemplateError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
         raise ConfigError(f"the prompt {name!r} cannot be filled in: {error}") from None
     return "".join(pieces).strip()
+
+
+@lru_cache(maxsize=64)
+def _compiled(source: str) -> Template:
+    """Return a template, compiled once for all questions: that takes longer than to fill it in."""
+    return _environment().from_string(source)
 
 
 def _context(number: int, document: Document) -> _Context:
