@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "base", "v2"}
 HEAVY = {
-    "aiohttp", "alembic", "elasticsearch", "fastapi", "fsspec", "matplotlib", "onnx", "onnxruntime", "openai", "pandas",
+    "aiohttp", "alembic", "elasticsearch", "fastapi", "fsspec", "onnx", "onnxruntime", "openai", "pandas",
     "prefect", "pyarrow", "scipy", "sentence_transformers", "sklearn", "sqlalchemy", "torch", "uvicorn",
 }  # fmt: skip
 """Libraries that take long to import: no help waits for them, and a command imports late what leads to them."""

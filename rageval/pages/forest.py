@@ -6,7 +6,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from rageval.pages.plots import COLOURS, MUTED
+from rageval.pages.plots import MUTED
 
 WIDTH: Final = 200
 HEIGHT: Final = 20
@@ -39,10 +39,10 @@ def intervals(drawn: Sequence[DrawnInterval | None]) -> list[Markup]:
 
 def _figure(interval: DrawnInterval | None, limit: float) -> Markup:
     middle = HEIGHT / 2
-    parts = [f'<path d="M{WIDTH / 2:g} 0V{HEIGHT}" stroke="{COLOURS[MUTED]}" stroke-width="1"/>']
+    parts = [f'<path d="M{WIDTH / 2:g} 0V{HEIGHT}" stroke="{MUTED}" stroke-width="1"/>']
     if interval:
         low, mean, high = (_place(value, limit) for value in (interval.low, interval.mean, interval.high))
-        colour = COLOURS[interval.colour]
+        colour = interval.colour
         parts.append(f'<path d="M{low:.1f} {middle:g}H{high:.1f}" stroke="{colour}" stroke-width="2.5"/>')
         parts.append(f'<circle cx="{mean:.1f}" cy="{middle:g}" r="4.5" fill="{colour}"/>')
     # Only numbers and our own colours are in it.

@@ -4,46 +4,33 @@ The figures hold no text but numbers and words of this module: names that come f
 in the page. The same numbers give the same bytes.
 """
 
-import io
-import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 Values = NDArray[np.float64]
 
 BIN_WIDTH: Final = 0.05
-COLOURS: Final = {
-    "#010101": "var(--series)",
-    "#020202": "var(--good)",
-    "#030303": "var(--middle)",
-    "#040404": "var(--bad)",
-    "#050505": "var(--unscored)",
-    "#060606": "var(--failed)",
-    "#070707": "var(--skipped)",
-    "#080808": "var(--rule)",
-    "#090909": "var(--muted)",
-    "#000000": "currentColor",
-}
-"""What each colour that is drawn with becomes in the page, where it follows light and dark mode."""
-SERIES, GOOD, MIDDLE, BAD, UNSCORED, FAILED, SKIPPED, RULE, MUTED, _ = COLOURS
+SERIES: Final = "var(--series)"
+GOOD: Final = "var(--good)"
+MIDDLE: Final = "var(--middle)"
+BAD: Final = "var(--bad)"
+UNSCORED: Final = "var(--unscored)"
+FAILED: Final = "var(--failed)"
+SKIPPED: Final = "var(--skipped)"
+MUTED: Final = "var(--muted)"
+"""Colours of the page, where they follow light and dark mode."""
 
-_STYLE: Final[Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "rageval",
-    "path.simplify": False,
-    "text.parse_math": False,
-    "font.size": 9,
-    "axes.linewidth": 0.6,
-}
-_NO_METADATA: Final = {"Date": None, "Creator": None, "Format": None, "Type": None}
+_WIDTH, _HEIGHT = 260, 122
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 246, 9, 104
+"""The ends of the axes."""
+_BAR_WIDTH, _BAR_HEIGHT = 188, 16
+_LINES: Final = 4
+"""Steps of the vertical axis, at most."""
 
 
 def histograms(groups: Sequence[Values]) -> list[Markup]:
@@ -75,79 +62,82 @@ def stacked_bar(parts: Mapping[str, int]) -> Markup:
     Args:
         parts: Count by colour, one of the constants of this module.
     """
-    with _style():
-        figure = _figure(2.6, 0.22)
-        axes = figure.add_axes((0, 0, 1, 1))
-        axes.set_axis_off()
-        axes.set_xlim(0, max(1, sum(parts.values())))
-        left = 0
-        for colour, n in parts.items():
-            if n:
-                axes.barh(0, n, left=left, color=colour, linewidth=0, clip_on=False)
-            left += n
-        return _svg(figure)
+    scale = _BAR_WIDTH / max(1, sum(parts.values()))
+    drawn, left = [], 0.0
+    for colour, n in parts.items():
+        if n:
+            drawn.append(_rectangle(left, 1, n * scale, _BAR_HEIGHT - 2, colour))
+        left += n * scale
+    return _svg(_BAR_WIDTH, _BAR_HEIGHT, drawn)
 
 
 def _histogram(counts: NDArray[Any], bins: Values, values: Values, top: int) -> Markup:
-    with _style():
-        figure, axes = _axes(top)
-        axes.stairs(counts, bins, fill=True, color=SERIES, clip_on=False)
-        axes.set_xlim(float(bins[0]), 1.0)
-        axes.set_xticks(np.arange(np.ceil(bins[0] / 0.25) * 0.25, 1.01, 0.25))
-        axes.set_ylabel("answers")
-        if values.size:
-            axes.axvline(float(values.mean()), color="black", linewidth=1, dashes=(3, 2), clip_on=False)
-        return _svg(figure)
+    def x(value: float) -> float:
+        return float(_LEFT + (value - bins[0]) / (1 - bins[0]) * (_RIGHT - _LEFT))
+
+    edges = list(zip(bins[:-1], bins[1:], counts.tolist(), strict=True))
+    steps = " ".join(f"V{_n(_y(count, top))} H{_n(x(right))}" for _, right, count in edges)
+    drawn = [f'<path d="M{_LEFT} {_BOTTOM} {steps} V{_BOTTOM} Z" fill="{SERIES}"/>']
+    if values.size:
+        at = _n(x(float(values.mean())))
+        drawn.append(f'<path d="M{at} {_BOTTOM} V{_TOP}" stroke="currentColor" stroke-dasharray="3 2"/>')
+    ticks = np.arange(np.ceil(bins[0] / 0.25) * 0.25, 1.01, 0.25)
+    return _on_axes(drawn, {x(tick): f"{tick:.2f}" for tick in ticks}, top, "answers")
 
 
 def _bars(group: Mapping[str, int], top: int) -> Markup:
-    with _style():
-        figure, axes = _axes(top)
-        colours = [SERIES] * (len(group) - 1) + [MUTED]
-        axes.bar(range(len(group)), list(group.values()), 0.7, color=colours, clip_on=False)
-        axes.set_xticks(range(len(group)), labels=list(group))
-        axes.set_ylabel("questions")
-        return _svg(figure)
+    step = (_RIGHT - _LEFT) / max(1, len(group))
+    drawn, ticks = [], {}
+    for number, (label, n) in enumerate(group.items(), start=1):
+        middle, y = _LEFT + (number - 0.5) * step, _y(n, top)
+        colour = SERIES if number < len(group) else MUTED
+        drawn.append(_rectangle(middle - 0.35 * step, y, 0.7 * step, _BOTTOM - y, colour))
+        ticks[middle] = label
+    return _on_axes(drawn, ticks, top, "questions")
 
 
-def _axes(top: int) -> "tuple[Figure, Axes]":
-    """Return a figure with one pair of axes that reach from 0 to `top`."""
-    from matplotlib.ticker import MaxNLocator, StrMethodFormatter  # noqa: PLC0415  slow to import
+def _on_axes(drawn: Sequence[str], ticks: Mapping[float, str], top: int, counted: str) -> Markup:
+    """Return a figure on axes that reach from 0 to `top`.
 
-    figure = _figure(3.6, 1.7)
-    axes = figure.add_axes((0.17, 0.15, 0.78, 0.78))
-    axes.set_ylim(0, top)
-    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axes.grid(axis="y", color=RULE, linewidth=0.6, clip_on=False)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    return figure, axes
-
-
-def _style() -> Any:
-    from matplotlib import rc_context  # noqa: PLC0415  slow to import
-
-    return rc_context(_STYLE)
-
-
-def _figure(width: float, height: float) -> "Figure":
-    """Return an empty figure, in inches, that no global state knows about."""
-    from matplotlib.figure import Figure  # noqa: PLC0415  slow to import
-
-    return Figure(figsize=(width, height))
+    Args:
+        drawn: Its elements.
+        ticks: The words below, by their middles.
+        top: The highest count.
+        counted: What is counted, beside the axis.
+    """
+    lines = [
+        f'<path d="M{_LEFT} {_n(_y(n, top))} H{_RIGHT}" stroke="var(--rule)" stroke-width=".6"/>'
+        f'<text x="{_LEFT - 4}" y="{_n(_y(n, top) + 3)}" text-anchor="end">{n:,}</text>'
+        for n in _steps(top)
+    ]
+    below = [f'<text x="{_n(x)}" y="{_BOTTOM + 11}" text-anchor="middle">{word}</text>' for x, word in ticks.items()]
+    middle = (_TOP + _BOTTOM) / 2
+    name = f'<text transform="translate(9 {_n(middle)}) rotate(-90)" text-anchor="middle">{counted}</text>'
+    axis = f'<path d="M{_LEFT} {_BOTTOM} H{_RIGHT}" stroke="currentColor" stroke-width=".6"/>'
+    return _svg(_WIDTH, _HEIGHT, [*lines, *below, name, *drawn, axis])
 
 
-def _svg(figure: "Figure") -> Markup:
-    """Return the figure as an element that scales with the page and loads, defines and names nothing."""
-    file = io.StringIO()
-    figure.savefig(file, format="svg", transparent=True, metadata=_NO_METADATA)
-    text = file.getvalue()
-    size = re.search(r'viewBox="[^"]+"', text)
-    body = text[text.index("<g ") : text.rindex("</svg>")]
-    body = re.sub(r' id="[^"]*"| font-family: [^;"]*;?|font-family: [^;"]*;? ?| transform="rotate\(-0 [^"]*"', "", body)
-    body = re.sub(r"\s+", " ", body).replace("> <", "><").replace("<defs></defs>", "").replace("<g/>", "")
-    for drawn, shown in COLOURS.items():
-        body = body.replace(drawn, shown)
-    return Markup(f'<svg {size[0] if size else ""} aria-hidden="true" focusable="false">{body}</svg>')  # noqa: S704
+def _steps(top: int) -> Iterator[int]:
+    """Return round numbers from 0 to `top`: at most `_LINES` steps, of 1, 2 or 5 times a power of ten."""
+    power = 10 ** max(0, math.floor(math.log10(top / _LINES)))
+    step = next(size * power for size in (1, 2, 5, 10) if size * power * _LINES >= top)
+    return iter(range(0, top + 1, step))
+
+
+def _y(count: float, top: int) -> float:
+    return _BOTTOM - count / top * (_BOTTOM - _TOP)
+
+
+def _rectangle(x: float, y: float, width: float, height: float, colour: str) -> str:
+    return f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}" fill="{colour}"/>'
+
+
+def _n(number: float) -> str:
+    """Return a number in the shortest form that is exact enough to be drawn."""
+    return f"{number:.2f}".rstrip("0").rstrip(".")
+
+
+def _svg(width: int, height: int, drawn: Sequence[str]) -> Markup:
+    """Return an element that scales with the page and loads, defines and names nothing."""
+    body = f'<g font-size="9" fill="none">{"".join(drawn)}</g>'
+    return Markup(f'<svg viewBox="0 0 {width} {height}" aria-hidden="true" focusable="false">{body}</svg>')  # noqa: S704

@@ -129,7 +129,7 @@ def _metrics(summary: pa.Table) -> list[Metric]:
 def _environment() -> Environment:
     environment = templates.environment()
     environment.filters |= {"cell": cell}
-    environment.globals |= {"label_colours": label_colours, "failures_shown": FAILURES_SHOWN, "colours": plots.COLOURS}
+    environment.globals |= {"label_colours": label_colours, "failures_shown": FAILURES_SHOWN}
     return environment
 
 

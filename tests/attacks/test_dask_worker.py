@@ -9,7 +9,7 @@ from tests.processes import ROOT
 def test_a_worker_loads_no_search_engine_no_database_and_no_chat_app() -> None:
     code = (
         "import sys, tasks.dask_plugin, tasks.worker, tasks.answers, tasks.scores, tasks.index;"
-        "print(sorted({'tantivy', 'elasticsearch', 'torch', 'sentence_transformers', 'matplotlib', 'serving',"
+        "print(sorted({'tantivy', 'elasticsearch', 'torch', 'sentence_transformers', 'serving',"
         " 'rageval.report.page', 'rageval.monitoring.store.database', 'deployments.serving', 'deployments'}"
         " & set(sys.modules)))"
     )

@@ -56,7 +56,7 @@ def test_a_run_that_is_done_needs_no_prefect_and_no_client_of_models(
     assert "r1 is complete" in again.stdout
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in again.stderr.splitlines()}
     assert "pandas" in imported
-    assert not imported & {"prefect", "flows", "openai", "tantivy", "torch", "sklearn", "matplotlib", "aiohttp"}
+    assert not imported & {"prefect", "flows", "openai", "tantivy", "torch", "sklearn", "aiohttp"}
 
 
 def _without_report(folder: Path) -> None:
