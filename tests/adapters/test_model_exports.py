@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -40,9 +41,10 @@ USER = """
 import os, sys
 from pathlib import Path
 from rageval.search.embedder import load_embedder
-vectors = load_embedder("all-MiniLM-L6-v2", 16, None).embed(["How do I join?", "word " * 300])
-slow = {"torch", "sentence_transformers", "transformers"} & sys.modules.keys()
-print(slow or "none", vectors[:, 0].round(5).tolist())
+cache = Path(sys.argv[1]) if sys.argv[1:] else None
+vectors = load_embedder("all-MiniLM-L6-v2", 16, cache).embed(["How do I join?", "word " * 300])
+slow = {"onnxruntime", "torch", "sentence_transformers", "transformers"} & sys.modules.keys()
+print(sorted(slow), vectors[:, 0].round(5).tolist())
 """
 
 
@@ -130,12 +132,22 @@ def test_processes_that_come_together_export_once_import_no_torch_and_leave_noth
     ends = [(user.communicate(), user.returncode) for user in users]
     assert [status for _, status in ends] == [0, 0, 0], ends
     assert len({out for (out, _), _ in ends}) == 1
-    assert ends[0][0][0].startswith("none [")
+    assert ends[0][0][0].startswith("['onnxruntime'] [")
     assert sum("is exported to ONNX, once" in err for (_, err), _ in ends) == 1
     # Above all nothing of the runtime's maker, who would like to know of each session.
     assert [path.name for path in tmp_path.iterdir()] == ["rageval"]
     [folder] = (path for path in (tmp_path / "rageval" / "embedding").iterdir() if path.is_dir())
     assert {path.name for path in folder.iterdir()} == {"graph.onnx", "tokenizer.json", "export.json"}
+
+
+def test_a_process_that_has_nothing_to_embed_imports_no_runtime(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", USER, str(tmp_path)]
+    outs = [
+        subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout for _ in range(2)
+    ]
+    assert [out.partition("] ")[0] for out in outs] == ["['onnxruntime'", "["]
+    assert outs[0].partition("] ")[2] == outs[1].partition("] ")[2]
 
 
 @pytest.fixture
