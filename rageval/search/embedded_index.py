@@ -75,13 +75,13 @@ class EmbeddedIndex:
 
     def identity(self) -> IndexIdentity | None:
         """Return what the index was built from, or None if there is none that is whole."""
-        current = self._current()
-        if current is None:
-            return None
-        if not is_whole(self._folder / current.folder, current):
-            _logger.warning("%s has damaged files: the index counts as not built", self._folder / current.folder)
-            return None
-        return current.identity
+        while (current := self._current()) is not None:
+            if is_whole(self._folder / current.folder, current):
+                return current.identity
+            if self._is_latest(current):
+                _logger.warning("%s has damaged files: the index counts as not built", self._folder / current.folder)
+                return None
+        return None
 
     def hold(self, fingerprint: str = "") -> None:
         """Search one build from now on, whatever takes its name meanwhile; see `SearchIndex`.
@@ -166,17 +166,27 @@ class EmbeddedIndex:
         self._opened = self._held = None
 
     def _current(self) -> BuildDescription | None:
+        """Return the build that is named, unless its folder is gone; one that was just replaced counts as such."""
+        while (named := self._named()) is not None:
+            if (self._folder / named.folder).is_dir():
+                return named
+            if self._is_latest(named):
+                return None
+        return None
+
+    def _named(self) -> BuildDescription | None:
         try:
-            current = read_description(self._pointer.read_bytes())
+            return read_description(self._pointer.read_bytes())
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, KeyError):
             _logger.warning("%s cannot be read: the index counts as not built", self._pointer)
             return None
-        return current if self._is_there(current) else None
 
-    def _is_there(self, build: BuildDescription) -> bool:
-        return (self._folder / build.folder).is_dir()
+    def _is_latest(self, build: BuildDescription) -> bool:
+        """Return whether no other process has replaced a build since it was looked up."""
+        latest = self._named()
+        return latest is not None and latest.folder == build.folder
 
     def _open(self) -> OpenBuild:
         """Return the build to be searched, open."""
@@ -191,10 +201,8 @@ class EmbeddedIndex:
             try:
                 self._opened = open_build(self._folder / current.folder, current)
             except (OSError, ValueError, pa.ArrowException) as error:
-                latest = self._current()
-                if latest and latest.folder == current.folder:
+                if self._is_latest(current):
                     raise damaged(self, error) from error
-                # Another process has replaced it since; what has its place is looked up again.
 
     def _point_to(self, build: BuildDescription) -> None:
         with replacing(self._pointer) as temporary:
