@@ -2,8 +2,12 @@
 
 import math
 import mmap
+import os
+import weakref
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Final
 
@@ -46,18 +50,24 @@ def open_vectors(path: Path, numbers: Rows, rows: Mapping[str, slice]) -> "Vecto
     Raises:
         OSError, ValueError: If it is gone or damaged.
     """
-    with path.open("rb") as file:
+    with ExitStack() as opened:
+        file = opened.enter_context(path.open("rb"))
         np.lib.format.read_magic(file)
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        vectors = np.frombuffer(mapped, dtype, count=math.prod(shape), offset=file.tell()).reshape(shape)
-    return VectorIndex(mapped=mapped, vectors=vectors, numbers=numbers, rows=rows)
+        begin, mapped = file.tell(), mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        vectors = np.frombuffer(mapped, dtype, count=math.prod(shape), offset=begin).reshape(shape)
+        index = VectorIndex(file=file, begin=begin, mapped=mapped, vectors=vectors, numbers=numbers, rows=rows)
+        weakref.finalize(index, opened.pop_all().close)  # it is read as long as it is searched, also after its removal
+    return index
 
 
 @dataclass(frozen=True, kw_only=True)
 class VectorIndex:
-    """The vectors of an index, mapped from disk: no more of them than a block are in the memory of the process."""
+    """The vectors of an index, mapped from disk: of many, few more than a block are in the memory of the process."""
 
+    file: BufferedReader
+    begin: int
+    """Where the first vector begins in the file."""
     mapped: mmap.mmap
     vectors: Matrix
     """Of length 1; those of documents with one filter value stand together."""
@@ -86,8 +96,7 @@ class VectorIndex:
         worst = np.full(len(queries), -np.inf, np.float32)
         for block in _blocks(within):
             compared = queries @ self.vectors[block].T
-            if within.stop - within.start > _BLOCK:
-                self._give_back(block)
+            self._give_back(block)
             for number in np.flatnonzero(compared.max(axis=1) >= worst):
                 near = np.flatnonzero(compared[number] >= worst[number])
                 seen = np.concatenate((rows[number], near + block.start))
@@ -98,11 +107,19 @@ class VectorIndex:
                     worst[number] = cosines[number].min()
         return rows
 
-    def _give_back(self, block: slice) -> None:
+    def _give_back(self, rows: slice) -> None:
         """Let the system count pages that were read as its own again; it keeps them as long as it has room."""
-        if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
-            first = self.vectors[: block.start].nbytes // mmap.PAGESIZE * mmap.PAGESIZE
-            self.mapped.madvise(mmap.MADV_DONTNEED, first, self.vectors[block].nbytes)
+        if len(self.vectors) > _BLOCK and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+            first = self.vectors[: rows.start].nbytes // mmap.PAGESIZE * mmap.PAGESIZE
+            self.mapped.madvise(mmap.MADV_DONTNEED, first, self.vectors[rows].nbytes)
+
+    def _at(self, rows: Rows) -> Matrix:
+        """Return vectors that lie apart, read: where one is touched, the system may map megabytes around it."""
+        if len(self.vectors) <= _BLOCK or not hasattr(os, "pread"):  # not on Windows
+            return self.vectors[rows]
+        size = self.vectors.strides[0]
+        parts = [os.pread(self.file.fileno(), size, self.begin + row * size) for row in rows.tolist()]
+        return np.frombuffer(b"".join(parts), self.vectors.dtype).reshape(len(rows), -1)
 
     def _best(self, cosines: Matrix, rows: Rows, count: int) -> Rows:
         """Return the positions of the highest `count`, and where the last of them are equal, of the first documents."""
@@ -114,7 +131,7 @@ class VectorIndex:
         return np.concatenate((above, first))
 
     def _ordered(self, query: Matrix, rows: Rows) -> list[tuple[int, float]]:
-        exact = np.clip((self.vectors[rows] * query.astype(np.float64)).sum(axis=1), -1.0, 1.0)
+        exact = np.clip((self._at(rows) * query.astype(np.float64)).sum(axis=1), -1.0, 1.0)
         numbers = self.numbers[rows]
         return [(int(numbers[at]), float(exact[at])) for at in np.lexsort((numbers, -exact))]
 
