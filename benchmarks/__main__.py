@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from benchmarks.commands import HEADER, measure_commands
 from benchmarks.engine import SCENARIOS, measure
 from benchmarks.evidence import measure_evidence
-from benchmarks.indexing import measure_indexing
+from benchmarks.indexing import measure_indexing, measure_passages
 from benchmarks.scale import measure_scale
 
 
@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--documents", default="examples/faq/documents.json")
     parser.add_argument("--ground-truth", default="examples/faq/ground-truth.csv")
     parser.add_argument("--questions", type=int, default=10_000, help="questions of the memory benchmark")
+    parser.add_argument("--passages", type=int, default=1_000_000, help="passages of the larger search benchmark")
     options = parser.parse_args()
     with model_server() as server:
         for part in options.parts or _PARTS:
@@ -74,6 +75,22 @@ def _indexing(_: str, options: argparse.Namespace) -> None:
     )
 
 
+def _search(_: str, options: argparse.Namespace) -> None:
+    print(
+        "| embedded index | built a second (of CPU) | memory MiB | text search: median, 95 % (CPU) ms "
+        "| 1,000 vector searches (CPU) s | memory MiB |\n|---|---|---|---|---|---|"
+    )
+    for count, words in ((2_364, 200), (options.passages, 20)):
+        b, s = measure_passages(count, words)
+        print(
+            f"| {count:,} passages of {words} words | {count / b.wall_s:,.0f} ({count / b.cpu_s:,.0f}) "
+            f"| {b.memory_mib:.0f} | {s.text_ms.median:.2f}, {s.text_ms.p95:.2f} "
+            f"({s.text_cpu_ms.median:.2f}, {s.text_cpu_ms.p95:.2f}) "
+            f"| {s.vector_s:.1f} ({s.vector_cpu_s:.1f}) | {s.memory_mib:.0f} |",
+            flush=True,
+        )
+
+
 def _evidence(_: str, __: argparse.Namespace) -> None:
     e = measure_evidence(100_000)
     print(
@@ -82,7 +99,14 @@ def _evidence(_: str, __: argparse.Namespace) -> None:
     )
 
 
-_PARTS = {"commands": _commands, "engine": _engine, "scale": _scale, "indexing": _indexing, "evidence": _evidence}
+_PARTS = {
+    "commands": _commands,
+    "engine": _engine,
+    "scale": _scale,
+    "indexing": _indexing,
+    "search": _search,
+    "evidence": _evidence,
+}
 
 
 if __name__ == "__main__":

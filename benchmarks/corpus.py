@@ -1,8 +1,14 @@
-"""A corpus that is made up: documents of about 1,000 characters, and questions about them."""
+"""Corpora that are made up: documents of 1,000 characters with questions about them, and passages of any number."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+
+import numpy as np
+
+_WORDS = 200_000
+_AT_ONCE = 10_000
 
 
 def write_corpus(folder: Path, *, documents: int, questions: int) -> None:
@@ -23,3 +29,16 @@ def write_corpus(folder: Path, *, documents: int, questions: int) -> None:
         for n in range(questions):
             row = {"question": f"{titles[n % documents]} ({n})", "document": f"d{n % documents}"}
             file.write(json.dumps(row) + "\n")
+
+
+def passages(count: int, *, words: int, seed: int) -> Iterator[str]:
+    """Yield passages of so many words, the same ones each time; the n-th most frequent word is n times as rare."""
+    random = np.random.default_rng(0)
+    letters, lengths = np.array(list("abcdefghijklmnopqrstuvwxyz")), random.integers(3, 10, _WORDS)
+    vocabulary = np.array(["".join(random.choice(letters, size=length)) for length in lengths])
+    shares = np.cumsum(1 / np.arange(1, _WORDS + 1))
+    random = np.random.default_rng(seed)
+    for start in range(0, count, _AT_ONCE):
+        drawn = random.random((min(_AT_ONCE, count - start), words)) * shares[-1]
+        for row in vocabulary[np.searchsorted(shares, drawn)]:
+            yield " ".join(row)

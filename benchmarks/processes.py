@@ -1,4 +1,4 @@
-"""A process and all that it starts: the CPU they take, and the most memory they have at once."""
+"""A process and all that it starts, or this one: the CPU they take, and the most memory they have at once."""
 
 import contextlib
 import subprocess
@@ -49,3 +49,24 @@ class Watch:
                 self._cpu_s[process.pid] = used.user + used.system
                 memory += process.memory_full_info().pss
         self.peak_mib = max(self.peak_mib, memory / 2**20)
+
+
+class Memory:
+    """Watches the process's resident memory from now on."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._start = self._peak = self._process.memory_info().rss
+        self._ended = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
+
+    def stop(self) -> float:
+        """Return the most that it was above the start, in MiB."""
+        self._ended.set()
+        self._watcher.join()
+        return (self._peak - self._start) / 2**20
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.1):
+            self._peak = max(self._peak, self._process.memory_info().rss)

@@ -1,17 +1,15 @@
 """Many questions, one system, no Prefect: peak memory, and whether the last questions cost as much as the first."""
 
 import itertools
-import threading
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 
-import psutil
-
 from benchmarks.engine import reset
 from benchmarks.model_server import Behaviour
+from benchmarks.processes import Memory
 from rageval.config.evaluation import IndexConfig
 from rageval.config.models import ModelConfig
 from rageval.config.systems import DEFAULT_PROMPT
@@ -52,7 +50,7 @@ def measure_scale(questions: int, server: str) -> Scale:
         run = Run(f"{folder}/run")
         _write_inputs(run, questions)
         load_embedder(IndexConfig().embedding_model, 16, run.cache).embed(["warm"])
-        memory = _Memory()
+        memory = Memory()
         ended = [time.monotonic()]
         window: deque[Future[None]] = deque()
         chunks = plan_chunks(questions, _CHUNK)
@@ -102,23 +100,3 @@ def _write_inputs(run: Run, count: int) -> None:
     run.write("documents", to_table(documents, DOCUMENTS))
     run.write("questions", to_table(questions, QUESTIONS))
     run.write("retrieval", to_table(found, RETRIEVAL))
-
-
-class _Memory:
-    """Watches the process's resident memory from now on."""
-
-    def __init__(self) -> None:
-        self._process = psutil.Process()
-        self._start = self._peak = self._process.memory_info().rss
-        self._ended = threading.Event()
-        self._watcher = threading.Thread(target=self._watch, daemon=True)
-        self._watcher.start()
-
-    def stop(self) -> float:
-        self._ended.set()
-        self._watcher.join()
-        return (self._peak - self._start) / 2**20
-
-    def _watch(self) -> None:
-        while not self._ended.wait(0.1):
-            self._peak = max(self._peak, self._process.memory_info().rss)
