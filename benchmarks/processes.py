@@ -8,9 +8,11 @@ from typing import Self
 
 import psutil
 
+from flows.local_server.folder import MODULE
+
 _EVERY_S = 0.1
-_SERVER = "prefect.server"
-"""In the command line of Prefect's server."""
+_SERVERS = ("prefect.server", MODULE)
+"""In the command lines of Prefect's servers."""
 
 
 class Watch:
@@ -43,7 +45,7 @@ class Watch:
         memory = 0
         for process in processes:
             with contextlib.suppress(psutil.Error):
-                if any(_SERVER in part for part in process.cmdline()):
+                if any(server in part for part in process.cmdline() for server in _SERVERS):
                     continue
                 used = process.cpu_times()
                 self._cpu_s[process.pid] = used.user + used.system
