@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -47,16 +48,29 @@ def test_a_run_that_is_done_needs_no_prefect_and_no_client_of_models(
     done: Outcome, rageval: Rageval, llm: FakeLLM
 ) -> None:
     rageval(*OPTIONS)
-    same = [sys.executable, "-X", "importtime", "-m", "rageval.cli.main", *sys.argv[1:]]
-    nowhere = {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
 
-    again = subprocess.run(same, env=os.environ | nowhere, capture_output=True, text=True, check=False)
+    imported = _imported(PREFECT_API_URL="http://127.0.0.1:9/api")
 
-    assert again.returncode == 0, again.stderr[-1000:]
-    assert "r1 is complete" in again.stdout
-    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in again.stderr.splitlines()}
     assert "pandas" in imported
     assert not imported & {"prefect", "flows", "openai", "tantivy", "torch", "sklearn", "aiohttp"}
+
+
+def test_a_run_that_embeds_nothing_new_loads_no_server_no_web_framework_and_no_torch(done: Outcome) -> None:
+    shutil.rmtree(done.folder)
+
+    imported = _imported()
+
+    assert {"prefect", "openai", "tantivy"} <= imported
+    assert not imported & {"prefect.server", "fastapi", "uvicorn", "sqlalchemy", "torch", "sentence_transformers"}
+
+
+def _imported(**variables: str) -> set[str]:
+    """Run the last command once more in a process of its own; returns the modules that it imports."""
+    same = [sys.executable, "-X", "importtime", "-m", "rageval.cli.main", *sys.argv[1:]]
+    again = subprocess.run(same, env=os.environ | variables, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr[-1000:]
+    assert "r1 is complete" in again.stdout
+    return {line.rpartition("|")[2].strip() for line in again.stderr.splitlines() if line.startswith("import time:")}
 
 
 def _without_report(folder: Path) -> None:
