@@ -17,10 +17,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich", invoke_without_
 
 
 @app.callback()
-def server(
-    context: typer.Context,
-    open_: Annotated[bool, typer.Option("--open", help="The same as `rageval server open`.")] = False,
-) -> None:
+def server(context: typer.Context) -> None:
     """Show the Prefect server that is kept running for your next run, open its UI, or stop it.
 
     Where PREFECT_API_URL names none, a run starts a server on this machine, for you alone, and leaves it running: the
@@ -35,12 +32,8 @@ def server(
 
     rageval server stop
     """
-    if context.invoked_subcommand is not None:
-        return
-    if open_:
-        open_ui()
-        return
-    _show()
+    if context.invoked_subcommand is None:
+        _show()
 
 
 @app.command("open")
@@ -48,6 +41,10 @@ def open_ui() -> None:
     """Open the server's UI, without typing its password; one is started if there is none.
 
     The address that is printed works once, and for a minute.
+
+    Example:
+
+    rageval server open
     """
     import_prefect()
     from flows.local_server.control import ui_address
@@ -63,7 +60,12 @@ def open_ui() -> None:
 def stop(
     force: Annotated[bool, typer.Option("--force", help="Also if a run uses it.")] = False,
 ) -> None:
-    """End the server."""
+    """End the server.
+
+    Example:
+
+    rageval server stop
+    """
     import_prefect()
     from flows.local_server.control import end_kept
 
@@ -75,9 +77,11 @@ def stop(
 def env() -> None:
     """Print the variables by which Prefect's own commands use the server, with its password.
 
+    A shell takes them by `eval "$(rageval server env)"`; after that `prefect flow-run ls` lists your runs.
+
     Example:
 
-    eval "$(rageval server env)"; prefect flow-run ls
+    rageval server env
     """
     import_prefect()
     from flows.local_server.control import kept_variables
