@@ -133,6 +133,8 @@ def _watch(server: Any, ends: Callable[[], bool]) -> None:
             if os.fstat(1).st_size > _MOST_LOG_BYTES:
                 os.ftruncate(1, 0)
         time.sleep(_LOOK_EVERY_S)
+    if not server.started:  # it would first set up the database, at which its successor is by now
+        os._exit(0)
     server.should_exit = True
     time.sleep(_END_WITHIN_S)
     logging.shutdown()

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import httpx
 import prefect
+import psutil
 
 from flows.local_server.folder import KeptServer, ServerFolder
 from flows.local_server.pages import STATUS
@@ -46,7 +47,8 @@ def find_kept(home: ServerFolder, wanted: str) -> tuple[KeptServer | None, bool]
     process = kept.process() if kept else None
     if kept is None or process is None:
         return None, True
-    if kept.fingerprint == wanted and status_of(kept) is not None:
+    stopped = process.status() == psutil.STATUS_STOPPED
+    if kept.fingerprint == wanted and not stopped and status_of(kept) is not None:
         return kept, True
     if any(home.clients(alive=True)):
         return None, False

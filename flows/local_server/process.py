@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -69,7 +70,7 @@ class ServerProcess:
     """Prefect's own, for messages."""
 
     def answers(self, say: Callable[[str], None]) -> None:
-        """Wait until it answers.
+        """Wait until it answers; one that was stopped goes on.
 
         Raises:
             ServiceError: If its process ends before; with the last that it said.
@@ -83,6 +84,9 @@ class ServerProcess:
                         return
                 except httpx.TransportError:
                     pass
+                with suppress(psutil.Error):
+                    if psutil.Process(self.process.pid).status() == psutil.STATUS_STOPPED:
+                        self.process.send_signal(signal.SIGCONT)
                 if (now := time.monotonic()) - said > _SAY_EVERY_S:
                     said = now
                     say(

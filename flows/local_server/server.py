@@ -29,8 +29,9 @@ from flows.local_server.folder import KeptServer, ServerFolder
 from flows.local_server.kept import find_kept, fingerprint
 from flows.local_server.process import ServerProcess, start_process
 from flows.local_server.watchdog import ServerWatchdog
+from rageval.errors import ServiceError
 
-_LOCK_WAIT_S = 300.0
+_LOCK_WAIT_S = 90.0
 _LOST = (
     "Its process has ended without saying how: it was killed, or the machine went down. What it had finished is saved"
 )
@@ -91,8 +92,7 @@ class LocalServer:
         with self._waiting:
             if not self._answered:
                 try:
-                    if self._started:
-                        self._wait(say)
+                    self._wait_or_start_again(say)
                 finally:
                     self._release()
                 self._answered = True
@@ -180,11 +180,43 @@ class LocalServer:
             self._mark = None
 
     def _start(self) -> None:
+        """Start one, and write it down before it answers: the run that comes after one that was killed ends it."""
         kept = self._folder if self._idle_s is not None else None
         self._started = start_process(
             self._settings, self._auth, self._home, port=self._port, kept=kept, idle_s=self._idle_s or 0.0
         )
         self._port = self._started.port
+        if not kept:
+            return
+        with suppress(psutil.Error):  # it has ended already, which whoever waits for it says
+            pid = self._started.process.pid
+            kept.keep(
+                KeptServer(
+                    pid=pid,
+                    created=psutil.Process(pid).create_time(),
+                    port=self._port,
+                    auth=self._auth,
+                    prefect=prefect.__version__,
+                    fingerprint=self._fingerprint,
+                )
+            )
+
+    def _wait_or_start_again(self, say: Callable[[str], None]) -> None:
+        """Wait for one that was started; one that ends before it answers may have been killed, or have met another.
+
+        Two that set up one database at once get into each other's way, and the second start finds it set up.
+        """
+        if self._found:
+            return
+        if not self._started:  # an earlier wait has failed
+            self._take_lock(say)
+            self._start()
+        try:
+            self._wait(say)
+        except ServiceError:
+            self._port = 0
+            self._start()
+            self._wait(say)
 
     def _wait(self, say: Callable[[str], None]) -> None:
         started = cast(ServerProcess, self._started)
@@ -193,19 +225,9 @@ class LocalServer:
         except BaseException:
             started.end()
             self._started = None
+            if self._folder and self._idle_s is not None:
+                self._folder.forget()
             raise
-        if self._folder and self._idle_s is not None:
-            pid = started.process.pid
-            created = psutil.Process(pid).create_time()
-            kept = KeptServer(
-                pid=pid,
-                created=created,
-                port=self._port,
-                auth=self._auth,
-                prefect=prefect.__version__,
-                fingerprint=self._fingerprint,
-            )
-            self._folder.keep(kept)
 
     def _take_lock(self, say: Callable[[str], None]) -> None:
         """Be the only one who starts a server in this home: two would set up its database at once."""

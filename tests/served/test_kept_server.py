@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,6 +81,12 @@ class User:
         found: dict[str, Any] = json.loads((self.folder / "server.json").read_text())
         return found
 
+    def written(self) -> int | None:
+        """The process of the server that is written down, once one is."""
+        with suppress(OSError, StopIteration):
+            return int(self.state["pid"])
+        return None
+
     def server(self) -> psutil.Process:
         return psutil.Process(self.state["pid"])
 
@@ -152,6 +158,21 @@ def test_a_run_that_was_killed_is_crashed_by_the_next_one_and_its_server_stays(u
 
     assert user.flow_runs()[-2:] == ["CRASHED", "COMPLETED"]
     assert user.server() == server
+
+
+@pytest.mark.slow
+def test_runs_and_servers_that_are_killed_while_a_database_is_set_up_fail_no_other_run(tmp_path: Path) -> None:
+    user = User(home=tmp_path / "home")
+    with user.run() as killed:
+        half = psutil.Process(eventually("a server", user.written, killed))
+    half.suspend()
+    with user.run() as run:
+        other = eventually("another server", lambda: user.written() not in {None, half.pid} and user.written(), run)
+        psutil.Process(other).kill()
+        out, err = run.communicate("\n")
+    assert out.endswith("done\n"), err
+    assert ended(half)
+    user.rageval("server", "stop")
 
 
 @pytest.mark.slow
