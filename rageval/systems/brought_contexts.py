@@ -28,7 +28,7 @@ def store_brought(run: Run, config: EvaluationConfig, systems: Sequence[System])
     bringing = [system.name for system in systems if system.brings_contexts]
     if not bringing:
         return
-    answers, questions = run.read("answers"), read_questions(run)
+    answers = run.read("answers")
     stored = run.read("retrieval") if run.has("retrieval") else RETRIEVAL.empty_table()
     others = stored.filter(pc.invert(pc.is_in(stored["retriever"], pa.array(bringing, pa.string()))))
     tables = [others]
@@ -36,7 +36,9 @@ def store_brought(run: Run, config: EvaluationConfig, systems: Sequence[System])
         wanted = pc.and_(pc.equal(answers["system"], name), pc.equal(answers["repeat"], 1))
         rows = {row["question_id"]: row for row in answers.filter(wanted).to_pylist()}
         if any(row["context_ids"] is not None for row in rows.values()):
-            found = [_retrieval(name, question, rows.get(question.question_id), config) for question in questions]
+            found = [
+                _retrieval(name, question, rows.get(question.question_id), config) for question in read_questions(run)
+            ]
             tables.append(to_table(found, RETRIEVAL))
     run.write("retrieval", pa.concat_tables(tables))
 
