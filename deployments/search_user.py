@@ -38,12 +38,12 @@ def set_up_search_user(admin_password: str) -> str:
             f"{ADMIN_VARIABLE} is set, so a user with fewer rights is made; name it in {USER_VARIABLE}, with its "
             f"password in {PASSWORD_VARIABLE}"
         )
-    client, address = connect(server_url(), frozenset({CLIENT_MAJOR}), user=("elastic", admin_password))
-    with client, translated_errors(address):
-        if not _asks_for_passwords(client):
+    server = connect(server_url(), frozenset({CLIENT_MAJOR}), user=("elastic", admin_password))
+    with server.client, translated_errors(server.address):
+        if not _asks_for_passwords(server.client):
             return "not made: the server asks nobody for a password"
-        client.security.put_role(name=user, cluster=list(CLUSTER), indices=[dict(each) for each in INDICES])
-        client.security.put_user(username=user, password=password, roles=[user])
+        server.client.security.put_role(name=user, cluster=list(CLUSTER), indices=[dict(each) for each in INDICES])
+        server.client.security.put_user(username=user, password=password, roles=[user])
     return "up to date"
 
 

@@ -6,7 +6,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -61,9 +61,11 @@ def operation_of(method: str, path: str) -> str:
 
 @dataclass(kw_only=True)
 class ElasticsearchProxy:
-    """Passes requests on until a test scripts replies; says that it is a 9.5.3, as the emulator does not."""
+    """Passes requests on until a test scripts replies, and says which version it is: one that the client may use."""
 
     upstream: str
+    version: str = "9.2.4"
+    """The last that takes vectors as numbers alone, as the emulator does."""
     tls: ssl.SSLContext | None = None
     script: dict[str, deque[Recorded]] = field(default_factory=dict)
     """Replies to the next requests of an operation."""
@@ -133,8 +135,14 @@ class ElasticsearchProxy:
         if operation in self.always:
             return self.always[operation]
         if operation == "root":
-            return recorded("root")
+            return self._root()
         return self._passed_on(method, path, headers, body)
+
+    def _root(self) -> Recorded:
+        root = recorded("root")
+        body = json.loads(root.body)
+        body["version"]["number"] = self.version
+        return replace(root, body=json.dumps(body).encode())
 
     def _passed_on(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Recorded:
         request = urllib.request.Request(self.upstream + path, body or None, headers, method=method)

@@ -35,7 +35,7 @@ COLUMNS = {name for schema in SCHEMAS.values() for name in schema.names}
 OTHERWISE: Mapping[str, set[str]] = {
     "rageval/engine/replies.py": {"refusal"},  # a field of a reply
     "rageval/corpus/passages.py": {"relevance"},  # what other programs call a grade
-    "rageval/search/elasticsearch_index.py": {"cosine"},  # how it compares vectors
+    "rageval/search/elasticsearch_layout.py": {"cosine"},  # how it compares vectors
     "rageval/monitoring/planted.py": {"relevance", "faithfulness", "toxicity"},  # what can be planted
     "rageval/monitoring/traffic.py": {"faithfulness", "toxicity"},
 }

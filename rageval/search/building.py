@@ -22,7 +22,7 @@ from rageval.text.fingerprint import documents_fingerprint, index_fingerprint
 
 _NAMED = 5
 """Documents that a sentence names."""
-_LAYOUT = "4"
+_LAYOUT = "5"
 """Part of every fingerprint: changes when the embedded text or the way of indexing changes."""
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -27,6 +28,17 @@ _CLIENT_VERSION = ".".join(str(number) for number in elasticsearch.__version__)
 _TIMEOUT_S = 120.0
 _PREFLIGHT_TIMEOUT_S = 10.0
 _SHA256 = re.compile(r"(?:[0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A server that answers."""
+
+    client: Elasticsearch
+    address: str
+    """Its URL without user and password, for messages."""
+    version: tuple[int, int]
+    """The first two numbers."""
 
 
 def server_url(wanted_by: str = "index.backend is elasticsearch") -> str:
@@ -60,18 +72,13 @@ def server_url(wanted_by: str = "index.backend is elasticsearch") -> str:
     return "https://{}:{}".format(*address)
 
 
-def connect(
-    url: str, supported_majors: frozenset[int], *, user: tuple[str, str] | None = None
-) -> tuple[Elasticsearch, str]:
-    """Return a client whose server answers, accepts the credentials and has a fitting version, and its address.
+def connect(url: str, supported_majors: frozenset[int], *, user: tuple[str, str] | None = None) -> Server:
+    """Return a server that answers, accepts the credentials and has a fitting version.
 
     Args:
         url: The server's URL, http or https, maybe with user and password.
         supported_majors: Major versions of servers that may be used.
         user: Name and password of somebody else than the environment says.
-
-    Returns:
-        The client, and the URL without user and password, for messages.
 
     Raises:
         ConfigError: If the URL or the fingerprint is not one, or the file of certificates does not exist.
@@ -80,11 +87,11 @@ def connect(
     """
     client, address = open_client(url, user=user)
     try:
-        _check_version(client, address, supported_majors)
+        version = _checked_version(client, address, supported_majors)
     except BaseException:
         client.close()
         raise
-    return client, address
+    return Server(client=client, address=address, version=version)
 
 
 def open_client(url: str, *, user: tuple[str, str] | None = None) -> tuple[Elasticsearch, str]:
@@ -109,7 +116,7 @@ def open_client(url: str, *, user: tuple[str, str] | None = None) -> tuple[Elast
     return client, address
 
 
-def _check_version(client: Elasticsearch, address: str, supported_majors: frozenset[int]) -> None:
+def _checked_version(client: Elasticsearch, address: str, supported_majors: frozenset[int]) -> tuple[int, int]:
     def ask() -> Any:
         # Without the versioned media type of the client's own requests, which a server of another major version
         # refuses before it says which one it is.
@@ -120,13 +127,15 @@ def _check_version(client: Elasticsearch, address: str, supported_majors: frozen
     with translated_errors(address):
         reply = patiently(ask, unreachable=False)
     version = str(reply.body["version"]["number"])
-    if int(version.split(".", maxsplit=1)[0]) not in supported_majors:
+    major, minor = (int(number) for number in version.split(".")[:2])
+    if major not in supported_majors:
         expected = " or ".join(str(major) for major in sorted(supported_majors))
         raise ServiceError(
             f"Elasticsearch at {address} has version {version}, expected {expected}.x, because the installed client is "
             f"elasticsearch {_CLIENT_VERSION}; use a server of that version, or unset {URL_VARIABLE} to search with "
             "the embedded engine"
         )
+    return major, minor
 
 
 def _split_credentials(url: str) -> tuple[str, tuple[str, str] | None]:

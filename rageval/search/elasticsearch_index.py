@@ -9,32 +9,40 @@ import logging
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
 from typing import Any
 
 import elasticsearch
 
 from rageval.config.evaluation import Language
 from rageval.errors import IndexMismatchError, ServiceError
-from rageval.records import Document, Hit
-from rageval.search.elasticsearch_bulk import IndexFilling, check_ids
+from rageval.records import Document
+from rageval.search.elasticsearch_bulk import BASE64_VECTORS, IndexFilling, check_ids
 from rageval.search.elasticsearch_client import CLIENT_MAJOR, connect
 from rageval.search.elasticsearch_errors import error_of, patiently, reason_of, translated_errors
+from rageval.search.elasticsearch_layout import analysis, identity_in, mappings
+from rageval.search.elasticsearch_queries import (
+    MORE,
+    MOST_HITS,
+    builds_in,
+    ends_among_equals,
+    hits_of,
+    shortened,
+    text_body,
+    vector_body,
+)
 from rageval.search.elasticsearch_search import ElasticsearchQuery, search_each
 from rageval.search.search_index import (
     IndexIdentity,
     Matrix,
     SearchResult,
-    best_first,
     check_build,
     check_dimensions,
     check_search,
     not_built,
-    plain_text,
     replaced,
 )
+from rageval.search.text_analysis import analysis_language
 from rageval.search.text_rules import TextQuery
-from rageval.text.scripts import searchable
 
 _logger = logging.getLogger(__name__)
 _KEPT_MS = 12 * 3600 * 1000
@@ -90,9 +98,16 @@ class ElasticsearchIndex:
             "index_options": index_options, "shards": str(shards), "replicas": copies, "filter_by": filter_by,
             "language": language,
         }  # fmt: skip
-        self._fields = [f"{field}^{boost}" for field, boost in text.boosts.items()]
+        self._language: Language = language
+        self._text = text
+        self._opened: _Built | None = None
+        """What the name stood for when it was last asked for."""
         self._held: _Built | None = None
-        self._client, self._url = connect(url, supported_majors)
+        self._holds_next = False
+        """Whether the build that answers the next search is held."""
+        server = connect(url, supported_majors)
+        self._client, self._url = server.client, server.address
+        self._takes_base64 = server.version >= BASE64_VECTORS
 
     def identity(self) -> IndexIdentity | None:
         """Return what the index was built from, or None if there is no index of this name.
@@ -109,13 +124,18 @@ class ElasticsearchIndex:
         Raises:
             IndexMismatchError: If there is none, or none with this fingerprint any more.
         """
-        self._held = None
-        held = self._required()
-        if fingerprint and held[1].fingerprint != fingerprint:
+        if fingerprint and self._held and self._held[1].fingerprint == fingerprint:
+            return
+        self._held, self._holds_next = None, not fingerprint
+        if not fingerprint:
+            self._required()
+            return
+        held = self._asked()
+        if held[1].fingerprint != fingerprint:
             with translated_errors(self._url):
                 builds = self._builds()
             # Only what was behind the alias is whole.
-            whole = {name: _identity(meta) for name, (_, meta) in builds.items() if _REPLACED in meta}
+            whole = {name: identity_in(meta) for name, (_, meta) in builds.items() if _REPLACED in meta}
             fitting = [(name, found) for name, found in whole.items() if found and found.fingerprint == fingerprint]
             if not fitting:
                 raise replaced(self)
@@ -134,26 +154,28 @@ class ElasticsearchIndex:
         check_build(documents, vectors, identity)
         check_ids(documents)
         self._current()
+        language = analysis_language(documents, self._language)
         target = f"{self.name}-{identity.fingerprint[:12]}-{secrets.token_hex(4)}"
         with translated_errors(self._url):
             try:
-                self._create(target, identity)
+                self._create(target, identity, language)
                 created_ms = self._remove_builds(target)
-                IndexFilling(self._client, self._url, target, self.options["filter_by"]).fill(documents, vectors)
+                IndexFilling(
+                    self._client, self._url, target, self.options["filter_by"], takes_base64=self._takes_base64
+                ).fill(documents, vectors)
                 self._check(target, identity)
                 self._move_alias(target, created_ms)
             except BaseException:
                 # Ctrl-C too: half an index is of no use to anybody.
                 self._abandon(target)
                 raise
-        self._held = None
+        self._opened = self._held = None
 
     def search_text(self, queries: Sequence[str], filters: Sequence[str], k: int) -> list[SearchResult]:
         """Return the best `k` documents by BM25 for each query, within the filter of the same position.
 
-        A document's score is the best of its fields' scores. English stemming and stop words apply, and scripts
-        without spaces are cut by `searchable`. The latency is the time that Elasticsearch says it took,
-        in steps of a millisecond.
+        Texts are cut and fields are combined as `rageval.search.text_rules` says. The latency is the time that
+        Elasticsearch says it took, in steps of a millisecond.
 
         Raises:
             ValueError: If there is not one filter for each query, or `k` is below 1.
@@ -161,17 +183,17 @@ class ElasticsearchIndex:
             ServiceError: If a search fails.
         """
         check_search(queries, filters, k)
-        index, _ = self._required()
         searches = [
-            ElasticsearchQuery(name=_shortened(query), body=self._text_body(query, only, k))
+            ElasticsearchQuery(name=shortened(query), body=text_body(query, only, k, self._text))
             for query, only in zip(queries, filters, strict=True)
         ]
-        return [_found(reply, k) for reply in self._search(index, searches)]
+        return [SearchResult(hits=hits_of(reply, k), latency_s=_took_s(reply)) for reply in self._search(searches)]
 
     def search_vector(self, vectors: Matrix, filters: Sequence[str], k: int) -> list[SearchResult]:
         """Return the best `k` documents by cosine for each row, within the filter of the same position.
 
-        Exact with the index options `flat`. The latency is as in `search_text`.
+        Exact with the index options `flat`; with the others the scores are exact, and a document may be missed. The
+        latency is as in `search_text`.
 
         Raises:
             ValueError: If there is not one filter for each row, or `k` is below 1.
@@ -179,16 +201,23 @@ class ElasticsearchIndex:
             ServiceError: If a search fails.
         """
         check_search(vectors, filters, k)
-        if not filters:
-            return []
-        index, identity = self._required()
-        check_dimensions(self, identity, vectors)
-        searches = [
-            ElasticsearchQuery(name=f"vector {number}", body=_vector_body(vector, only, k))
-            for number, (vector, only) in enumerate(zip(vectors, filters, strict=True), 1)
-        ]
-        # Elasticsearch's score of a cosine is (1 + cosine) / 2.
-        return [_found(reply, k, scale=2, offset=-1) for reply in self._search(index, searches)]
+        results: dict[int, SearchResult] = {}
+        pending, count = list(range(len(filters))), min(k + MORE, MOST_HITS)
+        while pending:
+            searches = [
+                ElasticsearchQuery(name=f"vector {row + 1}", body=vector_body(vectors[row], filters[row], count))
+                for row in pending
+            ]
+            undecided = []
+            for row, reply in zip(pending, self._search(searches, vectors), strict=True):
+                before_s = results[row].latency_s if row in results else 0.0
+                # Elasticsearch's score of a cosine is (1 + cosine) / 2.
+                hits = hits_of(reply, k, scale=2, offset=-1)
+                results[row] = SearchResult(hits=hits, latency_s=before_s + _took_s(reply))
+                if count < MOST_HITS and ends_among_equals(reply, k, count):
+                    undecided.append(row)
+            pending, count = undecided, min(MOST_HITS, 4 * count)
+        return [results[row] for row in range(len(filters))]
 
     def remove(self) -> None:
         """Remove the index and all its builds.
@@ -213,7 +242,7 @@ class ElasticsearchIndex:
                 return None
         if len(mappings) == 1:
             [(index, mapping)] = mappings.items()
-            identity = _identity(mapping["mappings"].get("_meta", {}))
+            identity = identity_in(mapping["mappings"].get("_meta", {}))
             if index != self.name and identity:
                 return index, identity
         raise IndexMismatchError(
@@ -222,10 +251,14 @@ class ElasticsearchIndex:
         )
 
     def _required(self) -> _Built:
-        current = self._held or self._current()
-        if current is None:
+        """Return the build to be searched, as far as is known without asking again."""
+        return self._held or self._opened or self._asked()
+
+    def _asked(self) -> _Built:
+        self._opened = self._current()
+        if self._opened is None:
             raise not_built(self)
-        return current
+        return self._opened
 
     def _builds(self) -> dict[str, tuple[int, Mapping[str, Any]]]:
         """Return when each build of this index was created, by the server's clock, and what is noted of it."""
@@ -247,11 +280,12 @@ class ElasticsearchIndex:
                 self._client.indices.delete(index=name, ignore_unavailable=True)
         return now_ms
 
-    def _create(self, target: str, identity: IndexIdentity) -> None:
+    def _create(self, target: str, identity: IndexIdentity, language: Language) -> None:
         settings: dict[str, Any] = {
             "number_of_shards": int(self.options["shards"]),
             # It is refreshed once, when all documents are in it, and not written to any more.
             "refresh_interval": "-1",
+            "analysis": analysis(language),
         }
         if self.options["replicas"] == "auto":
             settings["auto_expand_replicas"] = "0-1"
@@ -259,7 +293,7 @@ class ElasticsearchIndex:
             settings["number_of_replicas"] = int(self.options["replicas"])
         created = patiently(
             lambda: self._client.indices.create(
-                index=target, settings=settings, mappings=_mappings(identity, self.options["index_options"])
+                index=target, settings=settings, mappings=mappings(identity, self.options["index_options"])
             ),
             unreachable=False,
         )
@@ -293,7 +327,7 @@ class ElasticsearchIndex:
         found = int(patiently(lambda: self._client.count(index=target)).body["count"])
         # If someone else removes the index meanwhile, the server creates it anew, without our mapping.
         mapping = self._client.indices.get_mapping(index=target).body[target]["mappings"]
-        if found != identity.documents or _identity(mapping.get("_meta", {})) != identity:
+        if found != identity.documents or identity_in(mapping.get("_meta", {})) != identity:
             raise ServiceError(
                 f"Elasticsearch at {self._url} holds {found} of {identity.documents} documents in {target} after "
                 "indexing, or another process changed it; make sure that nothing else builds this index, and run again"
@@ -325,75 +359,56 @@ class ElasticsearchIndex:
         except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
             _logger.warning("The index %s at %s stays for now: %s", target, self._url, error)
 
-    def _text_body(self, query: str, only: str, k: int) -> dict[str, Any]:
-        match = {"query": searchable(plain_text(query)), "type": "best_fields", "fields": self._fields}
-        return {
-            "size": k,
-            "_source": False,
-            "query": {"bool": {"must": {"multi_match": match}, "filter": _filter(only)}},
-            "sort": [{"_score": "desc"}, {"document_id": "asc"}],
-        }
+    def _search(
+        self, searches: Sequence[ElasticsearchQuery], vectors: Matrix | None = None
+    ) -> Iterator[Mapping[str, Any]]:
+        """Yield the reply to each search, all of one build.
 
-    def _search(self, index: str, searches: Sequence[ElasticsearchQuery]) -> Iterator[Mapping[str, Any]]:
+        What is not held is searched by its name. Only if a hit, or a failure, shows that the name stands for another
+        build by now, it is asked what that is, and searched again.
+        """
+        if not searches:
+            return
+        opened, settled = self._fitting(self._required(), vectors), self._held is not None
+
+        def ask(lines: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+            nonlocal opened, settled
+            replies = self._msearch(opened[0] if settled else self.name, lines)
+            if settled or not (seen := builds_in(replies)):
+                return replies
+            if seen != {opened[0]} and (current := self._asked()) != opened:
+                opened = self._fitting(current, vectors)
+                replies = self._msearch(opened[0], lines)
+            settled = True
+            if self._holds_next:
+                self._held, self._holds_next = opened, False
+            return replies
+
         header: dict[str, Any] = {"allow_partial_search_results": False}
         if self.options["shards"] != "1":
             # Words are counted in all shards: scores do not depend on how documents are spread.
             header["search_type"] = "dfs_query_then_fetch"
         with translated_errors(self._url):
-            yield from search_each(self._client, self._url, index, searches, header)
+            yield from search_each(ask, self._url, self.name, searches, header)
+
+    def _msearch(self, index: str, lines: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        body: Mapping[str, Any] = self._client.msearch(index=index, searches=lines, max_concurrent_searches=1).body
+        return body
+
+    def _fitting(self, build: _Built, vectors: Matrix | None) -> _Built:
+        """Return a build with vectors of the length of these, if there are any; it may have been replaced by such a
+        one since it was asked for.
+
+        Raises:
+            IndexMismatchError: If there is none.
+        """
+        if vectors is None:
+            return build
+        if not self._held and vectors.shape[1] != build[1].dimensions:
+            build = self._asked()
+        check_dimensions(self, build[1], vectors)
+        return build
 
 
-def _mappings(identity: IndexIdentity, index_options: str) -> dict[str, Any]:
-    text = {"type": "text", "analyzer": "english"}
-    vector = {
-        "type": "dense_vector",
-        "dims": identity.dimensions,
-        "index": True,
-        "similarity": "cosine",
-        "index_options": {"type": index_options},
-    }
-    return {
-        "dynamic": "strict",
-        "_meta": asdict(identity),
-        "properties": {
-            "document_id": {"type": "keyword"},
-            "filter_value": {"type": "keyword"},
-            "title": text,
-            "text": text,
-            "metadata": text,
-            "vector": vector,
-        },
-    }
-
-
-def _identity(meta: Mapping[str, Any]) -> IndexIdentity | None:
-    """Return what a build was made from; an index template may have added notes of its own."""
-    names = [field.name for field in fields(IndexIdentity)]
-    return IndexIdentity(**{name: meta[name] for name in names}) if set(names) <= set(meta) else None
-
-
-def _vector_body(vector: Any, only: str, k: int) -> dict[str, Any]:
-    knn = {
-        "field": "vector",
-        "query_vector": vector,
-        "k": k,
-        "num_candidates": min(10_000, max(100, 10 * k)),
-        "filter": _filter(only),
-    }
-    return {"size": k, "_source": False, "knn": knn}
-
-
-def _filter(only: str) -> dict[str, Any]:
-    if not only:
-        return {"match_all": {}}
-    return {"term": {"filter_value": plain_text(only)}}
-
-
-def _found(reply: Mapping[str, Any], k: int, scale: float = 1.0, offset: float = 0.0) -> SearchResult:
-    hits = (Hit(document_id=hit["_id"], score=scale * float(hit["_score"]) + offset) for hit in reply["hits"]["hits"])
-    return SearchResult(hits=best_first(hits, k), latency_s=float(reply["took"]) / 1000)
-
-
-def _shortened(query: str) -> str:
-    words = plain_text(query)
-    return repr(words if len(words) <= 80 else f"{words[:77]}...")
+def _took_s(reply: Mapping[str, Any]) -> float:
+    return float(reply["took"]) / 1000

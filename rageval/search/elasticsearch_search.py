@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
-from elasticsearch import Elasticsearch
-
 from rageval.errors import IndexMismatchError, ServiceError
 from rageval.search.elasticsearch_errors import (
     Patience,
@@ -35,18 +33,14 @@ class ElasticsearchQuery:
 
 
 def search_each(
-    client: Elasticsearch, address: str, index: str, searches: Sequence[ElasticsearchQuery], header: Mapping[str, Any]
+    ask: SearchAsk, address: str, index: str, searches: Sequence[ElasticsearchQuery], header: Mapping[str, Any]
 ) -> Iterator[Mapping[str, Any]]:
-    """Yield the reply to each search.
+    """Yield the reply to each search; arguments are those of `replies_to`, and the index's name, for messages.
 
     Raises:
         IndexMismatchError: If the index is gone.
         ServiceError: If a search fails, or the server stays too busy, or never gets ready, for a minute.
     """
-
-    def ask(lines: Sequence[Mapping[str, Any]]) -> Any:
-        return client.msearch(index=index, searches=lines, max_concurrent_searches=1).body
-
     for search, reply in zip(searches, replies_to(ask, address, searches, header), strict=True):
         if "error" in reply:
             raise _failure(address, index, search, reply)

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 import elasticsearch
+import numpy as np
 import pytest
 
 from rageval.errors import CredentialsError, DataError, InputError, ServiceError
@@ -20,6 +21,8 @@ from tests.adapters.test_search_index import build, identity_of, ids, unit_vecto
 from tests.elasticsearch_proxy import REPLIES, ElasticsearchProxy, recorded, reply
 
 ALL_SHARDS_FAILED = "all shards failed"
+TEXT = TextQuery(combination="best")
+"""The emulator does not search what is copied from other fields."""
 BUSY_ITEM = "msearch-429-queue-full"
 # A recorded refusal, and what the user reads of it.
 SENTENCES = {
@@ -92,7 +95,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.fixture
 def index(proxy: ElasticsearchProxy, make_document: MakeDocument) -> Iterator[ElasticsearchIndex]:
     """An index of two documents behind the proxy."""
-    index = ElasticsearchIndex(proxy.url, f"faq-{uuid.uuid4().hex}", TextQuery(), "flat", filter_by="course")
+    index = ElasticsearchIndex(proxy.url, f"faq-{uuid.uuid4().hex}", TEXT, "flat", filter_by="course")
     build(index, [make_document("a", "docker"), make_document("b", "docker")])
     yield index
     index.close()
@@ -119,7 +122,7 @@ def test_every_recorded_refusal_is_a_sentence(
     names = [item["index"]["_id"] for item in items] or ["d"]
     do: dict[str, Callable[[], object]] = {
         "delete": index.remove,
-        "root": lambda: ElasticsearchIndex(proxy.url, "faq", TextQuery(), "flat", filter_by="course"),
+        "root": lambda: ElasticsearchIndex(proxy.url, "faq", TEXT, "flat", filter_by="course"),
         **dict.fromkeys(("mapping", "msearch", "unknown"), lambda: index.search_text(["docker"], ["ml"], 5)),
     }
     rebuild = lambda: build(index, [make_document(each) for each in names], fingerprint="b" * 32)  # noqa: E731
@@ -180,6 +183,34 @@ def test_requests_become_as_small_as_the_server_takes(
     sizes = [body.count(b"\n") // 2 for operation, body in proxy.bodies if operation == "bulk"]
     # 40 and 20 are refused, once each; what comes after them is no larger than what was taken.
     assert sizes == [40, 20, 10, 10, 20, 10, 10]
+
+
+@pytest.mark.parametrize(
+    ("version", "sent"),
+    # float32 with the highest byte first: 3f800000, bf000000
+    [("9.5.3", "P4AAAL8AAAA="), ("9.3.0", "P4AAAL8AAAA="), ("9.2.9", [1.0, -0.5])],
+)
+def test_vectors_are_sent_in_base64_to_servers_that_take_it(
+    proxy: ElasticsearchProxy, make_document: MakeDocument, version: str, sent: object
+) -> None:
+    proxy.version = version
+    proxy.script["bulk"] = deque([reply(200, {"items": [{"index": {"_id": "a", "status": 201}}]})])
+    index = ElasticsearchIndex(proxy.url, f"faq-{uuid.uuid4().hex}", TEXT, "flat", filter_by="course")
+    with pytest.raises(ServiceError, match="holds 0 of 1 documents"):
+        build(index, [make_document("a")], np.array([[1, -0.5]], np.float32))
+    [body] = [body for operation, body in proxy.bodies if operation == "bulk"]
+    assert json.loads(body.splitlines()[1])["vector"] == sent
+    index.close()
+
+
+def test_an_open_index_is_asked_once_what_it_stands_for(proxy: ElasticsearchProxy, index: ElasticsearchIndex) -> None:
+    proxy.asked.clear()
+    for _ in range(3):
+        index.hold()
+        assert ids(index.search_text(["docker"], ["ml"], 5)) == [["a", "b"]]
+        assert len(index.search_vector(unit_vectors(1), ["ml"], 5)[0].hits) == 2
+    operations = [each.rpartition("/")[2] for each in proxy.asked]
+    assert operations == ["_mapping", *["_msearch"] * 6]
 
 
 def test_the_document_that_is_too_large_alone_is_named(
@@ -258,7 +289,7 @@ def test_notes_that_an_index_template_adds_do_not_matter(
     elasticsearch_url: str, proxy: ElasticsearchProxy, make_document: MakeDocument
 ) -> None:
     name = f"faq-{uuid.uuid4().hex}"
-    index = ElasticsearchIndex(proxy.url, name, TextQuery(), "flat", filter_by="course")
+    index = ElasticsearchIndex(proxy.url, name, TEXT, "flat", filter_by="course")
     index._client.indices.put_index_template(
         name=name,
         index_patterns=[f"{name}-*"],
@@ -292,7 +323,7 @@ def test_what_an_index_template_forbids_is_said(
         server.indices.put_index_template(
             name=name, index_patterns=[f"{name}-*"], priority=500, template={"settings": settings}
         )
-        index = ElasticsearchIndex(real_elasticsearch, name, TextQuery(), "flat", filter_by="course")
+        index = ElasticsearchIndex(real_elasticsearch, name, TEXT, "flat", filter_by="course")
         try:
             with pytest.raises(ServiceError, match=sentence):
                 build(index, [make_document("a"), make_document("b")])

@@ -1,11 +1,13 @@
 """One contract for every search index, in files, and on a server that speaks Elasticsearch's API."""
 
 import math
+import os
 import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +16,7 @@ import elasticsearch
 import numpy as np
 import pytest
 
-from rageval.config.evaluation import DataConfig, EvaluationConfig, IndexConfig
+from rageval.config.evaluation import DataConfig, EvaluationConfig, IndexConfig, Language
 from rageval.config.systems import Combination
 from rageval.errors import ConfigError, CredentialsError, IndexMismatchError, ServiceError
 from rageval.records import Document
@@ -49,11 +51,13 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenIndex
     url = request.getfixturevalue("elasticsearch_url") if request.param == "elasticsearch" else ""
     name = f"faq-{uuid.uuid4().hex}"
 
-    def open_(text: TextQuery = TextQuery()) -> SearchIndex:  # noqa: B008 - immutable
+    def open_(text: TextQuery = TextQuery(), language: Language = "auto") -> SearchIndex:  # noqa: B008 - immutable
+        if url and not os.environ.get("TEST_ELASTICSEARCH_URL") and text.combination == "together":
+            text = replace(text, combination="best")  # the emulator does not search what is copied
         opened.append(
-            ElasticsearchIndex(url, name, text, "flat", ANY_MAJOR, filter_by="course")
+            ElasticsearchIndex(url, name, text, "flat", ANY_MAJOR, filter_by="course", language=language)
             if url
-            else EmbeddedIndex(tmp_path, name, text, "course")
+            else EmbeddedIndex(tmp_path, name, text, "course", language)
         )
         return opened[-1]
 
@@ -207,6 +211,49 @@ def test_a_query_is_plain_text_whatever_it_holds(reopen: OpenIndex, make_documen
     assert all(math.isfinite(hit.score) for hit in found.hits)
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "found", "not_found"),
+    [
+        ("none", "the running dockers", ["running", "the"], ["run", "docker"]),
+        ("english", "the running dockers, generously", ["runs", "docker", "generous"], ["the", "don't", "hers"]),
+        ("german", "der Vertrag und die Häuser", ["Verträge", "haus"], ["der", "während"]),
+        ("french", "les chevaux de la ville", ["cheval", "villes"], ["les", "avec"]),
+        ("spanish", "los derechos de las personas", ["derecho", "persona"], ["los", "para"]),
+        ("italian", "le case della città", ["casa"], ["della", "perché"]),
+        ("portuguese", "os direitos das pessoas", ["direito", "pessoa"], ["das", "para"]),
+        ("dutch", "de huizen van de boeren", ["huizen", "boer"], ["van", "het"]),
+        ("danish", "husene og bøgerne", ["huset"], ["og", "ikke"]),
+        ("norwegian", "husene og bøkene", ["huset"], ["og", "ikke"]),
+        ("swedish", "husen och böckerna", ["hus"], ["och", "inte"]),
+        ("finnish", "talossa ja autoissa", ["talo"], ["ja", "mutta"]),
+        ("hungarian", "a házak és a városok", ["ház"], ["és", "hogy"]),
+        ("russian", "книги и дома", ["книга"], ["и", "что"]),
+    ],
+)
+def test_words_are_cut_by_the_rules_of_a_language(
+    reopen: OpenIndex, language: Language, text: str, found: list[str], not_found: list[str]
+) -> None:
+    build(reopen(language=language), [Document(document_id="a", text=text, content_hash="a")])
+    queries = [*found, *not_found]
+    assert ids(reopen().search_text(queries, [""] * len(queries), 1)) == [["a"]] * len(found) + [[]] * len(not_found)
+
+
+@pytest.mark.parametrize("between", [".", "_", "'", "/", "\u00a0", "\u200b", "\u00ad", "…", "€", "🙂"])
+def test_everything_but_letters_and_digits_stands_between_words(
+    reopen: OpenIndex, make_document: MakeDocument, between: str
+) -> None:
+    build(reopen(), [make_document("a", f"config{between}yaml")])
+    queries = ["config", "yaml", f"nothing{between}yaml", "configyaml"]
+    assert ids(reopen().search_text(queries, ["ml"] * 4, 1)) == [["a"], ["a"], ["a"], []]
+
+
+def test_the_first_thousand_words_of_a_query_are_looked_for(reopen: OpenIndex, make_document: MakeDocument) -> None:
+    build(reopen(), [make_document("a", "docker")])
+    others = [f"x{n}" for n in range(1000)]
+    queries = [" ".join([*others[:999], "docker"]), " ".join([*others, "docker"])]
+    assert ids(reopen().search_text(queries, ["ml"] * 2, 1)) == [["a"], []]
+
+
 def test_a_search_finds_no_more_than_has_the_value(reopen: OpenIndex, make_document: MakeDocument) -> None:
     build(
         reopen(), [make_document("a", "docker"), make_document("b", "docker"), make_document("c", "docker", course="x")]
@@ -318,6 +365,40 @@ def test_a_build_is_searched_to_the_end_whatever_takes_its_name(reopen: OpenInde
     assert ids(index.search_text(["docker"], ["ml"], 5)) == [["new"]]
     with pytest.raises(IndexMismatchError, match="was replaced by another process"):
         reopen().hold("c" * 32)
+
+
+def test_a_search_takes_what_the_name_stands_for_by_then(reopen: OpenIndex, make_document: MakeDocument) -> None:
+    build(reopen(), [make_document("old", "docker")])
+    index = reopen()
+    assert ids(index.search_text(["docker"], ["ml"], 5)) == [["old"]]
+    build(reopen(), [make_document("new", "docker")], fingerprint="b" * 32)
+    assert ids(index.search_vector(unit_vectors(1), ["ml"], 5)) == [["new"]]
+    index.hold()
+    assert ids(index.search_text(["docker"], ["ml"], 5)) == [["new"]]
+    build(reopen(), [make_document("newer", "docker")], unit_vectors(1, dimensions=4), fingerprint="c" * 32)
+    assert ids(index.search_text(["docker"], ["ml"], 5)) == [["new"]]  # it is held
+    index.hold()
+    with pytest.raises(IndexMismatchError, match=r"4 dimensions.*queries have 8"):
+        index.search_vector(unit_vectors(1), ["ml"], 5)
+    later = reopen()
+    assert ids(later.search_vector(unit_vectors(1, dimensions=4), ["ml"], 5)) == [["newer"]]
+    reopen().remove()
+    with pytest.raises(IndexMismatchError, match="build it"):
+        later.search_text(["docker"], ["ml"], 5)
+
+
+@pytest.mark.parametrize("options", ["hnsw", "int8_hnsw", "bbq_hnsw"])
+def test_scores_are_exact_with_every_kind_of_vector_index(
+    real_elasticsearch: str, make_document: MakeDocument, options: str
+) -> None:
+    vectors, queries = unit_vectors(300, dimensions=64), unit_vectors(5, dimensions=64, seed=1)
+    index = ElasticsearchIndex(real_elasticsearch, f"faq-{uuid.uuid4().hex}", TextQuery(), options, filter_by="course")
+    build(index, [make_document(str(n)) for n in range(300)], vectors)
+    for query, found in zip(queries, index.search_vector(queries, ["ml"] * 5, 10), strict=True):
+        cosines = [float(vectors[int(hit.document_id)] @ query) for hit in found.hits]
+        assert [hit.score for hit in found.hits] == pytest.approx(cosines, abs=1e-5)
+    index.remove()
+    index.close()
 
 
 def test_three_that_build_the_same_at_once_all_succeed(
