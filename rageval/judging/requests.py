@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from rageval.config.models import ModelConfig
@@ -146,8 +147,13 @@ def verdict_format(labels: Mapping[str, float], judge: ModelConfig) -> dict[str,
 
 def verdict_schema(labels: Mapping[str, float], judge: ModelConfig) -> dict[str, Any]:
     """Return the JSON schema of a verdict with one of these labels, as this judge needs it."""
-    schema = verdict_of(tuple(labels)).model_json_schema()
+    schema = _schema(tuple(labels))
     return judge_schema(schema) if judge.is_local else schema
+
+
+@cache
+def _schema(labels: tuple[str, ...]) -> dict[str, Any]:
+    return verdict_of(labels).model_json_schema()
 
 
 def response_format(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -172,7 +172,7 @@ def wait_for(futures: Iterable[Future]) -> bool:
     return are_well
 
 
-def width(model: ModelConfig, chunk_requests: int, widest: int, processes: int = 1) -> int:
+def width(model: ModelConfig, chunk_requests: int, widest: int, processes: int = 1, turns: int = 1) -> int:
     """Return how many chunks of so many requests keep a model busy, of `widest` at the most.
 
     Args:
@@ -180,5 +180,8 @@ def width(model: ModelConfig, chunk_requests: int, widest: int, processes: int =
         chunk_requests: Requests of one chunk.
         widest: The most chunks.
         processes: How many ask the model side by side.
+        turns: How many a chunk asks one after the other, such as a system and then its judges; while one is asked, the
+            others need chunks of their own.
     """
-    return max(1, min(widest, -(-model.max_concurrency * processes // chunk_requests) + CHUNKS_AHEAD))
+    of_one = -(-model.max_concurrency * processes // chunk_requests) + CHUNKS_AHEAD
+    return max(1, min(widest, turns * of_one))

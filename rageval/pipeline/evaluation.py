@@ -1,5 +1,6 @@
 """An evaluation in its order: documents, systems, index, retrieval, answers and scores, report."""
 
+import gc
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -132,7 +133,8 @@ class _Evaluation:
             self._search(config.answer_retrievers)
             with self._stage("answers_and_scores"), serve_models(config.answering_models, config.judges) as models:
                 systems = served(self.systems, models.answering)
-                return self._answer_and_score(systems, models.judges, chunks, workers)
+                with _short_collections():
+                    return self._answer_and_score(systems, models.judges, chunks, workers)
 
     def _spent(self, chunks: Sequence[Chunk]) -> float | None:
         """Return the dollars of earlier starts, None if unknown; only a run with a ceiling has to know."""
@@ -222,14 +224,14 @@ class _Evaluation:
     ) -> list[Line[AnsweredChunk]]:
         """Return a line of chunks for each system, to be answered and judged."""
         config, start = self.config, partial(self.steps.answer_and_judge, self.run)
-        widest = workers.widest(len(systems))
+        widest, turns = workers.widest(len(systems)), 2 if plan.judged else 1
         return [
             Line(
                 works=[
                     Work(start=partial(start, chunk, system, plan, config), brings=_answered([system], [chunk]))
                     for chunk in chunks
                 ],
-                width=width(system.model, config.chunk_size, widest, workers.processes),
+                width=width(system.model, config.chunk_size, widest, workers.processes, turns),
             )
             for system in systems
         ]
@@ -273,6 +275,16 @@ class _Evaluation:
                 yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+
+
+@contextmanager
+def _short_collections() -> Iterator[None]:
+    """Keep the search for garbage off whatever is there by now, such as modules: it takes 0.3 s, and requests wait."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _show(ended: Iterable[Ended], progress: Progress) -> None:
