@@ -1,27 +1,17 @@
-"""Documents and vectors -> an Elasticsearch index with BM25 and kNN search.
+"""Documents and vectors -> an Elasticsearch index with BM25 and kNN search; its builds are `ElasticsearchBuilds`."""
 
-An index's name is an alias. Each build fills a new index of its own, `<name>-<fingerprint>-<random>`, and moves the
-alias when all documents are in it; a crash leaves the alias where it was. What is no longer behind the alias may still
-be searched, or filled, by another process: later builds remove it half a day after it was replaced, or begun.
-"""
-
-import logging
-import re
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import elasticsearch
-
 from rageval.config.evaluation import Language
-from rageval.errors import IndexMismatchError, ServiceError
 from rageval.records import Document
+from rageval.search.elasticsearch_builds import Build, ElasticsearchBuilds
 from rageval.search.elasticsearch_bulk import BASE64_VECTORS, IndexFilling, check_ids
 from rageval.search.elasticsearch_client import CLIENT_MAJOR, connect
-from rageval.search.elasticsearch_errors import error_of, patiently, reason_of, translated_errors
-from rageval.search.elasticsearch_layout import analysis, identity_in, mappings
+from rageval.search.elasticsearch_errors import translated_errors
 from rageval.search.elasticsearch_queries import (
     MORE,
+    MOST_EQUALS,
     MOST_HITS,
     builds_in,
     ends_among_equals,
@@ -43,15 +33,6 @@ from rageval.search.search_index import (
 )
 from rageval.search.text_analysis import analysis_language
 from rageval.search.text_rules import TextQuery
-
-_logger = logging.getLogger(__name__)
-_KEPT_MS = 12 * 3600 * 1000
-"""How long a build stays that another one has replaced, or that was never finished: longer than a search or a build."""
-_REPLACED = "replaced_ms"
-_CLEAN_UP_S = 5.0
-_MOVES = 10
-"""Attempts to move the alias: each is lost to another build that was faster."""
-_Built = tuple[str, IndexIdentity]
 
 
 class ElasticsearchIndex:
@@ -100,13 +81,14 @@ class ElasticsearchIndex:
         }  # fmt: skip
         self._language: Language = language
         self._text = text
-        self._opened: _Built | None = None
+        self._opened: Build | None = None
         """What the name stood for when it was last asked for."""
-        self._held: _Built | None = None
+        self._held: Build | None = None
         self._holds_next = False
         """Whether the build that answers the next search is held."""
         server = connect(url, supported_majors)
         self._client, self._url = server.client, server.address
+        self._builds = ElasticsearchBuilds(self._client, self._url, name)
         self._takes_base64 = server.version >= BASE64_VECTORS
 
     def identity(self) -> IndexIdentity | None:
@@ -115,11 +97,13 @@ class ElasticsearchIndex:
         Raises:
             IndexMismatchError: If the name belongs to an index that something else has built.
         """
-        current = self._current()
+        current = self._builds.current()
         return current[1] if current else None
 
     def hold(self, fingerprint: str = "") -> None:
         """Search one build from now on, whatever takes its name meanwhile; see `SearchIndex`.
+
+        Without a fingerprint it is the build that answers the next search; so it takes no request to hold it.
 
         Raises:
             IndexMismatchError: If there is none, or none with this fingerprint any more.
@@ -133,13 +117,10 @@ class ElasticsearchIndex:
         held = self._asked()
         if held[1].fingerprint != fingerprint:
             with translated_errors(self._url):
-                builds = self._builds()
-            # Only what was behind the alias is whole.
-            whole = {name: identity_in(meta) for name, (_, meta) in builds.items() if _REPLACED in meta}
-            fitting = [(name, found) for name, found in whole.items() if found and found.fingerprint == fingerprint]
-            if not fitting:
+                earlier = self._builds.with_fingerprint(fingerprint)
+            if earlier is None:
                 raise replaced(self)
-            held = fitting[-1]
+            held = earlier
         self._held = held
 
     def build(self, documents: Sequence[Document], vectors: Matrix, identity: IndexIdentity) -> None:
@@ -153,21 +134,21 @@ class ElasticsearchIndex:
         """
         check_build(documents, vectors, identity)
         check_ids(documents)
-        self._current()
+        self._builds.current()
         language = analysis_language(documents, self._language)
-        target = f"{self.name}-{identity.fingerprint[:12]}-{secrets.token_hex(4)}"
+        target = self._builds.new_name(identity)
         with translated_errors(self._url):
             try:
-                self._create(target, identity, language)
-                created_ms = self._remove_builds(target)
+                self._builds.create(target, identity, language, self.options)
+                created_ms = self._builds.remove_old(target)
                 IndexFilling(
                     self._client, self._url, target, self.options["filter_by"], takes_base64=self._takes_base64
                 ).fill(documents, vectors)
-                self._check(target, identity)
-                self._move_alias(target, created_ms)
+                self._builds.check(target, identity)
+                self._builds.move_alias(target, created_ms)
             except BaseException:
                 # Ctrl-C too: half an index is of no use to anybody.
-                self._abandon(target)
+                self._builds.abandon(target)
                 raise
         self._opened = self._held = None
 
@@ -214,9 +195,9 @@ class ElasticsearchIndex:
                 # Elasticsearch's score of a cosine is (1 + cosine) / 2.
                 hits = hits_of(reply, k, scale=2, offset=-1)
                 results[row] = SearchResult(hits=hits, latency_s=before_s + _took_s(reply))
-                if count < MOST_HITS and ends_among_equals(reply, k, count):
+                if count < MOST_EQUALS and ends_among_equals(reply, k, count):
                     undecided.append(row)
-            pending, count = undecided, min(MOST_HITS, 4 * count)
+            pending, count = undecided, min(MOST_EQUALS, 4 * count)
         return [results[row] for row in range(len(filters))]
 
     def remove(self) -> None:
@@ -226,138 +207,22 @@ class ElasticsearchIndex:
             ServiceError, CredentialsError: If the server does not do it.
         """
         with translated_errors(self._url):
-            for build in self._builds():
+            for build in self._builds.all():
                 self._client.indices.delete(index=build, ignore_unavailable=True)
 
     def close(self) -> None:
         """Close all connections."""
         self._client.close()
 
-    def _current(self) -> _Built | None:
-        """Return the index behind the alias and what it was built from."""
-        with translated_errors(self._url):
-            try:
-                mappings = patiently(lambda: self._client.indices.get_mapping(index=self.name)).body
-            except elasticsearch.NotFoundError:
-                return None
-        if len(mappings) == 1:
-            [(index, mapping)] = mappings.items()
-            identity = identity_in(mapping["mappings"].get("_meta", {}))
-            if index != self.name and identity:
-                return index, identity
-        raise IndexMismatchError(
-            f"{self.name} at {self._url} stands for {', '.join(sorted(mappings))}, which this program did not build "
-            "and will not replace; choose another index.name"
-        )
-
-    def _required(self) -> _Built:
+    def _required(self) -> Build:
         """Return the build to be searched, as far as is known without asking again."""
         return self._held or self._opened or self._asked()
 
-    def _asked(self) -> _Built:
-        self._opened = self._current()
+    def _asked(self) -> Build:
+        self._opened = self._builds.current()
         if self._opened is None:
             raise not_built(self)
         return self._opened
-
-    def _builds(self) -> dict[str, tuple[int, Mapping[str, Any]]]:
-        """Return when each build of this index was created, by the server's clock, and what is noted of it."""
-        pattern = re.compile(re.escape(self.name) + r"-[0-9a-f]{12}-[0-9a-f]{8}")
-        found = patiently(lambda: self._client.indices.get(index=f"{self.name}-*")).body
-        return {
-            name: (int(index["settings"]["index"]["creation_date"]), index["mappings"].get("_meta", {}))
-            for name, index in found.items()
-            if pattern.fullmatch(name)
-        }
-
-    def _remove_builds(self, target: str) -> int:
-        """Remove what was replaced, or begun and not finished, too long ago; returns when the target was created."""
-        builds, current = self._builds(), self._current()
-        now_ms, _ = builds[target]
-        stay = {target, current[0] if current else target}
-        for name, (created_ms, meta) in builds.items():
-            if name not in stay and now_ms - int(meta.get(_REPLACED, created_ms)) > _KEPT_MS:
-                self._client.indices.delete(index=name, ignore_unavailable=True)
-        return now_ms
-
-    def _create(self, target: str, identity: IndexIdentity, language: Language) -> None:
-        settings: dict[str, Any] = {
-            "number_of_shards": int(self.options["shards"]),
-            # It is refreshed once, when all documents are in it, and not written to any more.
-            "refresh_interval": "-1",
-            "analysis": analysis(language),
-        }
-        if self.options["replicas"] == "auto":
-            settings["auto_expand_replicas"] = "0-1"
-        else:
-            settings["number_of_replicas"] = int(self.options["replicas"])
-        created = patiently(
-            lambda: self._client.indices.create(
-                index=target, settings=settings, mappings=mappings(identity, self.options["index_options"])
-            ),
-            unreachable=False,
-        )
-        if not created.body["shards_acknowledged"] and (obstacle := self._obstacle(target)):
-            raise ServiceError(
-                f"Elasticsearch at {self._url} finds no node that may hold the new index: {obstacle}; "
-                "the old one was not changed; mend that, and run again"
-            )
-
-    def _obstacle(self, target: str) -> str | None:
-        """Return why an index is on no node, in the server's words, or None if it is, or can be, by now."""
-        try:
-            explained = self._client.cluster.allocation_explain(index=target, shard=0, primary=True).body
-        except elasticsearch.ApiError as error:
-            return f"it does not say why ({reason_of(error_of(error))})"
-        if explained.get("can_allocate", "yes") == "yes":
-            return None
-        deciders = [
-            decider["explanation"]
-            for node in explained.get("node_allocation_decisions", [])
-            for decider in node.get("deciders", [])
-            if decider.get("decision") == "NO"
-        ]
-        reasons = deciders or [
-            explained.get("allocate_explanation") or explained.get("can_allocate") or "no reason given"
-        ]
-        return "; ".join(dict.fromkeys(str(reason) for reason in reasons))
-
-    def _check(self, target: str, identity: IndexIdentity) -> None:
-        patiently(lambda: self._client.indices.refresh(index=target))
-        found = int(patiently(lambda: self._client.count(index=target)).body["count"])
-        # If someone else removes the index meanwhile, the server creates it anew, without our mapping.
-        mapping = self._client.indices.get_mapping(index=target).body[target]["mappings"]
-        if found != identity.documents or identity_in(mapping.get("_meta", {})) != identity:
-            raise ServiceError(
-                f"Elasticsearch at {self._url} holds {found} of {identity.documents} documents in {target} after "
-                "indexing, or another process changed it; make sure that nothing else builds this index, and run again"
-            )
-
-    def _move_alias(self, target: str, created_ms: int) -> None:
-        """Let the name stand for the new build; the old one is marked with the time, for whoever removes it.
-
-        An alias has one write index at most: of those that move it at once, the server lets one through, and the others
-        look again at what it stands for.
-        """
-        for attempts_left in reversed(range(_MOVES)):
-            actions: list[dict[str, Any]] = [{"add": {"index": target, "alias": self.name, "is_write_index": True}}]
-            if old := self._current():
-                meta = self._builds().get(old[0], (0, {}))[1]
-                self._client.indices.put_mapping(index=old[0], meta={**meta, _REPLACED: created_ms})
-                actions.insert(0, {"remove": {"index": old[0], "alias": self.name}})
-            try:
-                self._client.indices.update_aliases(actions=actions)
-                return
-            except elasticsearch.ApiError:
-                if not attempts_left:
-                    raise
-
-    def _abandon(self, target: str) -> None:
-        """Remove a build that has failed, if that is quickly done; otherwise a later build does it."""
-        try:
-            self._client.options(request_timeout=_CLEAN_UP_S).indices.delete(index=target, ignore_unavailable=True)
-        except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
-            _logger.warning("The index %s at %s stays for now: %s", target, self._url, error)
 
     def _search(
         self, searches: Sequence[ElasticsearchQuery], vectors: Matrix | None = None
@@ -395,7 +260,7 @@ class ElasticsearchIndex:
         body: Mapping[str, Any] = self._client.msearch(index=index, searches=lines, max_concurrent_searches=1).body
         return body
 
-    def _fitting(self, build: _Built, vectors: Matrix | None) -> _Built:
+    def _fitting(self, build: Build, vectors: Matrix | None) -> Build:
         """Return a build with vectors of the length of these, if there are any; it may have been replaced by such a
         one since it was asked for.
 

@@ -11,6 +11,8 @@ from rageval.text.scripts import searchable
 
 MORE = 32
 """Vectors that are asked for beyond what is wanted: which of equal ones come first is the server's own affair."""
+MOST_EQUALS = 1000
+"""Vectors that are asked for, at most, because equal ones may follow."""
 MOST_HITS = 10_000
 """That Elasticsearch gives for a search, unless an index says otherwise."""
 

@@ -104,7 +104,7 @@ def index(proxy: ElasticsearchProxy, make_document: MakeDocument) -> Iterator[El
 def builds_of(proxy: ElasticsearchProxy, index: ElasticsearchIndex) -> int:
     """How many indexes there are on the server for one name."""
     proxy.always.clear()
-    return len(index._builds())
+    return len(index._builds.all())
 
 
 def test_no_recorded_refusal_is_left_out() -> None:
@@ -268,7 +268,7 @@ def test_a_server_that_does_not_answer_any_more_is_given_up_within_the_time_out(
 ) -> None:
     patient, impatient = index._client, index._client.options(request_timeout=0.2)
     index._client = impatient
-    monkeypatch.setattr("rageval.search.elasticsearch_index._CLEAN_UP_S", 0.2)
+    monkeypatch.setattr("rageval.search.elasticsearch_builds._CLEAN_UP_S", 0.2)
     proxy.silent.set()
     proxy.bodies.clear()
     with pytest.raises(ServiceError, match="did not answer in time"):
