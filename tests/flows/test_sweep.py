@@ -131,20 +131,17 @@ def test_every_kind_of_vector_index_has_an_index_of_its_own(
         return ElasticsearchIndex(elasticsearch_url, name, text, config.index_options, frozenset({8, 9}))
 
     monkeypatch.setattr("rageval.sweep.sweep.open_index", open_index)
-    status, _, err = sweep("--set", "grid.index_options=[flat, hnsw, int8_hnsw]", "--set", "grid.question_boosts=[1]")
+    status, _, err = sweep("--set", "grid.index_options=[flat, hnsw]", "--set", "grid.question_boosts=[1]")
     assert status == 0, err
-    assert calls == {"build": 3, "search_text": 1, "search_vector": 3}
+    assert calls == {"build": 2, "search_text": 1, "search_vector": 2}
     with elasticsearch.Elasticsearch(elasticsearch_url) as server:
         prefix = index_name(IndexConfig(), str(corpus / "documents.json"))
         assert server.indices.get(index=f"{prefix}-sweep-*").body == {}, "a sweep leaves nothing on the server"
     names = {row["setting"] for row in rows(corpus / "runs" / "s1", "sweep")}
     assert names == {
         "text, together, boost 1",
-        *(f"vector, all-MiniLM-L6-v2, {options}" for options in ("flat", "hnsw", "int8_hnsw")),
-        *(
-            f"hybrid, together, boost 1, all-MiniLM-L6-v2, {options}, 10 candidates"
-            for options in ("flat", "hnsw", "int8_hnsw")
-        ),
+        *(f"vector, all-MiniLM-L6-v2, {options}" for options in ("flat", "hnsw")),
+        *(f"hybrid, together, boost 1, all-MiniLM-L6-v2, {options}, 10 candidates" for options in ("flat", "hnsw")),
     }
 
 
