@@ -27,7 +27,7 @@ class Document:
         return self.metadata.get(filter_by, "") if filter_by else ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)  # a run may have a million
 class Question:
     """What is asked, and what is known to be right about it."""
 

@@ -1,6 +1,6 @@
 """The Parquet tables of a run: one Arrow schema each, with types, nullability and a description per column."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -8,6 +8,7 @@ import pyarrow as pa
 from rageval.records import Document, Question, Retrieval, Score, StoredAnswer
 
 SCHEMA_VERSION = "1"
+_ROWS_AT_ONCE = 4096
 
 _STRING, _FLOAT, _INT = pa.string(), pa.float64(), pa.int64()
 _BY_NAME = pa.map_(_STRING, _STRING)
@@ -370,7 +371,7 @@ def relevant_ids(row: Mapping[str, Any], *, accept_alternates: bool = True) -> s
 
 def to_row(record: Document | Question | Retrieval | StoredAnswer | Score) -> dict[str, Any]:
     """Return a record as a flat row of its table."""
-    row = dict(vars(record))
+    row = {name: getattr(record, name) for name in record.__dataclass_fields__}
     if "usage" in row:
         row |= vars(row.pop("usage"))
     return row
@@ -388,3 +389,13 @@ def to_table(records: Iterable[Document | Question | Retrieval | StoredAnswer | 
         if not described.nullable and table[described.name].null_count:
             raise pa.ArrowInvalid(f"the column {described.name} holds null, which its schema does not allow")
     return table
+
+
+def to_tables(records: Sequence[Document | Question], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yield records as tables of that schema, some thousands of them at a time, for a file that is written in parts.
+
+    Raises:
+        pyarrow.ArrowInvalid: See `to_table`.
+    """
+    for start in range(0, len(records), _ROWS_AT_ONCE):
+        yield to_table(records[start : start + _ROWS_AT_ONCE], schema)

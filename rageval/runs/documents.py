@@ -6,7 +6,7 @@ from rageval.config.evaluation import DataConfig
 from rageval.text.fingerprint import documents_fingerprint, questions_fingerprint
 from rageval.runs.life import describe_data
 from rageval.runs.manifest import Dataset
-from rageval.tables import DOCUMENTS, QUESTIONS, to_table
+from rageval.tables import DOCUMENTS, QUESTIONS, to_tables
 
 
 def load_documents(run: Run, data: DataConfig) -> Dataset:
@@ -20,8 +20,8 @@ def load_documents(run: Run, data: DataConfig) -> Dataset:
     dataset = dataset_of(corpus)
     describe_data(run, dataset)
     if not (run.has("documents") and run.has("questions")):
-        run.write("documents", to_table(corpus.documents, DOCUMENTS))
-        run.write("questions", to_table(corpus.questions, QUESTIONS))
+        run.write_parts("documents", to_tables(corpus.documents, DOCUMENTS))
+        run.write_parts("questions", to_tables(corpus.questions, QUESTIONS))
     return dataset
 
 

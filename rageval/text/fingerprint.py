@@ -1,7 +1,7 @@
 """Hashes that tell whether two things are the same thing: documents, questions, requests, indexes."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -11,6 +11,10 @@ from rageval.records import Document, Question
 
 def digest(*parts: str) -> str:
     """Return 32 hex digits that depend on each part and on where one ends and the next begins."""
+    return _digest(parts)
+
+
+def _digest(parts: Iterable[str]) -> str:
     hasher = hashlib.sha256()
     for part in parts:
         data = part.encode("utf-8", "surrogatepass")
@@ -53,12 +57,14 @@ def questions_fingerprint(questions: Iterable[Question], documents: Iterable[Doc
         questions: All of them.
         documents: Those of the run.
     """
-    texts = {document.document_id: document.text for document in documents}
-    parts: list[str] = []
+    return _digest(_known_of(questions, {document.document_id: document.text for document in documents}))
+
+
+def _known_of(questions: Iterable[Question], texts: Mapping[str, str]) -> Iterator[str]:
     for question in questions:
-        parts.append(question.question_id)
+        yield question.question_id
         if set(question.relevant_grades) - {1}:
-            parts.append(f"{question.question_id}:{','.join(map(str, question.relevant_grades))}")
+            yield f"{question.question_id}:{','.join(map(str, question.relevant_grades))}"
         known = {
             "references": () if question.references == (texts.get(question.made_from),) else question.references,
             "relevant": question.relevant_ids[1:],
@@ -67,8 +73,7 @@ def questions_fingerprint(questions: Iterable[Question], documents: Iterable[Doc
             "history": question.history,
         }
         if any(value not in ((), None) for value in known.values()):
-            parts.append(digest(orjson.dumps(known).decode()))
-    return digest(*parts)
+            yield digest(orjson.dumps(known).decode())
 
 
 def index_fingerprint(documents: str, embedding: str, options: Mapping[str, Any]) -> str:
