@@ -134,7 +134,7 @@ class RunOptions(Settings):
 
     output: Location = Field(default="runs", title="Output folder")
     """Folder, or URL such as s3://bucket/runs, that holds one folder per run."""
-    chunk_size: Annotated[int, Effect.FIXED] = Field(default=25, ge=1, le=1000, title="Questions in a chunk")
+    chunk_size: Annotated[int, Effect.FIXED] = Field(default=100, ge=1, le=1000, title="Questions in a chunk")
     """Questions in one Prefect task run."""
     run_id: FileName = Field(default="", title="Name of the run")
     """The name of an earlier run resumes it; empty makes a new one from the time."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx2
 from tenacity import RetryCallState
 from tenacity.wait import wait_base
 
@@ -282,17 +281,12 @@ class Call:
     async def _complete(self, body: Mapping[str, Any]) -> tuple[Completion, Mapping[str, str]]:
         if self.traffic.transport:
             return await self.traffic.transport.send(self.request)
-        client, on_piece = self.traffic.endpoint.chat, self.request.on_piece
+        endpoint, on_piece = self.traffic.endpoint, self.request.on_piece
         if on_piece:
             if self.attempts > 1:
                 on_piece(None)
-            return await stream_completion(client, body, on_piece)
-        # Not `chat.completions.create`: checking the request's and the reply's types takes a third of its time.
-        # The client would ask the system for a random key, which lets other threads in: a tenth of the loop's time.
-        key = f"{random.getrandbits(128):032x}"
-        response = await client.post(
-            "/chat/completions", cast_to=httpx2.Response, body=body, options={"idempotency_key": key}
-        )
+            return await stream_completion(endpoint.chat, body, on_piece)
+        response = await endpoint.post.send(body)
         return decode_completion(response.content, response.headers.get("content-type", "")), response.headers
 
     def _blamed(self, problem: Exception, status: int | None, *, formatted: bool) -> Exception:

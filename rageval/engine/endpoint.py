@@ -13,6 +13,7 @@ import httpx2
 
 from rageval.config.models import ModelConfig
 from rageval.config.tls import TlsConfig
+from rageval.engine.chat_post import ChatPost
 from rageval.engine.headers import hidden_in_headers, sent_headers
 from rageval.engine.keys import AUTHORIZATION, NO_KEY, ApiKey, checked_key, read_key
 from rageval.engine.parameters import request_parameters
@@ -61,6 +62,8 @@ class Endpoint:
     key: ApiKey
     url: str
     """For messages: without user, password and query, and as it is configured where a variable is filled in."""
+    posting: ChatPost | None = None
+    """None as `client`."""
     hidden: set[str] = field(default_factory=set, repr=False)
     """Everything else that was filled in."""
     redacted: Callable[[str], str] = field(default=str, repr=False)
@@ -76,6 +79,13 @@ class Endpoint:
         if self.client is None:
             raise TypeError(f"{self.url} serves no models")
         return self.client
+
+    @property
+    def post(self) -> ChatPost:
+        """What sends chat completions to a model."""
+        if self.posting is None:
+            raise TypeError(f"{self.url} serves no models")
+        return self.posting
 
     def learn_format(self, formatted: bool, *, broke: bool) -> None:
         """Learn from a good reply to a request that wants a format: it was sent with it, or had to do without.
@@ -129,7 +139,8 @@ def connect(account: Account) -> Endpoint:
         **http_settings(account), auth=key, timeout=timeout, limits=limits, event_hooks={"request": [look_out]}
     )
     client = openai.AsyncOpenAI(**client_settings(account), max_retries=0, timeout=timeout, http_client=http_client)
-    return Endpoint(client=client, account=account, key=key, url=shown(account.address))
+    posting = ChatPost(client, http_client)
+    return Endpoint(client=client, posting=posting, account=account, key=key, url=shown(account.address))
 
 
 def client_settings(account: Account) -> dict[str, Any]:
