@@ -20,6 +20,8 @@ from benchmarks.corpus import write_corpus
 from benchmarks.engine import reset
 from benchmarks.model_server import Behaviour
 from benchmarks.processes import Watch
+from rageval.config.evaluation import DataConfig
+from rageval.corpus.files import load_corpus
 
 _SLOTS = 64
 _CORPUS = {"documents": "documents.json", "ground_truth": "questions.jsonl"}
@@ -108,7 +110,7 @@ class _Folder:
         home = str(self.path / "home")
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         environment |= {"HOME": home, "XDG_CACHE_HOME": f"{home}/.cache", "PREFECT_HOME": f"{home}/.prefect"}
-        environment.pop("CI", None)  # in CI no server is left running
+        environment |= {"RAGEVAL_KEEP_SERVER": "yes"}  # also in CI, and in a container
         command = [sys.executable, "-m", "rageval.cli.main", *arguments]
         with (self.path / "output.log").open("ab") as output:
             return subprocess.Popen(command, cwd=self.path, env=environment, stdout=output, stderr=output)
@@ -120,7 +122,7 @@ def measure_commands(server: str, documents: str, ground_truth: str) -> Iterator
     Args:
         server: Address of the model server.
         documents: A FAQ.
-        ground_truth: Its questions; a thousand of them are asked.
+        ground_truth: Its questions; at most a thousand of them are asked.
     """
     with TemporaryDirectory() as path:
         folder = _Folder(path=Path(path), server=server)
@@ -159,7 +161,9 @@ def _large(folder: _Folder) -> Iterator[CommandMeasurement]:
 def _faq(folder: _Folder, documents: str, ground_truth: str) -> CommandMeasurement:
     data = {"documents": str(Path(documents).resolve()), "ground_truth": str(Path(ground_truth).resolve())}
     metrics = ["relevance", "correctness", "cosine"]
-    sampled = {**data, "filter_by": "course", "sample": 1_000}
+    questions = len(load_corpus(DataConfig(**data, filter_by="course")).questions)
+    sampled = {**data, "filter_by": "course", "sample": min(questions, 1_000)}
     folder.configure("faq.yaml", judge=True, metrics=metrics, data=sampled, retrievers=["vector"])
     folder.run("index", "faq.yaml")
-    return folder.measure("FAQ, two verdicts an answer", "1.15", "evaluate", "faq.yaml", latency_ms=200)
+    name = f"a FAQ, {sampled['sample']:,} questions, two verdicts an answer"
+    return folder.measure(name, "1.15", "evaluate", "faq.yaml", latency_ms=200)

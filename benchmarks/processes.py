@@ -10,7 +10,8 @@ import psutil
 
 from flows.local_server.folder import MODULE
 
-_EVERY_S = 0.1
+_FIRST_S, _EVERY_S = 0.05, 0.5
+"""Between two looks, the first and the later ones: a look at memory stops the process for a while."""
 _SERVERS = ("prefect.server", MODULE)
 """In the command lines of Prefect's servers."""
 
@@ -35,11 +36,13 @@ class Watch:
 
     def _look(self) -> None:
         root = psutil.Process(self.process.pid)
+        pause_s = _FIRST_S
         while self.process.poll() is None:
             with contextlib.suppress(psutil.Error):
                 self._count([root, *root.children(recursive=True)])
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(_EVERY_S)
+                self.process.wait(pause_s)
+            pause_s = min(2 * pause_s, _EVERY_S)
 
     def _count(self, processes: list[psutil.Process]) -> None:
         memory = 0
