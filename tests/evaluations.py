@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from prefect.settings import get_current_settings
 
 from tests.fake_llm import FakeLLM
 
@@ -132,9 +133,18 @@ def rageval(
     return call
 
 
+def server_variables() -> dict[str, str]:
+    """What a process needs to use the Prefect server that this one uses."""
+    api = get_current_settings().api
+    auth = {"PREFECT_API_AUTH_STRING": api.auth_string.get_secret_value()} if api.auth_string else {}
+    return {"PREFECT_API_URL": str(api.url), **auth}
+
+
 @contextmanager
-def evaluation(corpus: Path, llm: FakeLLM, api_url: str = "", *options: str) -> Iterator[subprocess.Popen[str]]:
-    """`rageval evaluate` in a process group of its own, as a shell starts it; without a URL it starts a server."""
+def evaluation(
+    corpus: Path, llm: FakeLLM, server: Mapping[str, str] | None = None, *options: str
+) -> Iterator[subprocess.Popen[str]]:
+    """`rageval evaluate` in a process group of its own, as a shell starts it; without a server it starts one."""
     command = [
         sys.executable, "-m", "rageval.cli.main", "evaluate",
         "--documents", str(corpus / "documents.json"), "--ground-truth", str(corpus / "questions.csv"),
@@ -143,7 +153,7 @@ def evaluation(corpus: Path, llm: FakeLLM, api_url: str = "", *options: str) -> 
         "--max-concurrency", "4", "--set", "run.chunk_size=4", "--set", "models.0.hedge=false", *options,
     ]  # fmt: skip
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    environment |= {"PREFECT_API_URL": api_url} if api_url else {"PREFECT_HOME": str(corpus / "prefect")}
+    environment |= server or {"PREFECT_HOME": str(corpus / "prefect")}
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as run:

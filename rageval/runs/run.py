@@ -278,7 +278,7 @@ class Run:
         """
         try:
             value: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except ValueError as error:
             raise DataError(f"{self.path / name} is not valid JSON ({error}); move it away to start afresh") from error

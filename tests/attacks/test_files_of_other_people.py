@@ -32,7 +32,7 @@ def open_to_others(folder: Path) -> list[str]:
 
 
 def test_runs_reports_databases_and_prefects_home_are_their_owners_alone(corpus: Path, llm: FakeLLM) -> None:
-    with evaluation(corpus, llm, "", "--no-judge") as run:
+    with evaluation(corpus, llm, None, "--no-judge") as run:
         _, err = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 0, err
     database = corpus / "monitoring" / "monitoring.db"

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from prefect.settings import PREFECT_API_URL
 
-from tests.evaluations import AGAIN, Outcome, Rageval, evaluation
+from tests.evaluations import AGAIN, Outcome, Rageval, evaluation, server_variables
 from tests.fake_llm import VERDICT, Body, FakeLLM, Reply, is_judgement, prompt
 
 PRICED = ("--set", "models=[{name: m1, input_usd_per_mtok: 1.0, output_usd_per_mtok: 2.0}]")
@@ -159,7 +158,7 @@ def test_a_run_that_is_killed_or_interrupted_while_it_waits_collects_the_same_ba
 ) -> None:
     llm.reply = reply_at_once
     llm.batches.looks_to_end = 10**9
-    with evaluation(corpus, llm, PREFECT_API_URL.value() or "", *BATCH) as run:
+    with evaluation(corpus, llm, server_variables(), *BATCH) as run:
         wait_for_looks(llm, 3, run)
         run.send_signal(signal.SIGKILL)
         run.wait()

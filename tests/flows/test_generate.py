@@ -21,14 +21,13 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterName,
 )
-from prefect.settings import PREFECT_API_URL
 
 from rageval.cli import main as cli
 from rageval.config.evaluation import DataConfig
 from rageval.corpus.files import load_corpus
 from rageval.ground_truth.reply_log import read_replies
 from rageval.tables import GENERATED
-from tests.evaluations import SUBJECTS, Outcome
+from tests.evaluations import SUBJECTS, Outcome, server_variables
 from tests.fake_llm import Body, FakeLLM, Reply, prompt
 
 Generate = Callable[..., Outcome]
@@ -225,7 +224,7 @@ def test_orders_in_a_document_are_data(generate: Generate, corpus: Path, llm: Fa
 def test_after_kill_9_no_stored_reply_is_asked_for_again(generate: Generate, corpus: Path, llm: FakeLLM) -> None:
     llm.reply = lambda body: Reply(text=good(body), delay_s=0.1)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    environment |= {"PREFECT_API_URL": PREFECT_API_URL.value() or ""}
+    environment |= server_variables()
     options = ("--max-concurrency", "2", "--set", "model.hedge=false")
     command = [sys.executable, "-m", "rageval.cli.main", *words_of(corpus, llm, "g1", *options)]
     with subprocess.Popen(

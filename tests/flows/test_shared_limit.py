@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from prefect.client.orchestration import get_client
-from prefect.settings import get_current_settings
 
-from tests.evaluations import Rageval
+from tests.evaluations import Rageval, server_variables
 from tests.fake_llm import Body, Bucket, FakeLLM, Reply, default_reply
 
 RPM = 600
@@ -20,7 +19,7 @@ RPM = 600
 def process(llm: FakeLLM) -> Iterator[subprocess.Popen[str]]:
     """A process that is ready to ask, and is ended at last."""
     command = [sys.executable, "-m", "tests.flows.shared_limit_worker", llm.url, str(RPM), "two-processes"]
-    env = {**os.environ, "PREFECT_API_URL": str(get_current_settings().api.url)}
+    env = {**os.environ, **server_variables()}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True) as started:
         try:
             yield started

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from prefect.settings import PREFECT_API_URL
 
 from rageval.cli import main as cli
 from rageval.monitoring.store.conversations import add_conversations
 from rageval.monitoring.store.database import VARIABLE, open_database
 from rageval.monitoring.store.schema import EVALUATIONS
+from tests.evaluations import server_variables
 from tests.fake_llm import Body, FakeLLM, Reply, default_reply, prompt
 from tests.monitoring.made import conversation, id_of
 from tests.processes import ROOT
@@ -31,7 +31,8 @@ def test_after_kill_9_only_what_was_not_stored_is_asked_again(
 ) -> None:
     url = f"sqlite:///{tmp_path / 'monitoring.db'}"
     monkeypatch.setenv(VARIABLE, url)
-    monkeypatch.setenv("PREFECT_API_URL", PREFECT_API_URL.value() or "")
+    for name, value in server_variables().items():
+        monkeypatch.setenv(name, value)
     words = [
         "monitor", "--judge", "m1", "--base-url", llm.url, "--max-concurrency", str(AT_ONCE), "--rules", "",
         "--set", "judging.model.hedge=false",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-from tests.evaluations import AGAIN, Rageval, evaluation
+from tests.evaluations import AGAIN, Rageval, evaluation, server_variables
 from tests.fake_llm import VERDICT, Body, FakeLLM, Reply, is_judgement, prompt
 from tests.served.deployed import Server
 
@@ -44,7 +44,7 @@ def sent_twice(llm: FakeLLM) -> int:
 
 def test_after_kill_9_only_requests_in_flight_are_sent_again(rageval: Rageval, corpus: Path, llm: FakeLLM) -> None:
     llm.reply = slow
-    with evaluation(corpus, llm, PREFECT_API_URL.value() or "") as run:
+    with evaluation(corpus, llm, server_variables()) as run:
         wait_for_requests(llm, 30, run)
         run.send_signal(signal.SIGKILL)
         run.wait()

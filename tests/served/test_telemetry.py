@@ -16,8 +16,8 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
-from prefect.settings import PREFECT_API_URL
 
+from tests.evaluations import server_variables
 from tests.fake_llm import FakeLLM, Reply, prompt
 from tests.processes import PATIENCE_S, ROOT, eventually
 from tests.served.deployed import allowing
@@ -48,7 +48,7 @@ def config_of(corpus: Path, llm: FakeLLM) -> dict[str, Any]:
 def environment_with(**variables: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "OTEL_"))}
     return kept | {
-        "PREFECT_API_URL": PREFECT_API_URL.value() or "",
+        **server_variables(),
         "PREFECT_RUNNER_POLL_FREQUENCY": "1",
         "RAGEVAL_LOG_FORMAT": "json",
         "OPENAI_API_KEY": KEY,
