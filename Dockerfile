@@ -42,7 +42,7 @@ FROM build AS export
 COPY rageval rageval
 # A model that cannot be exported is none here, though it would run in PyTorch.
 RUN XDG_CACHE_HOME=/opt /opt/venv/bin/python -c \
-        "from rageval.search.embedder import load_embedder; load_embedder('all-MiniLM-L6-v2', 16, None)" \
+        "from rageval.embedding.embedder import load_embedder; load_embedder('all-MiniLM-L6-v2', 16, None)" \
     && test -f /opt/rageval/embedding/all-MiniLM-L6-v2-*/graph.onnx \
     && rm /opt/rageval/embedding/*.lock \
     && chmod -R a+rX /opt/rageval

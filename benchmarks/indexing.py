@@ -16,10 +16,10 @@ from benchmarks.corpus import passages
 from benchmarks.processes import Memory
 from rageval.config.evaluation import DataConfig
 from rageval.corpus.files import load_corpus
+from rageval.embedding.embedder import load_embedder
 from rageval.records import Document
 from rageval.search.building import embedded_text, ensure_index
 from rageval.search.embedded_index import EmbeddedIndex
-from rageval.search.embedder import load_embedder
 from rageval.search.search_index import IndexIdentity
 from rageval.search.text_rules import TextQuery
 

@@ -13,6 +13,7 @@ from benchmarks.processes import Memory
 from rageval.config.evaluation import IndexConfig
 from rageval.config.models import ModelConfig
 from rageval.config.systems import DEFAULT_PROMPT
+from rageval.embedding.embedder import load_embedder
 from rageval.engine.chunks import plan_chunks
 from rageval.engine.request_engine import RequestEngine
 from rageval.judging.plan import ScorePlan
@@ -20,7 +21,6 @@ from rageval.metrics import catalogue
 from rageval.records import Chunk, Document, Question, Retrieval
 from rageval.runs.run import Run
 from rageval.scoring.computing import AnsweredChunk, compute_scores
-from rageval.search.embedder import load_embedder
 from rageval.systems.answers import answer_chunk
 from rageval.systems.kinds import built_in
 from rageval.systems.pipeline import Pipeline

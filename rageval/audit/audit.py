@@ -20,11 +20,11 @@ from rageval.corpus.checks import check_documents, check_questions, document_col
 from rageval.corpus.files import read_all_columns
 from rageval.corpus.rows import RowFile
 from rageval.corpus.sampling import check_only
+from rageval.embedding.embedder import Embedder, load_embedder
+from rageval.embedding.embedding_model import Matrix
 from rageval.errors import ConfigError
 from rageval.records import Document, Question
 from rageval.search.building import embedded_text, too_long_documents
-from rageval.search.embedder import Embedder, load_embedder
-from rageval.search.search_index import Matrix
 from rageval.storage.files import replacing, write_parquet
 from rageval.storage.places import Place, place
 from rageval.tables import AUDIT

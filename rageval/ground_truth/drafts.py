@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from rageval.embedding.embedder import load_embedder
 from rageval.engine.local_model import judge_schema
 from rageval.engine.requests import ChatRequest
 from rageval.ground_truth.config import GenerationConfig
@@ -21,7 +22,6 @@ from rageval.ground_truth.reply_log import StoredReply
 from rageval.records import Document
 from rageval.runs.inputs import read_documents
 from rageval.runs.run import Run
-from rageval.search.embedder import load_embedder
 
 _EMBEDDED_AT_ONCE = 16
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from rageval.config.models import ModelConfig
+from rageval.embedding.embedder import load_embedder
 from rageval.engine.chunks import Ask
 from rageval.engine.prices import cost_usd
 from rageval.engine.requests import ChatReply, ChatRequest
@@ -26,7 +27,6 @@ from rageval.monitoring.store.window_counts import QueryScope, recent_questions
 from rageval.monitoring.topics import make_topics, nearest_topics
 from rageval.monitoring.windows import Window
 from rageval.records import Document, Usage
-from rageval.search.embedder import load_embedder
 from rageval.text.language import LANGUAGE_VERSION, languages
 
 LANGUAGE: Final = "language"

@@ -23,6 +23,7 @@ from rageval.corpus.versions import (
     to_csv,
     with_metadata,
 )
+from rageval.embedding.embedder import load_embedder
 from rageval.errors import ConfigError, DataError
 from rageval.monitoring.records import Conversation
 from rageval.monitoring.store import conversations
@@ -33,7 +34,6 @@ from rageval.monitoring.store.spool import forget_records
 from rageval.records import Document, Question
 from rageval.search.backends import open_index, settled
 from rageval.search.building import cache_of, index_corpus
-from rageval.search.embedder import load_embedder
 from rageval.search.retrieval import retrieve
 from rageval.search.text_rules import text_query
 from rageval.storage.leases import exclusive

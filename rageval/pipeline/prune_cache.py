@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from rageval.config.evaluation import IndexConfig
+from rageval.embedding.vector_cache import embedding_model
 from rageval.runs.stored_folders import StoredFolder, described, is_locked
 from rageval.search.backends import index_name
-from rageval.search.vector_cache import embedding_model
 
 
 def unused_cache(output: str, staying: Sequence[StoredFolder]) -> tuple[list[StoredFolder], str | None]:

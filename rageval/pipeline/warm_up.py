@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from rageval.config.evaluation import EvaluationConfig
+from rageval.embedding.embedder import load_embedder
 from rageval.runs.run import Run
-from rageval.search.embedder import load_embedder
 
 _SLICE = 256
 """Questions embedded at once: a second of work."""

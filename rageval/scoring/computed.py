@@ -7,11 +7,11 @@ from typing import Any, Final
 import numpy as np
 
 from rageval.config.evaluation import IndexConfig
+from rageval.embedding.embedder import load_embedder
 from rageval.errors import RagevalError
 from rageval.judging.requests import ScorableAnswer
 from rageval.metrics.metric import Array, EmbeddingMetric, Metric, Text, TextMetric
 from rageval.runs.shortfalls import only_beginning_of
-from rageval.search.embedder import load_embedder
 from rageval.storage.places import Place
 
 _log = logging.getLogger(__name__)

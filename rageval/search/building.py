@@ -6,6 +6,7 @@ from itertools import islice
 
 from rageval.config.evaluation import EvaluationConfig, IndexConfig
 from rageval.corpus.files import load_documents
+from rageval.embedding.embedder import Embedder, load_embedder
 from rageval.errors import DataError, IndexMismatchError
 from rageval.records import Document
 from rageval.runs.folders import open_run
@@ -14,7 +15,6 @@ from rageval.runs.life import describe_index
 from rageval.runs.manifest import SearchedIndex
 from rageval.runs.run import Run
 from rageval.search.backends import open_index
-from rageval.search.embedder import Embedder, load_embedder
 from rageval.search.search_index import IndexIdentity, SearchIndex
 from rageval.search.text_rules import TextQuery
 from rageval.storage.places import Place

@@ -12,6 +12,7 @@ import elasticsearch
 import orjson
 from elasticsearch import Elasticsearch
 
+from rageval.embedding.embedding_model import Matrix
 from rageval.errors import DataError, ServiceError
 from rageval.records import Document
 from rageval.search.elasticsearch_errors import (
@@ -23,7 +24,8 @@ from rageval.search.elasticsearch_errors import (
     may_be_repeated,
     reason_of,
 )
-from rageval.search.search_index import Matrix, metadata_text, plain_text
+from rageval.search.search_index import metadata_text
+from rageval.text.printable import plain_text
 from rageval.text.scripts import searchable
 
 BASE64_VECTORS: Final = (9, 3)

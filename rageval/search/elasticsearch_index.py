@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rageval.config.evaluation import Language
+from rageval.embedding.embedding_model import Matrix
 from rageval.records import Document
 from rageval.search.elasticsearch_builds import Build, ElasticsearchBuilds
 from rageval.search.elasticsearch_bulk import BASE64_VECTORS, IndexFilling, check_ids
@@ -23,7 +24,6 @@ from rageval.search.elasticsearch_queries import (
 from rageval.search.elasticsearch_search import ElasticsearchQuery, search_each
 from rageval.search.search_index import (
     IndexIdentity,
-    Matrix,
     SearchResult,
     check_build,
     check_dimensions,

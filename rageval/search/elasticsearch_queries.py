@@ -5,8 +5,9 @@ from typing import Any
 
 from rageval.records import Hit
 from rageval.search.elasticsearch_layout import ALL
-from rageval.search.search_index import best_first, plain_text
+from rageval.search.search_index import best_first
 from rageval.search.text_rules import TextQuery
+from rageval.text.printable import plain_text
 from rageval.text.scripts import searchable
 
 MORE = 32

@@ -15,10 +15,11 @@ import orjson
 import pyarrow as pa
 
 from rageval.config.evaluation import Language
+from rageval.embedding.embedding_model import Matrix
 from rageval.records import Document
 from rageval.search.embedded_text import TextIndex, open_text, used_fields, write_text
 from rageval.search.embedded_vectors import VectorIndex, open_vectors, write_vectors
-from rageval.search.search_index import IndexIdentity, Matrix
+from rageval.search.search_index import IndexIdentity
 from rageval.search.text_analysis import analysis_language
 
 _TEXT: Final = "text"

@@ -19,6 +19,7 @@ import pyarrow as pa
 from filelock import FileLock
 
 from rageval.config.evaluation import Language
+from rageval.embedding.embedding_model import Matrix
 from rageval.records import Document, Hit
 from rageval.search.embedded_build import (
     BuildDescription,
@@ -30,7 +31,6 @@ from rageval.search.embedded_build import (
 )
 from rageval.search.search_index import (
     IndexIdentity,
-    Matrix,
     SearchResult,
     check_build,
     check_dimensions,

@@ -11,9 +11,10 @@ from tantivy import Occur, Query, TextAnalyzer
 
 from rageval.config.evaluation import Language
 from rageval.records import Document
-from rageval.search.search_index import metadata_text, plain_text
+from rageval.search.search_index import metadata_text
 from rageval.search.text_analysis import text_analyzer
 from rageval.search.text_rules import TextQuery
+from rageval.text.printable import plain_text
 from rageval.text.scripts import searchable
 
 _FIELDS: Final = ("title", "text", "metadata")

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rageval.search.search_index import Matrix
+from rageval.embedding.embedding_model import Matrix
 
 Rows = NDArray[np.int64]
 _BATCH: Final = 500

@@ -11,6 +11,7 @@ import elasticsearch
 
 from rageval.config.existing_index import ExistingIndexConfig
 from rageval.corpus.opening import read_text
+from rageval.embedding.embedding_model import Matrix
 from rageval.errors import ConfigError, IndexMismatchError, ServiceError
 from rageval.records import Question
 from rageval.safety.allowances import check_index
@@ -26,8 +27,8 @@ from rageval.search.elasticsearch_errors import (
 )
 from rageval.search.elasticsearch_search import ElasticsearchQuery, replies_to
 from rageval.search.own_search import PassageHit, PassageResult
-from rageval.search.search_index import Matrix, plain_text
 from rageval.text.json_template import JsonTemplate
+from rageval.text.printable import plain_text
 
 _HEADERS: Final = {
     # Both the 8 and the 9 speak version 8 of the API, and an index of a team may be on either.

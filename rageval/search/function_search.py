@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from rageval.config.systems import RetrieverConfig
+from rageval.embedding.embedding_model import Matrix
 from rageval.functions import load_function
 from rageval.records import Question
 from rageval.safety.server_message import quoted
 from rageval.safety.urls import without_logins
 from rageval.search.own_search import PassageHit, PassageResult
-from rageval.search.search_index import Matrix
 from rageval.text.fingerprint import digest
 
 _KEYS: Final = ("id", "text", "title", "score")

@@ -9,12 +9,12 @@ import pyarrow as pa
 
 from rageval.config.evaluation import EvaluationConfig, IndexConfig
 from rageval.config.systems import RetrieverConfig
+from rageval.embedding.embedder import load_embedder
 from rageval.errors import DataError, ServiceError
 from rageval.records import Question, Retrieval
 from rageval.runs.found_documents import add_found_documents, found_documents
 from rageval.runs.inputs import read_documents, read_questions
 from rageval.runs.run import Run
-from rageval.search.embedder import load_embedder
 from rageval.search.own_search import OwnSearch, PassageResult
 from rageval.search.passages import PassageMatching
 from rageval.search.retrieval_rows import kept_depth, retrieval_row

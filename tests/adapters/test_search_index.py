@@ -18,13 +18,14 @@ import pytest
 
 from rageval.config.evaluation import DataConfig, EvaluationConfig, IndexConfig, Language
 from rageval.config.systems import Combination
+from rageval.embedding.embedding_model import Matrix
 from rageval.errors import ConfigError, CredentialsError, IndexMismatchError, ServiceError
 from rageval.records import Document
 from rageval.runs.manifest import SearchedIndex
 from rageval.search.backends import index_name, open_index, settled
 from rageval.search.elasticsearch_index import ElasticsearchIndex
 from rageval.search.embedded_index import EmbeddedIndex
-from rageval.search.search_index import IndexIdentity, Matrix, SearchIndex, SearchResult
+from rageval.search.search_index import IndexIdentity, SearchIndex, SearchResult
 from rageval.search.text_rules import TextQuery
 
 # What the test server says it is; the client is a 9.

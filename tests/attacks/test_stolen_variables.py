@@ -11,6 +11,7 @@ from rageval.config.evaluation import EvaluationConfig
 from rageval.config.existing_index import ExistingIndexConfig
 from rageval.config.models import ModelConfig
 from rageval.corpus.files import load_documents
+from rageval.embedding.embedder import load_embedder
 from rageval.engine.request_engine import RequestEngine
 from rageval.errors import ConfigError
 from rageval.functions import load_function
@@ -22,7 +23,6 @@ from rageval.runs.folders import open_run
 from rageval.runs.run import Run
 from rageval.safety.credentials import VARIABLE_NAME
 from rageval.safety.urls import check_location
-from rageval.search.embedder import load_embedder
 from rageval.search.existing_index import ExistingIndex
 from rageval.sweep.config import SweepConfig
 from tests.fake_llm import FakeLLM

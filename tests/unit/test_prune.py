@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from rageval.cli import main as cli
+from rageval.embedding.vector_cache import VectorCache
 from rageval.errors import ConfigError, DataError
 from rageval.pipeline.prune import Retention, plan_prune, prune
 from rageval.runs.accepted_runs import accept_run
 from rageval.runs.batch_log import BatchLog
 from rageval.runs.run import Run
-from rageval.search.vector_cache import VectorCache
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
 

@@ -1,10 +1,13 @@
 """What every embedding model offers, however it is run."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal, Protocol, get_args
+from typing import Final, Literal, Protocol, TypeAlias, get_args
 
-from rageval.search.search_index import Matrix
+import numpy as np
+from numpy.typing import NDArray
 
+Matrix: TypeAlias = NDArray[np.float32]
+"""A vector per row."""
 Task = Literal["similarity", "query", "document"]
 """What texts are embedded for: some models put other words in front of each."""
 TASKS: Final[tuple[Task, ...]] = get_args(Task)

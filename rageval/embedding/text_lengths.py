@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from rageval.search.embedding_model import EmbeddingModel, Task
+from rageval.embedding.embedding_model import EmbeddingModel, Task
 
 _SPECIAL = 8
 """Special tokens that a text gets at most."""

@@ -19,7 +19,7 @@ from typing import IO, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rageval.search.search_index import Matrix
+from rageval.embedding.embedding_model import Matrix
 
 Keys = NDArray[np.uint64]
 """Shape `(n, 2)`: hashes of 128 bits."""

@@ -12,18 +12,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from rageval.embedding.embedding_model import EmbeddingModel, Matrix, Task
+from rageval.embedding.model_exports import exported_model
+from rageval.embedding.model_source import locate, revision
+from rageval.embedding.text_lengths import too_long
+from rageval.embedding.torch_model import TorchModel, has_gpu, load_torch_model
+from rageval.embedding.vector_cache import VectorCache
+from rageval.embedding.vector_segment import Keys
 from rageval.errors import ConfigError
 from rageval.safety.allowances import check_embedding_model
-from rageval.search.embedding_model import EmbeddingModel, Task
-from rageval.search.model_exports import exported_model
-from rageval.search.model_source import locate, revision
-from rageval.search.search_index import Matrix, plain_text
-from rageval.search.text_lengths import too_long
-from rageval.search.torch_model import TorchModel, has_gpu, load_torch_model
-from rageval.search.vector_cache import VectorCache
-from rageval.search.vector_segment import Keys
 from rageval.storage.places import Place
 from rageval.text.fingerprint import digest
+from rageval.text.printable import plain_text
 
 _EMBEDDED_AT_ONCE: Final = 256
 """Texts that are embedded before their vectors are stored, and before another thread has its turn."""

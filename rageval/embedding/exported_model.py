@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from rageval.embedding.embedding_model import Matrix, Task
 from rageval.errors import ConfigError
 from rageval.safety.model_files import has_content
-from rageval.search.embedding_model import Task
-from rageval.search.search_index import Matrix
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -22,8 +22,8 @@ from typing import Final
 
 from filelock import FileLock
 
+from rageval.embedding.exported_model import ExportedModel, ExportFacts, read_facts
 from rageval.errors import ConfigError
-from rageval.search.exported_model import ExportedModel, ExportFacts, read_facts
 from rageval.storage.places import user_cache
 from rageval.text.fingerprint import digest
 
@@ -35,7 +35,7 @@ _FORMAT: Final = "1"
 _REFUSED: Final = "not-exportable.json"
 _MOST_EXPORTS: Final = 8
 _CODE: Final = (
-    "import sys; sys.path.append(sys.argv.pop(1)); from rageval.search.model_export import main; sys.exit(main())"
+    "import sys; sys.path.append(sys.argv.pop(1)); from rageval.embedding.model_export import main; sys.exit(main())"
 )
 
 

@@ -1,6 +1,6 @@
 """An embedding model -> the same model in ONNX, in a process of its own that ends with it and takes PyTorch along.
 
-    python -m rageval.search.model_export NAME SOURCE FOLDER
+    python -m rageval.embedding.model_export NAME SOURCE FOLDER
 
 What comes out is compared with the original before it is trusted. The last line of the output is JSON: `{}`, or what
 the model cannot be exported for, or why it cannot be loaded.
@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from rageval.embedding.embedding_model import TASKS
+from rageval.embedding.exported_model import GRAPH, OUTPUT, POOLED, TOKENIZER, ExportedModel, ExportFacts, write_facts
+from rageval.embedding.text_lengths import too_long
+from rageval.embedding.torch_model import TorchModel, load_torch_model
 from rageval.errors import ConfigError
-from rageval.search.embedding_model import TASKS
-from rageval.search.exported_model import GRAPH, OUTPUT, POOLED, TOKENIZER, ExportedModel, ExportFacts, write_facts
-from rageval.search.text_lengths import too_long
-from rageval.search.torch_model import TorchModel, load_torch_model
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from rageval.embedding.embedding_model import Matrix
+from rageval.embedding.vector_segment import Keys, VectorSegment, model_of, open_segment, write_segment
 from rageval.errors import ConfigError
-from rageval.search.search_index import Matrix
-from rageval.search.vector_segment import Keys, VectorSegment, model_of, open_segment, write_segment
 from rageval.storage.files import replacing, writing
 from rageval.storage.places import Place, StorePath, changed_ns, matching, on_this_machine
 

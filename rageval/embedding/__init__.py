@@ -1,0 +1,1 @@
+"""Texts -> vectors: models, their ONNX exports, and the vectors that are kept."""
