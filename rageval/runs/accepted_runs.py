@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
+from rageval.errors import DataError
+from rageval.runs.run import Run
+from rageval.storage.files import replacing, writing
 from rageval.storage.leases import exclusive
 from rageval.storage.places import place
-from rageval.storage.files import replacing, writing
-from rageval.runs.run import Run
-from rageval.errors import DataError
 
 ACCEPTED = "accepted.json"
 

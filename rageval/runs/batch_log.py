@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from secrets import token_hex
 
-from rageval.storage.places import matching
 from rageval.runs.run import Run
+from rageval.storage.places import matching
 from rageval.text.fingerprint import digest
 
 _FOLDER = "batches"

@@ -6,10 +6,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rageval.records import Chunk
 from rageval.runs.manifest import KnownUsage, ModelUsage, RunTotals
 from rageval.runs.parts import ChunkTable
 from rageval.runs.run import Run
-from rageval.records import Chunk
 from rageval.tables import SCHEMAS
 
 _ROLES: tuple[tuple[ChunkTable, str], ...] = (("answers", "answers"), ("scores", "verdicts"))
@@ -37,7 +37,9 @@ def _stored(run: Run, table: ChunkTable, order: Sequence[tuple[str, Chunk]]) -> 
         return run.read(table, _COLUMNS)
     schema = pa.schema([SCHEMAS[table].field(name) for name in _COLUMNS])
     parts = (run.stored(table, system, chunk).values() for system, chunk in order)
-    return pa.concat_tables([schema.empty_table(), *(pa.Table.from_pylist(list(rows), schema=schema) for rows in parts)])
+    return pa.concat_tables(
+        [schema.empty_table(), *(pa.Table.from_pylist(list(rows), schema=schema) for rows in parts)]
+    )
 
 
 def actual(run: Run) -> tuple[ModelUsage, ...]:

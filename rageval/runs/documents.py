@@ -1,12 +1,12 @@
 """Files of documents and ground truth -> the run's `documents` and `questions` tables."""
 
-from rageval.corpus.files import Corpus, load_corpus
-from rageval.runs.run import Run
 from rageval.config.evaluation import DataConfig
-from rageval.text.fingerprint import documents_fingerprint, questions_fingerprint
+from rageval.corpus.files import Corpus, load_corpus
 from rageval.runs.life import describe_data
 from rageval.runs.manifest import Dataset
+from rageval.runs.run import Run
 from rageval.tables import DOCUMENTS, QUESTIONS, to_tables
+from rageval.text.fingerprint import documents_fingerprint, questions_fingerprint
 
 
 def load_documents(run: Run, data: DataConfig) -> Dataset:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from rageval.safety.allowances import check_output
-from rageval.storage.places import first_look, place
-from rageval.storage.files import read_parquet, replacing, write_parquet
-from rageval.runs.run import Run
 from rageval.config.evaluation import RunOptions
 from rageval.errors import DataError
+from rageval.runs.run import Run
+from rageval.safety.allowances import check_output
+from rageval.storage.files import read_parquet, replacing, write_parquet
+from rageval.storage.places import first_look, place
 
 _MANIFEST = "run.json"
 

@@ -9,17 +9,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rageval.tables import RETRIEVAL
-
-from rageval.storage import places
-from rageval.storage.stored_rows import StoredRows
+from rageval.config.depth import first_documents, retrieval_depth
+from rageval.errors import DataError
+from rageval.records import Chunk, Document, Question
 from rageval.runs.contexts import ContextMatching
 from rageval.runs.found_documents import document_of, found_documents
 from rageval.runs.manifest import read_manifest
 from rageval.runs.run import Run
-from rageval.config.depth import first_documents, retrieval_depth
-from rageval.errors import DataError
-from rageval.records import Chunk, Document, Question
+from rageval.storage import places
+from rageval.storage.stored_rows import StoredRows
+from rageval.tables import RETRIEVAL
 
 _READING = threading.Lock()
 

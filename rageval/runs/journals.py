@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 import orjson
 import pyarrow as pa
 
-from rageval.storage.places import Place
-from rageval.storage.files import appending
 from rageval.records import Score, StoredAnswer
 from rageval.runs.parts import schema_of
+from rageval.storage.files import appending
+from rageval.storage.places import Place
 from rageval.tables import to_row
 
 Row: TypeAlias = dict[str, Any]

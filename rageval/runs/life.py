@@ -15,13 +15,21 @@ from rageval.errors import ConfigError
 from rageval.metrics import catalogue
 from rageval.runs import costs
 from rageval.runs.manifest import (
-    Dataset, Manifest, ModelUsage, RunStart, SearchedIndex, find_manifest, read_manifest, write_manifest,
+    Dataset,
+    Manifest,
+    ModelUsage,
+    RunStart,
+    SearchedIndex,
+    find_manifest,
+    read_manifest,
+    write_manifest,
 )
 from rageval.runs.run import Run
 from rageval.runs.shortfalls import ANSWER_COLUMNS, VERDICT_COLUMNS, beginnings_compared, shortfalls
 
 _PACKAGES = (
-    "rageval", "prefect", "sentence-transformers", "onnxruntime", "tantivy", "elasticsearch", "openai", "pyarrow", "torch",
+    "rageval", "prefect", "sentence-transformers", "onnxruntime", "tantivy", "elasticsearch", "openai", "pyarrow",
+    "torch",
 )  # fmt: skip
 _TOKENS = "max_completion_tokens"
 _GROUPS = ("data", "index", "retrieval", "retrievers", "prompts", "models", "systems", "metrics", "judge", "run")

@@ -10,7 +10,7 @@ from rageval.records import Chunk
 from rageval.runs.alignment import places
 from rageval.storage.files import read_parquet
 from rageval.storage.places import Place, version
-from rageval.storage.stored_rows import StoredRows, stored_rows
+from rageval.storage.stored_rows import stored_rows
 
 _MOST_REPEATS: Final = 2**16
 

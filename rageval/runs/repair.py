@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rageval.storage.places import Place, matching
-from rageval.storage.files import readable, replacing
 from rageval.runs.parts import schema_of
+from rageval.storage.files import readable, replacing
+from rageval.storage.places import Place, matching
 
 _ASKED = {"answers", "scores"}
 

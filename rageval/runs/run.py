@@ -30,21 +30,21 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import filelock
 import pyarrow as pa
 
+from rageval.errors import ConfigError, DataError, RunLockedError
+from rageval.records import Chunk, Score
 from rageval.runs import repair as run_repair
-from rageval.safety.allowances import check_output
 from rageval.runs.journals import Journal, Row, read_line, read_lines
 from rageval.runs.merged_rows import merged_rows
 from rageval.runs.parts import KEYS, PARTS, ChunkTable, Part, table_of
-from rageval.storage.leases import LEASE_S, lease
-from rageval.storage.places import Place, StorePath, first_look, matching, place
-from rageval.storage.files import read_parquet, replacing, write_parquet
-from rageval.storage.mapped import mapped_table
-from rageval.storage.stored_rows import StoredRows, stored_rows
-from rageval.safety.variables import filled_in
-from rageval.errors import ConfigError, DataError, RunLockedError
-from rageval.records import Chunk, Score
-from rageval.tables import SCHEMAS, SHARED, to_row
+from rageval.safety.allowances import check_output
 from rageval.safety.urls import shown as shown_url
+from rageval.safety.variables import filled_in
+from rageval.storage.files import read_parquet, replacing, write_parquet
+from rageval.storage.leases import LEASE_S, lease
+from rageval.storage.mapped import mapped_table
+from rageval.storage.places import Place, StorePath, first_look, matching, place
+from rageval.storage.stored_rows import StoredRows, stored_rows
+from rageval.tables import SCHEMAS, SHARED, to_row
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,11 +13,11 @@ from typing import Final, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rageval.config.models import LOCAL
 from rageval.metrics import catalogue
 from rageval.metrics.metric import EmbeddingMetric
 from rageval.metrics.names import AGAIN, SINGLE, split_detail
 from rageval.metrics.pairwise import PAIRWISE
-from rageval.config.models import LOCAL
 
 Problem = Literal["failed", "could not be read", "failed or could not be read", "were cut for their length"]
 _CUT: Final = ("length", "max_tokens")

@@ -13,8 +13,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from rageval.runs.run import Run
 from rageval.errors import ConfigError, DataError, InputError
+from rageval.runs.run import Run
 from rageval.safety.urls import shown
 
 _KINDS = {"run.json": "run", "sweep.json": "sweep", "generation.json": "generation"}
