@@ -131,9 +131,8 @@ def _lowest(answers: pa.Table, scores: pa.Table, limit: int, order: Sequence[str
         ranked = frame.sort_values(list(order), ascending=rising, kind="stable", na_position="last")
         chosen.append((frame.index.min(), ranked.index[:limit]))
     chosen = [worst for _, worst in sorted((first, tuple(worst)) for first, worst in chosen if len(worst))]
-    wanted = pa.array([row for worst in chosen for row in worst], pa.int64())
-    found: list[dict[str, Any]] = answers.select(_SHOWN).take(wanted).to_pylist()
-    return found
+    shown = answers.select(_SHOWN)  # row by row, since `take` copies the texts of all others together first
+    return [shown.slice(int(row), 1).to_pylist()[0] for worst in chosen for row in worst]
 
 
 def _values(scores: pa.Table, system: str, metric: str, ids: pa.ChunkedArray) -> Values:
