@@ -86,7 +86,7 @@ def compute_scores(
         RagevalError: If the run has to end. What earlier calls have stored stays; of this one, what was embedded.
     """
     plan = replace(plan, judged=(), judges=())
-    with step(COMPUTED, stage="scores"):
+    with step(COMPUTED, stage="scores", chunk=answered[0].chunk.number):  # the first of those that go on side by side
         gathered = [_gathered(run, one, plan, options) for one in answered]
         engine.counted(COMPUTED, stored=sum(len(one.items) - len(one.pending) for one in gathered))
         for metric in plan.computed:
