@@ -4,7 +4,6 @@ Making a request takes the SDK a millisecond, four times as long as sending it, 
 """
 
 import json
-import random
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
     import openai
 
 _PATH: Final = "/chat/completions"
-_IDEMPOTENCY_KEY: Final = "Idempotency-Key"
-_OF_ONE_REQUEST: Final = {"content-length", _IDEMPOTENCY_KEY.lower()}
+_OF_THE_BODY: Final = b"content-length"
 
 
 class ChatPost:
@@ -32,15 +30,11 @@ class ChatPost:
         Raises:
             openai.OpenAIError: If the server refuses the request, or cannot be reached.
         """
-        # The client would ask the system for a random key, which lets other threads in: a tenth of the loop's time.
-        key = f"{random.getrandbits(128):032x}"
         if self._first is None:
-            response = await self._client.post(
-                _PATH, cast_to=httpx2.Response, body=body, options={"idempotency_key": key}
-            )
+            response = await self._client.post(_PATH, cast_to=httpx2.Response, body=body)
             self._first = [*response.history, response][0].request  # not where a redirect has led it
             return response
-        return await self._send(self._copy(self._first, body, key))
+        return await self._send(self._copy(self._first, body))
 
     async def _send(self, request: httpx2.Request) -> httpx2.Response:
         import openai  # noqa: PLC0415 - slow to import, and the client has
@@ -55,12 +49,11 @@ class ChatPost:
         raise kind(f"status {response.status_code}", response=response, body=None)
 
     @staticmethod
-    def _copy(first: httpx2.Request, body: Mapping[str, Any], key: str) -> httpx2.Request:
-        headers = [(name, value) for name, value in first.headers.raw if name.lower().decode() not in _OF_ONE_REQUEST]
+    def _copy(first: httpx2.Request, body: Mapping[str, Any]) -> httpx2.Request:
         return httpx2.Request(
             "POST",
             first.url,
-            headers=[*headers, (_IDEMPOTENCY_KEY.encode(), key.encode())],
+            headers=[(name, value) for name, value in first.headers.raw if name.lower() != _OF_THE_BODY],
             content=json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(),
             extensions=dict(first.extensions),
         )

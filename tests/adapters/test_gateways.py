@@ -54,6 +54,16 @@ def test_headers_and_the_key_in_a_header_of_its_own_reach_the_endpoint_whatever_
         assert (sent.get("api-key"), sent.get("authorization")) == (OLD, None)
 
 
+def test_every_request_carries_what_the_first_one_does(llm: FakeLLM, ask: Asker) -> None:
+    for _ in range(3):
+        ask(headers=HEADERS, key_header="api-key")
+
+    sent = [{name.lower(): value for name, value in headers.items()} for headers in llm.headers]
+    assert len(sent) == 3
+    assert sent[0] == sent[1] == sent[2]
+    assert sent[2]["api-key"] == OLD
+
+
 def test_a_header_may_be_the_key_itself_and_needs_no_other(
     llm: FakeLLM, ask: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
